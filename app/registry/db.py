@@ -1,0 +1,93 @@
+"""Opens the SQL database: sessions, the database's own clock, migrations. Knows no table.
+
+`Database.session()` is for work that writes: on SQLite it begins IMMEDIATE, because a read that turns into a write
+fails at once under a concurrent write. `Database.reading()` is for work that only reads.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+BUSY_MILLISECONDS = 20_000
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+class now(FunctionElement[float]):
+    """The database's clock in unix seconds: every worker's lease is measured by the same one."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return "(extract(epoch from clock_timestamp())::double precision)"
+
+
+class Database:
+    """An engine and the two kinds of session; one per process, safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.url = parsed
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self.engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        self._writing = self.engine.execution_options(rootstock_begin="BEGIN IMMEDIATE")
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that writes: commits at the end of the block, rolls back on an exception."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Brings the schema to the newest revision; safe to call from several processes at once."""
+        from alembic import command  # takes long to import, and most processes never migrate
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("select pg_advisory_xact_lock(7209183421)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+    connection.isolation_level = None  # BEGIN is ours, see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("rootstock_begin", "BEGIN"))

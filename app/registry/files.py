@@ -1,0 +1,81 @@
+"""Uploaded files: bytes kept as they came. Knows no format."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import InUse, NotFound
+from app.registry import objects as stored
+from app.registry.ids import new_id
+from app.registry.page import Page, paginate
+from app.registry.tables import Batch, DatasetFile, File, Upload
+
+CONTENT = "content"
+"""Name under which a file holds its objects: the parts, in order."""
+
+
+def create(
+    session: Session,
+    *,
+    project_id: str,
+    filename: str,
+    purpose: str,
+    objects: Sequence[stored.Bytes],
+    sha256: str,
+    size_bytes: int,
+) -> File:
+    """Registers a file whose bytes are already stored; `sha256` is that of the whole."""
+    file = File(
+        id=new_id("file-"),
+        project_id=project_id,
+        filename=filename,
+        purpose=purpose,
+        size_bytes=size_bytes,
+        sha256=sha256,
+    )
+    session.add(file)
+    session.flush()
+    stored.hold(session, file.id, {CONTENT: objects})
+    return file
+
+
+def get(session: Session, project_id: str, file_id: str) -> File:
+    file = session.scalar(sa.select(File).where(File.id == file_id, File.project_id == project_id))
+    if file is None:
+        raise NotFound(f"no file {file_id!r}")
+    return file
+
+
+def list_page(
+    session: Session,
+    project_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    descending: bool,
+    purpose: str | None = None,
+) -> Page[File]:
+    statement = sa.select(File).where(File.project_id == project_id)
+    if purpose is not None:
+        statement = statement.where(File.purpose == purpose)
+    return paginate(session, statement, File.id, limit=limit, after=after, descending=descending)
+
+
+def delete(session: Session, project_id: str, file_id: str) -> None:
+    """Removes a file; its bytes die in the sweep. Raises InUse while a dataset or a batch needs it."""
+    statement = sa.select(File).where(File.id == file_id, File.project_id == project_id).with_for_update()
+    file = session.scalar(statement)
+    if file is None:
+        raise NotFound(f"no file {file_id!r}")
+    dataset_id = session.scalar(sa.select(DatasetFile.dataset_id).where(DatasetFile.file_id == file_id).limit(1))
+    if dataset_id is not None:
+        raise InUse(f"file {file_id} is used by dataset {dataset_id}; delete that first")
+    named = sa.or_(Batch.input_file_id == file_id, Batch.output_file_id == file_id, Batch.error_file_id == file_id)
+    batch_id = session.scalar(sa.select(Batch.id).where(named).limit(1))
+    if batch_id is not None:
+        raise InUse(f"file {file_id} is used by batch {batch_id}")
+    session.execute(sa.update(Upload).where(Upload.file_id == file_id).values(file_id=None))
+    stored.release(session, file_id)
+    session.delete(file)
+    session.flush()

@@ -1,0 +1,249 @@
+"""The jobs: made, found, steered by their owners, ended by their workers. Knows no lease and no broker.
+
+Every change of state is a `states.move`; every change that a client can see makes the job's revision grow.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import DatasetFailed, NotFound, WrongState
+from app.registry import events
+from app.registry.filters import metadata_equals
+from app.registry.ids import new_id
+from app.registry.metrics import finite
+from app.registry.page import Page, paginate
+from app.registry.states import TERMINAL, holder, lock, move
+from app.registry.states import Fenced as Fenced
+from app.registry.tables import Dataset, Job, JobDataset
+
+ENDS = {"cancel": "cancelled", "pause": "paused"}
+
+
+def create(
+    session: Session,
+    *,
+    project_id: str,
+    kind: str,
+    queue: str,
+    request: dict[str, Any],
+    spec: dict[str, Any] | None = None,
+    choices: list[Any] | None = None,
+    datasets: Sequence[tuple[str, float]] = (),
+    base_version_id: str | None = None,
+    retry_of: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    max_attempts: int = 3,
+) -> Job:
+    """Queues a job on `datasets`, pairs of id and weight, which may still be validating.
+
+    Raises NotFound for a dataset that the project does not have, DatasetFailed for one that turned out invalid.
+    """
+    for dataset_id, _ in datasets:
+        statement = sa.select(Dataset.status).where(Dataset.id == dataset_id, Dataset.project_id == project_id)
+        status = session.scalar(statement)
+        if status is None:
+            raise NotFound(f"no dataset {dataset_id!r}", param="dataset")
+        if status == "failed" and kind != "ingest":
+            raise DatasetFailed(f"dataset {dataset_id} failed; its report says why", param="dataset")
+    job = Job(
+        id=new_id("job-"),
+        project_id=project_id,
+        kind=kind,
+        queue=queue,
+        request=request,
+        spec=spec,
+        choices=choices,
+        base_version_id=base_version_id,
+        retry_of=retry_of,
+        metadata_=dict(metadata or {}),
+        max_attempts=max_attempts,
+    )
+    session.add(job)
+    session.flush()
+    for position, (dataset_id, weight) in enumerate(datasets):
+        session.add(JobDataset(job_id=job.id, position=position, dataset_id=dataset_id, weight=weight))
+    events.add(session, job.id, type="job.created", message=f"{kind} job queued")
+    session.refresh(job)
+    return job
+
+
+def get(session: Session, project_id: str, job_id: str) -> Job:
+    job = session.scalar(sa.select(Job).where(Job.id == job_id, Job.project_id == project_id))
+    if job is None:
+        raise NotFound(f"no job {job_id!r}")
+    return job
+
+
+def load(session: Session, job_id: str) -> Job:
+    """The job for its worker, whatever its project."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r}")
+    return job
+
+
+def list_page(
+    session: Session,
+    project_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    descending: bool,
+    status: str | None = None,
+    kind: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Page[Job]:
+    statement = sa.select(Job).where(Job.project_id == project_id, *metadata_equals(Job.metadata_, metadata))
+    if status is not None:
+        statement = statement.where(Job.status == status)
+    if kind is not None:
+        statement = statement.where(Job.kind == kind)
+    return paginate(session, statement, Job.id, limit=limit, after=after, descending=descending)
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """1 for the job that is next in its queue; None for one that is not queued."""
+    if job.status != "queued":
+        return None
+    before = sa.select(sa.func.count()).where(Job.status == "queued", Job.queue == job.queue, Job.id < job.id)
+    return (session.scalar(before) or 0) + 1
+
+
+def dataset_ids(session: Session, job_id: str) -> list[JobDataset]:
+    """The job's datasets with their weights, in order."""
+    statement = sa.select(JobDataset).where(JobDataset.job_id == job_id).order_by(JobDataset.position)
+    return list(session.scalars(statement))
+
+
+def ask(session: Session, project_id: str, job_id: str, what: Literal["cancel", "pause"]) -> Job:
+    """Cancels or pauses the job: at once when nobody works on it, else by a request to its worker.
+
+    A request to cancel replaces one to pause, never the other way round.
+    """
+    job = _held(session, project_id, job_id)
+    if job.status == ENDS[what]:
+        return job
+    if job.status == "running":
+        if job.requested == "cancel" and what == "pause":
+            raise WrongState(f"{job_id} is being cancelled; it cannot be paused")
+        return job if job.requested == what else _request(session, job, what)
+    if job.status in TERMINAL:
+        raise WrongState(f"{job_id} is {job.status}; only a job that has not ended can be {ENDS[what]}")
+    return _moved(session, job, ENDS[what], event=f"job.{ENDS[what]}", message=f"{ENDS[what]} as requested")
+
+
+def resume(session: Session, project_id: str, job_id: str) -> Job:
+    """Queues a paused job; takes a request to pause back as long as its worker has not followed it."""
+    job = _held(session, project_id, job_id)
+    if job.status == "paused":
+        return _moved(session, job, "queued", event="job.resumed", message="queued again as requested")
+    if job.status in TERMINAL:
+        raise WrongState(f"{job_id} is {job.status}; only a paused job can be resumed")
+    if job.requested == "cancel":
+        raise WrongState(f"{job_id} is being cancelled; it cannot be resumed")
+    return _request(session, job, None) if job.requested == "pause" else job
+
+
+def retry(session: Session, project_id: str, job_id: str) -> Job:
+    """A new job that does what a failed or cancelled one was to do; while that one has not ended, the same again."""
+    job = _held(session, project_id, job_id)
+    if job.status not in ("failed", "cancelled"):
+        raise WrongState(f"{job_id} is {job.status}; only a failed or cancelled job can be retried")
+    statement = sa.select(Job).where(Job.retry_of == job_id, Job.status.not_in(TERMINAL)).limit(1)
+    existing = session.scalar(statement)
+    if existing is not None:
+        return existing
+    datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]
+    if len(datasets) < max(1, len(job.request.get("datasets") or [])):
+        raise WrongState(f"{job_id} cannot be retried: a dataset of it was deleted")
+    if job.request.get("base_model") is not None and job.base_version_id is None:
+        raise WrongState(f"{job_id} cannot be retried: its base model {job.request['base_model']!r} was deleted")
+    if job.kind == "ingest":
+        failed = sa.update(Dataset).where(Dataset.id == datasets[0][0], Dataset.status == "failed")
+        again = failed.values(status="validating", error=None, report=None).returning(Dataset.id)
+        if session.scalar(again, execution_options={"synchronize_session": "fetch"}) is None:
+            raise WrongState(f"{job_id} cannot be retried: dataset {datasets[0][0]} is no longer failed")
+    return create(
+        session,
+        project_id=project_id,
+        kind=job.kind,
+        queue=job.queue,
+        request=job.request,
+        spec=job.spec,
+        choices=job.choices,
+        datasets=datasets,
+        base_version_id=job.base_version_id,
+        retry_of=job.id,
+        metadata=job.metadata_,
+        max_attempts=job.max_attempts,
+    )
+
+
+def _held(session: Session, project_id: str, job_id: str) -> Job:
+    job = lock(session, Job.id == job_id, Job.project_id == project_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r}")
+    return job
+
+
+def _moved(session: Session, job: Job, to: str, **how: Any) -> Job:
+    moved = move(session, to, Job.id == job.id, Job.status == job.status, **how)
+    assert moved is not None, f"{job.id} changed although its row was held"
+    return moved
+
+
+def _request(session: Session, job: Job, what: str | None) -> Job:
+    job.requested = what
+    job.revision += 1
+    session.flush()
+    return job
+
+
+def succeed(
+    session: Session, job_id: str, token: int, *, version_id: str | None = None, metrics: dict[str, Any] | None = None
+) -> Job:
+    """Ends the job well, even when a cancel was requested meanwhile: the first terminal write wins.
+
+    Raises Fenced when the token is stale or the job no longer runs.
+    """
+    values = {"version_id": version_id} | ({} if metrics is None else {"metrics": finite(metrics)})
+    return _end(session, job_id, token, "succeeded", message="succeeded", level="info", **values)
+
+
+def fail(session: Session, job_id: str, token: int, error: dict[str, Any]) -> Job:
+    """Ends the job with `error`, the body of a named error.
+
+    Raises Fenced when the token is stale or the job no longer runs.
+    """
+    error = finite(error)
+    return _end(session, job_id, token, "failed", message=error["message"], level="error", error=error)
+
+
+def _end(session: Session, job_id: str, token: int, to: str, *, message: str, level: str, **values: Any) -> Job:
+    job = move(session, to, holder(job_id, token), event=f"job.{to}", message=message, level=level, **values)
+    if job is None:
+        raise Fenced(job_id, token)
+    return job
+
+
+def set_spec(session: Session, job_id: str, token: int, spec: dict[str, Any], choices: list[Any]) -> None:
+    """Stores what the request was resolved to; raises Fenced."""
+    _write(session, job_id, token, spec=spec, choices=choices)
+
+
+def set_progress(
+    session: Session, job_id: str, token: int, progress: dict[str, Any], metrics: dict[str, Any] | None = None
+) -> None:
+    """Stores how far the job is and, if given, its latest metrics; raises Fenced."""
+    values = {} if metrics is None else {"metrics": finite(metrics)}
+    _write(session, job_id, token, progress=finite(progress), **values)
+
+
+def _write(session: Session, job_id: str, token: int, **values: Any) -> None:
+    statement = sa.update(Job).where(holder(job_id, token)).values(revision=Job.revision + 1, **values)
+    written = session.scalar(statement.returning(Job.id), execution_options={"synchronize_session": False})
+    if written is None:
+        raise Fenced(job_id, token)

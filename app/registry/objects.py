@@ -1,0 +1,91 @@
+"""Which rows hold which bytes. Knows no storage: bytes are written before their row and removed after it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.registry.db import now
+from app.registry.tables import Link, StoredObject
+from app.registry.upsert import insert
+
+
+class Bytes(Protocol):
+    """What storage tells about bytes that it keeps."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def listed(given: Bytes | Sequence[Bytes]) -> Sequence[Bytes]:
+    """The objects of one name, in order: one object, or the parts that make it up."""
+    return given if isinstance(given, Sequence) else [given]
+
+
+def total_bytes(objects: Mapping[str, Bytes | Sequence[Bytes]]) -> int:
+    return sum(part.size_bytes for given in objects.values() for part in listed(given))
+
+
+def hold(session: Session, owner: str, objects: Mapping[str, Bytes | Sequence[Bytes]]) -> None:
+    """Links `objects` to `owner` by name and position; their rows are made where they are new."""
+    for name, given in objects.items():
+        for position, part in enumerate(listed(given)):
+            row = {"key": part.key, "size_bytes": part.size_bytes, "sha256": part.sha256}
+            statement = insert(session, StoredObject).values(row)
+            session.execute(  # the row follows the bytes: a key that was written again has the later content
+                statement.on_conflict_do_update(
+                    index_elements=["key"], set_={"size_bytes": part.size_bytes, "sha256": part.sha256}
+                )
+            )
+            session.add(Link(owner=owner, name=name, position=position, key=part.key))
+    session.flush()
+
+
+def held(session: Session, owner: str) -> dict[str, list[StoredObject]]:
+    """The objects of `owner`: name → its parts in order."""
+    found: dict[str, list[StoredObject]] = {}
+    for link in session.scalars(sa.select(Link).where(Link.owner == owner).order_by(Link.name, Link.position)):
+        found.setdefault(link.name, []).append(link.object)
+    return found
+
+
+def release(session: Session, owner: str) -> None:
+    """Drops the links of `owner`; the bytes die in the sweep once nothing else holds them."""
+    session.execute(sa.delete(Link).where(Link.owner == owner), execution_options={"synchronize_session": "fetch"})
+
+
+UNLINKED = ~sa.exists().where(Link.key == StoredObject.key).correlate(StoredObject)
+
+
+def orphans(session: Session, older_than_seconds: float, limit: int = 1000) -> list[str]:
+    """Keys whose row nothing links and that are old enough not to be on their way to a link."""
+    statement = sa.select(StoredObject.key).where(UNLINKED, StoredObject.created_at <= now() - older_than_seconds)
+    return list(session.scalars(statement.order_by(StoredObject.created_at).limit(limit)))
+
+
+def forget(session: Session, keys: Iterable[str]) -> list[str]:
+    """Removes the rows of `keys` and returns those removed: bytes may be deleted only for these, after the commit.
+
+    A key that was linked since it was listed stays.
+    """
+    wanted = list(keys)
+    # two statements: the first waits for links that are being made, the second then sees them
+    session.scalars(sa.select(StoredObject.key).where(StoredObject.key.in_(wanted)).with_for_update()).all()
+    statement = sa.delete(StoredObject).where(StoredObject.key.in_(wanted), UNLINKED).returning(StoredObject.key)
+    return list(session.scalars(statement, execution_options={"synchronize_session": False}))
+
+
+def known(session: Session, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that have a row."""
+    return set(session.scalars(sa.select(StoredObject.key).where(StoredObject.key.in_(list(keys)))))
+
+
+def find_by_sha256(session: Session, sha256: str) -> StoredObject | None:
+    """The oldest object of this content, kept from being forgotten until the transaction ends."""
+    statement = sa.select(StoredObject).where(StoredObject.sha256 == sha256).order_by(StoredObject.created_at)
+    return session.scalar(statement.limit(1).with_for_update(read=True, key_share=True))

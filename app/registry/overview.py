@@ -1,0 +1,73 @@
+"""What a list or a dashboard wants of many rows at once, each in one statement. Changes nothing."""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.registry.db import now
+from app.registry.tables import Dataset, DatasetFile, Job, JobDataset, Model, Version
+
+
+def stamps(session: Session, job_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Revision and number of the last event of each job."""
+    statement = sa.select(Job.id, Job.revision, Job.events).where(Job.id.in_(job_ids))
+    return {row.id: (row.revision, row.events) for row in session.execute(statement)}
+
+
+def datasets_of(session: Session, job_ids: Collection[str]) -> dict[str, list[JobDataset]]:
+    """Each job's datasets, in order."""
+    found: dict[str, list[JobDataset]] = {job_id: [] for job_id in job_ids}
+    statement = sa.select(JobDataset).where(JobDataset.job_id.in_(job_ids)).order_by(JobDataset.position)
+    for row in session.scalars(statement):
+        found[row.job_id].append(row)
+    return found
+
+
+def version_names(session: Session, version_ids: Collection[str]) -> dict[str, str]:
+    """Version id → `name:number`."""
+    statement = sa.select(Version.id, Model.name, Version.number).join(Model).where(Version.id.in_(version_ids))
+    return {row.id: f"{row.name}:{row.number}" for row in session.execute(statement)}
+
+
+def files_of(session: Session, dataset_ids: Collection[str]) -> dict[str, list[str]]:
+    """Each dataset's file ids, in order."""
+    found: dict[str, list[str]] = {dataset_id: [] for dataset_id in dataset_ids}
+    statement = sa.select(DatasetFile).where(DatasetFile.dataset_id.in_(dataset_ids)).order_by(DatasetFile.position)
+    for row in session.scalars(statement):
+        found[row.dataset_id].append(row.file_id)
+    return found
+
+
+def ingests_of(session: Session, dataset_ids: Collection[str]) -> dict[str, str]:
+    """Each dataset's newest ingest job."""
+    statement = (
+        sa.select(JobDataset.dataset_id, sa.func.max(Job.id))
+        .join(Job, Job.id == JobDataset.job_id)
+        .where(JobDataset.dataset_id.in_(dataset_ids), Job.kind == "ingest")
+        .group_by(JobDataset.dataset_id)
+    )
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def census(session: Session) -> list[tuple[str, str, int]]:
+    """Kind, status and number of jobs."""
+    statement = sa.select(Job.kind, Job.status, sa.func.count()).group_by(Job.kind, Job.status)
+    return [(kind, status, count) for kind, status, count in session.execute(statement.order_by(Job.kind, Job.status))]
+
+
+def longest_waits(session: Session) -> list[tuple[str, float]]:
+    """Queue and seconds since its oldest waiting job was made; jobs whose dataset is not ready do not count."""
+    unready = sa.exists().where(
+        JobDataset.job_id == Job.id,
+        JobDataset.dataset_id == Dataset.id,
+        Dataset.status != "ready",
+        Job.kind != "ingest",
+    )
+    statement = (
+        sa.select(Job.queue, now() - sa.func.min(Job.created_at))
+        .where(Job.status == "queued", ~unready)
+        .group_by(Job.queue)
+        .order_by(Job.queue)
+    )
+    return [(queue, float(seconds)) for queue, seconds in session.execute(statement)]

@@ -1,0 +1,81 @@
+"""Migrations and tables say the same, on both databases; the `alembic` command works from the project's root."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from app.registry.db import Database
+from app.registry.tables import Revision, Table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> str:
+    """Another database of the same kind, without a table."""
+    if database.engine.dialect.name == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return str(request.getfixturevalue("postgres_database")())
+
+
+def described(engine: sa.Engine) -> dict[str, object]:
+    """Everything the database itself says about its tables, whatever the order."""
+    inspector = sa.inspect(engine)
+    tables = set(inspector.get_table_names()) - {"alembic_version"}
+    return {
+        table: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(table)
+            },
+            "key": inspector.get_pk_constraint(table),
+            "foreign": sorted(map(str, inspector.get_foreign_keys(table))),
+            "unique": sorted(map(str, inspector.get_unique_constraints(table))),
+            "indexes": sorted(map(str, inspector.get_indexes(table))),
+        }
+        for table in tables
+    }
+
+
+def test_migrated_and_created_databases_are_equal(database: Database, empty_url: str) -> None:
+    created = Database(empty_url)
+    Table.metadata.create_all(created.engine)
+    try:
+        assert described(database.engine) == described(created.engine)
+        assert set(described(created.engine)) == set(Table.metadata.tables)
+    finally:
+        created.close()
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    before = described(database.engine)
+    database.migrate()
+    assert described(database.engine) == before
+    with database.reading() as session:
+        assert [(row.id, row.number) for row in session.scalars(sa.select(Revision))] == [(1, 0)]
+
+
+def test_the_alembic_command_goes_up_checks_and_goes_down(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOTSTOCK_DATABASE_URL", empty_url)
+
+    def alembic(*words: str) -> str:
+        command = [sys.executable, "-m", "alembic", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    alembic("upgrade", "head")
+    assert "No new upgrade operations detected" in alembic("check")
+    alembic("downgrade", "base")
+    emptied = Database(empty_url)
+    try:
+        assert sa.inspect(emptied.engine).get_table_names() == ["alembic_version"]
+    finally:
+        emptied.close()

@@ -1,0 +1,45 @@
+"""Many rows at once."""
+
+from sqlalchemy.orm import Session
+
+from app.registry import overview
+from tests import rows
+
+
+def test_jobs_are_counted_by_kind_and_status(session: Session, project_id: str) -> None:
+    rows.job(session, project_id)
+    rows.job(session, project_id)
+    rows.job(session, project_id, "failed")
+    rows.dataset(session, project_id)
+    assert overview.census(session) == [
+        ("ingest", "succeeded", 1),
+        ("pretrain", "failed", 1),
+        ("pretrain", "queued", 2),
+    ]
+
+
+def test_only_what_could_run_counts_as_waiting(session: Session, project_id: str) -> None:
+    validating = rows.dataset(session, project_id, "validating")
+    rows.job(session, project_id, datasets=[validating])
+    assert [queue for queue, _ in overview.longest_waits(session)] == ["data"]
+    rows.job(session, project_id, datasets=[rows.dataset(session, project_id)])
+    assert [queue for queue, _ in overview.longest_waits(session)] == ["data", "train"]
+
+
+def test_what_belongs_to_rows_is_found_for_all_of_them(session: Session, project_id: str) -> None:
+    first, second = rows.dataset(session, project_id), rows.dataset(session, project_id)
+    job, idle = rows.job(session, project_id, datasets=[second, first]), rows.job(session, project_id)
+    version = rows.version(session, project_id)
+
+    used = overview.datasets_of(session, [job.id, idle.id])
+    assert {key: [row.dataset_id for row in found] for key, found in used.items()} == {
+        job.id: [second.id, first.id],
+        idle.id: [],
+    }
+    assert overview.version_names(session, [version.id]) == {version.id: "digits:1"}
+    assert overview.stamps(session, [job.id, "job-unknown"]) == {job.id: (job.revision, job.events)}
+    assert {key: len(files) for key, files in overview.files_of(session, [first.id, second.id]).items()} == {
+        first.id: 1,
+        second.id: 1,
+    }
+    assert set(overview.ingests_of(session, [first.id, second.id])) == {first.id, second.id}
