@@ -1,0 +1,250 @@
+"""Keeps bytes by key, in a folder or a bucket, behind one small interface. Knows no row and no meaning of a key.
+
+A write is atomic: a folder takes a temporary name and renames it, a bucket shows an object only when its upload is
+complete. Everything is hashed while it streams; what is handed out again is compared with that hash.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from app.errors import ArtifactDamaged, NotReady, TooLarge
+from app.object_cache import ObjectCache, Verifier
+from app.settings import MIB, Settings, SettingsError
+
+CHUNK = MIB
+INCOMING = ".incoming"
+"""Folder of unfinished writes; listed like objects, so that the sweep removes what a killed process left."""
+RENAMES = 10
+"""A rename is tried so often: the removal of another object may take the folder away while it is empty."""
+UPLOADS_AT_ONCE = 4
+
+
+class Bytes(Protocol):
+    """What is known of stored bytes."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Bytes that were put and are whole."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+class Storage:
+    """A folder (`file:///…`) or a bucket (`s3://bucket/prefix`, credentials from `AWS_*`). Threads may share it."""
+
+    def __init__(self, url: str, cache: Path, cache_bytes: int) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("file", "s3"):
+            raise SettingsError(f"ROOTSTOCK_STORAGE_URL={url!r}: give file:///folder or s3://bucket/prefix")
+        self.url = url
+        self._cache, self._verifier = ObjectCache(cache, cache_bytes), Verifier()
+        self._folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+        if self._folder is None:
+            self._bucket = S3Store.from_url(url, retry_config=_retries(5, 60))
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+            options: Any = {"timeout": "2s", "allow_http": plain}
+            self._probe = S3Store.from_url(url, retry_config=_retries(0, 2), client_options=options)
+        else:
+            (self._folder / INCOMING).mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, source: Path | bytes) -> Stored:
+        """Stores a file's or a value's bytes, in place of those that `key` had."""
+        if isinstance(source, bytes):
+            return self.put_stream(key, [source])
+        with source.open("rb") as file:
+            return self.put_stream(key, _chunks(file))
+
+    def put_stream(self, key: str, chunks: Iterable[bytes]) -> Stored:
+        """Stores what `chunks` yields; when it raises, nothing is kept."""
+        counted = _Counted()
+        if self._folder is not None:
+            with _writing(self._folder, key) as file:
+                for chunk in chunks:
+                    file.write(counted.add(chunk))
+        else:
+            with _answering(self.url):
+                source = (counted.add(chunk) for chunk in chunks if chunk)
+                obstore.put(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
+        return counted.stored(key)
+
+    async def aput_stream(self, key: str, chunks: AsyncIterator[bytes], limit: int) -> Stored:
+        """`put_stream` for an event loop. Raises TooLarge beyond `limit` bytes, and keeps nothing."""
+        counted = _Counted(limit)
+        if self._folder is not None:
+            with _writing(self._folder, key) as file:
+                async for chunk in chunks:
+                    file.write(counted.add(chunk))
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())  # the next one finds nothing left to wait for
+        else:
+            with _answering(self.url):
+                source = (counted.add(chunk) async for chunk in chunks if chunk)
+                await obstore.put_async(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
+        return counted.stored(key)
+
+    def open(self, objects: Sequence[Bytes]) -> Iterator[bytes]:
+        """The bytes of `objects` one after the other, in chunks.
+
+        Raises ArtifactDamaged where an object ends with other bytes than were stored.
+        """
+        for item in objects:
+            counted = _Counted()
+            for chunk in self._stream(item.key):
+                yield counted.add(chunk)
+            if counted.stored(item.key) != Stored(item.key, item.size_bytes, item.sha256):
+                raise ArtifactDamaged(f"object {item.key} has other bytes than were stored")
+
+    def get(self, key: str) -> bytes:
+        return b"".join(self._stream(key))
+
+    def local(self, item: Bytes) -> Path:
+        """A path with the object's bytes: its own in a folder, a cached copy of a bucket's. Not to be written to.
+
+        Raises ArtifactDamaged when the bytes are not those that were stored.
+        """
+        if self._folder is not None:
+            path = self._folder / item.key
+            if not self._verifier.is_whole(path, item.size_bytes, item.sha256):
+                raise ArtifactDamaged(f"object {item.key} is gone or has other bytes than were stored")
+            return path
+        path = self._cache.path(item.sha256)
+        if not self._verifier.is_whole(path, item.size_bytes, item.sha256):
+            self._cache.make_room(item.size_bytes)
+            with _writing(path.parent, path.name) as file:
+                file.writelines(self.open([item]))
+        self._cache.used(item.sha256)
+        return path
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; a key that is not there does no harm."""
+        doomed = list(keys)
+        if self._folder is None:
+            if doomed:
+                with _answering(self.url), contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._bucket, doomed)
+            return
+        for key in doomed:
+            path = self._folder / key
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder still has other objects
+                path.parent.rmdir()
+
+    def listing(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+        """Key and age in seconds of every object whose key begins with the folder `prefix`."""
+        if self._folder is None:
+            with _answering(self.url):
+                for page in obstore.list(self._bucket, prefix or None):
+                    now = datetime.now(UTC)
+                    yield from ((meta["path"], (now - meta["last_modified"]).total_seconds()) for meta in page)
+            return
+        for folder, _, names in os.walk(self._folder / prefix):
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    yield path.relative_to(self._folder).as_posix(), time.time() - path.stat().st_mtime
+
+    def check(self) -> None:
+        """Raises NotReady when objects cannot be reached now."""
+        if self._folder is None:
+            with _answering(self.url):
+                next(iter(obstore.list(self._probe, INCOMING)), None)  # unlike a HEAD, tells a bucket that is not there
+        elif not os.access(self._folder / INCOMING, os.W_OK):
+            raise NotReady(f"storage {self.url} is not there or cannot be written to")
+
+    def _stream(self, key: str) -> Iterator[bytes]:
+        try:
+            if self._folder is not None:
+                with (self._folder / key).open("rb") as file:
+                    yield from _chunks(file)
+            else:
+                with _answering(self.url):
+                    for chunk in obstore.get(self._bucket, key).stream(min_chunk_size=CHUNK):
+                        yield bytes(chunk)
+        except FileNotFoundError:
+            raise ArtifactDamaged(f"object {key} is gone from storage") from None
+
+
+def open_storage(settings: Settings) -> Storage:
+    return Storage(settings.resolved_storage_url, settings.folder / "cache", settings.cache_bytes)
+
+
+class _Counted:
+    """Hashes and counts what passes through."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit, self._size, self._hash = limit, 0, hashlib.sha256()
+
+    def add(self, chunk: bytes) -> bytes:
+        self._size += len(chunk)
+        if self._limit is not None and self._size > self._limit:
+            raise TooLarge(f"more than the {self._limit} bytes that are allowed")
+        self._hash.update(chunk)
+        return chunk
+
+    def stored(self, key: str) -> Stored:
+        return Stored(key, self._size, self._hash.hexdigest())
+
+
+@contextlib.contextmanager
+def _writing(folder: Path, key: str) -> Iterator[IO[bytes]]:
+    """A file that appears under `folder / key` when the block ends well, and not at all otherwise."""
+    incoming = folder / INCOMING / uuid.uuid4().hex
+    incoming.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / key
+    try:
+        with incoming.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        for attempt in range(RENAMES):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                incoming.replace(path)
+                break
+            except FileNotFoundError:
+                if attempt == RENAMES - 1:
+                    raise
+    finally:
+        incoming.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _answering(url: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        raise NotReady(f"storage {url} does not answer: {str(error).splitlines()[0]}") from error
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _retries(count: int, seconds: int) -> Any:
+    return {"max_retries": count, "retry_timeout": timedelta(seconds=seconds)}

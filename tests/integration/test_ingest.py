@@ -1,0 +1,189 @@
+"""The ingest job on a real registry and a real store: a whole dataset, or a report, and nothing between."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import queue
+from app.registry import events, jobs, leases, objects
+from app.registry.db import Database
+from app.registry.states import Fenced
+from app.storage import Storage
+from tests.ingest_bench import Bench, StopsAfter, idx, npy, npz
+from worker.ingest.run import run
+from worker.progress import Stopped
+
+IMAGES = np.arange(50 * 28 * 28, dtype=np.uint32).reshape(50, 28, 28).astype(np.uint8)
+LABELS = (np.arange(50) % 5).astype(np.uint8)
+CSV = b"a,b,label\n" + b"".join(b"%d,%d,%s\n" % (n, -n, b"cat" if n % 2 else b"dog") for n in range(50))
+
+
+@pytest.fixture
+def bench(database: Database, storage: Storage, tmp_path: Path) -> Bench:
+    return Bench(database, storage, tmp_path / "home")
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Bench:
+    """Where neither the database nor the store makes a difference."""
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    database.migrate()
+    return Bench(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+def test_an_ingest_makes_a_dataset_that_opens(bench: Bench) -> None:
+    dataset = bench.ingest({"digits.npz": npz(images=IMAGES, labels=LABELS)})
+    assert (dataset.status, dataset.modality, dataset.rows) == ("ready", "image", 50)
+    assert dataset.report == {"total": 0, "faults": []}
+    opened = bench.open(dataset)
+    assert opened.profile == dataset.profile
+    assert opened.info["fingerprint"] == dataset.fingerprint
+    assert opened.profile["splits"] == {"train": 40, "validation": 5, "test": 5}
+    for split in opened.splits.values():
+        rows = split.read("row", 0)
+        np.testing.assert_array_equal(split.read("input", 0)[..., 0], IMAGES[rows])
+        assert split.read("target", 0).tolist() == [str(label) for label in LABELS[rows]]
+    job = bench.job(dataset)
+    assert (job.status, job.metrics) == ("succeeded", {"rows": 50})
+    with bench.database.reading() as session:
+        assert [event.type for event in events.after(session, job.id, 0, 100)] == [
+            "job.created",
+            "job.running",
+            "dataset.ready",
+            "job.succeeded",
+        ]
+
+
+def test_a_file_with_faults_gets_a_report(bench: Bench) -> None:
+    dataset = bench.create({"d.csv": CSV.replace(b"7,-7", b"7,seven").replace(b"9,-9", b"9,-9,9")})
+    waiting = bench.wait_for(dataset)
+    run(bench.claim(dataset))
+    dataset = bench.look(dataset)
+    assert (dataset.status, dataset.profile, dataset.rows) == ("failed", None, None)
+    assert dataset.report is not None
+    assert dataset.report["total"] == 2
+    by_code = {fault["code"]: fault for fault in dataset.report["faults"]}
+    assert (by_code["not_a_number"]["row"], by_code["not_a_number"]["column"]) == (8, "b")
+    assert by_code["ragged_row"]["row"] == 10
+    job = bench.job(dataset)
+    assert job.error is not None
+    assert (job.status, job.error["code"]) == ("failed", "invalid_data")
+    assert dataset.error == job.error
+    with bench.database.reading() as session:
+        assert objects.held(session, dataset.id) == {}
+        waited = jobs.load(session, waiting.id)
+    assert waited.error is not None
+    assert (waited.status, waited.error["code"]) == ("failed", "dataset_failed")
+    assert not [key for key, _ in bench.storage.listing("datasets")]
+
+
+def test_a_file_of_several_parts_is_read_as_one(bench: Bench) -> None:
+    dataset = bench.ingest({"d.csv": CSV}, parts=7)
+    assert (dataset.status, dataset.rows) == ("ready", 50)
+
+
+def test_an_interrupted_ingest_leaves_no_half_dataset_and_runs_again(bench: Bench) -> None:
+    dataset = bench.create({"d.csv": CSV})
+    listens = 0
+    while True:  # interrupted at every place where it listens, until it gets through
+        reporter = bench.claim(dataset, StopsAfter(listens))
+        try:
+            run(reporter)
+            break
+        except Stopped:
+            assert bench.look(dataset).status == "validating"
+            with bench.database.session() as session:
+                assert objects.held(session, dataset.id) == {}
+                leases.leave(session, reporter.job_id, reporter.token)
+        listens += 1
+    assert listens >= 4
+    assert bench.open(bench.look(dataset)).profile["rows"] == 50
+
+
+def test_an_ingest_that_lost_its_lease_changes_nothing(bench: Bench) -> None:
+    dataset = bench.create({"d.csv": CSV})
+    stale = bench.claim(dataset)
+    with bench.database.session() as session:
+        leases.lose(session, stale.job_id, stale.token, {"message": "gone", "code": "worker_lost"})
+    fresh = bench.claim(dataset)
+    with pytest.raises(Fenced):
+        run(stale)
+    assert bench.look(dataset).status == "validating"
+    run(fresh)
+    with bench.database.reading() as session:
+        held = objects.held(session, dataset.id)
+    assert {part.key.split("/")[2] for parts in held.values() for part in parts} == {str(fresh.token)}
+
+
+def test_jobs_that_waited_are_rung(local: Bench, valkey_url: str) -> None:
+    bench = Bench(local.database, local.storage, local.settings.home, broker_url=valkey_url)
+    dataset = bench.create({"d.csv": CSV})
+    bench.wait_for(dataset)
+    run(bench.claim(dataset))
+    assert queue.waiting(valkey_url, "train") == 1
+
+
+def test_equal_content_has_an_equal_fingerprint(local: Bench) -> None:
+    content = {"d.csv": CSV}
+    prints = [local.ingest(content).fingerprint for _ in range(2)]
+    other = local.ingest(content, split={"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 1}).fingerprint
+    assert prints[0] == prints[1] != other
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "shape"),
+    [
+        ({"x.npy": npy(IMAGES)}, {}, [28, 28, 1]),
+        ({"x.npy": npy(IMAGES.reshape(50, -1).astype(">f8"))}, {}, [784]),
+        ({"x.npy": npy(np.asfortranarray(IMAGES.reshape(50, -1)))}, {}, [784]),
+        ({"x.npz": npz(x=IMAGES, y=LABELS)}, {"modality": "vectors"}, [784]),
+        ({"x-idx3-ubyte.gz": gzip.compress(idx(IMAGES)), "y-idx1-ubyte": idx(LABELS)}, {"format": "idx"}, [28, 28, 1]),
+        ({"d.csv": CSV}, {"columns": {"features": ["b"], "label": "label"}}, [1]),
+        ({"d.tsv": CSV.replace(b",", b"\t")}, {}, [2]),
+    ],
+)
+def test_every_format(local: Bench, contents: dict[str, bytes], options: dict[str, Any], shape: list[int]) -> None:
+    dataset = local.ingest(contents, **options)
+    assert (dataset.status, dataset.rows) == ("ready", 50), dataset.report
+    assert local.open(dataset).splits["train"].read("input", 0).shape == (40, *shape)
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "code", "said"),
+    [
+        ({"x.npz": npz(x=np.array([{}] * 5, dtype=object))}, {}, "pickled_array", "'x' holds pickled"),
+        ({"x.csv": CSV + b"1,2\n"}, {}, "ragged_row", "row 51"),
+        ({"x.csv": CSV + b"1,two,cat\n"}, {}, "not_a_number", "'two'"),
+        ({"x.csv": CSV + b"1,nan,cat\n"}, {}, "non_finite", "nan"),
+        ({"x.csv": CSV + b"1,-inf,cat\n"}, {}, "non_finite", "-inf"),
+        ({"x.npy": npy(IMAGES), "y.npy": npy(LABELS[:-1])}, {}, "length_mismatch", "49"),
+        ({"x-idx3-ubyte": idx(IMAGES)[:-1]}, {}, "truncated", "39,215 of 39,216"),
+        ({"x.csv": b""}, {}, "empty_file", "x.csv is empty"),
+        ({"x.bin": b"\0\1\2\3"}, {}, "unknown_format", "x.bin"),
+        ({"x.csv": CSV}, {"columns": {"label": "species"}}, "unknown_column", "'species'"),
+        ({"x.csv": b"a,b\n"}, {}, "no_rows", "no rows"),
+        ({"x.csv": b"a,b\n1,2\n"}, {}, "single_row", "single row"),
+        ({"x.npy": npy(np.full((4, 2), 1e300))}, {}, "overflow", "1e+300"),
+    ],
+)
+def test_every_fault_is_told_and_the_job_fails(
+    local: Bench, contents: dict[str, bytes], options: dict[str, Any], code: str, said: str
+) -> None:
+    dataset = local.ingest(contents, **options)
+    assert dataset.status == "failed"
+    assert dataset.report is not None
+    assert {fault["code"] for fault in dataset.report["faults"]} == {code}
+    assert said in dataset.report["faults"][0]["message"]
+    job = local.job(dataset)
+    assert job.error is not None
+    assert (job.status, job.error["code"]) == ("failed", "invalid_data")
+    assert said in job.error["message"]
+    assert local.ingest({"d.csv": CSV}).status == "ready"  # the next one is none the worse
+
+
+def test_nothing_is_left_in_the_scratch_folder(local: Bench) -> None:
+    local.ingest({"d.csv": CSV, "more.csv": CSV}, parts=3)
+    assert list((local.settings.folder / "scratch").iterdir()) == []

@@ -1,0 +1,184 @@
+"""One store, in a folder and behind S3: whole or nothing, hashed, and never other bytes than were stored."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import ArtifactDamaged, NotReady, TooLarge
+from app.object_cache import GRACE_SECONDS
+from app.settings import MIB, Settings, SettingsError
+from app.storage import Storage, Stored, open_storage
+
+LARGE = 12 * MIB  # more than one part of a multipart upload
+
+
+def chunks(total: int, fail_at: int | None = None) -> Iterator[bytes]:
+    for start in range(0, total, MIB):
+        if start == fail_at:
+            raise OSError("the sender went away")
+        yield bytes([start // MIB % 251]) * min(MIB, total - start)
+
+
+async def later(source: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in source:
+        await asyncio.sleep(0)
+        yield chunk
+
+
+def test_bytes_and_files_come_back(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(b"from a file")
+    stored = [storage.put("files/a", b"hello"), storage.put("jobs/1/2/b", path), storage.put("files/empty", b"")]
+    assert stored[0] == Stored("files/a", 5, hashlib.sha256(b"hello").hexdigest())
+    assert [storage.get(item.key) for item in stored] == [b"hello", b"from a file", b""]
+    assert b"".join(storage.open(stored)) == b"hellofrom a file"
+
+
+def test_a_second_put_replaces_the_first(storage: Storage) -> None:
+    storage.put("files/a", b"one")
+    storage.put("files/a", b"two")
+    assert storage.get("files/a") == b"two"
+
+
+def test_a_stream_is_hashed_on_its_way(storage: Storage) -> None:
+    expected = b"".join(chunks(LARGE))
+    stored = storage.put_stream("files/large", chunks(LARGE))
+    assert (stored.size_bytes, stored.sha256) == (LARGE, hashlib.sha256(expected).hexdigest())
+    assert storage.get("files/large") == expected
+
+
+def test_an_event_loop_streams_too(storage: Storage) -> None:
+    stored = asyncio.run(storage.aput_stream("files/large", later(chunks(LARGE)), LARGE))
+    expected = b"".join(chunks(LARGE))
+    assert stored == Stored("files/large", LARGE, hashlib.sha256(expected).hexdigest())
+    assert storage.get("files/large") == expected
+
+
+def test_a_stream_beyond_the_limit_is_refused_and_nothing_kept(storage: Storage) -> None:
+    with pytest.raises(TooLarge, match=str(LARGE - 1)):
+        asyncio.run(storage.aput_stream("files/large", later(chunks(LARGE)), LARGE - 1))
+    assert list(storage.listing()) == []
+
+
+def test_a_stream_that_breaks_off_leaves_nothing(storage: Storage) -> None:
+    with pytest.raises(OSError, match="went away"):
+        storage.put_stream("files/large", chunks(LARGE, fail_at=8 * MIB))
+    assert list(storage.listing()) == []
+
+
+def test_listing_tells_keys_and_ages_under_a_folder(storage: Storage) -> None:
+    for key in ("files/a", "files/b", "jobs/1/a"):
+        storage.put(key, b"x")
+    listed = dict(storage.listing())
+    assert sorted(listed) == ["files/a", "files/b", "jobs/1/a"]
+    assert all(-5 < age < 60 for age in listed.values())
+    assert sorted(key for key, _ in storage.listing("files")) == ["files/a", "files/b"]
+
+
+def test_deleting_twice_does_no_harm(storage: Storage) -> None:
+    storage.put("files/a", b"x")
+    storage.put("files/b", b"y")
+    storage.delete(["files/a", "files/never"])
+    storage.delete(["files/a"])
+    storage.delete([])
+    assert [key for key, _ in storage.listing()] == ["files/b"]
+    with pytest.raises(ArtifactDamaged, match="files/a is gone"):
+        storage.get("files/a")
+
+
+def test_a_local_path_has_the_bytes(storage: Storage) -> None:
+    stored = storage.put("files/a", b"hello")
+    path = storage.local(stored)
+    assert path.read_bytes() == b"hello"
+    assert storage.local(stored) == path
+
+
+def test_other_bytes_than_were_stored_are_never_handed_out(storage: Storage) -> None:
+    stored = storage.put("files/a", b"hello")
+    storage.put("files/a", b"jello")
+    with pytest.raises(ArtifactDamaged, match="files/a"):
+        storage.local(stored)
+    with pytest.raises(ArtifactDamaged, match="files/a"):
+        b"".join(storage.open([stored]))
+
+
+def test_an_object_that_is_gone_is_named(storage: Storage) -> None:
+    with pytest.raises(ArtifactDamaged, match="files/gone"):
+        storage.local(Stored("files/gone", 1, "0" * 64))
+
+
+def test_check_passes_where_storage_answers(storage: Storage) -> None:
+    storage.check()
+
+
+def test_a_folder_that_went_away_is_not_ready(tmp_path: Path) -> None:
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
+    (tmp_path / "objects" / ".incoming").rmdir()
+    with pytest.raises(NotReady, match="objects"):
+        storage.check()
+
+
+def test_a_bucket_that_does_not_answer_is_not_ready(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    with pytest.raises(NotReady, match="does not answer"):
+        storage.check()
+
+
+def test_a_bucket_that_is_not_there_is_not_ready(s3_url: str, tmp_path: Path) -> None:
+    storage = Storage("s3://never-made/prefix", tmp_path / "cache", MIB)
+    with pytest.raises(NotReady, match="never-made"):
+        storage.check()
+
+
+def test_what_a_killed_writer_left_is_listed_for_the_sweep(tmp_path: Path) -> None:
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
+    (tmp_path / "objects" / ".incoming" / "half").write_bytes(b"ha")
+    keys = [key for key, _ in storage.listing()]
+    assert keys == [".incoming/half"]
+    storage.delete(keys)
+    storage.put("files/a", b"x")
+    assert [key for key, _ in storage.listing()] == ["files/a"]
+
+
+def test_the_cache_drops_the_least_recently_used_copy(s3_url: str, tmp_path: Path) -> None:
+    storage = Storage(s3_url, tmp_path / "cache", 2 * MIB)
+    first, second, third = (storage.put(f"files/{n}", bytes([n]) * MIB) for n in range(3))
+    paths = [storage.local(item) for item in (first, second)]
+    for age, path in ((1, paths[1]), (2, paths[0])):
+        long_ago = time.time() - age * 10 * GRACE_SECONDS
+        os.utime(path, (long_ago, long_ago))
+    storage.local(first)  # used again: now the second is the oldest
+    storage.local(third)
+    assert [path.exists() for path in paths] == [True, False]
+    assert storage.local(second).read_bytes() == b"\1" * MIB
+
+
+def test_a_copy_that_was_just_handed_out_survives_a_full_cache(s3_url: str, tmp_path: Path) -> None:
+    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    stored = [storage.put(f"files/{n}", bytes([n]) * MIB) for n in range(3)]
+    assert [path.exists() for path in [storage.local(item) for item in stored]] == [True, True, True]
+
+
+def test_a_damaged_copy_is_fetched_again(s3_url: str, tmp_path: Path) -> None:
+    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    stored = storage.put("files/a", b"hello")
+    storage.local(stored).write_bytes(b"jello")
+    assert storage.local(stored).read_bytes() == b"hello"
+
+
+def test_an_unknown_kind_of_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ftp://host/x"):
+        Storage("ftp://host/x", tmp_path, MIB)
+
+
+def test_the_default_is_a_folder_under_home(tmp_path: Path) -> None:
+    open_storage(Settings(home=tmp_path)).put("files/a", b"x")
+    assert (tmp_path / "storage" / "files" / "a").read_bytes() == b"x"

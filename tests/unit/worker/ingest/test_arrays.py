@@ -1,0 +1,205 @@
+"""NPY and NPZ: every number type and order of bytes, never an object, never more than was announced."""
+
+import io
+import struct
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+IMAGES = np.arange(20 * 4 * 3, dtype=np.uint8).reshape(20, 4, 3)
+LABELS = np.arange(20) % 4
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_images_and_labels_in_one_npz(ingest: Any, to_npz: Any, compressed: bool) -> None:
+    made = ingest({"digits.npz": to_npz(compressed=compressed, images=IMAGES, labels=LABELS)})
+    assert (made.profile["modality"], made.profile["input"]["shape"]) == ("image", [4, 3, 1])
+    np.testing.assert_array_equal(made.read("input")[..., 0], IMAGES)
+    assert made.read("target").tolist() == [str(label) for label in LABELS]
+    assert made.profile["target"]["classes"] == {"0": 5, "1": 5, "2": 5, "3": 5}
+    assert made.profile["splits"] == {"train": 16, "validation": 2, "test": 2}
+    assert made.profile["inferred"]["label"] == "'labels', by its name"
+
+
+@pytest.mark.parametrize(
+    "kind", ["<f2", "<f4", ">f4", "<f8", ">f8", "i1", "<i2", ">i4", "<i8", "u1", ">u2", "<u8", "?"]
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_every_number_type_becomes_float32(ingest: Any, to_npy: Any, kind: str, order: Any) -> None:
+    values = np.asarray(np.arange(30).reshape(10, 3) % 2, dtype=kind, order=order)
+    made = ingest({"x.npy": to_npy(values)})
+    assert made.profile["modality"] == "vectors"
+    got = made.read("input")
+    assert got.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(got, values.astype(np.float32))
+
+
+def test_a_compressed_column_major_member(ingest: Any, to_npz: Any) -> None:
+    values = np.asfortranarray(np.random.default_rng(0).normal(size=(50, 7)))
+    made = ingest({"x.npz": to_npz(compressed=True, x=values)})
+    np.testing.assert_array_equal(made.read("input"), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("values", [[7.0, np.nan] * 10, ["7", ""] * 10, [b"7", b""] * 10])
+def test_labels_become_names_and_may_be_withheld(ingest: Any, to_npz: Any, values: list[Any]) -> None:
+    made = ingest({"d.npz": to_npz(x=IMAGES, y=np.array(values))})
+    assert made.read("target").tolist() == ["7", None] * 10
+    assert (made.profile["target"]["missing"], made.profile["target"]["classes"]) == (10, {"7": 10})
+    assert made.profile["rows"] == 20
+
+
+def test_labels_as_a_column_of_width_one(ingest: Any, to_npz: Any) -> None:
+    made = ingest({"d.npz": to_npz(x=IMAGES, labels=LABELS.reshape(-1, 1))})
+    assert made.read("target").tolist() == [str(label) for label in LABELS]
+
+
+def test_vectors_asked_of_images_are_flattened(ingest: Any, to_npy: Any) -> None:
+    made = ingest({"x.npy": to_npy(IMAGES)}, modality="vectors")
+    assert made.profile["input"] == {"name": "x", "modality": "vectors", "shape": [12]}
+    np.testing.assert_array_equal(made.read("input"), IMAGES.reshape(20, 12).astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["f4", ">f8", "i4", "?"])
+def test_images_of_whole_numbers_in_other_types(ingest: Any, to_npy: Any, kind: str) -> None:
+    values = (IMAGES % 2).astype(kind)
+    made = ingest({"x.npy": to_npy(values)}, modality="image")
+    assert made.read("input").dtype == np.uint8
+    np.testing.assert_array_equal(made.read("input")[..., 0], IMAGES % 2)
+
+
+def test_colour_images(ingest: Any, to_npy: Any) -> None:
+    values = np.arange(10 * 2 * 2 * 3, dtype=np.uint8).reshape(10, 2, 2, 3)
+    made = ingest({"x.npy": to_npy(values)})
+    assert made.profile["input"]["shape"] == [2, 2, 3]
+    np.testing.assert_array_equal(made.read("input"), values)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 256.0, 0.5])
+def test_what_is_no_pixel_is_named(ingest: Any, to_npy: Any, wrong: float) -> None:
+    values = IMAGES.astype(np.float32)
+    values[6, 2, 1] = wrong
+    made = ingest({"x.npy": to_npy(values)})
+    assert made.codes == ["not_a_pixel"]
+    assert (made.faults[0].row, made.faults[0].column) == (7, "x[2,1]")
+    assert str(wrong) in made.faults[0].message
+
+
+def test_statistics_are_exact(ingest: Any, to_npy: Any) -> None:
+    values = np.random.default_rng(0).normal(3, 2, size=(70_000, 12)).astype(np.float32)
+    column = ingest({"x.npy": to_npy(values)}).column("x")
+    exact = values.astype(np.float64)
+    assert column["type"] == "float32[12]"
+    expected = [exact.min(), exact.max(), exact.mean(), exact.std()]
+    np.testing.assert_allclose([column[name] for name in ("min", "max", "mean", "std")], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("value", "code"), [(np.nan, "non_finite"), (np.inf, "non_finite"), (1e300, "overflow")])
+@pytest.mark.parametrize("kind", ["<f8", ">f8"])
+def test_numbers_that_cannot_be_learnt_from(ingest: Any, to_npy: Any, value: float, code: str, kind: str) -> None:
+    values = np.zeros((10, 3), kind)
+    values[4, 2] = value
+    made = ingest({"x.npy": to_npy(values)})
+    assert (made.codes, made.faults[0].file) == ([code], "x.npy")
+    assert (made.faults[0].row, made.faults[0].column) == (5, "x[2]")
+    assert repr(value) in made.faults[0].message
+
+
+def test_faults_are_counted_beyond_the_thousand_that_are_kept(ingest: Any, to_npy: Any) -> None:
+    made = ingest({"x.npy": to_npy(np.full((700, 3), np.nan))})
+    assert (made.total, len(made.faults)) == (2100, 1000)
+
+
+def test_cleaning_drops_rows_and_counts_them(ingest: Any, to_npz: Any) -> None:
+    values = np.ones((20, 3))
+    values[[2, 5], 1] = np.nan, np.inf
+    names = np.array(["a", "b"] * 10)
+    names[2] = "only here"
+    made = ingest({"x.npz": to_npz(x=values, y=names)}, cleaning={"non_finite": "drop"})
+    assert made.profile["rows"] == 18
+    assert made.profile["cleaning"] == {"dropped_rows": 2, "reason": "non_finite"}
+    assert made.column("x")["missing"] == 2
+    assert "2 rows were left out" in " ".join(made.profile["warnings"])
+    assert sorted(made.profile["target"]["classes"]) == ["a", "b"]
+    assert sorted(set(range(20)) - set(made.read("row").tolist())) == [2, 5]
+
+
+@pytest.mark.parametrize("packed", ["npy", "npz"])
+def test_pickled_objects_are_never_read(ingest: Any, to_npy: Any, to_npz: Any, packed: str) -> None:
+    objects = np.array([{"a": 1}] * 5, dtype=object)
+    content = to_npy(objects, pickled=True) if packed == "npy" else to_npz(x=IMAGES[:5], y=objects)
+    made = ingest({f"x.{packed}": content})
+    assert made.codes == ["pickled_array"]
+    assert "never read" in made.faults[0].message
+
+
+def test_an_array_cut_short(ingest: Any, to_npy: Any) -> None:
+    made = ingest({"x.npy": to_npy(np.zeros((10, 3)))[:-9]})
+    assert made.codes == ["truncated"]
+    assert "231 of 240 bytes" in made.faults[0].message
+
+
+def test_a_header_that_promises_more_than_there_is(ingest: Any, to_npy: Any) -> None:
+    content = to_npy(np.zeros((10, 3))).replace(b"(10, 3)", b"(9**9,)")
+    assert ingest({"x.npy": content}).codes == ["damaged"]
+    content = to_npy(np.zeros((10, 3))).replace(b"(10, 3), }      ", b"(1000000000, 3)}")
+    assert ingest({"x.npy": content}).codes == ["truncated"]
+
+
+def test_a_damaged_member(ingest: Any, to_npz: Any) -> None:
+    content = bytearray(to_npz(compressed=True, x=np.random.default_rng(0).normal(size=(50, 7))))
+    content[300:320] = bytes(20)
+    assert ingest({"x.npz": bytes(content)}).codes == ["damaged"]
+
+
+def test_an_npz_cut_short(ingest: Any, to_npz: Any) -> None:
+    assert ingest({"x.npz": to_npz(x=IMAGES)[:-30]}).codes == ["damaged"]
+
+
+def test_a_zip_bomb_is_refused_before_it_unpacks(ingest: Any, to_npz: Any) -> None:
+    content = to_npz(compressed=True, x=np.zeros((1000, 1000)))
+    made = ingest({"x.npz": content}, limit=2**20)
+    assert made.codes == ["unpacks_too_large"]
+    assert "8,000,128" in made.faults[0].message
+
+
+def test_many_members_share_the_limit(ingest: Any, to_npz: Any) -> None:
+    made = ingest({"x.npz": to_npz(compressed=True, **{f"x{n}": np.zeros(100_000) for n in range(4)})}, limit=2**21)
+    assert made.codes == ["unpacks_too_large", "unpacks_too_large"]
+
+
+def test_a_member_that_lies_about_its_size(ingest: Any, to_npz: Any) -> None:
+    content = to_npz(compressed=True, x=np.zeros((1000, 1000)))
+    lie = content.replace(struct.pack("<I", 8_000_128), struct.pack("<I", 1000))
+    assert lie != content
+    assert ingest({"x.npz": lie}, limit=2**20).codes[0] in ("damaged", "truncated")
+
+
+def test_a_zip_that_holds_something_else(ingest: Any) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("word/document.xml", "<x/>")
+    made = ingest({"x.npz": buffer.getvalue()})
+    assert made.codes == ["unknown_format"]
+    assert "word/document.xml" in made.faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        (np.zeros(5, "c8"), "unsupported_type"),
+        (np.zeros(5, "M8[s]"), "unsupported_type"),
+        (np.array(3.0), "unsupported_shape"),
+        (np.zeros((5, 2, 2, 2)), "unsupported_shape"),
+    ],
+)
+def test_arrays_that_are_no_columns(ingest: Any, to_npy: Any, values: Any, code: str) -> None:
+    assert ingest({"x.npy": to_npy(values)}).codes == [code]
+
+
+def test_arrays_of_unequal_length(ingest: Any, to_npz: Any) -> None:
+    made = ingest({"x.npz": to_npz(images=IMAGES, labels=LABELS[:-1])})
+    assert made.codes == ["length_mismatch"]
+    assert "19" in made.faults[0].message
+    assert "20" in made.faults[0].message

@@ -1,0 +1,134 @@
+"""What every reader gives: the columns of a file before it is read, and arrays of them afterwards. Knows no format.
+
+Large arrays lie in files and are mapped, never held: a block's pages are given back once the block is done.
+"""
+
+import mmap
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.ingest.faults import Faults
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file as it was uploaded."""
+
+    id: str
+    name: str
+    stream: IO[bytes]
+    size: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a reader needs beside its file."""
+
+    faults: Faults
+    opened: ExitStack
+    """Closes the files that are opened on the way."""
+    scratch: Path
+    """Folder for temporary files; they have no name there, so none outlives the process."""
+    limit: int
+    """Most bytes that a compressed file may unpack to."""
+    tick: Callable[[int], None]
+    """Called with the rows done since the last call; raises Stopped when the job is asked to leave."""
+    expect: Callable[[int], None] = lambda rows: None
+    """Called once it is known how many rows there are to do."""
+
+    def temporary(self) -> IO[bytes]:
+        return self.opened.enter_context(tempfile.TemporaryFile(dir=self.scratch))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column before it is read."""
+
+    name: str
+    origin: Literal["array", "table"]
+    dtype: np.dtype[Any]
+    """Of an array; a table's column is float64 or str by its first rows."""
+    shape: tuple[int, ...] = ()
+    """Of one row: () for a plain column, (28, 28) for pictures."""
+    distinct: int = 0
+    """Different values among the first `sampled` rows of a table's text column."""
+    sampled: int = 0
+
+    @property
+    def is_number(self) -> bool:
+        return self.dtype.kind in "biuf"
+
+    @property
+    def is_plain(self) -> bool:
+        """One value per row."""
+        return self.shape in ((), (1,))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Columns of numbers as one array [N, …]."""
+
+    names: Sequence[str]
+    """Of every column of a table, or the one name of an array."""
+    values: NDArray[Any]
+    release: Callable[[], None] = lambda: None
+    """Gives the mapped pages back; the array stays valid."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of names: positions in `names`, -1 where there is none."""
+
+    names: list[str]
+    codes: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The columns that were asked for."""
+
+    rows: int
+    numbers: list[Numbers] = field(default_factory=list)
+    texts: dict[str, Coded] = field(default_factory=dict)
+    skipped: Sequence[int] = ()
+    """Rows of the file, from 1 and ascending, that could not be split into columns and are not among `rows`."""
+
+    def file_row(self, row: int) -> int:
+        """The row of the file, from 1, of the `row`-th row here, from 0."""
+        number = row + 1
+        for skipped in self.skipped:
+            if skipped > number:
+                break
+            number += 1
+        return number
+
+
+class Source(Protocol):
+    """One file, opened by a reader that knows its format."""
+
+    @property
+    def file(self) -> Input: ...
+    @property
+    def heads(self) -> Sequence[Head]: ...
+
+    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
+        """Reads columns as numbers and as names; faults go to the context."""
+        ...
+
+
+def map_array(
+    file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int = 0, fortran: bool = False
+) -> tuple[NDArray[Any], Callable[[], None]]:
+    """The array that begins at `offset` of a file, mapped read-only, and what gives its pages back."""
+    if not np.prod(shape):
+        return np.empty(shape, dtype), lambda: None
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=mapped, offset=offset, order="F" if fortran else "C")
+    return array, lambda: mapped.madvise(mmap.MADV_DONTNEED)

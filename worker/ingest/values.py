@@ -1,0 +1,69 @@
+"""Judges blocks of raw numbers and makes of them what a dataset holds: float32 for vectors, uint8 for images."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.ingest.faults import Faults, shown
+from worker.ingest.layout import Origin
+
+LARGEST = float(np.finfo(np.float32).max)
+BRIGHTEST = 255
+DOUBLE = 8
+Mask = NDArray[np.bool_]
+Block = NDArray[Any]
+PROBLEMS = {
+    "non_finite": "{value} is no finite number; an empty cell counts as NaN. Correct it, or ask for "
+    'cleaning {{"non_finite": "drop"}}',
+    "overflow": "{value} does not fit float32, whose largest number is 3.4e38",
+    "not_a_pixel": "{value} is no pixel: a whole number of 0 to 255. Scale the values, or ask for modality vectors",
+}
+
+
+def judge(block: Block, *, image: bool) -> tuple[Mask | None, dict[str, Mask]]:
+    """Which values of [n, W] are not finite, and which have another fault, by its code; None where there is nothing."""
+    if block.dtype == np.uint8 or block.dtype == np.bool_:
+        return None, {}
+    real = block.dtype.kind == "f"
+    low, high = block.min(), block.max()  # NaN when there is one
+    finite = not real or bool(np.isfinite(low) and np.isfinite(high))
+    bad = None if finite else ~np.isfinite(block)
+    if image:
+        whole = not real or bool((np.floor(block) == block).all())
+        if finite and whole and low >= 0 and high <= BRIGHTEST:
+            return None, {}
+        with np.errstate(invalid="ignore"):
+            wrong = (block < 0) | (block > BRIGHTEST)
+            if real:
+                wrong |= np.isfinite(block) & (np.floor(block) != block)
+        return bad, {"not_a_pixel": wrong if bad is None else wrong & ~bad}
+    if not real or block.itemsize < DOUBLE or (finite and low >= -LARGEST and high <= LARGEST):
+        return bad, {}
+    with np.errstate(invalid="ignore"):
+        large = np.abs(block) > LARGEST
+    return bad, {"overflow": large if bad is None else large & ~bad}
+
+
+def convert(block: Block, *, image: bool) -> Block:
+    """Judged rows in the machine's own order and the dataset's type."""
+    return np.ascontiguousarray(block, dtype=np.uint8 if image else np.float32)
+
+
+def report(code: str, wrong: Mask, block: Block, faults: Faults, origin: Callable[[int, int], Origin]) -> None:
+    """One fault for every value in `wrong`; `origin` tells where row and column of the block came from."""
+    spots = np.argwhere(wrong)
+    for number, (row, column) in enumerate(spots):
+        if faults.full:
+            faults.count(len(spots) - number)
+            return
+        where = origin(int(row), int(column))
+        problem = PROBLEMS[code].format(value=shown(block[row, column].item()))
+        faults.add(
+            code,
+            f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}",
+            file=where.file.id,
+            row=where.row,
+            column=where.column,
+        )
