@@ -1,0 +1,106 @@
+"""Everything the environment may decide, read once from `ROOTSTOCK_*` variables."""
+
+import difflib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "ROOTSTOCK_"
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
+
+
+class SettingsError(ValueError):
+    """A `ROOTSTOCK_*` variable is unknown or holds a value that cannot be used."""
+
+
+class Settings(BaseSettings):
+    """One instance per process. Field names, upper-cased behind `ROOTSTOCK_`, are the variables."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, use_attribute_docstrings=True, frozen=True, extra="forbid")
+
+    home: Path = Path("~/.rootstock")
+    """Where the embedded default keeps its database, objects, keys, caches and logs."""
+    database_url: Annotated[str | None, EmptyIsNone] = None
+    """SQLAlchemy URL; without one, SQLite under `home`. Example: `postgresql://user:secret@host/rootstock`."""
+    broker_url: Annotated[str | None, EmptyIsNone] = None
+    """`redis://…` of a Redis or Valkey server; without one, `rootstock serve` starts its own."""
+    storage_url: Annotated[str | None, EmptyIsNone] = None
+    """`file:///folder` or `s3://bucket/prefix`; without one, a folder under `home`."""
+    host: str = "127.0.0.1"
+    """Address on which the API listens."""
+    port: int = Field(8080, ge=0, le=65535)
+    """TCP port on which the API listens; 0 takes a free one."""
+    admin_key: Annotated[str | None, EmptyIsNone] = None
+    """API key of the first project, where it must be known in advance; otherwise one is drawn at first start."""
+
+    max_file_bytes: int = Field(16 * GIB, ge=1)
+    """Largest file accepted, in bytes; refused while it streams."""
+    max_body_bytes: int = Field(64 * MIB, ge=1024)
+    """Largest JSON body accepted, in bytes."""
+    max_inputs: int = Field(2048, ge=1)
+    """Most inputs in one inference request."""
+    max_waiting: int = Field(512, ge=1)
+    """Inference requests of one process that may wait at once; further ones get 429."""
+    cache_bytes: int = Field(20 * GIB, ge=MIB)
+    """Bound of the local cache of objects, in bytes."""
+    model_memory_bytes: int = Field(4 * GIB, ge=MIB)
+    """Weights that one serving process keeps loaded, in bytes; the least recently used model goes first."""
+    window_bytes: int = Field(256 * MIB, ge=MIB)
+    """Encoded rows that a trainer holds at once and shuffles, in bytes."""
+
+    lease_seconds: float = Field(30.0, gt=0)
+    """How long a worker may stay silent before its job is taken from it, in seconds."""
+    sweep_seconds: float = Field(5.0, gt=0)
+    """Pause between two sweeps for lost rings and expired leases, in seconds."""
+    orphan_seconds: float = Field(3600.0, ge=0)
+    """Age at which unreferenced bytes are removed, in seconds."""
+    stop_seconds: float = Field(60.0, gt=0)
+    """How long a job's process may take to save its checkpoint when asked to stop, before it is killed, in seconds."""
+    max_attempts: int = Field(3, ge=1)
+    """How often a job whose worker died is taken up again, the first time included."""
+    device: str = "auto"
+    """`auto` (CUDA when there is one), `cpu` or `cuda`."""
+
+    @property
+    def folder(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.folder / 'registry.db'}"
+
+    @property
+    def resolved_storage_url(self) -> str:
+        return self.storage_url or (self.folder / "storage").as_uri()
+
+
+def read_settings() -> Settings:
+    """Reads the environment.
+
+    Raises SettingsError naming the variable, its value and what would be right.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            nearest = difflib.get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.0)[0]
+            raise SettingsError(f"unknown variable {variable}; did you mean {nearest}?")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsError(f"{variable}={first['input']!r}: {first['msg']}") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return read_settings()
