@@ -1,0 +1,167 @@
+"""A trained model on disk: save, load, verify. Never pickle. Knows no storage and no registry.
+
+Three files: `model.json` (what it is: spec, what the modalities learned, abilities, sha256 of the others),
+`weights.safetensors`, and `golden.safetensors` (encoded inputs and the answers that every later load must give).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from app.errors import ArtifactDamaged, RootstockError
+from app.ml.build import build_network
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Objective, ObjectiveSettings
+from app.ml.spec import AnyObjective, RoleSpec
+
+FORMAT = 1
+MODEL, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
+TOLERANCE = 1e-4
+"""Largest difference from a golden answer, relative to the largest number in it where that is above 1."""
+BATCH_SIZES = (1, 3, 8, 64, 257)
+"""Kernels differ between batch sizes: one row, odd, whole, and more than one block."""
+
+_OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A loaded model."""
+
+    network: Objective
+    roles: dict[str, Fitted]
+    spec: dict[str, Any]
+    abilities: list[str]
+    dimensions: int | None
+    golden_inputs: Tensors
+    golden_outputs: Tensors
+    """Ability to answers."""
+    size_bytes: int
+    """Of the weights in memory."""
+
+
+def save(
+    folder: Path,
+    network: Objective,
+    roles: Mapping[str, Fitted],
+    spec: Mapping[str, Any],
+    *,
+    golden_inputs: Tensors,
+    extra: Mapping[str, Any],
+) -> dict[str, Path]:
+    """Writes the files into `folder` and returns them by name.
+
+    Raises ArtifactDamaged when the network's answers to `golden_inputs` are not finite: it must not be published.
+    """
+    abilities = sorted(_OBJECTIVE.validate_python(spec["objective"]).abilities)
+    network.eval()
+    golden = {f"input.{name}": tensor for name, tensor in golden_inputs.items()}
+    answers = {ability: ask(network, ability, golden_inputs) for ability in abilities}
+    for ability, answer in answers.items():
+        if not torch.isfinite(answer).all():
+            raise ArtifactDamaged(f"the network's answers to {ability!r} are not finite; it cannot be published")
+    _save_tensors(golden | {f"output.{ability}": answer for ability, answer in answers.items()}, folder / GOLDEN)
+    _save_tensors(network.state_dict(), folder / WEIGHTS)
+    about = {
+        "format": FORMAT,
+        "spec": dict(spec),
+        "fitted": {role: fitted.state() for role, fitted in roles.items()},
+        "abilities": abilities,
+        "dimensions": answers["embed"].shape[1] if "embed" in answers else None,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "sha256": {name: _sha256(folder / name) for name in (WEIGHTS, GOLDEN)},
+        "versions": {"torch": torch.__version__},
+        "extra": dict(extra),
+    }
+    (folder / MODEL).write_text(json.dumps(about, allow_nan=False), encoding="utf-8")
+    return {name: folder / name for name in (MODEL, WEIGHTS, GOLDEN)}
+
+
+def load(files: Mapping[str, Path]) -> Artifact:
+    """The model whose files these are, on the CPU, in evaluation mode.
+
+    Raises ArtifactDamaged when a file is missing, altered, or does not fit the others. Does not run it: see `verify`.
+    """
+    for name in (MODEL, WEIGHTS, GOLDEN):
+        if name not in files:
+            raise ArtifactDamaged(f"the artifact has no {name}; it holds {sorted(files)}")
+    try:
+        about = json.loads(files[MODEL].read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ArtifactDamaged(f"{MODEL} has format {about['format']!r}; this version reads {FORMAT}")
+        for name, expected in about["sha256"].items():
+            if (found := _sha256(files[name])) != expected:
+                raise ArtifactDamaged(f"{name} has sha256 {found}, and {MODEL} says {expected}")
+        spec = about["spec"]
+        roles = {
+            role: RoleSpec.model_validate(part).modality.restore(about["fitted"][role])
+            for role, part in spec["roles"].items()
+        }
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+            network = build_network(spec, roles)
+        weights = load_file(files[WEIGHTS])
+        network.load_state_dict(weights)
+        golden = load_file(files[GOLDEN])
+        return Artifact(
+            network=network.eval().requires_grad_(False),
+            roles=roles,
+            spec=spec,
+            abilities=about["abilities"],
+            dimensions=about["dimensions"],
+            golden_inputs=_below("input", golden),
+            golden_outputs=_below("output", golden),
+            size_bytes=sum(tensor.nbytes for tensor in weights.values()),
+        )
+    except RootstockError as error:
+        raise error if isinstance(error, ArtifactDamaged) else ArtifactDamaged(error.message) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise ArtifactDamaged(f"the artifact cannot be read: {type(error).__name__}: {error}") from error
+
+
+def verify(artifact: Artifact, device: torch.device | None = None) -> None:
+    """Raises ArtifactDamaged unless the network gives the golden answers at every batch size, on its device."""
+    rows = len(artifact.golden_inputs["values"])
+    for ability in artifact.abilities:
+        expected = artifact.golden_outputs[ability]
+        for size in BATCH_SIZES:
+            which = torch.arange(size) % rows
+            inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
+            answer, wanted = ask(artifact.network, ability, inputs).cpu(), expected[which]
+            bound = TOLERANCE * max(1.0, float(wanted.abs().max()))
+            if answer.shape != wanted.shape or not bool(
+                ((answer - wanted).abs() <= bound).all()
+            ):  # NaN is not <= bound
+                raise ArtifactDamaged(
+                    f"{ability!r} of {size} rows differs from the golden answer by more than {bound:g}: "
+                    "the weights or the code that runs them have changed"
+                )
+
+
+def ask(network: Objective, ability: str, inputs: Tensors) -> Tensor:
+    """The network's answer [B, …] in float32."""
+    with torch.inference_mode():
+        answer: Tensor = getattr(network, ability)(inputs)
+        return answer.float()
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    # clones, since safetensors refuses tensors that share memory
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,31 @@
+"""Builds the network that a spec describes, and carries weights from one network to the next."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.ml.modalities.base import Fitted
+from app.ml.objectives.base import Objective, ObjectiveSettings, Role
+from app.ml.spec import AnyObjective, RoleSpec
+
+_OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
+
+
+def build_network(spec: Mapping[str, Any], fitted: Mapping[str, Fitted]) -> Objective:
+    """A freshly initialised network for `spec` (`roles` and `objective`, as JSON) around what the modalities learned.
+
+    Weights are drawn from torch's global random state.
+    """
+    roles: dict[str, Role] = {}
+    for name, part in spec["roles"].items():
+        role = RoleSpec.model_validate(part)
+        encoder = role.encoder.build(fitted[name].shape) if role.encoder is not None else None
+        roles[name] = Role(fitted[name], encoder, role.dimensions)
+    return _OBJECTIVE.validate_python(spec["objective"]).build(roles)
+
+
+def graft(network: Objective, base: Objective) -> None:
+    """Copies the weights of `base`'s encoders into the encoders of the same role."""
+    for role, encoder in network.encoders.items():
+        encoder.load_state_dict(base.encoders[role].state_dict())

@@ -1,0 +1,261 @@
+"""Decides whatever a training request left open, and says why.
+
+Takes profiles and specs as JSON; knows no registry. The recipes themselves belong to the objectives.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.errors import DoesNotFit, Invalid, OutOfRange, WrongShape, from_validation
+from app.ml.encoders.base import EncoderSettings
+from app.ml.fit import check_fit
+from app.ml.modalities.base import Modality, Shape
+from app.ml.objectives.base import Data, ObjectiveSettings
+from app.ml.plugins import Auto
+from app.ml.spec import (
+    AnyEncoder,
+    AnyModality,
+    AnyObjective,
+    EarlyStopping,
+    ResolvedTraining,
+    RoleRequest,
+    RoleSpec,
+    TrainRequest,
+    TrainSpec,
+)
+
+T = TypeVar("T")
+MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
+ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
+OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
+NOUNS = {"target": "labels"}
+USUAL = "serves most networks and data"
+AUTO_TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "one_cycle", "warmup": 0.25, "clip_norm": 1.0}
+
+
+@dataclass
+class Resolved:
+    """A spec with nothing left open, and `{"key", "value", "reason"}` for everything that was decided."""
+
+    spec: TrainSpec
+    choices: list[dict[str, Any]] = field(default_factory=list)
+
+
+def resolve(
+    request: TrainRequest, profiles: Sequence[Mapping[str, Any]], base: Mapping[str, Any] | None = None, *, name: str
+) -> Resolved:
+    """Decides every default and `auto` of `request` from the profiles of its datasets, in order.
+
+    `base` is `{"reference": "name:3", "spec": …}` of the base model, its spec as stored; `name` is what the published
+    model is called when the request does not say. Raises subclasses of Invalid.
+    """
+    choices: list[dict[str, Any]] = []
+    profile = profiles[0]
+    base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
+    objective = _objective(request, profile, base, choices)
+    roles = _roles(request, profile, objective, base_roles, choices)
+    check_fit(objective, roles)
+    _check_rows(objective, profile)
+    data = _data(profile, objective, roles, bool(base))
+    for role, part in roles.items():
+        if part.encoder is not None and part.dimensions is None:
+            dimensions = objective.default_dimensions(data)
+            if dimensions is not None:
+                roles[role] = part.model_copy(update={"dimensions": dimensions})
+                choices.append(
+                    _choice(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
+                )
+    if request.augmentation.name == "auto":
+        choices.append(_choice("augmentation", "none", "the modality offers none"))
+    spec = TrainSpec(
+        kind=request.kind,
+        datasets=request.dataset_refs,
+        name=request.name or name,
+        base_model=base["reference"] if base else None,
+        roles=roles,
+        objective=objective,
+        augmentation=request.augmentation.model_copy(update={"name": "none"}),
+        training=_training(request, objective, data, choices),
+        publish=request.publish,
+    )
+    return Resolved(spec, choices)
+
+
+def _objective(
+    request: TrainRequest, profile: Mapping[str, Any], base: Mapping[str, Any] | None, choices: list[dict[str, Any]]
+) -> ObjectiveSettings:
+    if not isinstance(request.objective, Auto):
+        return request.objective
+    if request.kind == "finetune":
+        if profile["target"] is None:
+            raise DoesNotFit("a finetune job without objective needs labels, and the dataset has none", param="dataset")
+        name, reason = "classification", "the dataset has labels"
+    elif base is not None:
+        name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
+    else:
+        name, reason = "autoencoding", "pretraining without labels"
+    choices.append(_choice("objective", name, reason))
+    return _complete(OBJECTIVE, name, request.objective.given(), "objective")
+
+
+def _roles(
+    request: TrainRequest,
+    profile: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    base: Mapping[str, RoleSpec],
+    choices: list[dict[str, Any]],
+) -> dict[str, RoleSpec]:
+    asked = dict(request.roles or {})
+    if request.modality is not None or request.encoder is not None:
+        asked["input"] = RoleRequest(modality=request.modality or Auto(), encoder=request.encoder)
+    for role in asked:
+        if role not in objective.roles:
+            raise DoesNotFit(
+                f"objective {objective.name!r} has no role {role!r}, only {sorted(objective.roles)}",
+                param=f"roles.{role}",
+            )
+    roles: dict[str, RoleSpec] = {}
+    for role, needs in objective.roles.items():
+        facts = profile.get(role)
+        if facts is None:
+            raise DoesNotFit(
+                f"objective {objective.name!r} needs {NOUNS.get(role, role)}, and the dataset has none",
+                param="dataset",
+            )
+        part = asked.get(role, RoleRequest())
+        if role in base and needs.encoded:
+            _check_base(facts, base[role])
+            modality, encoder = base[role].modality, base[role].encoder
+            choices.append(_choice(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model"))
+        else:
+            modality = _modality(part.modality, facts, role, choices)
+            encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
+        dimensions = encoder.dimensions if encoder is not None else None
+        if dimensions is None and role in base and objective.keeps_dimensions:
+            dimensions = base[role].dimensions
+        roles[role] = RoleSpec(
+            modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
+        )
+    return roles
+
+
+def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
+    if facts["modality"] != base.modality.name:
+        raise DoesNotFit(
+            f"the base model reads {base.modality.name!r}, and the dataset holds {facts['modality']!r}",
+            param="base_model",
+        )
+    shape = list(facts.get("shape", ()))
+    if base.modality.layout == "vector" and shape != base.shape:
+        raise WrongShape(
+            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}",
+            param="base_model",
+        )
+
+
+def _modality(asked: Modality | Auto, facts: Mapping[str, Any], role: str, choices: list[dict[str, Any]]) -> Modality:
+    name = facts["modality"]
+    if isinstance(asked, Auto):
+        choices.append(_choice(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}"))
+        return _complete(MODALITY, name, asked.given(), "modality")
+    if asked.name != name:
+        raise DoesNotFit(
+            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
+            param="modality",
+        )
+    return asked
+
+
+def _encoder(
+    asked: EncoderSettings | Auto | None,
+    modality: Modality,
+    facts: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    role: str,
+    choices: list[dict[str, Any]],
+) -> EncoderSettings:
+    if isinstance(asked, EncoderSettings):
+        return asked
+    name, reason = objective.default_encoder(shape_of(modality, facts))
+    choices.append(_choice(f"roles.{role}.encoder", name, reason))
+    return _complete(ENCODER, name, asked.given() if asked else {}, "encoder")
+
+
+def shape_of(modality: Modality, facts: Mapping[str, Any]) -> Shape:
+    """The shape that a column of the profile will have once encoded, as far as known before fitting."""
+    size = tuple(int(n) for n in facts.get("shape", ()))
+    if modality.layout == "grid":
+        height, width, channels = size
+        return Shape("grid", (channels, height, width), bounded=True)
+    return Shape(modality.layout, size or (len(facts.get("classes", ())),))
+
+
+def _data(
+    profile: Mapping[str, Any], objective: ObjectiveSettings, roles: Mapping[str, RoleSpec], from_base: bool
+) -> Data:
+    return Data(
+        shape=shape_of(roles["input"].modality, profile["input"]),
+        rows=usable_rows(objective, profile),
+        classes=len(profile["target"]["classes"]) if "target" in objective.roles else None,
+        from_base=from_base,
+    )
+
+
+def usable_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], split: str = "train") -> int:
+    """Rows of a split that have everything the objective needs."""
+    if "target" in objective.roles:
+        return sum(profile["target"]["splits"].get(split, {}).values())
+    return int(profile["splits"].get(split, 0))
+
+
+def _check_rows(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> None:
+    what = "labelled rows" if "target" in objective.roles else "rows"
+    if usable_rows(objective, profile) < 2:
+        raise OutOfRange(f"the training split has fewer than 2 {what}", param="dataset")
+    if "target" in objective.roles and len(profile["target"]["classes"]) < 2:
+        raise OutOfRange(
+            f"objective {objective.name!r} needs at least 2 classes; the dataset has "
+            f"{sorted(profile['target']['classes'])}",
+            param="dataset",
+        )
+
+
+def _training(
+    request: TrainRequest, objective: ObjectiveSettings, data: Data, choices: list[dict[str, Any]]
+) -> ResolvedTraining:
+    asked = request.training.model_dump()
+    recipe, reason = objective.default_training(data)
+    values: dict[str, Any] = {**AUTO_TRAINING, "weight_decay": 0.01, "encoder_rate": 1.0, **recipe}
+    if asked["optimizer"] == "adam":
+        values |= {"weight_decay": 0.0}  # plain Adam is asked for by those who want it as published
+    if asked["schedule"] == "constant":
+        values |= {"warmup": 0.0}
+    for key, value in asked.items():
+        if value != "auto" or key == "precision":
+            values[key] = value
+        elif key != "early_stopping":
+            choices.append(_choice(f"training.{key}", values[key], reason if key in recipe else USUAL))
+    if asked["early_stopping"] == "auto":
+        values["early_stopping"] = EarlyStopping(patience=max(5, min(100, values["epochs"]) // 3))
+        choices.append(
+            _choice("training.early_stopping.patience", values["early_stopping"].patience, "a third of the validations")
+        )
+    return ResolvedTraining.model_validate(values)
+
+
+def _complete(union: TypeAdapter[T], name: str, given: Mapping[str, Any], param: str) -> T:
+    body = {**given, "name": name}
+    try:
+        return union.validate_python(body)
+    except ValidationError as error:
+        invalid: Invalid = from_validation(error.errors(), body)
+        raise type(invalid)(
+            f"{param}.{invalid.message}", param=f"{param}.{invalid.param}" if invalid.param else param
+        ) from None
+
+
+def _choice(key: str, value: Any, reason: str) -> dict[str, Any]:
+    return {"key": key, "value": value, "reason": reason}

@@ -1,0 +1,63 @@
+"""The contract of an encoder: the backbone network that objectives and grafts share.
+
+Legend: `B` batch, `L` tokens, `D` width of the features.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.plugins import Settings
+
+Capability = Literal["keep", "cond", "causal", "levels"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder says about a batch. Grafts read these, not an objective's narrow code."""
+
+    tokens: Tensor
+    """[B, L, D]"""
+    pooled: Tensor
+    """[B, D]"""
+    mask: Tensor | None = None
+    """[B, L] bool, True where a token is real; None when all are"""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of the tokens when they lie on a grid"""
+    levels: tuple[Tensor, ...] = ()
+    """Finer feature maps [B, D_i, H_i, W_i], finest first"""
+
+
+class Encoder(nn.Module):
+    """A built encoder. `width` is D."""
+
+    width: int
+
+    @abstractmethod
+    def forward(
+        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
+    ) -> Features:
+        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared."""
+
+    @abstractmethod
+    def decoder(self, shape: Shape, code: int) -> nn.Module:
+        """A freshly initialised mirror image of this network: [B, code] to unbounded values [B, *shape.size]."""
+
+
+class EncoderSettings(Settings):
+    """What a client may set."""
+
+    name: str
+    accepts: ClassVar[frozenset[Layout]]
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+
+    dimensions: int | None = Field(None, ge=1, le=65536)
+    """Width of the embedding. Without one, the width of the network's features."""
+
+    @abstractmethod
+    def build(self, shape: Shape) -> Encoder:
+        """A freshly initialised encoder for inputs of `shape`, from torch's global random state."""

@@ -1,0 +1,133 @@
+"""A small residual network of convolutions (He 2015), for pictures.
+
+Legend: `B` batch, `C` channels, `H`, `W` height and width, `L` places of the last map, `D` width of the features.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
+
+from app.ml.encoders.base import Encoder, EncoderSettings, Features
+from app.ml.layers import RECTIFIED, convolution, linear, normalisation
+from app.ml.modalities.base import Layout, Shape, Tensors
+
+LAST_SIDE = 8
+"""Maps are halved until no side is longer."""
+
+
+class Cnn(EncoderSettings):
+    """A small residual network of convolutions."""
+
+    name: Literal["cnn"] = "cnn"
+    """Residual convolutions."""
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"grid"})
+
+    width: int = Field(64, ge=1, le=1024)
+    """Channels of the first stage; later stages have twice as many, the features four times."""
+    blocks: int = Field(1, ge=1, le=16)
+    """Residual blocks of each stage."""
+
+    def build(self, shape: Shape) -> "CnnEncoder":
+        return CnnEncoder(self, shape)
+
+
+class CnnEncoder(Encoder):
+    """Tokens are the places of the last map, `pooled` is their mean plus their maximum."""
+
+    def __init__(self, settings: Cnn, shape: Shape) -> None:
+        super().__init__()
+        self.settings = settings
+        channels, height, width = shape.size
+        narrow, wide, self.width = settings.width, 2 * settings.width, 4 * settings.width
+        self.stem_stride = 2 if max(height, width) > 2 * LAST_SIDE else 1
+        self.stages = _halvings(max(height, width) // self.stem_stride)
+        layers: list[nn.Module] = [
+            convolution(channels, narrow, stride=self.stem_stride),
+            normalisation(narrow),
+            nn.ReLU(),
+        ]
+        layers += [Block(narrow, narrow) for _ in range(settings.blocks)]
+        for stage in range(self.stages):
+            layers.append(Block(narrow if stage == 0 else wide, wide, stride=2))
+            layers += [Block(wide, wide) for _ in range(settings.blocks - 1)]
+        self.layers = nn.Sequential(*layers)
+        self.widen = nn.Sequential(convolution(wide, self.width, side=1), normalisation(self.width), nn.ReLU())
+
+    def forward(
+        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
+    ) -> Features:
+        pictures = inputs["values"].contiguous(memory_format=torch.channels_last)
+        maps = self.widen(self.layers(pictures))  # [B, C, H, W] -> [B, D, h, w]
+        tokens = maps.flatten(2).transpose(1, 2)  # [B, L, D]
+        return Features(tokens, tokens.mean(1) + tokens.amax(1), grid=(maps.shape[2], maps.shape[3]))
+
+    def decoder(self, shape: Shape, code: int) -> nn.Module:
+        return CnnDecoder(self.settings, shape, code, self.stem_stride, self.stages)
+
+
+class CnnDecoder(nn.Module):
+    """The way back: a small map from the code, enlarged and convolved until it has the picture's size."""
+
+    def __init__(self, settings: Cnn, shape: Shape, code: int, stem_stride: int, stages: int) -> None:
+        super().__init__()
+        channels, height, width = shape.size
+        narrow, wide = settings.width, 2 * settings.width
+        self.sizes = [(height, width)]
+        for stride in [stem_stride] + stages * [2]:
+            self.sizes.append((-(-self.sizes[-1][0] // stride), -(-self.sizes[-1][1] // stride)))
+        places = self.sizes[-1][0] * self.sizes[-1][1]
+        self.expand = nn.Sequential(
+            linear(code, wide * places, RECTIFIED),
+            nn.Unflatten(1, (wide, *self.sizes[-1])),
+            normalisation(wide),
+            nn.ReLU(),
+        )
+        outputs = [wide] * (stages - 1) + [narrow]
+        self.stages = nn.ModuleList(
+            nn.Sequential(*[Block(wide, wide) for _ in range(settings.blocks - 1)], Block(wide, after))
+            for after in outputs
+        )
+        self.draw = convolution(narrow, channels, gain=1.0, bias=True)
+
+    def forward(self, code: Tensor) -> Tensor:
+        maps: Tensor = self.expand(code)  # [B, E] -> [B, C, h, w]
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        for stage, size in zip(self.stages, self.sizes[-2:0:-1], strict=True):
+            maps = stage(interpolate(maps, size=size))
+        drawn: Tensor = self.draw(interpolate(maps, size=self.sizes[0]))
+        return drawn.contiguous()
+
+
+class Block(nn.Module):
+    """Two convolutions beside a short cut; the short cut is a convolution where size or channels change."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.first = convolution(inputs, outputs, stride=stride)
+        self.first_norm = normalisation(outputs)
+        self.second = convolution(outputs, outputs)
+        self.second_norm = normalisation(outputs)
+        self.short: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            short = convolution(inputs, outputs, side=1, stride=stride, gain=1.0)
+            self.short = nn.Sequential(short, normalisation(outputs))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = relu(self.first_norm(self.first(maps)))
+        return relu(self.short(maps) + self.second_norm(self.second(inner)))
+
+
+def _halvings(side: int) -> int:
+    """How often a map is halved, once at least."""
+    count = 1
+    while (side := -(-side // 2)) > LAST_SIDE:
+        count += 1
+    return count
+
+
+def _flags(count: int) -> list[bool]:
+    """`count` flags, true for the last."""
+    return [number == count - 1 for number in range(count)]

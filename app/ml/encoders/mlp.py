@@ -1,0 +1,96 @@
+"""Layers of neurons, each connected with all of the next. Reads any item as one flat row.
+
+Legend: `B` batch, `N` numbers per item, `D` width of the last hidden layer, `code` width of the embedding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from app.ml.encoders.base import Encoder, EncoderSettings, Features
+from app.ml.layers import RECTIFIED, linear
+from app.ml.modalities.base import Layout, Shape, Tensors
+
+Activation = Literal["gelu", "relu", "silu", "tanh"]
+Norm = Literal["layer", "none"]
+
+ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+GAINS: Mapping[Activation, float] = {"gelu": RECTIFIED, "relu": RECTIFIED, "silu": RECTIFIED, "tanh": 5 / 3}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "reference": {"widths": (128, 64, 32, 16), "activation": "relu", "norm": "none"},
+    "nano": {"widths": (64, 32)},
+    "small": {"widths": (256, 128)},
+    "base": {"widths": (1024, 512, 256)},
+}
+
+
+class Mlp(EncoderSettings):
+    """Fully connected layers, for rows of numbers and small pictures."""
+
+    name: Literal["mlp"] = "mlp"
+    """Fully connected layers."""
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"vector", "grid"})
+
+    preset: Literal["reference", "nano", "small", "base"] | None = None
+    """Fills the keys below that are not given. `reference` is the classic autoencoder's net: 128-64-32-16, ReLU, no
+    normalisation (Hinton & Salakhutdinov 2006 made the form known)."""
+    widths: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = Field((512, 256, 128), min_length=1, max_length=16)
+    """Neurons of the hidden layers, from the input on. The last is the width of the features."""
+    activation: Activation = "gelu"
+    """What stands between two layers."""
+    norm: Norm = "layer"
+    """Normalisation before the activation: of every row by itself, or none."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of hidden values set to zero while training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        preset = given.get("preset") if isinstance(given, Mapping) else None
+        return {**PRESETS[preset], **given} if isinstance(preset, str) and preset in PRESETS else given
+
+    def build(self, shape: Shape) -> "MlpEncoder":
+        return MlpEncoder(self, shape)
+
+
+class MlpEncoder(Encoder):
+    """Features are the last hidden layer; there is one token, the item itself."""
+
+    def __init__(self, settings: Mlp, shape: Shape) -> None:
+        super().__init__()
+        self.settings = settings
+        self.width = settings.widths[-1]
+        self.layers = _hidden(shape.count, settings.widths, settings, settings.dropout)
+
+    def forward(
+        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
+    ) -> Features:
+        pooled: Tensor = self.layers(inputs["values"].flatten(1))  # [B, N] -> [B, D]
+        return Features(tokens=pooled[:, None, :], pooled=pooled)
+
+    def decoder(self, shape: Shape, code: int) -> nn.Module:
+        widths = tuple(reversed(self.settings.widths))
+        if widths[0] == code and len(widths) > 1:  # the code is the features themselves: their layer is not repeated
+            widths = widths[1:]
+        return nn.Sequential(
+            _hidden(code, widths, self.settings, 0.0), linear(widths[-1], shape.count), nn.Unflatten(1, shape.size)
+        )
+
+
+def _hidden(inputs: int, widths: Sequence[int], settings: Mlp, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip([inputs, *widths[:-1]], widths, strict=True):
+        layers.append(linear(before, after, GAINS[settings.activation]))
+        if settings.norm == "layer":
+            layers.append(nn.LayerNorm(after))
+        layers.append(ACTIVATIONS[settings.activation]())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)

@@ -1,0 +1,49 @@
+"""Refuses parts that cannot work together, from what they declare, before anything is queued."""
+
+from collections.abc import Iterable, Mapping
+
+from app.errors import DoesNotFit
+from app.ml.encoders.base import EncoderSettings
+from app.ml.modalities.base import Modality
+from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
+from app.ml.plugins import find
+from app.ml.spec import RoleSpec
+
+
+def check_fit(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> None:
+    """Raises DoesNotFit naming the part, its value and what would fit."""
+    for role, needs in objective.roles.items():
+        if role not in roles:
+            raise DoesNotFit(f"objective {objective.name!r} needs the role {role!r}", param="roles")
+        _check_role(objective, role, needs, roles[role])
+
+
+def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec: RoleSpec) -> None:
+    layout = spec.modality.layout
+    if layout not in needs.layouts:
+        fitting = [name for name, plugin in find("modalities", Modality).items() if plugin.layout in needs.layouts]
+        raise DoesNotFit(
+            f"objective {objective.name!r} cannot use modality {spec.modality.name!r} as {role!r}; "
+            f"it takes {_either(fitting)}",
+            param="objective",
+        )
+    if not needs.encoded or spec.encoder is None:
+        return
+    encoders = find("encoders", EncoderSettings)
+    if layout not in spec.encoder.accepts:
+        fitting = [name for name, plugin in encoders.items() if layout in plugin.accepts]
+        raise DoesNotFit(
+            f"encoder {spec.encoder.name!r} cannot read modality {spec.modality.name!r}; {_either(fitting)} can",
+            param="encoder",
+        )
+    if not needs.capabilities <= spec.encoder.capabilities:
+        fitting = [name for name, plugin in encoders.items() if needs.capabilities <= plugin.capabilities]
+        raise DoesNotFit(
+            f"objective {objective.name!r} needs an encoder with {sorted(needs.capabilities)}, "
+            f"as {_either(fitting)} has",
+            param="encoder",
+        )
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(repr(name) for name in names) or "none of those at hand"

@@ -1,0 +1,32 @@
+"""Layers with explicitly chosen first weights, drawn from torch's global random state. Knows no encoder."""
+
+import math
+
+from torch import nn
+
+RECTIFIED = math.sqrt(2)
+"""Gain that keeps a signal's size through ReLU and its smooth relatives (He 2015)."""
+
+
+def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
+    """Weights of deviation gain / sqrt(inputs), biases of zero."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def convolution(
+    inputs: int, outputs: int, *, side: int = 3, stride: int = 1, gain: float = RECTIFIED, bias: bool = False
+) -> nn.Conv2d:
+    """`side` is odd; a border of zeros keeps the size at stride 1 and halves it (rounding up) at stride 2."""
+    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=side // 2, bias=bias)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(side * side * inputs))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def normalisation(channels: int) -> nn.GroupNorm:
+    """Group normalisation (Wu & He 2018) in up to 8 groups: an item never depends on its neighbours in the batch."""
+    return nn.GroupNorm(math.gcd(8, channels), channels)

@@ -1,0 +1,86 @@
+"""The contract of a modality: how raw items become tensors, and back. Knows no network.
+
+A raw column is a NumPy array: float32 [N, W] for vectors, uint8 [N, H, W, C] for images, object [N] of `str | None` for
+classes. What a modality learned is its only preprocessing at inference, so training and serving cannot differ.
+Legend: `B` batch, `W` width, `C` channels, `H` height.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.ml.plugins import Settings
+
+Column = NDArray[Any]
+Tensors = dict[str, Tensor]
+"""One role's part of a batch: `values` [B, …] always; a modality of sequences adds `mask` [B, L]."""
+Layout = Literal["vector", "grid", "sequence", "classes"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one encoded item looks like, without the batch: (W,) for a vector, (C, H, W) for a grid, (classes,)."""
+
+    layout: Layout
+    size: tuple[int, ...]
+    bounded: bool = False
+    """True when every value lies in [0, 1]."""
+
+    @property
+    def count(self) -> int:
+        """Numbers per item."""
+        return int(np.prod(self.size))
+
+
+class Modality(Settings):
+    """What a client may set. `fit` makes a `Fitted`, which has learned from the training split."""
+
+    name: str
+    layout: ClassVar[Layout]
+
+    @abstractmethod
+    def fit(self, columns: Iterable[Column]) -> Fitted:
+        """Learns preprocessing from the training split's column, which comes in pieces. One pass, constant memory.
+
+        Raises app.errors.Invalid subclasses when the data cannot be learned from.
+        """
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Fitted:
+        """The Fitted whose `state()` this was."""
+
+
+class Fitted:
+    """A modality that has learned. Immutable and safe to share between threads."""
+
+    settings: Modality
+    shape: Shape
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What was learned, as JSON."""
+
+    @abstractmethod
+    def read(self, items: Any) -> Column:
+        """Request items (as decoded from JSON, or already an array) to a raw column.
+
+        Raises WrongShape, NonFinite, WrongType, Malformed or EmptyInput with `param="input"` or `input[3]`.
+        """
+
+    @abstractmethod
+    def encode(self, column: Column) -> Tensors:
+        """Raw column [B, …] to tensors, `values` [B, *shape.size]; class ids [B] int64 for classes."""
+
+    @abstractmethod
+    def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
+        """Tensors shaped like `encode(...)["values"]` (or class scores [B, classes]) to JSON-ready items, one per row.
+
+        `binary` asks for the compact form where there is one: a PNG `data:` URI for an image.
+        """

@@ -1,0 +1,168 @@
+"""Pictures as grids of pixels. What a pixel's number means is fixed: 0 to 255 as stored, 0 to 1 for a network.
+
+Legend: `B` batch, `H`, `W` height and width, `C` channels.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
+from app.ml.pictures import Pixels, decode_uri, encode_uri, recolour, resize
+
+
+class Image(Modality):
+    """Pictures of one size. Pixels are 0 to 255 as stored, never 0 to 1."""
+
+    name: Literal["image"] = "image"
+    """Pictures."""
+    layout: ClassVar[Layout] = "grid"
+
+    size: int | None = Field(None, ge=4, le=1024)
+    """Height and width to which every picture is scaled, at training and in requests alike. Without one, the pictures
+    keep the size they have in the dataset, and a request's must have it too."""
+    channels: Literal[1, 3] | None = None
+    """1 turns colours to gray, 3 repeats gray; without one, the dataset's."""
+
+    def fit(self, columns: Iterable[Column]) -> "FittedImage":
+        stored: tuple[int, ...] | None = None
+        for column in columns:
+            if len(column):
+                stored = stored or column.shape[1:]
+        if stored is None:
+            raise OutOfRange("there are no training rows to learn the pictures' size from", param="dataset")
+        height, width, channels = stored
+        size = (self.size or height, self.size or width, self.channels or channels)
+        return FittedImage(self, size, (height, width))
+
+    def restore(self, state: dict[str, Any]) -> "FittedImage":
+        height, width = state["stored"]
+        return FittedImage(self, (state["height"], state["width"], state["channels"]), (height, width))
+
+
+class FittedImage(Fitted):
+    """Brings pictures to one size and colouring, and their pixels to 0…1."""
+
+    settings: Image
+
+    def __init__(self, settings: Image, size: tuple[int, int, int], stored: tuple[int, int]) -> None:
+        self.settings = settings
+        self.height, self.width, self.channels = size
+        self.shape = Shape("grid", (self.channels, self.height, self.width), bounded=True)
+        self._stored = stored
+        """Height and width of the dataset's pictures, before any scaling."""
+
+    def state(self) -> dict[str, Any]:
+        size = {"height": self.height, "width": self.width, "channels": self.channels}
+        return {**size, "stored": list(self._stored)}
+
+    def read(self, items: Any) -> Column:
+        """One picture or a list of them, to uint8 [B, H, W, C].
+
+        A picture is nested numbers or an array [H, W] or [H, W, C], a flat list of H · W · C numbers, or a
+        `data:image/…;base64,…` URI. Numbers go from 0 to 255; fractions are rounded.
+        """
+        if isinstance(items, str):
+            return self._decoded(items, "input")
+        if not isinstance(items, list | tuple | np.ndarray):
+            raise WrongType(
+                f"input: expected a picture or a list of pictures, got {type(items).__name__}", param="input"
+            )
+        if len(items) == 0:
+            raise EmptyInput("input: is empty; give at least one picture", param="input")
+        numbers = _numbers(items)
+        if numbers is not None:
+            alone = self._pictures(numbers[None])
+            if alone is not None:
+                return self._fitted(_pixels(alone, ["input"]))
+            pictures = self._pictures(numbers)
+            if pictures is not None:
+                return self._fitted(_pixels(pictures, [f"input[{index}]" for index in range(len(pictures))]))
+            raise WrongShape(f"input: has shape {list(numbers.shape)}; {self._expected()}", param="input")
+        return np.concatenate([self._read_one(item, f"input[{index}]") for index, item in enumerate(items)])
+
+    def encode(self, column: Column) -> Tensors:
+        values = np.divide(self._fitted(column).transpose(0, 3, 1, 2), np.float32(255), dtype=np.float32, order="C")
+        return {"values": torch.from_numpy(values)}
+
+    def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
+        """Nested whole numbers 0…255, [H][W] for gray and [H][W][C] for colour, or PNG `data:` URIs."""
+        scaled = values.detach().float().cpu().clamp(0, 1) * 255
+        pixels: Pixels = scaled.round().byte().permute(0, 2, 3, 1).numpy()
+        if binary:
+            return [encode_uri(np.ascontiguousarray(picture)) for picture in pixels]
+        return list((pixels[..., 0] if self.channels == 1 else pixels).tolist())
+
+    def _read_one(self, item: Any, name: str) -> Pixels:
+        """[1, H, W, C]"""
+        if isinstance(item, str):
+            return self._decoded(item, name)
+        if not isinstance(item, list | tuple | np.ndarray):
+            raise WrongType(f"{name}: expected a picture, got {item!r:.60}; {self._expected()}", param=name)
+        numbers = _numbers(item)
+        if numbers is None:
+            raise WrongType(f"{name}: is ragged or holds something else than numbers; {self._expected()}", param=name)
+        picture = self._pictures(numbers[None])
+        if picture is None:
+            raise WrongShape(f"{name}: has shape {list(numbers.shape)}; {self._expected()}", param=name)
+        return self._fitted(_pixels(picture, [name]))
+
+    def _decoded(self, uri: str, name: str) -> Pixels:
+        """[1, H, W, C]; a picture of another size is scaled only where the dataset's are, too."""
+        pixels = decode_uri(uri, name)
+        if self.settings.size is None and pixels.shape[:2] != self._stored:
+            raise WrongShape(
+                f"{name}: the picture is {pixels.shape[0]} high and {pixels.shape[1]} wide; {self._expected()}",
+                param=name,
+            )
+        return self._fitted(pixels[None])
+
+    def _pictures(self, numbers: Column) -> Column | None:
+        """`numbers` as [B, H, W, C] when all are pictures that this model can read."""
+        for height, width in {(self.height, self.width): None, self._stored: None}:
+            if numbers.shape[1:] == (height * width * self.channels,):
+                return numbers.reshape(-1, height, width, self.channels)
+            if numbers.shape[1:] == (height, width):
+                return numbers[..., None]
+            if numbers.shape[1:] in ((height, width, 1), (height, width, 3)):
+                return numbers
+        return None
+
+    def _fitted(self, pixels: Pixels) -> Pixels:
+        return resize(recolour(pixels, self.channels), self.height, self.width)
+
+    def _expected(self) -> str:
+        size = f"[{self.height}, {self.width}]"
+        return f"the model reads pictures of {size}, with or without channels, and numbers from 0 to 255"
+
+
+def _numbers(items: Any) -> Column | None:
+    """Nested numbers as an array; None when they are ragged or no numbers."""
+    try:
+        array = np.asarray(items)
+    except (ValueError, OverflowError):
+        return None
+    return array if array.dtype.kind in "fiu" else None
+
+
+def _pixels(pictures: Column, names: Sequence[str]) -> Pixels:
+    """Checks numbers [B, H, W, C]; `names` are what errors call the items."""
+    if pictures.dtype == np.uint8:
+        return pictures
+    flat = pictures.reshape(len(pictures), -1)
+    low, high = flat.min(axis=1), flat.max(axis=1)  # NaN when there is one
+    for index in np.flatnonzero(~((low >= 0) & (high <= 255))).tolist():
+        name, worst = names[index], low[index] if not low[index] >= 0 else high[index]
+        if not np.isfinite(worst):
+            raise NonFinite(f"{name}: holds a value that is no finite number; pixels go from 0 to 255", param=name)
+        raise OutOfRange(f"{name}: holds {worst:g}; pixels go from 0 to 255", param=name)
+    whole = np.rint(flat)
+    for index in np.flatnonzero((high <= 1) & (whole != flat).any(axis=1)).tolist():
+        name = names[index]
+        raise OutOfRange(f"{name}: pixels look scaled to 0…1; they go from 0 to 255, so multiply by 255", param=name)
+    return whole.astype(np.uint8).reshape(pictures.shape)

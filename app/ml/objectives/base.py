@@ -1,0 +1,149 @@
+"""The contract of an objective: what is learned. It owns its decoder, bottleneck and loss.
+
+The trainer knows numbers only.
+
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from app.ml.encoders.base import Capability, Encoder
+from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
+from app.ml.plugins import Settings
+
+Roles = dict[str, Tensors]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of every role, encoded. `rows` [B] int64 are positions in the split: random numbers are keyed by them."""
+
+    roles: Roles
+    rows: Tensor
+    seed: int = 0
+    """Seed of this batch's random numbers: drawn from the job's seed and the step."""
+
+    def generator(self) -> torch.Generator:
+        """Random numbers of this batch, on the CPU: the same at every replay."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def to(self, device: torch.device) -> Batch:
+        moved = {
+            role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in self.roles.items()
+        }
+        return Batch(moved, self.rows, self.seed)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum over the batch and what it was summed over: the trainer divides by the global count.
+
+    That keeps accumulation and several devices exact. `parts` are further sums over the same count, for the log.
+    """
+
+    sum: Tensor
+    count: int
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What an objective is given for one of its roles."""
+
+    modality: Fitted
+    encoder: Encoder | None = None
+    dimensions: int | None = None
+    """Asked width of the embedding; None takes the encoder's own."""
+
+
+@dataclass(frozen=True)
+class RoleNeeds:
+    """What an objective asks of a role."""
+
+    layouts: frozenset[Layout]
+    encoded: bool = False
+    """True when the role has an encoder."""
+    capabilities: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the training data when defaults are chosen."""
+
+    shape: Shape
+    rows: int
+    """Training rows that have all the objective needs."""
+    classes: int | None = None
+    from_base: bool = False
+    """True when the encoder comes from a base model."""
+
+
+class Objective(nn.Module):
+    """A built objective, with its encoders as submodules, so that `state_dict()` is the whole model."""
+
+    encoders: nn.ModuleDict
+    """Role to encoder; a graft on this model takes these."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Loss:
+        """The loss of one batch; in training mode with noise and dropout, else without."""
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""
+        return {}
+
+    def after_step(self, step: int, total: int) -> None:
+        """Called after every optimizer step."""
+
+
+class ObjectiveSettings(Settings):
+    """What a client may set. For every name in `abilities`, the built module has a method of that name.
+
+    `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
+    the input; `predict(inputs: Tensors) -> Tensor` [B, classes], probabilities.
+    """
+
+    name: str
+    roles: ClassVar[Mapping[str, RoleNeeds]]
+    abilities: ClassVar[frozenset[str]]
+    watch: ClassVar[tuple[str, bool]] = ("loss", False)
+    """The validation metric that chooses the best weights, and whether more of it is better."""
+
+    keeps_dimensions: ClassVar[bool] = False
+    """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        """Name of the encoder for `encoder: auto`, and why."""
+        if shape.layout == "grid":
+            return "cnn", "pictures have neighbouring pixels"
+        return "mlp", "rows of numbers"
+
+    def default_dimensions(self, data: Data) -> int | None:
+        """Width of the embedding when none is asked; None takes the features' own."""
+        return None
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""
+        batch = min(max(2 ** round(math.log2(max(1, data.rows / 32))), 16), 128)
+        if data.rows >= 200_000:
+            batch = 512
+        steps = math.ceil(data.rows / batch)
+        epochs = min(max(round(1_200_000 / data.rows), 3), 60)
+        epochs = max(epochs, min(math.ceil(600 / steps), 300))
+        return (
+            {"epochs": epochs, "batch_size": batch, "learning_rate": 2e-3},
+            f"{data.rows:,} training rows, {epochs} times over, are {epochs * math.ceil(data.rows / batch):,} steps",
+        )
+
+    @abstractmethod
+    def build(self, roles: Mapping[str, Role]) -> Objective:
+        """A freshly initialised module around the given encoders, from torch's global random state."""

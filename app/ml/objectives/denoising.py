@@ -1,0 +1,69 @@
+"""Learns to rebuild an item from a damaged copy (Vincent 2008), so that the code keeps what belongs together.
+
+Legend: `B` batch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from app.ml.modalities.base import Shape, Tensors
+from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
+from app.ml.objectives.base import Batch, Data, ObjectiveSettings, Role, RoleNeeds
+
+Noise = Literal["gaussian", "masking", "salt_and_pepper"]
+
+
+class Denoising(ObjectiveSettings):
+    """Rebuild every row from a damaged copy; learns from rows without labels. Only training adds noise."""
+
+    name: Literal["denoising"] = "denoising"
+    """Rebuild from a damaged copy."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"vector", "grid"}), encoded=True)}
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
+    keeps_dimensions: ClassVar[bool] = True
+
+    noise: Noise = "masking"
+    """`masking` sets values to zero, `salt_and_pepper` sets them to their lowest or highest, `gaussian` adds noise."""
+    strength: float = Field(0.25, gt=0, le=1)
+    """Share of the values that are damaged; for `gaussian` the deviation of what is added to the scaled values."""
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        return flat_encoder(shape)
+
+    def default_dimensions(self, data: Data) -> int | None:
+        return narrow(data.shape)
+
+    def build(self, roles: Mapping[str, Role]) -> "Denoiser":
+        return Denoiser(self, roles["input"])
+
+
+class Denoiser(Autoencoder):
+    """An autoencoder that is shown damaged items while it trains."""
+
+    def __init__(self, settings: Denoising, role: Role) -> None:
+        super().__init__(role)
+        self.settings = settings
+
+    def corrupt(self, batch: Batch) -> Tensors:
+        inputs = batch.roles["input"]
+        if not self.training:
+            return inputs
+        return {**inputs, "values": self._damaged(inputs["values"], batch.generator())}
+
+    def _damaged(self, values: Tensor, random: torch.Generator) -> Tensor:
+        strength = self.settings.strength
+        if self.settings.noise == "gaussian":
+            return values + strength * torch.randn(values.shape, generator=random).to(values.device)
+        draw = torch.rand(values.shape, generator=random).to(values.device)
+        if self.settings.noise == "masking":
+            return values.masked_fill(draw < strength, 0.0)
+        low, high = (0.0, 1.0) if self.bounded else (-EXTREME, EXTREME)
+        return values.masked_fill(draw < strength, high).masked_fill(draw < strength / 2, low)
+
+
+EXTREME = 2.0
+"""Deviations from the mean at which a scaled value counts as extreme."""

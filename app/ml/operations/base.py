@@ -1,0 +1,49 @@
+"""The contract of an operation: what can be asked of a model, from decoded body to answer. Knows no web framework.
+
+Every operation takes the same path: read the body, read the input by the model's modality, encode, run the ability in
+the model's batcher, answer.
+"""
+
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from app.ml.modalities.base import Fitted, Tensors
+
+Input = Annotated[
+    Any,
+    Field(
+        description="One item or a list of items, in the model's modality. A vector: numbers. An image: nested numbers "
+        "(`[H][W]` or `[H][W][C]`, 0 to 255), its pixels as one flat vector, or a `data:` URI of a PNG or JPEG. "
+        "No URL is ever fetched."
+    ),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {}, "minItems": 1}, {"type": "string"}]}),
+]
+"""The type of a request's `input`: left as decoded, read by the model's modality."""
+
+
+class Operation:
+    """One per file; stateless."""
+
+    name: ClassVar[str]
+    ability: ClassVar[str]
+    """The method of a model's network that it needs."""
+    path: ClassVar[str]
+    """Where it is mounted, with POST."""
+    Request: ClassVar[type[BaseModel]]
+    """Documents and validates the body; has `model: str` and `input: Input`."""
+    Answer: ClassVar[type[BaseModel]]
+    """Documents the answer."""
+
+    @abstractmethod
+    def answer(
+        self, request: Any, modality: Fitted, target: Fitted | None, inputs: Tensors, outputs: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        """The answer's body but for `model`, which the route fills in with `name:version`.
+
+        `outputs` [B, …] are the ability's; `target` is the modality of the role `target`, where the model has one.
+        May hold NumPy arrays: the route encodes them.
+        """

@@ -1,0 +1,68 @@
+"""Predictions: the likeliest labels of an item."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.operations.base import Input, Operation
+from app.ml.plugins import Settings
+
+
+class PredictRequest(Settings):
+    """Predict for one item or several."""
+
+    model: str
+    """`name`, `name:version` or `name@alias`."""
+    input: Input
+    top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """How many of the best labels `scores` holds; all by default."""
+
+
+class Prediction(BaseModel):
+    """What one item is."""
+
+    object: Literal["prediction"]
+    index: int
+    """Position of the item in the request."""
+    label: str
+    """The likeliest."""
+    score: float
+    """Its probability."""
+    scores: dict[str, float]
+    """Label to probability, best first."""
+
+
+class PredictAnswer(BaseModel):
+    """One prediction per item, in their order."""
+
+    object: Literal["list"]
+    model: str
+    """`name:version` that answered."""
+    data: list[Prediction]
+
+
+class Predict(Operation):
+    name: ClassVar[str] = "predict"
+    ability: ClassVar[str] = "predict"
+    path: ClassVar[str] = "/v1/predictions"
+    Request: ClassVar[type[BaseModel]] = PredictRequest
+    Answer: ClassVar[type[BaseModel]] = PredictAnswer
+
+    def answer(
+        self,
+        request: PredictRequest,
+        modality: Fitted,
+        target: Fitted | None,
+        inputs: Tensors,
+        outputs: NDArray[np.float32],
+    ) -> dict[str, Any]:
+        assert target is not None, "a network that predicts was built with a target; this is a bug"
+        data = []
+        for index, rendered in enumerate(target.render(torch.from_numpy(outputs))):
+            best = sorted(rendered["scores"].items(), key=lambda pair: pair[1], reverse=True)[: request.top_k]
+            data.append({"object": "prediction", "index": index, **rendered, "scores": dict(best)})
+        return {"object": "list", "data": data}

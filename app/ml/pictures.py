@@ -1,0 +1,97 @@
+"""Encoded pictures to pixels and back. Never fetches anything; knows no model."""
+
+import base64
+import io
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
+from torch.nn.functional import interpolate
+
+from app.errors import Malformed, TooLarge
+
+Pixels = NDArray[np.uint8]
+"""[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MOST_PIXELS = 2**24
+"""Pixels of one picture at most, read from its header before anything is unpacked."""
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Brightness of red, green and blue (ITU-R BT.601)."""
+
+
+def decode_uri(uri: str, name: str) -> Pixels:
+    """The picture in a `data:image/…;base64,…` URI; `name` is what errors call it.
+
+    Raises Malformed, or TooLarge beyond MOST_PIXELS.
+    """
+    if uri[:8].lower().startswith(("http://", "https://")):
+        raise Malformed(f"{name}: URLs are never fetched; send the picture itself as a data: URI", param=name)
+    header, comma, body = uri.partition(",")
+    if not comma or not header.startswith("data:image/") or not header.endswith(";base64"):
+        raise Malformed(f"{name}: expected data:image/png;base64,…, got {uri[:40]!r}", param=name)
+    try:
+        content = base64.b64decode(body, validate=True)
+    except ValueError as error:  # also for letters beyond ASCII
+        raise Malformed(f"{name}: the data: URI is not base64: {error}", param=name) from None
+    return decode(content, name)
+
+
+def decode(content: bytes, name: str) -> Pixels:
+    """The first frame of a picture file, upright, transparent places black; gray ones have one channel.
+
+    Raises Malformed, or TooLarge beyond MOST_PIXELS.
+    """
+    try:
+        with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise TooLarge(
+                    f"{name}: is {opened.width} by {opened.height} pixels; at most {MOST_PIXELS} in all are read",
+                    param=name,
+                )
+            return _pixels(ImageOps.exif_transpose(opened))
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
+        raise TooLarge(f"{name}: has more than {MOST_PIXELS} pixels", param=name) from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        shown = f"{error}".partition("<")[0].strip()
+        raise Malformed(f"{name}: is no {', '.join(FORMATS)} picture: {shown}", param=name) from None
+
+
+def encode_uri(pixels: Pixels) -> str:
+    """A PNG `data:` URI."""
+    held = io.BytesIO()
+    Pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(held, "PNG")
+    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+
+
+def recolour(pixels: Pixels, channels: int) -> Pixels:
+    """[…, H, W, C] with 1 or 3 channels to `channels`: gray by brightness, or gray three times."""
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=-1)
+    gray: Pixels = np.rint(pixels.astype(np.float32) @ LUMINANCE).astype(np.uint8)[..., None]
+    return gray
+
+
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """[B, H, W, C] to another size, smoothed where it shrinks; the proportions are not kept."""
+    if pixels.shape[1:3] == (height, width):
+        return pixels
+    values = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32))
+    smooth = interpolate(values, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+    return smooth.round().clamp(0, 255).byte().numpy().transpose(0, 2, 3, 1)
+
+
+def _pixels(picture: Pillow.Image) -> Pixels:
+    if picture.mode.startswith("I;16"):  # Pillow would cut 16 bits instead of scaling them
+        return (np.asarray(picture, dtype=np.uint32) // 257).astype(np.uint8)[:, :, None]
+    if picture.mode in ("1", "L"):
+        return np.asarray(picture.convert("L"))[:, :, None]
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        black = Pillow.new("RGBA", clear.size, (0, 0, 0, 255))
+        return np.asarray(Pillow.alpha_composite(black, clear).convert("RGB"))
+    return np.asarray(picture.convert("RGB"))

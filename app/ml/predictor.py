@@ -1,0 +1,141 @@
+"""The inference story, top to bottom: read, encode, batch, check, render. Knows no HTTP and no SQL."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from app.errors import AbilityMissing, InferenceFailed, OutOfRange
+from app.ml.admission import Counters
+from app.ml.artifact import Artifact, ask, verify
+from app.ml.batching import Batcher, computing_with
+from app.ml.modalities.base import Tensors
+from app.ml.operations.base import Operation
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SMALL_WORK = 10_000_000
+"""Multiplications per row up to which one torch thread serves a model best: more would cost more than they compute."""
+HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+ALL_THREADS = torch.get_num_threads()
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where one request's time went, in seconds."""
+
+    preprocess: float
+    queue: float
+    inference: float
+
+
+class Predictor:
+    """A loaded model that answers. `size_bytes` is what its weights take."""
+
+    def __init__(
+        self, artifact: Artifact, *, reference: str, max_inputs: int, counters: Counters, device: str = "cpu"
+    ) -> None:
+        """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
+        self.reference = reference
+        self.size_bytes = artifact.size_bytes
+        self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
+        self._device = torch.device(device)
+        if self._device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
+        threads = 1 if work_per_row(artifact) <= SMALL_WORK else ALL_THREADS
+        artifact.network.to(self._device)
+        with computing_with(threads):
+            verify(artifact, self._device)
+        self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters)
+
+    async def answer(self, operation: Operation, request: Any, *, large: bool) -> tuple[dict[str, Any], Timings]:
+        """The answer's body and its timings. `large` input is read, encoded and rendered off the event loop.
+
+        Raises AbilityMissing, InferenceFailed, and whatever is wrong with the input.
+        """
+        began = time.perf_counter()
+        self._require(operation)
+        inputs = await aside(large, self._encode, request.input)
+        preprocess = time.perf_counter() - began
+        work = await self.batcher.submit(operation.ability, inputs)
+        answer = await aside(large, self._render, operation, request, inputs, work.outputs)
+        answer["model"] = self.reference
+        timings = Timings(preprocess, work.started_at - work.queued_at, work.finished_at - work.started_at)
+        self._counters.add(
+            requests_total=1,
+            items_total=work.rows,
+            preprocess_seconds_total=timings.preprocess,
+            queue_seconds_total=timings.queue,
+            inference_seconds_total=timings.inference,
+        )
+        return answer, timings
+
+    def close(self) -> None:
+        """Ends the owner thread once nothing waits."""
+        self.batcher.close()
+
+    def _require(self, operation: Operation) -> None:
+        if operation.ability not in self._artifact.abilities:
+            raise AbilityMissing(
+                f"model {self.reference} cannot {operation.ability}; it can {', '.join(self._artifact.abilities)}",
+                param="model",
+            )
+
+    def _encode(self, items: Any) -> Tensors:
+        modality = self._artifact.roles["input"]
+        column = modality.read(items)
+        if len(column) > self._max_inputs:
+            raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
+        return modality.encode(column)
+
+    def _run(self, ability: str, inputs: Tensors) -> Tensor:
+        """In the owner thread."""
+        on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        return ask(self._artifact.network, ability, on_device).cpu()
+
+    def _render(
+        self, operation: Operation, request: Any, inputs: Tensors, outputs: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        if not np.isfinite(outputs).all():
+            row = int(np.argwhere(~np.isfinite(outputs))[0][0])
+            log.error("model %s answered %s with a number that is not finite", self.reference, operation.name)
+            raise InferenceFailed(
+                f"model {self.reference} answered input[{row}] with a number that is not finite; nothing is returned"
+            )
+        roles = self._artifact.roles
+        return operation.answer(request, roles["input"], roles.get("target"), inputs, outputs)
+
+
+async def aside(large: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs `function` in a thread when it is large; at once otherwise, since a thread's hop costs more than it."""
+    return await asyncio.to_thread(function, *args, **kwargs) if large else function(*args, **kwargs)
+
+
+def work_per_row(artifact: Artifact) -> int:
+    """Multiplications that a row costs in the layers that weigh: a hook counts them while one golden row passes."""
+    counted = 0
+
+    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal counted
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        given = inputs[0].numel() if isinstance(module, nn.ConvTranspose2d) else output.numel()
+        counted += weight[0].numel() * given  # weights are [outputs, …], of a transposed convolution [inputs, …]
+
+    heavy = [module for module in artifact.network.modules() if isinstance(module, HEAVY)]
+    hooks = [module.register_forward_hook(count) for module in heavy]
+    for ability in artifact.abilities:
+        ask(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
+    for hook in hooks:
+        hook.remove()
+    return counted // len(artifact.abilities)

@@ -1,0 +1,191 @@
+"""Everything that decides a training job, as JSON: what a client may ask, and what it becomes once all is resolved.
+
+`TrainRequest` is the body of `POST /v1/jobs`; `TrainSpec` is the same with every default and `auto` decided.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from app.ml.encoders.base import EncoderSettings
+from app.ml.modalities.base import Modality
+from app.ml.objectives.base import ObjectiveSettings
+from app.ml.plugins import AnyOf, Auto, Settings
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
+
+AnyModality = Annotated[Modality, AnyOf("modalities", Modality)]
+AnyEncoder = Annotated[EncoderSettings, AnyOf("encoders", EncoderSettings)]
+AnyObjective = Annotated[ObjectiveSettings, AnyOf("objectives", ObjectiveSettings)]
+ModalityChoice = Annotated[Modality | Auto, AnyOf("modalities", Modality, auto=True)]
+EncoderChoice = Annotated[EncoderSettings | Auto, AnyOf("encoders", EncoderSettings, auto=True)]
+ObjectiveChoice = Annotated[ObjectiveSettings | Auto, AnyOf("objectives", ObjectiveSettings, auto=True)]
+AutoName = Literal["auto"]
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class DatasetRef(Settings):
+    """A dataset to train on."""
+
+    id: str
+    """Id of the dataset, `ds-…`."""
+    weight: float = Field(1.0, gt=0, le=1e6)
+    """Its share of the samples drawn, relative to the other datasets of the job."""
+
+
+class EarlyStopping(Settings):
+    """Stop when the validation metric no longer improves; the best weights are kept in any case."""
+
+    patience: int = Field(5, ge=1, le=10_000)
+    """Validations without improvement after which training stops."""
+
+
+class Augmentation(Settings):
+    """Random changes of training rows."""
+
+    name: Literal["auto", "none"] = "auto"
+    """`none` leaves rows as they are; `auto` takes what the modality offers by default."""
+
+
+class Training(Settings):
+    """How the weights move. What is `auto` is decided before the first step and shown with its reason."""
+
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] | AutoName = "auto"
+    """Passes over the training split."""
+    batch_size: Annotated[Whole, Field(ge=1, le=1_048_576)] | AutoName = "auto"
+    """Rows per optimizer step."""
+    learning_rate: Annotated[Real, Field(gt=0, le=10)] | AutoName = "auto"
+    """Peak rate of the schedule."""
+    optimizer: Literal["auto", "adamw", "adam", "sgd"] = "auto"
+    """`adamw` decays weights apart from the gradient (Loshchilov & Hutter 2017) and spares norms and biases."""
+    weight_decay: Annotated[Real, Field(ge=0, le=10)] | AutoName = "auto"
+    """Decay per unit of learning rate."""
+    schedule: Literal["auto", "one_cycle", "cosine", "constant"] = "auto"
+    """`one_cycle` (Smith 2018) rises for a quarter of the steps, `cosine` warms up and decays, `constant` stays."""
+    warmup: Annotated[Real, Field(ge=0, lt=1)] | AutoName = "auto"
+    """Share of all steps in which the rate rises from zero; not used by `constant`."""
+    clip_norm: Annotated[Real, Field(gt=0)] | AutoName | None = "auto"
+    """Largest global norm of the gradient; null does not clip."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward and backward pass; weights and optimizer are always fp32."""
+    seed: Whole = Field(0, ge=0, le=2**31 - 1)
+    """Decides initial weights, order and noise: the same seed on the same kind of machine gives the same weights."""
+    early_stopping: EarlyStopping | AutoName | None = "auto"
+    """Null trains all epochs."""
+    checkpoint_seconds: Real = Field(60.0, ge=0.1, le=86_400)
+    """Longest time between two checkpoints, in seconds."""
+
+
+class RoleRequest(Settings):
+    """A part of the data, how it becomes tensors and what encodes it."""
+
+    modality: ModalityChoice = Field(default_factory=Auto)
+    encoder: EncoderChoice | None = None
+
+
+class Publish(Settings):
+    """What happens when the job succeeds."""
+
+    alias: str = Field(pattern=NAME)
+    """Alias of the model that moves to the new version."""
+
+
+class TrainRequest(Settings):
+    """A job that makes a model. `kind` picks defaults and no more: `base_model` is legal in both."""
+
+    kind: Literal["pretrain", "finetune"]
+    dataset: str | None = None
+    """Id of the only dataset: short for `datasets` with one entry."""
+    datasets: list[DatasetRef] = Field(default_factory=list, max_length=1)
+    """The dataset to train on, as a list of one."""
+    name: str | None = Field(None, pattern=NAME)
+    """Name of the model that the job publishes; by default the name of the first dataset."""
+    base_model: str | None = Field(None, pattern=REFERENCE)
+    """Model whose encoder and preprocessing are taken over; excludes `encoder` and `modality`."""
+    modality: ModalityChoice | None = None
+    """How raw items become tensors: short for `roles.input.modality`."""
+    encoder: EncoderChoice | None = None
+    """The backbone network: short for `roles.input.encoder`."""
+    roles: dict[str, RoleRequest] | None = None
+    """For objectives with several encoded roles: what each is made of."""
+    objective: ObjectiveChoice = Field(default_factory=Auto)
+    """What is learned."""
+    augmentation: Augmentation = Field(default_factory=Augmentation)
+    training: Training = Field(default_factory=Training)
+    publish: Publish | None = None
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Up to 16 pairs of strings, kept and returned."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TrainRequest":
+        if (self.dataset is None) == (not self.datasets):
+            raise ValueError("give either dataset (one id) or datasets (a list of at least one)")
+        if len({ref.id for ref in self.dataset_refs}) < len(self.dataset_refs):
+            raise ValueError("datasets names one dataset twice; add up its weights instead")
+        if self.base_model is not None and (self.encoder is not None or self.modality is not None or self.roles):
+            raise ValueError("base_model brings its own encoder and modality; leave encoder, modality and roles out")
+        if self.kind == "finetune" and self.base_model is None:
+            raise ValueError("a finetune job needs base_model; without one, use kind 'pretrain'")
+        if self.roles is not None and (self.encoder is not None or self.modality is not None):
+            raise ValueError("modality and encoder are short for roles.input; give one or the other")
+        return self
+
+    @property
+    def dataset_refs(self) -> list[DatasetRef]:
+        return [DatasetRef.model_validate({"id": self.dataset})] if self.dataset is not None else self.datasets
+
+
+class ResolvedTraining(Settings):
+    """`Training` without any `auto`."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Literal["adamw", "adam", "sgd"]
+    weight_decay: float
+    schedule: Literal["one_cycle", "cosine", "constant"]
+    warmup: float
+    clip_norm: float | None
+    precision: Literal["auto", "fp32", "bf16"]
+    """`auto` is settled by the worker, which knows its device: bf16 on CUDA, fp32 on a CPU."""
+    seed: int
+    early_stopping: EarlyStopping | None
+    checkpoint_seconds: float
+    encoder_rate: float = 1.0
+    """Factor on the learning rate for weights that come from a base model."""
+
+
+class RoleSpec(Settings):
+    """A resolved role."""
+
+    modality: AnyModality
+    encoder: AnyEncoder | None = None
+    dimensions: int | None = None
+    """Width of the embedding; null takes the encoder's own."""
+    shape: list[int] = Field(default_factory=list)
+    """Shape of a raw item of the dataset."""
+
+
+class TrainSpec(Settings):
+    """A training job with nothing left open: what the worker runs and the model's lineage keeps."""
+
+    kind: Literal["pretrain", "finetune"]
+    datasets: list[DatasetRef]
+    name: str
+    base_model: str | None
+    """The version taken over, as `name:number`."""
+    roles: dict[str, RoleSpec]
+    objective: AnyObjective
+    augmentation: Augmentation
+    training: ResolvedTraining
+    publish: Publish | None = None
+
+    def network(self) -> dict[str, Any]:
+        """The part that a model's artifact needs: roles and objective."""
+        return self.model_dump(mode="json", include={"roles", "objective"})
+
+
+JobRequest: TypeAdapter[TrainRequest] = TypeAdapter(TrainRequest)
+"""The body of `POST /v1/jobs`."""

@@ -1,0 +1,203 @@
+"""Name to version to local files to a loaded predictor, with the caches of one process. Knows no HTTP.
+
+A hot request touches no SQL: names and keys are cached, and a thread that reads the registry's revision empties the
+caches when anything has changed in any process.
+"""
+
+import asyncio
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import ArtifactDamaged, InferenceFailed, InvalidApiKey, ModelNotFound
+from app.ml import artifact
+from app.ml.admission import Counters, Permits
+from app.ml.predictor import Predictor
+from app.registry import keys, models, objects
+from app.registry.db import Database
+from app.registry.keys import Caller
+from app.registry.tables import StoredObject
+from app.settings import Settings
+from app.storage import Storage
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5
+LOADERS = 4
+"""Models that load at once; others wait, and those that are loaded answer on."""
+MOST_NAMES = 10_000
+LONGEST_REFERENCE = 200
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a name means until the registry changes."""
+
+    version_id: str
+    reference: str
+    objects: dict[str, StoredObject]
+
+
+class Serving:
+    """The models and keys that this process has at hand."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self.permits = Permits(settings.max_waiting)
+        self.counters = Counters()
+        self._settings, self._database, self._storage = settings, database, storage
+        self._callers: dict[bytes, Caller] = {}
+        self._names: dict[tuple[str, str], Target] = {}
+        self._generation = 0
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self._loading: dict[str, Future[Predictor]] = {}
+        self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
+        self._stopped = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="revision", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch the registry's revision."""
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Ends all threads; requests that wait are answered first."""
+        self._stopped.set()
+        if self._watcher.ident is not None:
+            self._watcher.join()
+        self._pool.shutdown()
+        with self._lock:
+            predictors = list(self._loaded.values())
+            self._loaded.clear()
+        for predictor in predictors:
+            predictor.close()
+        for predictor in predictors:
+            predictor.batcher.join(self._settings.stop_seconds)
+
+    def knows(self, secret: str) -> bool:
+        """True when `caller` needs no SQL."""
+        return _digest(secret) in self._callers
+
+    def caller(self, secret: str) -> Caller:
+        """Who has this key. Raises InvalidApiKey for one that is unknown or revoked."""
+        digest = _digest(secret)
+        known = self._callers.get(digest)
+        if known is not None:
+            return known
+        generation = self._generation
+        with self._database.reading() as session:
+            found = keys.find(session, secret)
+        if found is None:
+            raise InvalidApiKey("the API key is unknown or has been revoked")
+        with self._lock:
+            if generation == self._generation:  # else it may have been read before the change that emptied the cache
+                self._callers[digest] = found
+        return found
+
+    async def model(self, project_id: str, reference: str) -> Predictor:
+        """The loaded model of that name; loads it on first use, once for all who ask meanwhile.
+
+        Raises ModelNotFound, and InferenceFailed when its artifact is damaged.
+        """
+        target = self._names.get((project_id, reference))
+        if target is None:
+            target = await asyncio.to_thread(self._resolve, project_id, reference)
+        with self._lock:
+            predictor = self._loaded.get(target.version_id)
+            if predictor is not None:
+                self._loaded.move_to_end(target.version_id)
+                return predictor
+            loading = self._loading.get(target.version_id)
+            if loading is None:
+                loading = self._loading[target.version_id] = self._pool.submit(self._load, target)
+        return await asyncio.shield(asyncio.wrap_future(loading))  # a caller that leaves does not end the others' load
+
+    def metrics(self) -> dict[str, float]:
+        """Counters and gauges of this process, by their Prometheus names."""
+        with self._lock:
+            batchers = [predictor.batcher for predictor in self._loaded.values()]
+        gauges = {
+            "rootstock_inference_waiting": self.permits.taken,
+            "rootstock_inference_refused_total": self.permits.refused,
+            "rootstock_inference_queue_length": sum(batcher.waiting for batcher in batchers),
+            "rootstock_models_loaded": len(batchers),
+        }
+        return gauges | {f"rootstock_inference_{name}": value for name, value in self.counters.read().items()}
+
+    def _resolve(self, project_id: str, reference: str) -> Target:
+        if len(reference) > LONGEST_REFERENCE or not reference.isprintable():  # PostgreSQL takes no U+0000
+            raise ModelNotFound(f"no model is named {reference[:LONGEST_REFERENCE]!r}", param="model")
+        generation = self._generation
+        with self._database.reading() as session:
+            version = models.resolve(session, project_id, reference)
+            held = {name: parts[0] for name, parts in objects.held(session, version.id).items()}
+            target = Target(version.id, models.reference(version), held)
+        with self._lock:
+            if generation == self._generation:
+                if len(self._names) >= MOST_NAMES:
+                    self._names.clear()
+                self._names[project_id, reference] = target
+        return target
+
+    def _load(self, target: Target) -> Predictor:
+        try:
+            files = {name: self._storage.local(item) for name, item in target.objects.items()}
+            predictor = Predictor(
+                artifact.load(files),
+                reference=target.reference,
+                max_inputs=self._settings.max_inputs,
+                counters=self.counters,
+                device=_device(self._settings.device),
+            )
+        except ArtifactDamaged as error:
+            log.error("model %s cannot be loaded: %s", target.reference, error)
+            raise InferenceFailed(
+                f"model {target.reference} cannot be loaded, its artifact is damaged: {error.message}", param="model"
+            ) from error
+        else:
+            self._keep(target.version_id, predictor)
+            return predictor
+        finally:
+            with self._lock:
+                del self._loading[target.version_id]
+
+    def _keep(self, version_id: str, predictor: Predictor) -> None:
+        """Adds a model and lets go of those used least recently, until their weights fit the bound."""
+        with self._lock:
+            self._loaded[version_id] = predictor
+            total = sum(loaded.size_bytes for loaded in self._loaded.values())
+            while total > self._settings.model_memory_bytes and len(self._loaded) > 1:
+                _, oldest = self._loaded.popitem(last=False)
+                total -= oldest.size_bytes
+                oldest.close()  # who still holds it is answered; its memory goes with the last of them
+
+    def _watch(self) -> None:
+        seen: int | None = None
+        while not self._stopped.wait(WATCH_SECONDS):
+            try:
+                with self._database.reading() as session:
+                    revision = keys.revision(session)
+            except SQLAlchemyError as error:
+                log.warning("the registry does not answer; names and keys stay as they were: %s", error)
+                continue
+            if revision != seen:
+                seen = revision
+                with self._lock:
+                    self._generation += 1
+                    self._callers.clear()
+                    self._names.clear()
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def _device(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,91 @@
+"""Sample data for every layout and a small network for every pair of plug-ins that fit each other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.ml.encoders.base import EncoderSettings
+from app.ml.fit import check_fit
+from app.ml.modalities.base import Column, Fitted, Layout, Modality
+from app.ml.objectives.base import Batch, Objective, ObjectiveSettings, Role
+from app.ml.plugins import find
+from app.ml.spec import RoleSpec
+
+ROWS = 6
+
+
+def plugins(folder: str, base: type[Any]) -> list[Any]:
+    """Every plug-in of a folder with its default settings."""
+    return [plugin() for plugin in find(folder, base).values()]
+
+
+def column(layout: Layout, rows: int = ROWS) -> Column:
+    """Raw rows as a dataset gives them: read-only, since they are memory-mapped there."""
+    random = np.random.default_rng(0)
+    sample: Column
+    if layout == "vector":
+        sample = (random.normal(size=(rows, 10)) * 3 + 1).astype(np.float32)
+    elif layout == "grid":
+        sample = random.integers(0, 256, (rows, 10, 12, 3), dtype=np.uint8)
+    else:
+        assert layout == "classes", f"no sample data for the layout {layout!r} yet: add some here"
+        sample = np.array([("9", "10", "11")[row % 3] for row in range(rows)], dtype=object)
+    sample.flags.writeable = False
+    return sample
+
+
+def fit(modality: Modality) -> Fitted:
+    return modality.fit([column(modality.layout), column(modality.layout)])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An objective, an encoder and the modalities of the objective's roles; `dimensions` as a client may ask."""
+
+    objective: ObjectiveSettings
+    encoder: EncoderSettings
+    modalities: dict[str, Modality]
+    dimensions: int | None
+
+    def __str__(self) -> str:
+        inputs = "-".join(modality.name for modality in self.modalities.values())
+        return f"{self.objective.name}-{self.encoder.name}-{inputs}-{self.dimensions}"
+
+    def build(self, seed: int = 0) -> Objective:
+        torch.manual_seed(seed)
+        roles: dict[str, Role] = {}
+        for role, needs in self.objective.roles.items():
+            fitted = fit(self.modalities[role])
+            encoder = self.encoder.build(fitted.shape) if needs.encoded else None
+            roles[role] = Role(fitted, encoder, self.dimensions if needs.encoded else None)
+        return self.objective.build(roles)
+
+    def batch(self, rows: int = ROWS, seed: int = 0) -> Batch:
+        encoded = {role: fit(modality).encode(column(modality.layout, rows)) for role, modality in self.modalities.items()}
+        return Batch(encoded, torch.arange(rows), seed)
+
+
+def pairs() -> Iterator[Pair]:
+    """Every objective with every encoder and input modality that the validator lets through."""
+    for objective in plugins("objectives", ObjectiveSettings):
+        for encoder in plugins("encoders", EncoderSettings):
+            for modality in plugins("modalities", Modality):
+                if modality.layout in encoder.accepts and modality.layout in objective.roles["input"].layouts:
+                    modalities = {role: _modality(objective, role, modality) for role in objective.roles}
+                    check_fit(objective, {role: _spec(objective, role, m, encoder) for role, m in modalities.items()})
+                    yield from (Pair(objective, encoder, modalities, dimensions) for dimensions in (None, 5))
+
+
+def _modality(objective: ObjectiveSettings, role: str, asked: Modality) -> Modality:
+    """The asked one for encoded roles, for others the first that fits."""
+    needs = objective.roles[role]
+    if needs.encoded:
+        return asked
+    return next(m for m in plugins("modalities", Modality) if m.layout in needs.layouts)
+
+
+def _spec(objective: ObjectiveSettings, role: str, modality: Modality, encoder: EncoderSettings) -> RoleSpec:
+    return RoleSpec(modality=modality, encoder=encoder if objective.roles[role].encoded else None)

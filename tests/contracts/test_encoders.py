@@ -1,0 +1,59 @@
+"""Every encoder: features of the declared shapes, whatever the batch, and a mirror image that draws an item."""
+
+import pytest
+import torch
+
+from app.ml.encoders.base import EncoderSettings
+from app.ml.modalities.base import Modality
+from tests.contracts.specimens import ROWS, column, fit, plugins
+
+ALL = [
+    pytest.param(encoder, modality, id=f"{encoder.name}-{modality.name}")
+    for encoder in plugins("encoders", EncoderSettings)
+    for modality in plugins("modalities", Modality)
+    if modality.layout in encoder.accepts
+]
+
+
+@pytest.mark.parametrize("encoder", plugins("encoders", EncoderSettings), ids=lambda encoder: str(encoder.name))
+def test_accepts_some_modality(encoder: EncoderSettings) -> None:
+    assert any(modality.layout in encoder.accepts for modality in plugins("modalities", Modality))
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_features_have_the_declared_shapes(encoder: EncoderSettings, modality: Modality) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape)
+    features = built(fitted.encode(column(modality.layout)))
+    assert features.pooled.shape == (ROWS, built.width)
+    rows, length, width = features.tokens.shape
+    assert (rows, width) == (ROWS, built.width)
+    assert features.mask is None or features.mask.shape == (ROWS, length)
+    assert features.grid is None or features.grid[0] * features.grid[1] == length
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, modality: Modality) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape).eval()
+    inputs = fitted.encode(column(modality.layout))
+    alone = built({name: tensor[2:3] for name, tensor in inputs.items()}).pooled
+    torch.testing.assert_close(alone, built(inputs).pooled[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_the_mirror_image_draws_an_item(encoder: EncoderSettings, modality: Modality) -> None:
+    shape = fit(modality).shape
+    built = encoder.build(shape)
+    for code in (3, built.width):
+        assert built.decoder(shape, code)(torch.randn(2, code)).shape == (2, *shape.size)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_the_same_seed_gives_the_same_weights(encoder: EncoderSettings, modality: Modality) -> None:
+    shape = fit(modality).shape
+    built = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        built.append(encoder.build(shape).state_dict())
+    assert all(torch.equal(built[0][name], built[1][name]) for name in built[0])

@@ -1,0 +1,137 @@
+"""Every objective on every encoder that fits: its loss teaches all weights, and its abilities keep their promises."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from app.ml.objectives.base import Batch, Objective
+from tests.contracts.specimens import ROWS, Pair, pairs
+
+ALL = [pytest.param(pair, id=str(pair)) for pair in pairs()]
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    roles = {role: {name: tensor[rows] for name, tensor in held.items()} for role, held in batch.roles.items()}
+    return Batch(roles, batch.rows[rows], batch.seed)
+
+
+def teach(network: Objective, batch: Batch, steps: int) -> list[float]:
+    """Losses of some steps on one batch, in training mode; seeded like the trainer's steps."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    losses = []
+    network.train()
+    for step in range(steps):
+        torch.manual_seed(step)
+        loss = network.loss(batch)
+        optimizer.zero_grad()
+        (loss.sum / loss.count).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        network.after_step(step + 1, steps)
+        losses.append(loss.sum.item())
+    return losses
+
+
+@torch.inference_mode()
+def judged(network: Objective, batch: Batch) -> float:
+    loss = network.eval().loss(batch)
+    return float(loss.sum) / loss.count
+
+
+@torch.inference_mode()
+def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
+    network.eval()
+    return {name: getattr(network, name)(batch.roles["input"]) for name in sorted(pair.objective.abilities)}
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_the_loss_is_finite_and_counts_its_rows(pair: Pair) -> None:
+    network = pair.build()
+    for training in (True, False):
+        loss = network.train(training).loss(pair.batch())
+        assert loss.sum.shape == ()
+        assert loss.sum.isfinite()
+        assert loss.sum.dtype == torch.float32
+        assert loss.count == ROWS
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_every_weight_gets_a_gradient(pair: Pair) -> None:
+    network = pair.build().train()
+    network.loss(pair.batch()).sum.backward()  # type: ignore[no-untyped-call]
+    idle = [
+        name
+        for name, weight in network.named_parameters()
+        if weight.requires_grad and (weight.grad is None or not weight.grad.isfinite().all() or not weight.grad.any())
+    ]
+    assert idle == []
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_some_steps_on_one_batch_lower_the_loss(pair: Pair) -> None:
+    network, batch = pair.build(), pair.batch()
+    before = judged(network, batch)
+    teach(network, batch, steps=20)
+    assert judged(network, batch) < 0.95 * before
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_saved_and_loaded_weights_answer_the_same(pair: Pair) -> None:
+    batch = pair.batch()
+    network = pair.build(seed=0)
+    teach(network, batch, steps=1)
+    other = pair.build(seed=1)
+    other.load_state_dict(load(save({name: t.contiguous() for name, t in network.state_dict().items()})))
+    expected, given = answers(network, pair, batch), answers(other, pair, batch)
+    assert all(torch.equal(expected[name], given[name]) for name in expected)
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_the_same_seed_gives_the_same_losses(pair: Pair) -> None:
+    first, second = (teach(pair.build(seed=5), pair.batch(seed=5), steps=3) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("pair", ALL)
+@pytest.mark.parametrize("rows", [ROWS, 1])
+def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None:
+    network, batch = pair.build(), pair.batch(rows)
+    given = answers(network, pair, batch)
+    assert given.keys() == pair.objective.abilities
+    assert all(answer.isfinite().all() for answer in given.values())
+    if "embed" in given:
+        encoder = network.encoders["input"]
+        assert given["embed"].shape == (rows, pair.dimensions or encoder.width)
+    if "reconstruct" in given:
+        assert given["reconstruct"].shape == batch.roles["input"]["values"].shape
+    if "predict" in given:
+        assert given["predict"].shape == (rows, 3)
+        torch.testing.assert_close(given["predict"].sum(1), torch.ones(rows))
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_a_batch_of_one_can_be_learned_from(pair: Pair) -> None:
+    assert all(math.isfinite(loss) for loss in teach(pair.build(), pair.batch(rows=1), steps=2))
+
+
+@pytest.mark.parametrize("pair", ALL)
+@torch.inference_mode()
+def test_two_halves_sum_to_the_whole(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    halves = [network.loss(part(batch, rows)) for rows in (slice(0, 2), slice(2, None))]
+    whole = network.loss(batch)
+    assert sum(half.count for half in halves) == whole.count
+    torch.testing.assert_close(halves[0].sum + halves[1].sum, whole.sum, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pair", ALL)
+@torch.inference_mode()
+def test_metrics_are_numbers_and_hold_what_is_watched(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    metrics = network.metrics(iter([part(batch, slice(0, 2)), part(batch, slice(2, None))]))
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert pair.objective.watch[0] in {"loss", *metrics}
+    whole = network.metrics(iter([batch]))
+    assert metrics == pytest.approx(whole, rel=1e-4)

@@ -1,0 +1,130 @@
+"""Caches, loading and letting go, on real registries and stores."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
+from app.ml import artifact
+from app.ml.operations.embed import Embed
+from app.ml.predictor import Predictor
+from app.registry import keys, models
+from app.registry.db import Database
+from app.serving import Serving
+from app.settings import MIB, Settings
+from app.storage import Storage
+from tests import networks
+from tests.integration.test_inference import publish
+
+KEY = "a-key-for-these-tests"
+
+
+@pytest.fixture
+def project(database: Database) -> str:
+    with database.session() as session:
+        keys.bootstrap(session, KEY)
+        caller = keys.find(session, KEY)
+    assert caller is not None
+    return caller.project_id
+
+
+@pytest.fixture
+def serving(tmp_path: Path, database: Database, storage: Storage) -> Iterator[Serving]:
+    made = Serving(Settings(home=tmp_path, model_memory_bytes=MIB), database, storage)
+    made.start()
+    yield made
+    made.stop()
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come true within 30 s")
+
+
+def get(serving: Serving, project: str, reference: str) -> Predictor:
+    return asyncio.run(serving.model(project, reference))
+
+
+def test_a_model_is_loaded_once_for_all_who_ask(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving
+) -> None:
+    publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
+
+    async def crowd() -> list[Predictor]:
+        gone = asyncio.create_task(serving.model(project, "tiny"))
+        waiting = [asyncio.create_task(serving.model(project, name)) for name in ("tiny", "tiny:1", "tiny@default") * 5]
+        await asyncio.sleep(0)
+        gone.cancel()  # and the load goes on for the others
+        return await asyncio.gather(*waiting)
+
+    assert len({id(predictor) for predictor in asyncio.run(crowd())}) == 1
+    with pytest.raises(ModelNotFound):
+        get(serving, project, "tiny:2")
+    with pytest.raises(ModelNotFound):
+        get(serving, "proj-other", "tiny")
+
+
+def test_a_moved_alias_and_a_revoked_key_are_noticed(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving
+) -> None:
+    publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
+    assert get(serving, project, "tiny").reference == "tiny:1"
+    publish(database, storage, project, "tiny", networks.write(tmp_path / "b"))
+    assert get(serving, project, "tiny").reference == "tiny:1"
+    caller = serving.caller(KEY)
+    assert serving.knows(KEY)
+    with database.session() as session:
+        models.set_alias(session, project, "tiny", "default", 2)
+    until(lambda: get(serving, project, "tiny").reference == "tiny:2")
+    with database.session() as session:
+        keys.revoke(session, caller.key_id)
+
+    def refused() -> bool:
+        try:
+            serving.caller(KEY)
+        except InvalidApiKey:
+            return True
+        return False
+
+    until(refused)
+    assert not serving.knows(KEY)
+
+
+def test_the_least_recently_used_model_goes_and_whoever_holds_it_is_answered(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving
+) -> None:
+    files = {name: networks.write(tmp_path / name, width=784) for name in ("one", "two", "three")}
+    size = artifact.load(files["one"]).size_bytes
+    assert 2 * size < MIB < 3 * size, "the bound holds two of these"
+    for name, written in files.items():
+        publish(database, storage, project, name, written)
+    one, two = get(serving, project, "one"), get(serving, project, "two")
+    assert get(serving, project, "one") is one
+    get(serving, project, "three")
+    assert get(serving, project, "one") is one, "it was used later than the other"
+    request = Embed.Request.model_validate({"model": "two", "input": networks.rows(1, 784)[0].tolist()})
+    answer, _ = asyncio.run(two.answer(Embed(), request, large=False))
+    assert answer["model"] == "two:1"
+    assert get(serving, project, "two") is not two
+    assert serving.metrics()["rootstock_models_loaded"] == 2
+
+
+def test_a_damaged_model_is_named_and_others_are_served(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving
+) -> None:
+    publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
+    broken = networks.write(tmp_path / "b")
+    publish(database, storage, project, "broken", broken)
+    storage.delete([f"models/broken/{artifact.WEIGHTS}"])
+    for _ in range(2):
+        with pytest.raises(InferenceFailed, match="broken:1 cannot be loaded"):
+            get(serving, project, "broken")
+    storage.put(f"models/broken/{artifact.WEIGHTS}", broken[artifact.WEIGHTS])
+    assert get(serving, project, "broken").reference == "broken:1"
+    assert get(serving, project, "tiny").reference == "tiny:1"

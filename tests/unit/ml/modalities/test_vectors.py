@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from app.errors import EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
+from app.ml.modalities.vectors import FittedVectors, Vectors
+
+DATA = np.random.default_rng(0).normal([1.0, -50.0, 3000.0], [1.0, 10.0, 0.5], (1000, 3)).astype(np.float32)
+
+
+def fitted(width: int = 3) -> FittedVectors:
+    return Vectors().fit([np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)])
+
+
+def encoded(modality: Vectors, rows: np.ndarray) -> np.ndarray:
+    values: np.ndarray = modality.fit([rows]).encode(rows)["values"].numpy()
+    return values
+
+
+@pytest.mark.parametrize("scaling", ["auto", "standard"])
+def test_standard_gives_mean_zero_and_deviation_one(scaling: str) -> None:
+    values = encoded(Vectors.model_validate({"scaling": scaling}), DATA)
+    assert values.mean(0) == pytest.approx(np.zeros(3), abs=1e-3)
+    assert values.std(0) == pytest.approx(np.ones(3), abs=1e-3)
+
+
+def test_pieces_teach_the_same_as_the_whole() -> None:
+    whole, pieces = Vectors().fit([DATA]).state(), Vectors().fit([DATA[:10], DATA[:0], DATA[10:700], DATA[700:]]).state()
+    assert pieces["offset"] == pytest.approx(whole["offset"], rel=1e-12)
+    assert pieces["scale"] == pytest.approx(whole["scale"], rel=1e-9)
+
+
+def test_minmax_maps_the_training_range_to_zero_and_one() -> None:
+    values = encoded(Vectors(scaling="minmax"), DATA)
+    assert values.min(0) == pytest.approx(np.zeros(3))
+    assert values.max(0) == pytest.approx(np.ones(3))
+
+
+def test_robust_hardly_notices_wild_outliers() -> None:
+    wild = DATA.copy()
+    wild[:20] = 1e7
+    modality = Vectors(scaling="robust")
+    calm = modality.fit([DATA]).encode(DATA[500:])["values"]
+    disturbed = modality.fit([wild[:300], wild[300:]]).encode(DATA[500:])["values"]
+    torch.testing.assert_close(disturbed, calm, rtol=0.1, atol=0.1)
+    assert calm.std(0).numpy() == pytest.approx(np.ones(3), abs=0.15)
+
+
+def test_robust_scales_a_column_that_is_mostly_one_value() -> None:
+    rows = np.zeros((100, 1), dtype=np.float32)
+    rows[:10] = 1000.0
+    assert encoded(Vectors(scaling="robust"), rows).max() == pytest.approx(1 / 0.3, rel=1e-3)
+
+
+def test_unit_divides_by_one_bound_and_cuts_what_lies_beyond() -> None:
+    learned = Vectors(scaling="unit").fit([np.array([[0.0, 128.0], [255.0, 3.0]], dtype=np.float32)])
+    assert learned.shape.bounded
+    values = learned.encode(np.array([[51.0, 510.0], [-3.0, 255.0]], dtype=np.float32))["values"]
+    torch.testing.assert_close(values, torch.tensor([[0.2, 1.0], [0.0, 1.0]]))
+    assert learned.render(values)[0] == pytest.approx([51.0, 255.0])
+
+
+def test_unit_refuses_negative_values() -> None:
+    with pytest.raises(OutOfRange, match=r"the smallest is -5\b") as caught:
+        Vectors(scaling="unit").fit([np.array([[1.0, -5.0]], dtype=np.float32)])
+    assert caught.value.param == "modality.scaling"
+
+
+def test_none_leaves_rows_as_they_are() -> None:
+    rows = np.array([[1e9, -2.5, 0.0]], dtype=np.float32)
+    assert np.array_equal(encoded(Vectors(scaling="none"), rows), rows)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "none", "unit"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-42, 3.3e38])
+def test_a_constant_column_divides_by_no_zero(scaling: str, value: float) -> None:
+    rows = np.full((30, 2), value, dtype=np.float32)
+    rows[:, 1] = np.arange(30)
+    learned = Vectors.model_validate({"scaling": scaling}).fit([rows[:7], rows[7:]])
+    assert learned.encode(rows)["values"].isfinite().all()
+    back = np.array(learned.render(learned.encode(rows)["values"]))
+    assert back[:, 0] == pytest.approx(rows[:, 0], rel=1e-5)
+
+
+@given(arrays(np.float32, (5, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)), st.data())
+def test_any_row_encodes_to_finite_values(rows: np.ndarray, data: st.DataObject) -> None:
+    scaling = data.draw(st.sampled_from(["standard", "minmax", "robust"]))
+    learned = Vectors.model_validate({"scaling": scaling}).fit([rows])
+    far = np.array([[3.4e38, -3.4e38, 0.0]], dtype=np.float32)
+    for column in (rows, far):
+        values = learned.encode(column)["values"]
+        assert values.isfinite().all()
+        assert np.isfinite(learned.render(values)).all()
+
+
+def test_no_rows_cannot_be_learned_from() -> None:
+    with pytest.raises(OutOfRange, match="no training rows"):
+        Vectors().fit([])
+
+
+def test_a_nan_cannot_be_learned_from() -> None:
+    with pytest.raises(NonFinite):
+        Vectors().fit([np.array([[1.0], [np.nan]], dtype=np.float32)])
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[1, 2.5, -3], [[1, 2.5, -3]], ((1, 2.5, -3),), np.array([1, 2.5, -3]), np.array([[1, 2.5, -3]], np.float16)],
+)
+def test_reads_a_vector_a_list_or_an_array(items: object) -> None:
+    column = fitted().read(items)
+    assert column.dtype == np.float32
+    assert column.tolist() == [[1.0, 2.5, -3.0]]
+
+
+GOOD = [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("items", "error", "param", "message"),
+    [
+        ([1.0, 2.0], WrongShape, "input", "has 2 numbers; the model reads 3"),
+        ([GOOD, GOOD, [1.0] * 4], WrongShape, "input[2]", "has 4 numbers; the model reads 3"),
+        ([GOOD, []], WrongShape, "input[1]", "has 0 numbers"),
+        ([GOOD, 5.0], WrongType, "input[1]", "expected a list of numbers, got float"),
+        ([GOOD, "abc"], WrongType, "input[1]", "got str"),
+        ([1.0, "2", 3.0], WrongType, "input", "got '2' at position 1"),
+        ([GOOD, [1.0, True, 3.0]], WrongType, "input[1]", "got True at position 1"),
+        ([GOOD, [None, 1.0, 3.0]], WrongType, "input[1]", "got None at position 0"),
+        ([GOOD, [1.0, float("nan"), 3.0]], NonFinite, "input[1]", "position 1 is not a finite number"),
+        ([1.0, 2.0, 1e39], NonFinite, "input", "beyond the range of 32-bit floats"),
+        ([GOOD, [1.0, -(10**400), 3.0]], NonFinite, "input[1]", "position 1"),
+        ([], EmptyInput, "input", "is empty"),
+        (np.zeros((0, 3)), EmptyInput, "input", "no rows"),
+        (np.zeros((2, 4)), WrongShape, "input", r"shape \[2, 4\]; the model reads \[3\] or \[rows, 3\]"),
+        (np.zeros((2, 3), dtype=bool), WrongType, "input", "array of numbers, got one of bool"),
+        (np.array([[1.0, 2.0, 1e300]]), NonFinite, "input[0]", "1e\\+300 at position 2"),
+        ({"a": 1}, WrongType, "input", "got dict"),
+        ("text", WrongType, "input", "got str"),
+    ],
+)
+def test_names_the_item_that_is_wrong(items: object, error: type[RootstockError], param: str, message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        fitted().read(items)
+    assert type(caught.value) is error
+    assert caught.value.param == param
+    assert caught.value.message.startswith(f"{param}: ")

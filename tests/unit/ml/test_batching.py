@@ -1,0 +1,202 @@
+"""The batcher against real threads and event loops; what it runs is a function that notes what it was given."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.errors import InferenceFailed
+from app.ml.admission import Counters
+from app.ml.batching import FIRST_BUDGET, TARGET_SECONDS, Batcher, Work
+from app.ml.modalities.base import Tensors
+
+Tasks = list["asyncio.Task[Work]"]
+
+
+class Doubler:
+    """Doubles its input. Holds its first batch until `gate` is set, so that requests pile up."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+        self.batches: list[tuple[str, Tensor]] = []
+
+    def __call__(self, ability: str, inputs: Tensors) -> Tensor:
+        self.begun.set()
+        assert self.gate.wait(30)
+        values = inputs["values"]
+        self.batches.append((ability, values))
+        if bool((values == 13).any()):
+            raise ValueError("thirteen")
+        return values * 2
+
+
+def filled(rows: int, value: float, width: int = 4) -> Tensors:
+    return {"values": torch.full((rows, width), value)}
+
+
+@pytest.fixture
+def doubler() -> Doubler:
+    return Doubler()
+
+
+@pytest.fixture
+def batcher(doubler: Doubler) -> Iterator[Batcher]:
+    made = Batcher(doubler, name="doubler:1", threads=1, counters=Counters())
+    yield made
+    doubler.gate.set()
+    made.close()
+    made.join(30)
+
+
+def piled_up(doubler: Doubler, batcher: Batcher, requests: Callable[[], Tasks]) -> list[Work | BaseException]:
+    """Answers to `requests`, all of which wait while a first one of one row holds the thread."""
+
+    async def story() -> list[Work | BaseException]:
+        first = asyncio.create_task(batcher.submit("double", filled(1, -1)))
+        await asyncio.to_thread(doubler.begun.wait, 30)
+        tasks = requests()
+        await asyncio.sleep(0)
+        doubler.gate.set()
+        await first
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(story())
+
+
+def start(*submissions: Coroutine[Any, Any, Work]) -> Tasks:
+    return [asyncio.create_task(submission) for submission in submissions]
+
+
+def test_what_has_piled_up_goes_in_one_batch_and_everybody_gets_their_own(doubler: Doubler, batcher: Batcher) -> None:
+    answers = piled_up(doubler, batcher, lambda: start(*(batcher.submit("double", filled(n, n)) for n in range(1, 6))))
+    assert len(doubler.batches) == 2
+    for n, work in enumerate(answers, start=1):
+        assert isinstance(work, Work)
+        assert work.outputs.tolist() == [[2.0 * n] * 4] * n
+        assert work.queued_at <= work.started_at <= work.finished_at
+
+
+def test_a_large_request_does_not_hold_up_a_small_one(doubler: Doubler, batcher: Batcher) -> None:
+    width = 1024
+    large = 40 * FIRST_BUDGET // width
+    answers = piled_up(
+        doubler,
+        batcher,
+        lambda: start(
+            batcher.submit("double", filled(large, 1, width)),
+            batcher.submit("double", filled(large, 2, width)),
+            batcher.submit("double", filled(1, 3, width)),
+        ),
+    )
+    assert all(isinstance(work, Work) for work in answers)
+    assert [work.rows for work in answers if isinstance(work, Work)] == [large, large, 1]
+    _, *batches = (values for _, values in doubler.batches)
+    assert 3 in batches[0][:, 0], "the small request was in the first batch"
+    assert 1 in batches[0][:, 0]
+    assert 2 in batches[0][:, 0]
+    assert len(batches) > 2
+    small = answers[2]
+    assert isinstance(small, Work)
+    assert all(small.finished_at < work.finished_at for work in answers[:2] if isinstance(work, Work))
+    assert sum(len(values) for values in batches) == 2 * large + 1
+    for value, work in ((1, answers[0]), (2, answers[1])):
+        assert isinstance(work, Work)
+        assert (work.outputs == 2 * value).all()
+
+
+def test_a_row_beyond_the_budget_goes_alone(doubler: Doubler, batcher: Batcher) -> None:
+    answers = piled_up(
+        doubler,
+        batcher,
+        lambda: start(*(batcher.submit("double", filled(1, n, 2 * FIRST_BUDGET)) for n in range(3))),
+    )
+    assert all(isinstance(work, Work) for work in answers)
+    assert len(doubler.batches[1][1]) == 1
+
+
+def test_one_bad_request_fails_alone(doubler: Doubler, batcher: Batcher) -> None:
+    good, bad, fine = piled_up(
+        doubler, batcher, lambda: start(*(batcher.submit("double", filled(2, n)) for n in (1, 13, 3)))
+    )
+    assert isinstance(bad, InferenceFailed)
+    assert "thirteen" in bad.message
+    assert isinstance(good, Work)
+    assert isinstance(fine, Work)
+    assert good.outputs[0, 0] == 2
+    assert fine.outputs[0, 0] == 6
+
+
+def test_requests_of_another_shape_are_answered_as_well(doubler: Doubler, batcher: Batcher) -> None:
+    answers = piled_up(
+        doubler, batcher, lambda: start(*(batcher.submit("double", filled(2, 1, width)) for width in (3, 5)))
+    )
+    assert [work.outputs.shape for work in answers if isinstance(work, Work)] == [(2, 3), (2, 5)]
+
+
+def test_who_has_gone_is_skipped(doubler: Doubler, batcher: Batcher) -> None:
+    def requests() -> Tasks:
+        tasks = start(*(batcher.submit("double", filled(1, n)) for n in (1, 2, 3)))
+        asyncio.get_running_loop().call_soon(tasks[1].cancel)
+        return tasks
+
+    _, gone, _ = piled_up(doubler, batcher, requests)
+    assert isinstance(gone, asyncio.CancelledError)
+    seen = [float(value) for _, values in doubler.batches for value in values[:, 0]]
+    assert seen == [-1, 1, 3]
+
+
+def test_a_caller_may_go_while_the_batch_runs(doubler: Doubler, batcher: Batcher) -> None:
+    async def story() -> Work:
+        gone = asyncio.create_task(batcher.submit("double", filled(1, 1)))
+        await asyncio.to_thread(doubler.begun.wait, 30)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        doubler.gate.set()
+        return await batcher.submit("double", filled(1, 2))
+
+    assert asyncio.run(story()).outputs[0, 0] == 4
+
+
+def test_abilities_are_not_mixed_and_take_turns(doubler: Doubler, batcher: Batcher) -> None:
+    width = 1024
+    large = 4 * FIRST_BUDGET // width
+    answers = piled_up(
+        doubler,
+        batcher,
+        lambda: start(
+            batcher.submit("double", filled(large, 1, width)),
+            batcher.submit("embed", filled(1, 2, width)),
+        ),
+    )
+    assert all(isinstance(work, Work) for work in answers)
+    assert [ability for ability, _ in doubler.batches][:4] == ["double", "double", "embed", "double"]
+
+
+def test_a_closed_batcher_still_answers_and_its_thread_ends(doubler: Doubler, batcher: Batcher) -> None:
+    doubler.gate.set()
+    asyncio.run(batcher.submit("double", filled(1, 1)))
+    batcher.close()
+    batcher.join(30)
+    assert asyncio.run(batcher.submit("double", filled(1, 2))).outputs[0, 0] == 4
+    batcher.join(30)
+    assert not any(thread.name == "model doubler:1" for thread in threading.enumerate())
+    assert batcher.waiting == 0
+
+
+def test_a_stall_with_a_small_batch_does_not_shrink_the_next_ones(doubler: Doubler, batcher: Batcher) -> None:
+    async def story() -> None:
+        first = asyncio.create_task(batcher.submit("double", filled(1, -1)))
+        await asyncio.to_thread(doubler.begun.wait, 30)
+        second = asyncio.create_task(batcher.submit("double", filled(FIRST_BUDGET // 4, 1)))
+        await asyncio.sleep(3 * TARGET_SECONDS)
+        doubler.gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(story())
+    assert [len(values) for _, values in doubler.batches] == [1, FIRST_BUDGET // 4]

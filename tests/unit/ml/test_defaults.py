@@ -1,0 +1,107 @@
+"""Every default is decided from the data, shown with a reason, and a pair that cannot work is refused."""
+
+from typing import Any
+
+import pytest
+
+from app.errors import Invalid
+from app.ml.defaults import Resolved, resolve
+from app.ml.spec import JobRequest, TrainSpec
+
+IMAGES: dict[str, Any] = {
+    "modality": "image",
+    "rows": 5000,
+    "splits": {"train": 3600, "validation": 400, "test": 1000},
+    "input": {"name": "images", "modality": "image", "shape": [28, 28, 1]},
+    "target": {
+        "name": "labels",
+        "modality": "classes",
+        "classes": {"0": 600, "1": 700},
+        "missing": 3700,
+        "splits": {"train": {"0": 300, "1": 400}, "validation": {"0": 50, "1": 50}, "test": {"0": 250, "1": 250}},
+    },
+}
+TABLE: dict[str, Any] = {
+    "modality": "vectors",
+    "rows": 150,
+    "splits": {"train": 108, "validation": 12, "test": 30},
+    "input": {"name": "features", "modality": "vectors", "shape": [4]},
+    "target": None,
+}
+
+
+def resolved(body: dict[str, Any], profile: dict[str, Any], base: dict[str, Any] | None = None) -> Resolved:
+    return resolve(JobRequest.validate_python({"dataset": "ds-1", **body}), [profile], base, name="from-dataset")
+
+
+@pytest.mark.parametrize("profile", [IMAGES, TABLE])
+def test_nothing_is_left_open(profile: dict[str, Any]) -> None:
+    found = resolved({"kind": "pretrain"}, profile)
+
+    assert found.spec.name == "from-dataset"
+    assert found.spec.roles["input"].modality.name == profile["modality"]
+    assert "auto" not in str(found.spec.training.model_dump(exclude={"precision"}))
+    assert all(choice["reason"] for choice in found.choices)
+    assert TrainSpec.model_validate(found.spec.model_dump(mode="json")) == found.spec
+
+
+def test_what_is_given_beside_auto_is_kept() -> None:
+    found = resolved({"kind": "pretrain", "encoder": {"name": "auto", "dimensions": 8}}, IMAGES)
+
+    assert found.spec.roles["input"].dimensions == 8
+
+
+def test_what_is_asked_is_not_changed() -> None:
+    training = {"epochs": 3, "batch_size": 7, "learning_rate": 0.5, "schedule": "constant", "clip_norm": None}
+    found = resolved({"kind": "pretrain", "training": training, "name": "mine"}, TABLE)
+
+    assert found.spec.training.model_dump(include=set(training)) == training
+    assert found.spec.name == "mine"
+
+
+def test_a_graft_takes_the_encoder_of_its_base() -> None:
+    base = resolved({"kind": "pretrain", "encoder": {"name": "mlp", "widths": [32, 16], "dimensions": 4}}, IMAGES)
+    found = resolved(
+        {"kind": "finetune", "base_model": "root"},
+        IMAGES,
+        {"reference": "root:1", "spec": base.spec.model_dump(mode="json")},
+    )
+
+    assert found.spec.base_model == "root:1"
+    assert found.spec.objective.name == "classification"
+    assert found.spec.roles["input"].encoder == base.spec.roles["input"].encoder
+
+
+@pytest.mark.parametrize(
+    ("body", "profile", "code"),
+    [
+        ({"encoder": {"name": "cnn"}}, TABLE, "does_not_fit"),
+        ({"modality": {"name": "image"}}, TABLE, "does_not_fit"),
+        ({"objective": {"name": "classification"}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "auto", "colour": 8}}, TABLE, "unknown_key"),
+        ({"encoder": {"name": "auto", "dimensions": -8}}, TABLE, "out_of_range"),
+        ({"roles": {"left": {}}}, TABLE, "does_not_fit"),
+        ({}, TABLE | {"splits": {"train": 1, "validation": 1, "test": 1}}, "out_of_range"),
+        (
+            {"objective": {"name": "classification"}},
+            IMAGES | {"target": IMAGES["target"] | {"classes": {"0": 600}}},
+            "out_of_range",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(body: dict[str, Any], profile: dict[str, Any], code: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        resolved({"kind": "pretrain", **body}, profile)
+
+    assert caught.value.code == code
+    assert caught.value.param
+
+
+def test_a_base_of_another_modality_is_refused() -> None:
+    base = resolved({"kind": "pretrain"}, TABLE)
+    with pytest.raises(Invalid, match="vectors"):
+        resolved(
+            {"kind": "finetune", "base_model": "root"},
+            IMAGES,
+            {"reference": "root:1", "spec": base.spec.model_dump(mode="json")},
+        )
