@@ -1,0 +1,96 @@
+"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, removes orphaned bytes.
+
+Runs in every API and worker process; any number of them may sweep at once.
+"""
+
+import logging
+import random
+import threading
+import time
+from itertools import islice
+
+from app.queue import TASKS, enqueue, waiting
+from app.registry import leases, objects
+from app.registry.db import Database
+from app.settings import Settings
+from app.storage import Storage
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+
+
+def sweep_once(settings: Settings, database: Database, storage: Storage) -> None:
+    """Everything that there is to repair now."""
+    take_back(settings, database)
+    ring_again(settings, database)
+    remove_orphans(settings, database, storage)
+
+
+def take_back(settings: Settings, database: Database) -> None:
+    """Frees the jobs of workers that have fallen silent."""
+    with database.session() as session:
+        expired = [(job.id, job.queue, job.status) for job in leases.expire(session)]
+    for job_id, queue, status in expired:
+        log.warning("%s was taken back from a worker that fell silent; it is now %s", job_id, status)
+        if status == "queued" and settings.broker_url:
+            enqueue(settings.broker_url, queue, job_id)
+
+
+def ring_again(settings: Settings, database: Database) -> None:
+    """Rings for jobs that wait although no message does; a queue that has messages needs no help."""
+    for queue in TASKS:
+        if settings.broker_url and waiting(settings.broker_url, queue) == 0:
+            with database.session() as session:
+                lost = leases.to_ring(session, queue, idle_seconds=settings.sweep_seconds)
+            for job_id in lost:
+                enqueue(settings.broker_url, queue, job_id)
+
+
+def remove_orphans(settings: Settings, database: Database, storage: Storage) -> None:
+    """Removes bytes that nothing refers to: those with a row first, then those that no row ever came to know."""
+    age = settings.orphan_seconds
+    while True:
+        with database.session() as session:
+            keys = objects.orphans(session, age, BATCH)
+            forgotten = objects.forget(session, keys)
+        storage.delete(forgotten)
+        if len(keys) < BATCH:
+            break
+    stored = storage.listing()
+    while listed := list(islice(stored, BATCH)):
+        old = [key for key, seconds in listed if seconds > age]
+        with database.reading() as session:
+            unknown = set(old) - objects.known(session, old)
+        storage.delete(sorted(unknown))
+
+
+class Sweeper:
+    """A thread that sweeps until it is stopped; bytes, which cost a listing, less often than jobs."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self.settings, self.database, self.storage = settings, database, storage
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        settings = self.settings
+        pause = max(settings.sweep_seconds, settings.orphan_seconds / 4)
+        next_orphans = time.monotonic() + pause
+        while not self._stopped.wait(settings.sweep_seconds * random.uniform(0.8, 1.2)):
+            try:
+                take_back(settings, self.database)
+                ring_again(settings, self.database)
+                if time.monotonic() >= next_orphans:
+                    remove_orphans(settings, self.database, self.storage)
+                    next_orphans = time.monotonic() + pause
+            except Exception:
+                log.exception("a sweep failed; the next one comes in %g s", settings.sweep_seconds)

@@ -1,0 +1,107 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from app.queue import waiting
+from app.registry import jobs, keys, leases, objects
+from app.registry.db import Database
+from app.registry.tables import Job
+from app.settings import Settings
+from app.storage import Storage
+from app.sweep import Sweeper, remove_orphans, ring_again, sweep_once, take_back
+
+
+@pytest.fixture
+def settings(tmp_path: Path, valkey_url: str) -> Settings:
+    return Settings(home=tmp_path, broker_url=valkey_url, sweep_seconds=0.1, orphan_seconds=0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Storage:
+    return Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**20)
+
+
+def queue_job(database: Database) -> Job:
+    with database.session() as session:
+        keys.bootstrap(session)
+        project_id = keys.all(session)[0].project_id
+        return jobs.create(session, project_id=project_id, kind="pretrain", queue="train", request={})
+
+
+def test_a_job_that_nobody_was_told_of_is_rung_once(database: Database, settings: Settings, folder: Storage) -> None:
+    queue_job(database)
+    time.sleep(settings.sweep_seconds)
+    for _ in range(3):
+        sweep_once(settings, database, folder)
+    assert settings.broker_url is not None
+    assert waiting(settings.broker_url, "train") == 1
+
+
+def test_a_job_that_runs_is_not_rung(database: Database, settings: Settings) -> None:
+    job = queue_job(database)
+    with database.session() as session:
+        assert leases.claim(session, job.id, "here", 60) is not None
+    time.sleep(settings.sweep_seconds)
+    take_back(settings, database)
+    ring_again(settings, database)
+    assert settings.broker_url is not None
+    assert waiting(settings.broker_url, "train") == 0
+
+
+def test_a_job_whose_worker_fell_silent_is_taken_back_and_rung(database: Database, settings: Settings) -> None:
+    job = queue_job(database)
+    with database.session() as session:
+        leases.claim(session, job.id, "here", 0.1)
+    time.sleep(0.2)
+    take_back(settings, database)
+    with database.reading() as session:
+        taken = jobs.load(session, job.id)
+    assert (taken.status, taken.attempt) == ("queued", 2)
+    assert settings.broker_url is not None
+    assert waiting(settings.broker_url, "train") == 1
+
+
+def test_a_sweep_without_a_broker_still_takes_back(database: Database, tmp_path: Path, folder: Storage) -> None:
+    job = queue_job(database)
+    with database.session() as session:
+        leases.claim(session, job.id, "here", 0.1)
+    time.sleep(0.2)
+    sweep_once(Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0"), database, folder)
+    with database.reading() as session:
+        assert jobs.load(session, job.id).status == "queued"
+
+
+def test_bytes_die_when_nothing_refers_to_them(database: Database, storage: Storage, tmp_path: Path) -> None:
+    kept, released = storage.put("files/kept", b"kept"), storage.put("files/released", b"released")
+    storage.put("files/unknown", b"never came to a row")
+    with database.session() as session:
+        objects.hold(session, "file-1", {"content": kept})
+        objects.hold(session, "file-2", {"content": released})
+        objects.release(session, "file-2")
+    remove_orphans(Settings(home=tmp_path, orphan_seconds=3600), database, storage)
+    assert {key for key, _ in storage.listing()} == {"files/kept", "files/released", "files/unknown"}
+    time.sleep(1.1)  # stores tell an object's age in whole seconds
+    remove_orphans(Settings(home=tmp_path, orphan_seconds=0), database, storage)
+    assert {key for key, _ in storage.listing()} == {"files/kept"}
+    with database.reading() as session:
+        assert objects.known(session, ["files/kept", "files/released"]) == {"files/kept"}
+
+
+def test_the_thread_goes_on_after_a_sweep_that_failed(
+    settings: Settings, folder: Storage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/late.db")
+    sweeper = Sweeper(settings, database, folder)
+    sweeper.start()
+    try:
+        while "a sweep failed" not in caplog.text:  # there are no tables yet
+            time.sleep(0.05)
+        database.migrate()
+        queue_job(database)
+        assert settings.broker_url is not None
+        while waiting(settings.broker_url, "train") == 0:
+            time.sleep(0.05)
+    finally:
+        sweeper.stop()
+        database.close()

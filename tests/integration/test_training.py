@@ -1,0 +1,187 @@
+"""A training as its process runs it: what it publishes, how it resumes, how it fails."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from app.errors import NonFiniteLoss, RootstockError
+from app.registry import checkpoints, events, leases, metrics, models, objects
+from app.registry.db import Database
+from app.storage import Storage
+from tests.workshop import Workshop, blobs
+from worker.progress import Reporter, Stopped
+from worker.trainer import Trainer, run
+
+SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
+
+
+@pytest.fixture
+def workshop(database: Database, tmp_path: Path) -> Workshop:
+    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Workshop:
+    """Where the database makes no difference."""
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    database.migrate()
+    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: Workshop) -> None:
+    job = workshop.job(workshop.dataset(blobs()), encoder={"name": "auto", "dimensions": 2}, training=SHORT)
+    version = workshop.train(job)
+
+    assert (version.model.name, version.number, version.dimensions) == ("data", 1, 2)
+    assert version.abilities == ["embed", "reconstruct"]
+    assert version.metrics["split"] == "test"
+    assert version.metrics["mse"] < version.metrics["baselines"]["mean"]["mse"]
+    assert set(version.metrics["baselines"]) == {"mean", "pca", "raw", "untrained"}
+    assert version.datasets[0]["fingerprint"]
+    done = workshop.look(job)
+    assert (done.status, done.progress["percentage_done"]) == ("succeeded", 100.0)
+    with workshop.database.reading() as session:
+        series = metrics.series(session, job.id, limit=1000)
+        assert {(point.split, point.name) for point in series} >= {("train", "loss"), ("validation", "loss")}
+        assert models.resolve(session, workshop.project_id, "data").id == version.id
+
+
+def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
+    dataset = workshop.dataset(blobs())
+    base = workshop.train(workshop.job(dataset, training=SHORT))
+    graft = workshop.train(workshop.job(dataset, base, kind="finetune", name="graft", training=SHORT))
+
+    assert graft.parent_id == base.id
+    assert graft.abilities == ["embed", "predict"]
+    assert graft.metrics["accuracy"] > graft.metrics["baselines"]["majority"]["accuracy"] + 0.2
+
+
+@pytest.mark.parametrize("objective", ["autoencoding", "denoising", "classification"])
+def test_a_resumed_job_ends_with_the_same_weights(
+    sqlite: Workshop, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = sqlite.dataset(blobs())
+    body: dict[str, Any] = {"objective": {"name": objective}, "encoder": {"name": "mlp", "widths": [16, 8], "dropout": 0.1}}
+    whole = sqlite.train(sqlite.job(dataset, training=SHORT, **body))
+    interrupted = sqlite.job(dataset, training=SHORT, **body)
+    for at in (17, 71):  # in mid-epoch
+        stop = threading.Event()
+        reporter = sqlite.claim(interrupted.id, stop)
+        step = Trainer.train_step
+
+        def stopping(self: Trainer, batch: Any, at: int = at, stop: threading.Event = stop, step: Any = step) -> None:
+            step(self, batch)
+            if self.position.step + 1 == at:
+                stop.set()
+
+        monkeypatch.setattr(Trainer, "train_step", stopping)
+        with pytest.raises(Stopped):
+            run(reporter)
+        monkeypatch.setattr(Trainer, "train_step", step)
+        with sqlite.database.session() as session:
+            assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+
+    resumed = sqlite.train(interrupted)
+
+    assert sqlite.weights(resumed) == sqlite.weights(whole)
+    assert resumed.metrics == whole.metrics
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> None:
+    dataset = sqlite.dataset(blobs())
+    whole = sqlite.train(sqlite.job(dataset, training=SHORT))
+    job = sqlite.job(dataset, training=SHORT | {"checkpoint_seconds": 0.1})
+    stop = threading.Event()
+    stop.set()  # saves at step 0 and again after the first step
+    reporter = sqlite.claim(job.id, stop)
+    with pytest.raises(Stopped):
+        run(reporter)
+    with sqlite.database.session() as session:
+        leases.leave(session, job.id, reporter.token)
+        newest, before = checkpoints.newest(session, job.id)
+        (damaged,) = objects.held(session, newest.id)["state.safetensors"]
+    assert (newest.step, before.step) == (1, 0)
+    sqlite.storage.put(damaged.key, b"not what was stored")
+
+    resumed = sqlite.train(job)
+
+    assert sqlite.weights(resumed) == sqlite.weights(whole)
+    with sqlite.database.reading() as session:
+        assert any("damaged" in event.message for event in events.after(session, job.id, 0, 100))
+
+
+def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Workshop) -> None:
+    training = {"epochs": 50, "optimizer": "sgd", "learning_rate": 10.0, "schedule": "constant", "clip_norm": None}
+    job = sqlite.job(sqlite.dataset(blobs()), training=training, encoder={"name": "mlp", "norm": "none"})
+    with pytest.raises(NonFiniteLoss, match="learning_rate"):
+        run(sqlite.claim(job.id))
+    with sqlite.database.reading() as session:
+        assert models.all(session, sqlite.project_id) == []
+        for saved in checkpoints.newest(session, job.id):
+            assert np.isfinite(list(saved.metrics.values())).all()
+
+
+def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
+    training = SHORT | {"epochs": 400, "early_stopping": {"patience": 3}, "schedule": "constant"}
+    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=training)
+    sqlite.train(job)
+
+    with sqlite.database.reading() as session:
+        points = metrics.series(session, job.id, limit=1000, split="validation", name="loss")
+        told = [event.message for event in events.after(session, job.id, 0, 1000)]
+    progress = sqlite.look(job).progress
+    assert progress["step"] < progress["max_steps"]
+    assert progress["best_step"] == min(points, key=lambda point: point.value or 0.0).step
+    assert any("stopped early" in message for message in told)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Workshop) -> None:
+    dataset = sqlite.dataset(blobs(rows=100))
+    trained = [sqlite.train(sqlite.job(dataset, training=SHORT | {"seed": seed})) for seed in (1, 1, 2)]
+    first, second, third = (sqlite.weights(version) for version in trained)
+
+    assert first == second
+    assert first != third
+    assert [version.number for version in trained] == [1, 2, 3]
+
+
+def test_a_dataset_that_does_not_fit_the_base_is_refused(sqlite: Workshop) -> None:
+    base = sqlite.train(sqlite.job(sqlite.dataset(blobs(width=12)), training=SHORT))
+    job = sqlite.job(sqlite.dataset(blobs(width=7)), base, kind="finetune", training=SHORT)
+    with pytest.raises(RootstockError, match="7"):
+        run(sqlite.claim(job.id))
+
+
+def test_a_stale_token_publishes_nothing(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
+    stale = sqlite.claim(job.id)
+    with sqlite.database.session() as session:
+        leases.lose(session, job.id, stale.token, {"message": "gone", "code": "worker_lost", "type": "", "param": None})
+    fresh: Reporter = sqlite.claim(job.id)
+    with pytest.raises(leases.Fenced):
+        run(stale)
+    run(fresh)
+    with sqlite.database.reading() as session:
+        assert len(models.all(session, sqlite.project_id)) == 1
+
+
+def test_threads_are_those_of_the_first_start(sqlite: Workshop) -> None:
+    before = torch.get_num_threads()
+    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
+    stop = threading.Event()
+    stop.set()
+    reporter = sqlite.claim(job.id, stop)
+    with pytest.raises(Stopped):
+        run(reporter)
+    with sqlite.database.session() as session:
+        leases.leave(session, job.id, reporter.token)
+    try:
+        torch.set_num_threads(before + 1)
+        sqlite.train(job)
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)

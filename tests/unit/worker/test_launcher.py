@@ -1,0 +1,59 @@
+"""With a command that, like a job's process, lives as long as its standard input is open."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from worker.launcher import Launcher, kill
+from worker.process import Order
+
+ORDER = Order("job-1", 1, "pretrain")
+COMMAND = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    launcher = Launcher(COMMAND)
+    yield launcher
+    launcher.close()
+
+
+def test_without_a_spare_each_launch_starts_a_process(launcher: Launcher) -> None:
+    first, second = launcher.launch(ORDER), launcher.launch(ORDER)
+    assert first.pid != second.pid
+    for process in (first, second):
+        assert process.poll() is None
+        kill(process)
+        assert process.returncode == -9
+
+
+def test_a_spare_takes_the_order_and_another_takes_its_place(launcher: Launcher) -> None:
+    launcher.keep_spare()
+    spare = launcher._spare
+    assert spare is not None
+    process = launcher.launch(ORDER)
+    assert process is spare
+    assert launcher._spare is not None
+    assert launcher._spare.pid != process.pid
+    kill(process)
+
+
+def test_a_spare_that_died_is_replaced(launcher: Launcher) -> None:
+    launcher.keep_spare()
+    spare = launcher._spare
+    assert spare is not None
+    spare.kill()
+    spare.wait()
+    process = launcher.launch(ORDER)
+    assert process.pid != spare.pid
+    assert process.poll() is None
+    kill(process)
+
+
+def test_a_closed_launcher_leaves_no_spare(launcher: Launcher) -> None:
+    launcher.keep_spare()
+    spare = launcher._spare
+    assert spare is not None
+    launcher.close()
+    assert spare.returncode == -9

@@ -1,0 +1,113 @@
+"""The loader gives every row once an epoch, in an order that seed and epoch decide, from any step on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from app.dataset import Split, schema
+from app.ml.modalities.base import Fitted
+from app.ml.modalities.classes import Classes
+from app.ml.modalities.vectors import Vectors
+from worker.loader import Loader
+
+WIDTH = 3
+SIZES = [40, 40, 40, 17]
+ROWS = sum(SIZES)
+BYTES_PER_ROW = 4 * WIDTH
+
+Make = Callable[..., Loader]
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    """Rows whose numbers are their positions; every third one has no label."""
+    described = schema([WIDTH], image=False, labelled=True)
+    path = tmp_path / "train.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, described) as writer:
+        first = 0
+        for size in SIZES:
+            rows = np.arange(first, first + size)
+            values = pa.array(np.repeat(rows, WIDTH).astype(np.float32))
+            codes = pa.array([None if row % 3 == 0 else row % 2 for row in rows], pa.int32())
+            writer.write_batch(
+                pa.record_batch(
+                    [
+                        pa.FixedSizeListArray.from_arrays(values, WIDTH),
+                        pa.DictionaryArray.from_arrays(codes, pa.array(["0", "1"])),
+                        pa.array(rows),
+                    ],
+                    schema=described,
+                )
+            )
+            first += size
+    return Split(path)
+
+
+@pytest.fixture
+def fitted() -> dict[str, Fitted]:
+    return {"input": Vectors(scaling="none").fit([np.zeros((2, WIDTH), np.float32)])}
+
+
+def loader(split: Split, roles: dict[str, Fitted], *, batch: int = 16, seed: int = 0, windows: int = 1) -> Loader:
+    return Loader(split, roles, batch_size=batch, seed=seed, window_bytes=(ROWS // windows + 1) * BYTES_PER_ROW)
+
+
+def rows_of(loaded: Loader, epoch: int, start: int = 0) -> list[list[int]]:
+    return [batch.rows.tolist() for batch in loaded.epoch(epoch, start)]
+
+
+@pytest.mark.parametrize("windows", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 16, 50, 1000])
+def test_an_epoch_has_every_row_once(split: Split, fitted: dict[str, Fitted], windows: int, batch: int) -> None:
+    loaded = loader(split, fitted, batch=batch, windows=windows)
+    batches = rows_of(loaded, 0)
+
+    assert sorted(row for rows in batches for row in rows) == list(range(ROWS))
+    assert len(batches) == loaded.steps_per_epoch
+    assert all(len(rows) == batch for rows in batches[:-1])
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_rows_carry_their_own_values(split: Split, fitted: dict[str, Fitted], windows: int) -> None:
+    for batch in loader(split, fitted, windows=windows).epoch(0):
+        expected = batch.rows[:, None].expand(-1, WIDTH).float()
+        assert torch.equal(batch.roles["input"]["values"], expected)
+
+
+@pytest.mark.parametrize("windows", [1, 2, 4])
+def test_any_step_is_found_again(split: Split, fitted: dict[str, Fitted], windows: int) -> None:
+    whole = list(loader(split, fitted, windows=windows).epoch(3))
+    for start in range(len(whole)):
+        resumed = list(loader(split, fitted, windows=windows).epoch(3, start))
+        assert [batch.rows.tolist() for batch in resumed] == [batch.rows.tolist() for batch in whole[start:]]
+        assert [batch.seed for batch in resumed] == [batch.seed for batch in whole[start:]]
+
+
+def test_order_changes_with_epoch_and_seed_only(split: Split, fitted: dict[str, Fitted]) -> None:
+    first = loader(split, fitted)
+    assert rows_of(first, 0) == rows_of(loader(split, fitted), 0)
+    assert rows_of(first, 0) != rows_of(first, 1)
+    assert rows_of(first, 0) != rows_of(loader(split, fitted, seed=1), 0)
+
+
+def test_rows_without_a_label_are_left_out(split: Split, fitted: dict[str, Fitted]) -> None:
+    roles = fitted | {"target": Classes().fit([np.array(["0", "1"], dtype=object)])}
+    loaded = loader(split, roles)
+    rows = {row for batch in rows_of(loaded, 0) for row in batch}
+
+    assert rows == {row for row in range(ROWS) if row % 3}
+    for batch in loaded.epoch(0):
+        assert torch.equal(batch.roles["target"]["values"], batch.rows % 2)
+
+
+def test_in_order_is_in_order_and_bounded(split: Split, fitted: dict[str, Fitted]) -> None:
+    loaded = loader(split, fitted)
+    assert [row for batch in loaded.in_order() for row in batch.rows.tolist()] == list(range(ROWS))
+
+    some = [row for batch in loaded.in_order(50) for row in batch.rows.tolist()]
+    assert some == sorted(some)
+    assert (len(some), some[0], some[-1]) == (50, 0, ROWS - 1)

@@ -1,0 +1,127 @@
+"""Saves everything needed to go on training at one step, and finds it again. Written whole or not at all.
+
+A checkpoint is two objects: `state.safetensors` (weights, best weights, optimizer) and `state.json` (spec, fitted
+modalities, position, thread count). Bytes are written first; they exist once a committed row names them.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from app.errors import ArtifactDamaged
+from app.registry import checkpoints, objects
+from worker.progress import Reporter
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Checkpoints of a job that are kept: the newest and, should it turn out damaged, the one before."""
+
+
+@dataclass
+class Position:
+    """Where a training stands, besides its tensors."""
+
+    spec: dict[str, Any]
+    fitted: dict[str, dict[str, Any]]
+    total_steps: int
+    threads: int
+    """torch's thread count: another one may round differently."""
+    environment: dict[str, str]
+    """Processor and library versions, between which results may differ in the last bit."""
+    step: int = 0
+    best_step: int | None = None
+    best_value: float | None = None
+    stale: int = 0
+    """Validations since the best one."""
+    validations: int = 0
+    elapsed_seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """A position and its tensors, by name: `network.…`, `best.…`, `optimizer.<parameter number>.<name>`."""
+
+    position: Position
+    tensors: dict[str, Tensor]
+
+
+def save(reporter: Reporter, state: State) -> str:
+    """Writes a checkpoint, registers it and drops those beyond `KEPT`; returns its id.
+
+    Raises leases.Fenced when the job was taken away meanwhile.
+    """
+    with tempfile.TemporaryDirectory(prefix="rootstock-checkpoint-") as folder:
+        tensors, position = Path(folder, "state.safetensors"), Path(folder, "state.json")
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, tensors)
+        position.write_text(json.dumps(asdict(state.position)))
+        what = f"checkpoint-{state.position.step}"
+        stored = {path.name: reporter.storage.put(reporter.key(what, path.name), path) for path in (tensors, position)}
+    with reporter.database.session() as session:
+        added = checkpoints.add(
+            session,
+            reporter.job_id,
+            reporter.token,
+            step=state.position.step,
+            metrics=dict(state.position.metrics),
+            objects=stored,
+        )
+        for old in checkpoints.newest(session, reporter.job_id)[KEPT:]:
+            checkpoints.drop(session, old.id)
+    return added.id
+
+
+def newest(reporter: Reporter) -> State | None:
+    """The newest checkpoint of the job that can be read; a damaged one is reported and passed over."""
+    with reporter.database.reading() as session:
+        held = [(row.step, objects.held(session, row.id)) for row in checkpoints.newest(session, reporter.job_id)]
+    for step, files in held:
+        try:
+            paths = {name: reporter.storage.local(parts[0]) for name, parts in files.items()}
+            position = Position(**json.loads(paths["state.json"].read_text()))
+            return State(position, load_file(paths["state.safetensors"]))
+        except (ArtifactDamaged, OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("checkpoint of step %s cannot be read: %s", step, error)
+            reporter.event(
+                "checkpoint", f"the checkpoint of step {step} is damaged; going back to the one before", level="warn"
+            )
+    return None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state, flat: `optimizer.<parameter number>.<name>`."""
+    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors below `prefix`, without it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}

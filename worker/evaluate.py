@@ -1,0 +1,159 @@
+"""What a model is worth on rows it never saw, each figure beside its baselines on the same rows.
+
+Protocol, version 1: the test split, or the validation split where there is none; at most `TRAIN_ROWS` and `TEST_ROWS`
+rows, spread evenly. `knn_accuracy` is the share of rows whose label is the commonest among the 10 nearest training rows
+by Euclidean distance. PCA (Pearson 1901) has the width of the model's embedding.
+Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.ml.build import build_network
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.classes import Classes
+from app.ml.objectives.base import Objective
+from worker.loader import Loader
+from worker.preparation import Run
+
+PROTOCOL = 1
+TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
+ENOUGH_LABELS = 20
+NEIGHBOURS = 10
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a split, encoded, and their class numbers [N] where labels were asked for."""
+
+    inputs: Tensors
+    labels: Tensor
+
+    @property
+    def flat(self) -> Tensor:
+        """[N, W]"""
+        return self.inputs["values"].flatten(1).float()
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """`{"split", "rows", "protocol", "<metric>": …, "baselines": {"<name>": {"<metric>": …}}}`.
+
+    Errors are mean squared errors in the unit of the scaled input; accuracies are shares in [0, 1].
+    """
+    split = "test" if run.dataset.splits["test"].rows else "validation"
+    abilities = run.spec.objective.abilities
+    result: dict[str, Any] = {"protocol": PROTOCOL, "split": split, "rows": run.dataset.splits[split].rows}
+    baselines: dict[str, dict[str, float]] = {}
+    target = labels_of(run)
+    with torch.inference_mode():
+        train = read_rows(run, "train", TRAIN_ROWS)
+        if "reconstruct" in abilities:
+            reconstruction(run, train, read_rows(run, split, TEST_ROWS), result, baselines)
+        if target is not None:
+            labelled = read_rows(run, "train", TRAIN_ROWS, target), read_rows(run, split, TEST_ROWS, target)
+            if "embed" in abilities:
+                neighbours(run, train, *labelled, result, baselines)
+            if "predict" in abilities:
+                prediction(run, *labelled, result, baselines)
+    return {**result, "baselines": baselines}
+
+
+def reconstruction(
+    run: Run, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
+) -> None:
+    """The error of the reconstructions against PCA of the embedding's width and against the training mean."""
+    answers = answer(run.network, "reconstruct", test.inputs)
+    result["mse"] = float((answers.flatten(1) - test.flat).square().mean())
+    components, mean = pca(train.flat, answer(run.network, "embed", test.inputs).shape[1])
+    back = (test.flat - mean) @ components @ components.T + mean
+    baselines.setdefault("pca", {})["mse"] = float((back - test.flat).square().mean())
+    baselines.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
+
+
+def neighbours(
+    run: Run, unlabelled: Rows, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
+) -> None:
+    """Judges the embedding by its neighbours against PCA of its width, the untrained network and the raw rows."""
+    torch.manual_seed(run.spec.training.seed)
+    untrained = build_network(run.spec.network(), run.fitted).eval()
+    codes = [answer(run.network, "embed", rows.inputs) for rows in (train, test)]
+    components, mean = pca(unlabelled.flat, codes[0].shape[1])
+    compared = {
+        "pca": [(rows.flat - mean) @ components for rows in (train, test)],
+        "untrained": [answer(untrained, "embed", rows.inputs) for rows in (train, test)],
+        "raw": [rows.flat for rows in (train, test)],
+    }
+    result["knn_accuracy"] = knn_accuracy(codes[0], codes[1], train.labels, test.labels)
+    for name, (ours, theirs) in compared.items():
+        baselines.setdefault(name, {})["knn_accuracy"] = knn_accuracy(ours, theirs, train.labels, test.labels)
+
+
+def prediction(
+    run: Run, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
+) -> None:
+    """The accuracy of the predictions against always naming the commonest class."""
+    scores = answer(run.network, "predict", test.inputs)
+    result["accuracy"] = float((scores.argmax(1) == test.labels).float().mean())
+    majority = train.labels.mode().values
+    baselines.setdefault("majority", {})["accuracy"] = float((test.labels == majority).float().mean())
+
+
+def labels_of(run: Run) -> Fitted | None:
+    """The modality of the labels, when the training split and the judged one have enough of them."""
+    facts = run.dataset.profile["target"]
+    if facts is None:
+        return None
+    split = "test" if run.dataset.splits["test"].rows else "validation"
+    if min(int(run.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:
+        return None
+    if "target" in run.fitted:
+        return run.fitted["target"]
+    return Classes().fit([np.array(sorted(facts["classes"]), dtype=object)])
+
+
+def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) -> Rows:
+    """At most `limit` rows of a split; with `target`, labelled ones only."""
+    roles = {"input": run.fitted["input"]} | ({"target": target} if target is not None else {})
+    loader = Loader(run.dataset.splits[split], roles, batch_size=CHUNK, seed=0, window_bytes=run.window_bytes)
+    batches = list(loader.in_order(limit))
+    inputs = {name: torch.cat([b.roles["input"][name] for b in batches]) for name in batches[0].roles["input"]}
+    labels = torch.cat([b.roles["target"]["values"] for b in batches]) if target is not None else torch.empty(0)
+    return Rows(inputs, labels)
+
+
+def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
+    """An ability's answers [N, …], computed in chunks."""
+    rows = len(inputs["values"])
+    parts = [
+        getattr(network, ability)({name: tensor[first : first + CHUNK] for name, tensor in inputs.items()})
+        for first in range(0, rows, CHUNK)
+    ]
+    return torch.cat(parts).float()
+
+
+def pca(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Principal directions [W, E] and mean [W] of `rows` [N, W]; by randomised SVD (Halko 2011) where W is large."""
+    width = min(width, *rows.shape)
+    mean = rows.mean(0)
+    centred = rows - mean
+    if rows.shape[1] <= 2048:
+        _, vectors = torch.linalg.eigh((centred.T @ centred).double())
+        return vectors[:, -width:].flip(1).float(), mean
+    torch.manual_seed(0)
+    return torch.svd_lowrank(centred, q=min(width + 8, *rows.shape), niter=4)[2][:, :width], mean
+
+
+def knn_accuracy(train: Tensor, test: Tensor, train_labels: Tensor, test_labels: Tensor) -> float:
+    """Share of `test` rows whose label is the commonest of their nearest `train` rows; ties go to the lower class."""
+    neighbours = min(NEIGHBOURS, len(train))
+    correct = 0
+    for first in range(0, len(test), CHUNK):
+        nearest = torch.cdist(test[first : first + CHUNK], train).topk(neighbours, largest=False).indices
+        voted = train_labels[nearest].mode(1).values
+        correct += int((voted == test_labels[first : first + CHUNK]).sum())
+    return correct / len(test)

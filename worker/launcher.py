@@ -1,0 +1,88 @@
+"""Starts job processes and keeps a spare one that has its large libraries imported. Knows no job and no registry."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+from worker.process import Order
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "worker.process")
+PRELOAD = "worker.trainer"
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait for each other sleep and do not spin: on cores shared with an API training is many times faster."""
+
+
+class Launcher:
+    """The command that becomes a job's process, and at most one process that waits for its order."""
+
+    def __init__(self, command: Sequence[str] = COMMAND, preload: str = PRELOAD) -> None:
+        self.command, self.preload = list(command), preload
+        self._lock = threading.Lock()
+        self._keeps_spare = False
+        self._spare: subprocess.Popen[bytes] | None = None
+
+    def keep_spare(self) -> None:
+        """From now on a spare process waits: for workers whose jobs take long to import what they need."""
+        with self._lock:
+            self._keeps_spare = True
+            if self._spare is None:
+                self._spare = self._start("--preload", self.preload)
+
+    def launch(self, order: Order) -> "subprocess.Popen[bytes]":
+        """A process that works on `order`: the spare if it lives, and then another one takes its place."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+            if spare is None or not hand_over(spare, order):
+                spare = self._start()
+                hand_over(spare, order)  # one that is dead already is found dead by whoever waits for it
+            if self._keeps_spare:
+                self._spare = self._start("--preload", self.preload)
+        return spare
+
+    def close(self) -> None:
+        """Lets the spare go."""
+        with self._lock:
+            self._keeps_spare = False
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            kill(spare)
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*self.command, *arguments], stdin=subprocess.PIPE, start_new_session=True, env=PATIENT | os.environ
+        )
+
+
+def hand_over(process: "subprocess.Popen[bytes]", order: Order) -> bool:
+    """Gives a waiting process its order; its standard input stays open, as its leash. False when it is dead."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(order.line())
+        process.stdin.flush()
+    except BrokenPipeError:
+        log.warning("a waiting job process (%d) was found dead", process.pid)
+        kill(process)
+        return False
+    return True
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process and everything that it started, and waits until it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    release(process)
+
+
+def release(process: "subprocess.Popen[bytes]") -> None:
+    """Closes our end of a dead process's leash."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()

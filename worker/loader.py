@@ -1,0 +1,162 @@
+"""Turns the memory-mapped record batches of a split into shuffled batches of tensors. Its position is a step number.
+
+Order: record batches are drawn in random order and gathered into windows of bounded size; rows are permuted within a
+window. A split that fits one window is permuted as a whole and stays encoded from epoch to epoch. Everything is keyed
+by seed and epoch, so that any step can be found again without replaying those before it.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.dataset import Split
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Batch, Roles
+
+SAMPLE_ROWS = 64
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Record batches that are held and shuffled together, and how many of their rows are used."""
+
+    batches: tuple[int, ...]
+    rows: int
+
+
+class Loader:
+    """Batches of one split for a network's roles. Rows that lack a role (no label) are never part of it."""
+
+    def __init__(
+        self, split: Split, roles: Mapping[str, Fitted], *, batch_size: int, seed: int, window_bytes: int
+    ) -> None:
+        self.split, self.roles = split, roles
+        self.batch_size, self.seed = batch_size, seed
+        used = np.ones(split.rows, dtype=bool)
+        for role in roles:
+            used &= split.present(role)
+        bounds = np.cumsum([0, *split.sizes])
+        self._used = [used[start:stop] for start, stop in itertools.pairwise(bounds)]
+        self._starts = bounds[:-1]
+        self.rows = int(used.sum())
+        self._window_rows = max(self.batch_size, window_bytes // max(1, self._bytes_per_row()))
+        self._kept: tuple[_Window, Roles, Tensor] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch, the last and shorter one included."""
+        return -(-self.rows // self.batch_size)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number` from its `start`-th on."""
+        order = np.random.default_rng([self.seed, number])
+        skip = start * self.batch_size
+        left: tuple[Roles, Tensor] | None = None
+        step = start
+        for window in self._windows(order):
+            permutation = torch.from_numpy(order.permutation(window.rows))
+            if skip >= window.rows:
+                skip -= window.rows
+                continue
+            roles, positions = self._load(window)
+            permutation, skip = permutation[skip:], 0
+            done = 0
+            if left is not None:  # the rest of the window before begins this window's first batch
+                done = self.batch_size - len(left[1])
+                taken = _take(roles, positions, permutation[:done])
+                whole = _join([left, taken])
+                if len(whole[1]) < self.batch_size:
+                    left = whole
+                    continue
+                yield self._batch(whole, number, step)
+                left, step = None, step + 1
+            for first in range(done, len(permutation), self.batch_size):
+                part = _take(roles, positions, permutation[first : first + self.batch_size])
+                if len(part[1]) < self.batch_size:
+                    left = part
+                else:
+                    yield self._batch(part, number, step)
+                    step += 1
+        if left is not None:
+            yield self._batch(left, number, step)
+
+    def in_order(self, limit: int | None = None) -> Iterator[Batch]:
+        """Rows in the split's order; at most `limit` of them, spread evenly over the split."""
+        chosen = np.concatenate(
+            [np.flatnonzero(used) + first for used, first in zip(self._used, self._starts, strict=True)]
+        )
+        if limit is not None and len(chosen) > limit:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
+        for number, first in enumerate(self._starts):
+            inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
+            for begin in range(0, len(inside), self.batch_size):
+                yield self._batch(self._read(number, inside[begin : begin + self.batch_size]), 0, begin)
+
+    def _windows(self, order: np.random.Generator) -> Iterator[_Window]:
+        batches: list[int] = []
+        rows = 0
+        numbers: NDArray[np.int64] = np.arange(self.split.batches)
+        if self.rows > self._window_rows:
+            order.shuffle(numbers)
+        for number in numbers:
+            batches.append(int(number))
+            rows += int(self._used[number].sum())
+            if rows >= self._window_rows:
+                yield _Window(tuple(batches), rows)
+                batches, rows = [], 0
+        if rows:
+            yield _Window(tuple(batches), rows)
+
+    def _load(self, window: _Window) -> tuple[Roles, Tensor]:
+        if self._kept is not None and self._kept[0] == window:
+            return self._kept[1], self._kept[2]
+        self._kept = None  # frees the window before the next one is read
+        roles, positions = _join([self._read(number, np.flatnonzero(self._used[number])) for number in window.batches])
+        self._kept = (window, roles, positions)
+        return roles, positions
+
+    def _read(self, number: int, chosen: NDArray[np.int64]) -> tuple[Roles, Tensor]:
+        """The chosen rows of one record batch, encoded, and their positions in the split."""
+        roles: Roles = {}
+        for role, fitted in self.roles.items():
+            column = self.split.read(role, number)
+            roles[role] = fitted.encode(column if len(chosen) == len(column) else column[chosen])
+        return roles, torch.from_numpy(chosen + self._starts[number])
+
+    def _bytes_per_row(self) -> int:
+        for number, used in enumerate(self._used):
+            sample = np.flatnonzero(used)[:SAMPLE_ROWS]
+            if len(sample):
+                roles, _ = self._read(number, sample)
+                encoded = [tensor for tensors in roles.values() for tensor in tensors.values()]
+                return sum(tensor.numel() * tensor.element_size() for tensor in encoded) // len(sample)
+        return 1
+
+    def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
+        seed = int(np.random.SeedSequence([self.seed, epoch, step]).generate_state(1)[0])
+        return Batch(part[0], part[1], seed)
+
+
+def _take(roles: Roles, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:
+    taken = {
+        role: {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
+        for role, tensors in roles.items()
+    }
+    return taken, positions.index_select(0, chosen)
+
+
+def _join(parts: list[tuple[Roles, Tensor]]) -> tuple[Roles, Tensor]:
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0][0]
+    roles: Roles = {role: _concatenate([part[0][role] for part in parts]) for role in first}
+    return roles, torch.cat([part[1] for part in parts])
+
+
+def _concatenate(parts: list[Tensors]) -> Tensors:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

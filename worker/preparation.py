@@ -1,0 +1,159 @@
+"""Everything before the first step: data, what the modalities learn from it, network, place to resume from."""
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.dataset import Dataset, open_dataset
+from app.ml import artifact
+from app.ml.build import build_network, graft
+from app.ml.defaults import resolve
+from app.ml.modalities.base import Fitted
+from app.ml.objectives.base import Objective
+from app.ml.spec import JobRequest, TrainSpec
+from app.registry import jobs, objects, tables
+from app.registry.tables import Version
+from worker import checkpoint
+from worker.loader import Loader
+from worker.progress import Reporter
+
+
+@dataclass
+class Run:
+    """A training with all its parts at hand."""
+
+    spec: TrainSpec
+    dataset: Dataset
+    fitted: dict[str, Fitted]
+    network: Objective
+    device: torch.device
+    position: checkpoint.Position
+    window_bytes: int
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Of the checkpoint it resumes from; empty at the beginning."""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    """Id, fingerprint and weight of the datasets, for the lineage."""
+    base: Version | None = None
+
+    def loader(self, split: str, batch_size: int) -> Loader:
+        roles = {role: self.fitted[role] for role in self.spec.roles}
+        return Loader(
+            self.dataset.splits[split],
+            roles,
+            batch_size=batch_size,
+            seed=self.spec.training.seed,
+            window_bytes=self.window_bytes,
+        )
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """bf16 where the spec asks for it, or leaves the choice and the device is a GPU."""
+        precision = self.spec.training.precision
+        enabled = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            yield
+
+
+def prepare(reporter: Reporter) -> Run:
+    """Opens the job's data, resolves its spec, and builds its network or takes up its newest checkpoint."""
+    with reporter.database.reading() as session:
+        job = jobs.load(session, reporter.job_id)
+        used = [(row, session.get_one(tables.Dataset, row.dataset_id)) for row in jobs.dataset_ids(session, job.id)]
+        held = [objects.held(session, dataset.id) for _, dataset in used]
+        base = session.get(Version, job.base_version_id) if job.base_version_id else None
+        base_held = objects.held(session, base.id) if base is not None else {}
+    dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held[0].items()})
+    base_model = None
+    if base is not None:
+        base_model = artifact.load({name: reporter.storage.local(parts[0]) for name, parts in base_held.items()})
+
+    saved = checkpoint.newest(reporter)
+    if saved is not None:
+        position, tensors = saved.position, saved.tensors
+        spec = TrainSpec.model_validate(position.spec)
+        fitted = {role: part.modality.restore(position.fitted[role]) for role, part in spec.roles.items()}
+        torch.set_num_threads(position.threads)
+        if position.environment != environment():
+            reporter.event(
+                "warning",
+                f"resumed on {environment()}, begun on {position.environment}: results may differ in the last bits",
+                level="warn",
+            )
+    else:
+        spec = _spec(reporter, job, used, base)
+        fitted = _fit(spec, dataset, base_model)
+        states = {role: modality.state() for role, modality in fitted.items()}
+        position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
+        tensors = {}
+
+    device = torch.device(_device(reporter.settings.device))
+    torch.manual_seed(spec.training.seed)
+    network = build_network(spec.network(), fitted)
+    if base_model is not None:
+        graft(network, base_model.network)
+    sources = [
+        {"id": row.dataset_id, "fingerprint": dataset.fingerprint, "weight": row.weight} for row, dataset in used
+    ]
+    run = Run(
+        spec,
+        dataset,
+        fitted,
+        network.to(device),
+        device,
+        position,
+        reporter.settings.window_bytes,
+        tensors,
+        sources,
+        base,
+    )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    begun = f"resumed at step {position.step}" if saved is not None else "started"
+    reporter.event("message", f"{begun} on {device.type} with {position.threads} threads: {parameters:,} parameters")
+    return run
+
+
+def environment() -> dict[str, str]:
+    """What decides the last bit of a result besides the thread count."""
+    return {
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _spec(reporter: Reporter, job: tables.Job, used: list[Any], base: Version | None) -> TrainSpec:
+    if job.spec is not None:
+        return TrainSpec.model_validate(job.spec)
+    resolved = resolve(
+        JobRequest.validate_python(job.request),
+        [dataset.profile for _, dataset in used],
+        {"reference": f"{base.model.name}:{base.number}", "spec": base.spec} if base is not None else None,
+        name=used[0][1].name,
+    )
+    with reporter.database.session() as session:
+        spec = resolved.spec.model_dump(mode="json")
+        jobs.set_spec(session, reporter.job_id, reporter.token, spec, resolved.choices)
+    return resolved.spec
+
+
+def _fit(spec: TrainSpec, dataset: Dataset, base: artifact.Artifact | None) -> dict[str, Fitted]:
+    """What the base model learned for the roles that it brings; the rest from the training split alone."""
+    fitted: dict[str, Fitted] = {}
+    train = dataset.splits["train"]
+    for role, part in spec.roles.items():
+        if base is not None and part.encoder is not None:
+            fitted[role] = base.roles[role]
+        else:
+            fitted[role] = part.modality.fit(train.read(role, number) for number in range(train.batches))
+    return fitted
+
+
+def _device(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,126 @@
+"""A job's own process: takes one order, runs the handler of its kind and tells by its exit status how that ended.
+
+Its standard input is its leash. The order is the first line that comes from there; the end of the stream means that
+the supervisor is gone, and then the process kills its whole group, so that no orphan trains on. Knows no lease and no
+queue.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from app.errors import OutOfMemory, RootstockError
+from app.registry import jobs
+from app.registry.db import Database
+from app.settings import settings
+from app.storage import open_storage
+from worker.progress import Reporter, Stopped
+
+log = logging.getLogger(__name__)
+
+HANDLERS = {
+    "pretrain": "worker.trainer:run",
+    "finetune": "worker.trainer:run",
+    "ingest": "worker.ingest.run:run",
+}
+"""Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
+
+DONE, LEFT = 0, 75
+"""Exit statuses: the end is in the registry; saved and left because it was asked to. Any other one is a crash."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the supervisor asks of a process."""
+
+    job_id: str
+    token: int
+    kind: str
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        return cls(**json.loads(line))
+
+
+def main(handlers: Mapping[str, str] = HANDLERS) -> int:
+    """Waits for an order, carries it out, returns the exit status."""
+    parser = argparse.ArgumentParser(prog="worker.process", description=__doc__)
+    parser.add_argument(
+        "--preload", metavar="MODULE", help="imported before the order comes, so that it starts at once"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    if os.getpgrp() != os.getpid():
+        os.setpgrp()  # the leash kills a group: it must be ours alone
+    threading.Thread(target=hold_leash, args=(orders,), name="leash", daemon=True).start()
+
+    def leave(number: int, frame: Any) -> None:
+        stop.set()
+        orders.put(None)  # for a process that still waits
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if arguments.preload:
+        importlib.import_module(arguments.preload)
+    line = orders.get()
+    return DONE if line is None else carry_out(Order.read(line), handlers, stop)
+
+
+def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:
+    """Passes the first line on; kills the process and its children when the stream ends."""
+    received = b""
+    while chunk := os.read(0, 4096):  # not sys.stdin: its lock would be held while the interpreter shuts down
+        received += chunk
+        line, newline, rest = received.partition(b"\n")
+        if newline:
+            orders.put(line)
+            received = rest
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event) -> int:
+    """Runs the handler; writes the error of a job that failed by its own fault."""
+    configuration = settings()
+    database = Database(configuration.resolved_database_url)
+    storage = open_storage(configuration)
+    reporter = Reporter(configuration, database, storage, order.job_id, order.token, stop)
+    module, _, name = handlers[order.kind].partition(":")
+    try:
+        getattr(importlib.import_module(module), name)(reporter)
+    except Stopped:
+        return LEFT
+    except jobs.Fenced:
+        log.warning("%s was taken away from this process", order.job_id)
+    except RootstockError as error:
+        log.warning("%s failed: %s", order.job_id, error.message)
+        write_failure(database, order, error)
+    except MemoryError:
+        log.exception("%s needs more memory than there is", order.job_id)
+        write_failure(database, order, OutOfMemory("the worker's memory did not suffice; try less data at once"))
+    finally:
+        database.close()
+    return DONE
+
+
+def write_failure(database: Database, order: Order, error: RootstockError) -> None:
+    with contextlib.suppress(jobs.Fenced), database.session() as session:
+        jobs.fail(session, order.job_id, order.token, error.body())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What a running job tells the registry, each in a short session under the fencing token."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from app.registry import events, jobs, metrics
+from app.registry.db import Database
+from app.settings import Settings
+from app.storage import Storage
+
+
+class Stopped(Exception):
+    """The job saved what it had and left because it was asked to. Not an error."""
+
+
+class Reporter:
+    """A job's process and the house it works in. Every write raises `leases.Fenced` once the job was taken away."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        job_id: str,
+        token: int,
+        stop: threading.Event,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.storage = storage
+        self.job_id = job_id
+        self.token = token
+        self.stop = stop
+        """Set when the job is asked to save and leave."""
+
+    def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
+        with self.database.session() as session:
+            events.add(session, self.job_id, type=type, message=message, level=level, data=data, token=self.token)
+
+    def metrics(self, *, step: int, epoch: float, split: str, values: Mapping[str, float]) -> None:
+        with self.database.session() as session:
+            metrics.put(session, self.job_id, self.token, step=step, epoch=epoch, split=split, values=values)
+
+    def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
+        """`progress` is the job's object of that name; `latest` are the metrics shown on the job meanwhile."""
+        with self.database.session() as session:
+            jobs.set_progress(session, self.job_id, self.token, progress, latest)
+
+    def key(self, what: str, name: str) -> str:
+        """A storage key that no other claim of this or any job can write to."""
+        return f"jobs/{self.job_id}/{self.token}/{what}/{name}"

@@ -1,0 +1,158 @@
+"""Answers for running jobs: claims them, starts their processes, keeps leases, hears cancel and pause, tells the end.
+
+A database that does not answer for a while is waited for until the lease has run out. Knows no torch and no Celery.
+"""
+
+import logging
+import signal
+import subprocess
+import threading
+import time
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.errors import TrainerCrashed
+from app.queue import enqueue
+from app.registry import jobs, leases
+from app.registry.db import Database
+from app.settings import Settings
+from worker.launcher import Launcher, kill, release
+from worker.process import LEFT, Order
+
+log = logging.getLogger(__name__)
+
+OUTAGE = (DBAPIError, PoolTimeout)
+"""What SQLAlchemy raises while the database cannot be reached."""
+LOOK_SECONDS = 0.25
+"""How soon the end of a process, or of this worker, is noticed."""
+BEAT_SECONDS = 1.0
+"""How soon a request to cancel or to pause is heard."""
+
+
+class Supervisor:
+    """Runs jobs for one worker process; one thread of it runs one job at a time."""
+
+    def __init__(self, settings: Settings, database: Database, launcher: Launcher, worker: str) -> None:
+        self.settings, self.database, self.launcher, self.worker = settings, database, launcher, worker
+        self.stopping = threading.Event()
+        """Set when this worker is asked to leave: its jobs are saved and handed back."""
+
+    def run(self, job_id: str, queue: str) -> None:
+        """Does the job if it is there to be done: a ring that came late or twice finds nothing to claim."""
+        if self.stopping.is_set():
+            return  # the sweep rings again, elsewhere
+        begun = time.monotonic()
+        try:
+            with self.database.session() as session:
+                claim = leases.claim(session, job_id, self.worker, self.settings.lease_seconds)
+        except OUTAGE as error:
+            log.warning("%s was not claimed, the sweep will ring again: %s", job_id, error)
+            return
+        if claim is not None:
+            log.info("%s is running, attempt %d", job_id, claim.attempt)
+            Watch(self, claim, queue, begun).watch()
+
+
+class Watch:
+    """One claimed job and its process, until the registry knows how it ended."""
+
+    def __init__(self, supervisor: Supervisor, claim: leases.Claim, queue: str, begun: float) -> None:
+        self.supervisor, self.claim, self.queue = supervisor, claim, queue
+        self.settings = supervisor.settings
+        self.lease_ends = begun + self.settings.lease_seconds
+        """By our own clock, counted from before the call that extended it: never later than the registry's."""
+        self.killed_at: float | None = None
+        """When the process, which has been asked to leave, will be killed."""
+
+    def watch(self) -> None:
+        claim = self.claim
+        process = self.supervisor.launcher.launch(Order(claim.job_id, claim.token, claim.kind))
+        try:
+            if self.accompany(process):
+                self.settle(process.returncode)
+        finally:
+            kill(process)
+
+    def accompany(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Keeps the lease until the process has ended; False when the job is no longer ours."""
+        beat_seconds = min(BEAT_SECONDS, self.settings.lease_seconds / 5)
+        next_beat = time.monotonic() + beat_seconds
+        while not ended(process, LOOK_SECONDS):
+            if self.supervisor.stopping.is_set():
+                self.ask_to_leave(process)
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + beat_seconds
+                try:
+                    if self.beat():
+                        self.ask_to_leave(process)
+                except jobs.Fenced:
+                    # Also the moment between a job's last write and the end of its process: killing is right then, too.
+                    log.info("%s is no longer this worker's", self.claim.job_id)
+                    return False
+                except OUTAGE as error:
+                    log.warning("no heartbeat for %s: %s", self.claim.job_id, error)
+            if time.monotonic() > self.lease_ends:
+                log.error("the lease of %s has run out while the database did not answer", self.claim.job_id)
+                return False
+            if self.killed_at is not None and time.monotonic() > self.killed_at:
+                log.error("%s did not leave in %g s and is killed", self.claim.job_id, self.settings.stop_seconds)
+                kill(process)
+        return True
+
+    def beat(self) -> str | None:
+        """Extends the lease; tells what the job's owner asks for. Raises Fenced."""
+        begun, lease = time.monotonic(), self.settings.lease_seconds
+        with self.supervisor.database.session() as session:
+            requested = leases.heartbeat(session, self.claim.job_id, self.claim.token, lease)
+        self.lease_ends = begun + lease
+        return requested
+
+    def ask_to_leave(self, process: "subprocess.Popen[bytes]") -> None:
+        if self.killed_at is None:
+            log.info("%s is asked to save and leave", self.claim.job_id)
+            self.killed_at = time.monotonic() + self.settings.stop_seconds
+            process.send_signal(signal.SIGTERM)
+
+    def settle(self, status: int) -> None:
+        """Writes how the process ended, unless its job has done so, and rings if it is to be taken up again."""
+        claim = self.claim
+        while True:
+            try:
+                with self.supervisor.database.session() as session:
+                    if status == LEFT:
+                        now = leases.leave(session, claim.job_id, claim.token)
+                    else:
+                        now = leases.lose(session, claim.job_id, claim.token, TrainerCrashed(describe(status)).body())
+                break
+            except jobs.Fenced:
+                return  # the usual case: it ended by itself and wrote so
+            except OUTAGE as error:
+                if time.monotonic() > self.lease_ends:
+                    log.error("nobody could be told how %s ended: %s", claim.job_id, error)
+                    return
+                time.sleep(LOOK_SECONDS)
+        log.info("%s: %s; the job is now %s", claim.job_id, describe(status), now)
+        if now == "queued":
+            enqueue(self.settings.broker_url or "", self.queue, claim.job_id)
+
+
+def ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Waits for the end of the process, `seconds` at most."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    release(process)
+    return True
+
+
+def describe(status: int) -> str:
+    """An exit status in words."""
+    if status == LEFT:
+        return "its process saved and left"
+    if status >= 0:
+        return f"its process ended with status {status}, see the worker's log"
+    name = signal.Signals(-status).name
+    cause = ", as happens when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{cause}"
