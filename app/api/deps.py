@@ -1,0 +1,173 @@
+"""What every route leans on: the services of this process, who calls, and the route class that lets them in.
+
+A guarded route checks the key first, then the body: nobody without a key makes the service parse anything.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from app.api.schemas import ErrorEnvelope
+from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite
+from app.registry.db import Database
+from app.registry.keys import Caller
+from app.serving import Serving
+from app.settings import Settings
+from app.storage import Storage
+
+NOT_FINITE = re.compile("-?(NaN|Infinity)")
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it, inside a string."""
+
+FAULTS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorEnvelope, "description": "No key, or an unknown one."},
+    403: {"model": ErrorEnvelope, "description": "The key lacks the scope."},
+    404: {"model": ErrorEnvelope, "description": "Nothing of that name in the key's project."},
+    422: {"model": ErrorEnvelope, "description": "Understood, and wrong: `code` and `param` say what."},
+    "default": {"model": ErrorEnvelope, "description": "Every other refusal has the same shape."},
+}
+
+
+@dataclass(frozen=True)
+class Services:
+    """One per process, on `app.state.services`."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    serving: Serving
+
+
+def services(request: Request) -> Services:
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def authenticate(request: Request, scope: str) -> Caller:
+    """Who calls, by the bearer key of `request`.
+
+    Raises InvalidApiKey without a known key, MissingScope when the key does not have `scope`.
+    """
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if kind.lower() != "bearer" or not secret:
+        raise InvalidApiKey("no API key: send it as the header 'Authorization: Bearer rs-…'")
+    caller = services(request).serving.caller(secret)
+    if scope not in caller.scopes:
+        has = ", ".join(sorted(caller.scopes)) or "none"
+        raise MissingScope(f"this needs a key with the scope {scope!r}; this key has {has}")
+    return caller
+
+
+def caller(request: Request) -> Caller:
+    """Who was let in by the guarded route."""
+    found = request.state.caller
+    assert isinstance(found, Caller)
+    return found
+
+
+async def read_json(request: Request) -> Any:
+    """The body as strict JSON: no NaN, no infinity, no lone surrogate, no NUL (which SQL cannot keep).
+
+    Raises EmptyInput, Malformed and NonFinite, with the place.
+    """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Malformed(f"the body's content type is {kind!r}; send 'content-type: application/json'")
+    raw = await request.body()
+    if not raw.strip():
+        raise EmptyInput("the body is empty; send a JSON object")
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        near = error.doc[max(0, error.pos - 20) : error.pos + 20]
+        if NOT_FINITE.match(error.doc, error.pos) or "infinity" in error.msg:
+            raise NonFinite(f"the body's number at character {error.pos} is not finite, near {near!r}") from None
+        raise Malformed(f"the body is not JSON: {error.msg} at character {error.pos}, near {near!r}") from None
+    if NUL.search(raw):
+        raise Malformed("the body holds the character U+0000, which no text here may contain")
+    return value
+
+
+class StrictRequest(Request):
+    """A request whose JSON was read by `read_json`."""
+
+    strict: Any = None
+
+    async def json(self) -> Any:
+        return self.strict
+
+
+class Guarded(APIRoute):
+    """GET needs the scope `read`, everything else `train`; JSON bodies are read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+
+        async def handle(plain: Request) -> Response:
+            request = StrictRequest(plain.scope, plain.receive)
+            scope = "read" if request.method in ("GET", "HEAD") else "train"
+            request.state.caller = await run_in_threadpool(authenticate, request, scope)
+            if self.body_field is not None:
+                request.strict = await read_json(request)
+            return await inner(request)
+
+        return handle
+
+
+bearer = HTTPBearer(auto_error=False, description="An API key, `rs-…`; the key decides project and scopes.")
+"""Documents the header; `Guarded` and `authenticate` do the work."""
+
+
+def guarded_router(tag: str) -> APIRouter:
+    return APIRouter(route_class=Guarded, tags=[tag], responses=FAULTS, dependencies=[Depends(bearer)])
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a list."""
+
+    limit: int
+    after: str | None
+    descending: bool
+
+
+def paging(
+    limit: Annotated[int, Query(ge=1, le=100, description="Most entries on the page.")] = 20,
+    after: Annotated[str | None, Query(description="Id behind which the page begins.")] = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
+) -> Paging:
+    return Paging(limit, after, order == "desc")
+
+
+def metadata_filter(request: Request) -> dict[str, str]:
+    """The pairs of `?metadata[k]=v`."""
+    given = request.query_params.multi_items()
+    return {name[9:-1]: value for name, value in given if name.startswith("metadata[") and name.endswith("]")}
+
+
+METADATA_FILTER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "style": "deepObject",
+            "explode": True,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "description": "Only entries with these pairs: `?metadata[k]=v`.",
+        }
+    ]
+}
+
+ServicesHere = Annotated[Services, Depends(services)]
+CallerHere = Annotated[Caller, Depends(caller)]
+PagingHere = Annotated[Paging, Depends(paging)]
+MetadataHere = Annotated[dict[str, str], Depends(metadata_filter)]

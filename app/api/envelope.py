@@ -1,0 +1,72 @@
+"""The one error handler: whatever is raised becomes the error envelope. Knows no route."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.errors import Malformed, MethodNotAllowed, NotFound, RootstockError, from_validation
+
+log = logging.getLogger(__name__)
+
+
+def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The envelope, with the headers that tell a client whether to try again."""
+    hints = dict(headers or {})
+    if error.retry_after is not None:
+        hints["retry-after"] = str(error.retry_after)
+    if error.permanent:
+        hints["x-should-retry"] = "false"
+    if error.status == 401:
+        hints["www-authenticate"] = "Bearer"
+    return JSONResponse({"error": error.body()}, error.status, hints)
+
+
+async def named(request: Request, error: Exception) -> JSONResponse:
+    refusal = cast(RootstockError, error)
+    if refusal.status == 500:
+        log.error("%s %s failed: %s", request.method, request.url.path, refusal, exc_info=refusal)
+    return answer(refusal)
+
+
+async def invalid(request: Request, error: Exception) -> JSONResponse:
+    """What FastAPI refused. Its own handler would put NaNs of the input into the answer, and fail."""
+    found = cast(RequestValidationError, error).errors()
+    where = found[0]["loc"][0]
+    given: Any = cast(RequestValidationError, error).body
+    if where == "query":
+        given = dict(request.query_params)
+    elif where == "path":
+        given = dict(request.path_params)
+    elif where == "header":
+        given = dict(request.headers)
+    return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given))
+
+
+async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
+    """Starlette's own refusals."""
+    refusal = cast(HTTPException, error)
+    here = f"{request.method} {request.url.path}"
+    if refusal.status_code == 404:
+        return answer(NotFound(f"there is no route {here}; /docs lists all routes"))
+    if refusal.status_code == 405:
+        allowed = (refusal.headers or {}).get("allow") or (refusal.headers or {}).get("Allow") or "another method"
+        return answer(MethodNotAllowed(f"{here} is not possible; use {allowed}"), refusal.headers)
+    return answer(Malformed(str(refusal.detail)), refusal.headers)
+
+
+async def gone(request: Request, error: Exception) -> JSONResponse:
+    """The client went away in the middle of its body; nobody reads this answer."""
+    return answer(Malformed("the body ended before it was complete"))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(RootstockError, named)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, refused_by_router)
+    app.add_exception_handler(ClientDisconnect, gone)

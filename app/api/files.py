@@ -1,0 +1,108 @@
+"""Files: streamed to storage while they arrive and are hashed, listed, read back, deleted."""
+
+from typing import Annotated, Any, get_args
+
+from fastapi import Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.api import shown
+from app.api.deps import CallerHere, PagingHere, ServicesHere, caller, guarded_router, services
+from app.api.idempotency import HEADERS, Made, asked, create_from_form
+from app.api.intake import Arrived, take_in
+from app.api.schemas import Deleted, FileObject, ListOf, Purpose
+from app.api.streaming import download
+from app.errors import MissingKey, UnknownChoice
+from app.registry import files, objects
+from app.registry.tables import File
+
+router = guarded_router("files")
+
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "The content, with a filename."},
+                        "purpose": {"type": "string", "enum": list(get_args(Purpose))},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/files", response_model=FileObject, openapi_extra=FORM | HEADERS)
+async def create_file(request: Request) -> Response:
+    """Uploads a file. It is stored and hashed while it arrives; one that is too large is refused on the way."""
+    here = services(request)
+    async with take_in(request, here.settings, here.storage, fields=frozenset({"purpose"}), max_files=1) as intake:
+        purpose = intake.fields.get("purpose")
+        if purpose is None:
+            raise MissingKey("the form has no field 'purpose'", param="purpose")
+        if purpose not in get_args(Purpose):
+            known = ", ".join(get_args(Purpose))
+            raise UnknownChoice(f"purpose {purpose!r} is unknown; choose one of {known}", param="purpose")
+        ask = asked(request, intake.sha256(), counts_retries=False)
+        project = caller(request).project_id
+
+        def make(session: Session) -> Made:
+            return Made(shown.file(register(session, project, intake.files[0], purpose)))
+
+        return await create_from_form(here, ask, 200, make, intake)
+
+
+def register(session: Session, project_id: str, arrived: Arrived, purpose: str) -> File:
+    """The row of a file that has arrived in storage."""
+    return files.create(
+        session,
+        project_id=project_id,
+        filename=arrived.filename,
+        purpose=purpose,
+        objects=[arrived.stored],
+        sha256=arrived.stored.sha256,
+        size_bytes=arrived.stored.size_bytes,
+    )
+
+
+@router.get("/v1/files", response_model=ListOf[FileObject])
+def list_files(
+    here: ServicesHere, who: CallerHere, paging: PagingHere, purpose: Annotated[Purpose | None, Query()] = None
+) -> dict[str, Any]:
+    """Lists the project's files."""
+    with here.database.reading() as session:
+        found = files.list_page(session, who.project_id, **vars(paging), purpose=purpose)
+    return shown.page_of(found, shown.file)
+
+
+@router.get("/v1/files/{file_id}", response_model=FileObject)
+def get_file(file_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """A file's particulars."""
+    with here.database.reading() as session:
+        return shown.file(files.get(session, who.project_id, file_id))
+
+
+@router.get(
+    "/v1/files/{file_id}/content",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def get_content(file_id: str, here: ServicesHere, who: CallerHere) -> Response:
+    """The bytes as they came."""
+    with here.database.reading() as session:
+        file = files.get(session, who.project_id, file_id)
+        parts = objects.held(session, file.id)[files.CONTENT]
+    chunks = here.storage.open(parts)
+    return download(chunks, filename=file.filename, media_type="application/octet-stream", size_bytes=file.size_bytes)
+
+
+@router.delete("/v1/files/{file_id}", response_model=Deleted)
+def delete_file(file_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Deletes a file; a 409 while a dataset needs it."""
+    with here.database.session() as session:
+        files.delete(session, who.project_id, file_id)
+    return {"id": file_id, "object": "file", "deleted": True}

@@ -1,0 +1,108 @@
+"""Whether the process lives, whether it can work, and its numbers in Prometheus' text format."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api.deps import Services, ServicesHere, guarded_router
+from app.api.schemas import ErrorEnvelope, Wire
+from app.api.telemetry import Telemetry, family
+from app.errors import NotReady
+from app.queue import waiting
+from app.registry import keys, overview
+
+router = APIRouter(tags=["health"])
+guarded = guarded_router("health")
+
+UNREADY: dict[int | str, dict[str, Any]] = {503: {"model": ErrorEnvelope, "description": "Something does not answer."}}
+
+
+class Alive(Wire):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Health(Wire):
+    """What the service stands on."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    checks: dict[str, str]
+    """`database`, `broker`, `storage`: `ok`, or what is wrong."""
+
+
+def check_database(here: Services) -> None:
+    try:
+        with here.database.reading() as session:
+            keys.revision(session)
+    except SQLAlchemyError as error:
+        raise NotReady(f"the database does not answer: {str(error).splitlines()[0]}") from error
+
+
+def check_broker(here: Services) -> None:
+    if here.settings.broker_url is None:
+        raise NotReady("no broker is configured: set ROOTSTOCK_BROKER_URL")
+    if waiting(here.settings.broker_url, "train") is None:
+        raise NotReady("the broker does not answer")
+
+
+def check_storage(here: Services) -> None:
+    here.storage.check()
+
+
+CHECKS: dict[str, Callable[[Services], None]] = {
+    "database": check_database,
+    "broker": check_broker,
+    "storage": check_storage,
+}
+
+
+@router.get("/livez", response_model=Alive)
+async def livez() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=Alive, responses=UNREADY)
+def readyz(here: ServicesHere) -> dict[str, str]:
+    """Database, broker and storage answer; a 503 names what does not."""
+    for check in CHECKS.values():
+        check(here)
+    return {"status": "ok"}
+
+
+@router.get("/health", response_model=Health, responses={503: {"model": Health}})
+def health(here: ServicesHere) -> Response:
+    """Every check with its outcome."""
+    outcomes = {}
+    for name, check in CHECKS.items():
+        try:
+            check(here)
+            outcomes[name] = "ok"
+        except NotReady as error:
+            outcomes[name] = error.message
+    good = set(outcomes.values()) == {"ok"}
+    body = Health(status="ok" if good else "degraded", version=version("rootstock"), checks=outcomes)
+    return JSONResponse(body.model_dump(), 200 if good else 503)
+
+
+@guarded.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request, here: ServicesHere) -> str:
+    """Numbers of this process, and of the jobs that all processes share."""
+    telemetry: Telemetry = request.app.state.telemetry
+    with here.database.reading() as session:
+        census, waits = overview.census(session), overview.longest_waits(session)
+    lines = telemetry.lines()
+    counted = [({"kind": kind, "status": status}, float(count)) for kind, status, count in census]
+    lines += family("rootstock_jobs", "gauge", "Jobs by kind and status.", counted)
+    oldest = [({"queue": queue}, seconds) for queue, seconds in waits]
+    lines += family("rootstock_queue_wait_seconds", "gauge", "Age of the oldest job that could run.", oldest)
+    for name, value in here.serving.metrics().items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += family(name, kind, "Serving of models by this process.", [({}, value)])
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,74 @@
+"""Takes the files of a form into storage while they arrive; what is not kept in the end is removed again."""
+
+import contextlib
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from app.api.multipart import parts
+from app.errors import EmptyInput, Malformed, MissingKey, UnknownKey
+from app.settings import Settings
+from app.storage import Storage, Stored
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One file, stored and hashed."""
+
+    filename: str
+    stored: Stored
+
+
+@dataclass
+class Intake:
+    """A form: its fields, and its files in storage."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    files: list[Arrived] = field(default_factory=list)
+    kept: bool = False
+    """True when a committed row names the bytes, or may do so."""
+
+    def sha256(self) -> str:
+        """What makes two forms equal, whatever their boundaries: fields and files."""
+        files = [[file.filename, file.stored.sha256] for file in self.files]
+        whole = orjson.dumps([self.fields, files], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(whole).hexdigest()
+
+
+@contextlib.asynccontextmanager
+async def take_in(
+    request: Request, settings: Settings, storage: Storage, *, fields: frozenset[str], max_files: int
+) -> AsyncIterator[Intake]:
+    """Reads the whole form; its files are the parts named `file`. Bytes that the block does not keep are removed.
+
+    Raises TooLarge while a file streams past the limit, Malformed, EmptyInput, MissingKey, UnknownKey.
+    """
+    intake = Intake()
+    try:
+        async for part in parts(request):
+            if part.filename is not None and part.name == "file":
+                if len(intake.files) == max_files:
+                    raise Malformed(f"more than {max_files} file(s) in one form", param="file")
+                key = f"files/{uuid.uuid4()}"
+                stored = await storage.aput_stream(key, part.body, settings.max_file_bytes)
+                intake.files.append(Arrived(part.filename, stored))
+                if stored.size_bytes == 0:
+                    raise EmptyInput(f"the file {part.filename!r} is empty", param="file")
+            elif part.filename is None and part.name in fields:
+                if part.name in intake.fields:
+                    raise Malformed(f"the form has the field {part.name!r} twice", param=part.name)
+                intake.fields[part.name] = await part.text()
+            else:
+                known = ", ".join(["file (with a filename)", *sorted(fields)])
+                raise UnknownKey(f"{part.name!r} is no field of this form; it has {known}", param=part.name)
+        if not intake.files:
+            raise MissingKey("the form has no file: send it as the part 'file', with a filename", param="file")
+        yield intake
+    finally:
+        if not intake.kept:
+            await run_in_threadpool(storage.delete, [file.stored.key for file in intake.files])

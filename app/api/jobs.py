@@ -1,0 +1,170 @@
+"""Jobs: asked for, listed, waited for, steered by their owners. What they tell on the way is in `job_story.py`."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.api import shown
+from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
+from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, ring
+from app.api.job_schemas import JobObject, JobStatus
+from app.api.schemas import ListOf
+from app.api.watch import Stamp, Watcher
+from app.errors import DatasetFailed, NotFound
+from app.ml.defaults import resolve
+from app.ml.spec import TrainRequest
+from app.registry import datasets, jobs, models
+from app.registry.keys import Caller
+from app.registry.tables import Job
+
+router = guarded_router("jobs")
+
+LONGEST_WAIT = 60
+AskedHere = Annotated[Asked, Depends(asked_in_json)]
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
+
+
+@router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
+def create_job(body: TrainRequest, here: ServicesHere, ask: AskedHere) -> Response:
+    """Queues a job. What the body leaves open is decided from the dataset; the job shows each choice and its reason.
+
+    The dataset may still be validating: then all is decided once it is ready.
+    """
+    answer, _ = create(here, ask, 200, lambda session: make_training(session, here, ask.caller, body))
+    return answer
+
+
+def make_training(session: Session, here: Services, who: Caller, body: TrainRequest) -> Made:
+    rows = []
+    for place, ref in enumerate(body.dataset_refs):
+        param = "dataset" if body.dataset is not None else f"datasets[{place}].id"
+        try:
+            rows.append(datasets.get(session, who.project_id, ref.id))
+        except NotFound as error:
+            raise NotFound(f"{param}: {error.message}", param=param) from None
+        if rows[-1].status == "failed":
+            raise DatasetFailed(f"{param}: dataset {ref.id} failed; its report says why", param=param)
+    base = None
+    if body.base_model is not None:
+        try:
+            base = models.resolve(session, who.project_id, body.base_model)
+        except NotFound as error:
+            error.param = "base_model"
+            raise
+    spec, choices = None, None
+    if all(row.status == "ready" for row in rows):
+        known = None if base is None else {"reference": models.reference(base), "spec": base.spec}
+        resolved = resolve(body, [row.profile or {} for row in rows], known, name=body.name or rows[0].name)
+        spec, choices = resolved.spec.model_dump(mode="json"), resolved.choices
+    job = jobs.create(
+        session,
+        project_id=who.project_id,
+        kind=body.kind,
+        queue="train",
+        request=body.model_dump(mode="json", exclude_unset=True),
+        spec=spec,
+        choices=choices,
+        datasets=[(ref.id, ref.weight) for ref in body.dataset_refs],
+        base_version_id=None if base is None else base.id,
+        metadata=body.metadata,
+        max_attempts=here.settings.max_attempts,
+    )
+    return Made(shown.job(session, job), [(job.queue, job.id)])
+
+
+@router.get("/v1/jobs", response_model=ListOf[JobObject], openapi_extra=METADATA_FILTER, responses=UNCHANGED)
+def list_jobs(
+    here: ServicesHere,
+    who: CallerHere,
+    paging: PagingHere,
+    metadata: MetadataHere,
+    status: Annotated[JobStatus | None, Query()] = None,
+    kind: Annotated[str | None, Query(max_length=64)] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Lists the project's jobs."""
+    with here.database.reading() as session:
+        found = jobs.list_page(session, who.project_id, **vars(paging), status=status, kind=kind, metadata=metadata)
+        body = shown.page(shown.jobs_page(session, found.rows), found.has_more)
+    return tagged(body, hashlib.sha256(orjson.dumps(body)).hexdigest()[:32], if_none_match)
+
+
+@router.get("/v1/jobs/{job_id}", response_model=JobObject, responses=UNCHANGED)
+async def get_job(
+    job_id: str,
+    request: Request,
+    here: ServicesHere,
+    who: CallerHere,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="With `If-None-Match`: seconds to wait.")] = 0,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """A job's particulars. With `If-None-Match` and `wait`, answers as soon as the job has changed."""
+    answer, stamp = await run_in_threadpool(look, here, who, job_id, if_none_match)
+    if answer.status_code == 304 and wait > 0:
+        watcher: Watcher = request.app.state.watcher
+        if await watcher.changed(job_id, stamp, wait):
+            answer, _ = await run_in_threadpool(look, here, who, job_id, if_none_match)
+    return answer
+
+
+def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) -> tuple[Response, Stamp]:
+    """The job as it is, or a 304, and what a change can be told by."""
+    with here.database.reading() as session:
+        job = jobs.get(session, who.project_id, job_id)
+        body = shown.job(session, job)
+    return tagged(body, f"{job.id}.{job.revision}", if_none_match), Stamp(job.revision, job.events)
+
+
+def tagged(body: dict[str, Any], tag: str, if_none_match: str | None) -> Response:
+    etag = f'"{tag}"'
+    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    if etag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(body, headers=headers)
+
+
+@router.post("/v1/jobs/{job_id}/cancel", response_model=JobObject)
+def cancel(job_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Cancels a job: at once when nobody works on it, else as soon as its worker has left it."""
+    return steer(here, lambda session: jobs.ask(session, who.project_id, job_id, "cancel"))
+
+
+@router.post("/v1/jobs/{job_id}/pause", response_model=JobObject)
+def pause(job_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Pauses a job; a running one saves a checkpoint first."""
+    return steer(here, lambda session: jobs.ask(session, who.project_id, job_id, "pause"))
+
+
+@router.post("/v1/jobs/{job_id}/resume", response_model=JobObject)
+def resume(job_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Queues a paused job again; it goes on from its newest checkpoint."""
+    return steer(here, lambda session: jobs.resume(session, who.project_id, job_id))
+
+
+def steer(here: Services, do: Callable[[Session], Job]) -> dict[str, Any]:
+    with here.database.session() as session:
+        job = do(session)
+        body = shown.job(session, job)
+    if job.status == "queued":
+        ring(here, [(job.queue, job.id)])
+    return body
+
+
+@router.post("/v1/jobs/{job_id}/retry", response_model=JobObject, openapi_extra=HEADERS)
+def retry(job_id: str, here: ServicesHere, ask: AskedHere) -> Response:
+    """Makes a new job that does what a failed or cancelled one was to do."""
+
+    def make(session: Session) -> Made:
+        job = jobs.retry(session, ask.caller.project_id, job_id)
+        return Made(shown.job(session, job), [(job.queue, job.id)])
+
+    answer, _ = create(here, ask, 200, make)
+    return answer

@@ -1,0 +1,105 @@
+"""Pure ASGI layers around all routes: a request id, measured times, a last net for bugs; and a bound on bodies."""
+
+import logging
+import re
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.envelope import answer
+from app.api.telemetry import Telemetry
+from app.errors import Internal, Malformed, RootstockError, TooLarge
+from app.registry.ids import new_id
+
+log = logging.getLogger(__name__)
+
+USABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+FORM_OVERHEAD = 1024 * 1024
+"""What a multipart body may hold beside its file: boundaries, headers, fields."""
+
+
+class RequestContext:
+    """Gives every reply an `x-request-id` (the client's own where it is usable) and counts it.
+
+    Anything unexpected becomes a 500 envelope and a trace in the log; once an answer has begun, the connection breaks.
+    """
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self.app = app
+        self.telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if USABLE_ID.fullmatch(given) else new_id("req-")
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+                refusal = Malformed("the address holds the character U+0000, which no name here contains")
+                await answer(refusal)(scope, receive, send_with_id)
+            else:
+                await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("%s %s failed; request id %s", scope["method"], scope["path"], request_id)
+            if status:
+                raise
+            bug = Internal(f"this is a bug on the server; its log has the trace under request id {request_id}")
+            await answer(bug)(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self.telemetry.request(scope["method"], route, status, time.perf_counter() - began)
+
+
+class BodyLimit:
+    """Refuses a body with 413 as soon as it is known to be too large: by its announced length, or while it streams."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int, streamed: frozenset[str]) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.max_file_bytes = max_file_bytes
+        self.streamed = streamed
+        """Paths whose multipart bodies go to storage while they arrive, so that they may be as large as a file."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        is_file = is_form and scope["path"] in self.streamed
+        limit = self.max_file_bytes + FORM_OVERHEAD if is_file else self.max_body_bytes
+        announced = headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            await answer(too_large(int(announced), limit, is_file))(scope, receive, send)
+            return
+        arrived = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > limit:
+                raise too_large(arrived, limit, is_file)
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+
+def too_large(size: int, limit: int, is_file: bool) -> RootstockError:
+    if is_file:
+        return TooLarge(
+            f"the upload has {size} bytes or more; at most {limit - FORM_OVERHEAD} are accepted", param="file"
+        )
+    return TooLarge(f"the body has {size} bytes or more; at most {limit} are accepted")

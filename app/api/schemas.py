@@ -1,0 +1,174 @@
+"""The wire shapes of the native resources; their docstrings are the API's documentation. Knows no row.
+
+Jobs and models have files of their own; the shapes of plug-ins and of what the worker reads too live there.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.dataset_options import DatasetOptions
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+Purpose = Literal["fine-tune", "pretrain", "batch", "batch_output", "user_data"]
+DatasetStatus = Literal["validating", "ready", "failed"]
+T = TypeVar("T")
+
+
+class Wire(BaseModel):
+    """Root of all answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorBody(Wire):
+    """What was wrong."""
+
+    message: str
+    """What was wrong, its value, and what would be right."""
+    type: str
+    """The family of the error."""
+    param: str | None
+    """The key, field or parameter that is wrong."""
+    code: str | None
+    """The error's own name in snake_case: what a program should look at."""
+
+
+class ErrorEnvelope(Wire):
+    """The shape of every refusal."""
+
+    error: ErrorBody
+
+
+class ListOf(Wire, Generic[T]):
+    """A page of a list."""
+
+    object: Literal["list"] = "list"
+    data: list[T]
+    first_id: str | None
+    """Of the first entry."""
+    last_id: str | None
+    """Of the last entry: what `after` of the next page should be."""
+    has_more: bool
+    """Whether another page follows."""
+
+
+class Deleted(Wire):
+    """What is gone."""
+
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+class FileObject(Wire):
+    """Uploaded bytes, kept as they came."""
+
+    id: str
+    object: Literal["file"] = "file"
+    filename: str
+    purpose: str
+    bytes: int
+    """Size in bytes."""
+    sha256: str
+    """Hash of the content, in hexadecimal."""
+    created_at: int
+    expires_at: int | None = None
+    status: Literal["processed"] = "processed"
+
+
+class DatasetRequest(DatasetOptions):
+    """What is to be made from uploaded files."""
+
+    name: str = Field(pattern=NAME)
+    """Need not be unique; models trained on it take this name by default."""
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Up to 16 pairs of strings, kept and returned."""
+
+
+class DatasetObject(Wire):
+    """An immutable, validated, typed table."""
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str
+    status: DatasetStatus
+    """`validating` while its job looks at every row, then `ready` or `failed`."""
+    job: str | None
+    """The `ingest` job that makes it."""
+    files: list[str]
+    """Ids of the files it is made from."""
+    modality: str | None
+    """Known once it is ready."""
+    rows: int | None
+    splits: dict[str, int] | None
+    """Rows of each split."""
+    fingerprint: str | None
+    """Equal fingerprints mean equal rows, columns and splits."""
+    size_bytes: int | None
+    request: dict[str, Any]
+    """What was asked for, with defaults."""
+    error: ErrorBody | None
+    metadata: dict[str, str]
+    created_at: int
+    ready_at: int | None
+
+
+class Profile(Wire):
+    """What is in a dataset."""
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["dataset.profile"] = "dataset.profile"
+    dataset: str
+    modality: str
+    rows: int
+    splits: dict[str, int]
+    """Rows of each split."""
+    input: dict[str, Any]
+    """Name, modality and shape of what goes in."""
+    target: dict[str, Any] | None
+    """Its classes with their numbers, and how many rows have none; null without labels."""
+    columns: list[dict[str, Any]]
+    """Name, type, part played and statistics of every column."""
+    warnings: list[Any]
+    inferred: dict[str, Any]
+    """What was not asked for and decided by the content."""
+
+
+class Fault(Wire):
+    """One fault in the data."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str | None = None
+    row: int | None = None
+    """Row of the file, the first being 0."""
+    column: str | None = None
+    code: str
+    message: str
+
+
+class Report(Wire):
+    """What was wrong with the data."""
+
+    object: Literal["dataset.report"] = "dataset.report"
+    dataset: str
+    status: DatasetStatus
+    total: int
+    """The true number of faults."""
+    faults: list[Fault]
+    """The first 1,000."""
+
+
+class Row(Wire):
+    """One row of a dataset, as training sees it before the modality encodes it."""
+
+    id: str
+    """Place in the split, from 0."""
+    row: int
+    """Place in the source, from 0."""
+    input: list[float] | str
+    """A vector, or a picture as PNG `data:` URI."""
+    target: str | None
+    """Its class; null where the label is withheld or there is none."""

@@ -1,0 +1,66 @@
+"""Puts the HTTP door together: services, layers, routes. `create_app` is all that a server needs."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.api import datasets, envelope, files, health, inference, job_story, jobs, models, openapi
+from app.api.deps import Services
+from app.api.middleware import BodyLimit, RequestContext
+from app.api.telemetry import Telemetry
+from app.api.watch import Watcher
+from app.registry.db import Database
+from app.serving import Serving
+from app.settings import Settings
+from app.storage import open_storage
+from app.sweep import Sweeper
+
+STREAMED = frozenset({"/v1/files", "/v1/datasets"})
+"""Routes whose forms go to storage while they arrive."""
+DESCRIPTION = "Turns your own data into your own embedding and prediction API."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. The database must have been migrated; nothing is opened for long before the lifespan begins."""
+    database, storage = Database(settings.resolved_database_url), open_storage(settings)
+    serving = Serving(settings, database, storage)
+    watcher, telemetry = Watcher(database), Telemetry()
+    sweeper = Sweeper(settings, database, storage)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        serving.start()
+        sweeper.start()
+        watcher.start()
+        try:
+            yield
+        finally:
+            await watcher.close()
+            sweeper.stop()
+            serving.stop()
+            database.close()
+
+    app = FastAPI(
+        title="Rootstock",
+        version=version("rootstock"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = Services(settings, database, storage, serving)
+    app.state.watcher = watcher
+    app.state.telemetry = telemetry
+    for part in (inference, files, datasets, jobs, job_story, models, health):  # the hottest first: it is matched first
+        app.include_router(part.router)
+    app.include_router(health.guarded)
+    envelope.install(app)
+    openapi.install(app)
+    app.add_middleware(
+        BodyLimit, max_body_bytes=settings.max_body_bytes, max_file_bytes=settings.max_file_bytes, streamed=STREAMED
+    )
+    app.add_middleware(RequestContext, telemetry=telemetry)  # outermost: added last
+    return app

@@ -1,0 +1,165 @@
+"""Files: kept as they came, refused while they stream, listed in pages."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.registry import objects
+from tests import rows
+from tests.integration.api.conftest import MAX_FILE, Garden
+from tests.integration.api.faults import refused
+
+CONTENT = bytes(range(256)) * 300
+
+
+def upload(garden: Garden, content: bytes = CONTENT, filename: str = "rows.npy", **more: Any) -> dict[str, Any]:
+    files = {"file": (filename, content)}
+    answer = garden.client.post("/v1/files", files=files, data={"purpose": "pretrain"}, **more)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def kept(garden: Garden) -> set[str]:
+    return {key for key, _ in garden.house.storage.listing() if key.startswith("files/")}
+
+
+def test_a_file_comes_back_as_it_went(garden: Garden) -> None:
+    made = upload(garden, filename="Zeile ä.npy")
+
+    assert made["object"] == "file"
+    assert made["bytes"] == len(CONTENT)
+    assert made["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    assert (made["filename"], made["purpose"]) == ("Zeile ä.npy", "pretrain")
+    assert garden.client.get(f"/v1/files/{made['id']}").json() == made
+    content = garden.client.get(f"/v1/files/{made['id']}/content")
+    assert content.content == CONTENT
+    assert content.headers["content-length"] == str(len(CONTENT))
+    assert "Zeile%20%C3%A4.npy" in content.headers["content-disposition"]
+
+
+def test_fields_may_come_after_the_file(garden: Garden) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n1,2\r\n3,4\r\n'
+        b'\r\n--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--x--\r\n'
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    made = garden.client.post("/v1/files", content=body, headers=headers).json()
+    assert garden.client.get(f"/v1/files/{made['id']}/content").content == b"1,2\r\n3,4\r\n"
+    assert made["purpose"] == "user_data"
+
+
+def test_a_file_that_is_too_large_is_refused_while_it_streams_and_nothing_is_kept(garden: Garden) -> None:
+    before = kept(garden)
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.npy"\r\n\r\n'
+        for _ in range(2 * MAX_FILE // 1000):
+            sent += 1000
+            yield b"x" * 1000
+        yield b"\r\n--x--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = garden.client.post("/v1/files", content=body(), headers=headers)
+
+    assert str(MAX_FILE) in refused(answer, 413, "too_large")
+    assert sent > MAX_FILE
+    assert kept(garden) == before
+    assert garden.client.get("/v1/files").json()["data"] == []
+
+
+def test_a_file_that_says_it_is_too_large_is_refused_at_once(garden: Garden) -> None:
+    answer = garden.client.post("/v1/files", files={"file": ("a", b"x" * (MAX_FILE + 2**20 + 1))})
+    refused(answer, 413, "too_large", "file")
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "status", "code", "param"),
+    [
+        ({"file": ("a", b"")}, {"purpose": "pretrain"}, 400, "empty_input", "file"),
+        ({"file": ("a", b"1")}, {}, 422, "missing_key", "purpose"),
+        ({"file": ("a", b"1")}, {"purpose": "fun"}, 422, "unknown_choice", "purpose"),
+        ({"file": ("a", b"1")}, {"purpose": "pretrain", "colour": "red"}, 422, "unknown_key", "colour"),
+        ({"other": ("a", b"1")}, {"purpose": "pretrain"}, 422, "unknown_key", "other"),
+        ({"file": (None, b"1")}, {"purpose": "pretrain"}, 422, "unknown_key", "file"),
+        ([("file", ("a", b"1")), ("file", ("b", b"2"))], {"purpose": "pretrain"}, 400, "malformed", "file"),
+        ({"file": ("a", b"1"), "purpose": (None, b"\xff")}, {}, 400, "malformed", None),
+        ({"purpose": (None, b"pretrain")}, {}, 422, "missing_key", "file"),
+        ({"file": ("a", b"1"), "purpose": (None, b"x" * 150_000 * 8)}, {}, 413, "too_large", "purpose"),
+    ],
+)
+def test_a_wrong_form_is_refused_and_nothing_is_kept(
+    garden: Garden, files: Any, data: dict[str, str], status: int, code: str, param: str | None
+) -> None:
+    before = kept(garden)
+    refused(garden.client.post("/v1/files", files=files, data=data), status, code, param)
+    assert kept(garden) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=x", b""),
+        ("multipart/form-data; boundary=x", b"no form at all"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"cut short" * 1000,
+        ),
+        ("application/json", b"{}"),
+    ],
+)
+def test_a_body_that_is_no_whole_form_is_refused_and_nothing_is_kept(garden: Garden, kind: str, body: bytes) -> None:
+    before = kept(garden)
+    refused(garden.client.post("/v1/files", content=body, headers={"content-type": kind}), 400, "malformed")
+    assert kept(garden) == before
+
+
+def test_a_list_comes_in_pages(garden: Garden) -> None:
+    made = [upload(garden, content=bytes([number]))["id"] for number in range(1, 6)]
+
+    first = garden.client.get("/v1/files", params={"limit": 2}).json()
+    second = garden.client.get("/v1/files", params={"limit": 2, "after": first["last_id"]}).json()
+    third = garden.client.get("/v1/files", params={"limit": 2, "after": second["last_id"]}).json()
+
+    pages = [first, second, third]
+    assert [entry["id"] for page in pages for entry in page["data"]] == made[::-1]
+    assert [page["has_more"] for page in pages] == [True, True, False]
+    assert (first["object"], first["first_id"]) == ("list", made[-1])
+    upwards = garden.client.get("/v1/files", params={"order": "asc"}).json()
+    assert [entry["id"] for entry in upwards["data"]] == made
+    assert garden.client.get("/v1/files", params={"purpose": "batch"}).json() == {
+        "object": "list",
+        "data": [],
+        "first_id": None,
+        "last_id": None,
+        "has_more": False,
+    }
+
+
+def test_a_file_is_deleted_unless_a_dataset_needs_it(garden: Garden) -> None:
+    made = upload(garden)["id"]
+    assert garden.client.delete(f"/v1/files/{made}").json() == {"id": made, "object": "file", "deleted": True}
+    refused(garden.client.get(f"/v1/files/{made}"), 404, "not_found")
+    with garden.database.session() as session:
+        needed = rows.file(session, garden.project_id).id
+    garden.client.post("/v1/datasets", json={"name": "d", "files": [needed]}).raise_for_status()
+
+    answer = garden.client.delete(f"/v1/files/{needed}")
+
+    refused(answer, 409, "in_use")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_bytes_that_are_gone_are_an_error_and_no_broken_answer(garden: Garden) -> None:
+    made = upload(garden)["id"]
+    with garden.database.reading() as session:
+        key = objects.held(session, made)["content"][0].key
+    garden.house.storage.delete([key])
+
+    refused(garden.client.get(f"/v1/files/{made}/content"), 500, "artifact_damaged")

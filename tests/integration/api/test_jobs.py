@@ -1,0 +1,174 @@
+"""Jobs: resolved when their data is ready, listed, waited for, steered."""
+
+import threading
+import time
+
+import httpx
+import pytest
+
+from app.registry import jobs
+from tests import rows
+from tests.integration.api.conftest import Garden
+from tests.integration.api.data import make_ready, post_dataset, vectors
+from tests.integration.api.faults import refused
+
+
+def test_a_job_on_ready_data_is_resolved_at_once(garden: Garden) -> None:
+    dataset = make_ready(garden, vectors())
+    body = {
+        "kind": "pretrain",
+        "dataset": dataset,
+        "name": "plants",
+        "encoder": {"name": "auto", "dimensions": 2},
+        "training": {"epochs": 3},
+        "metadata": {"run": "7"},
+    }
+
+    answer = garden.client.post("/v1/jobs", json=body)
+
+    assert answer.status_code == 200, answer.text
+    job = answer.json()
+    assert (job["object"], job["status"], job["terminal"], job["attempt"]) == ("job", "queued", False, 1)
+    assert job["queue_position"] >= 1
+    assert (job["dataset"], job["datasets"]) == (dataset, [{"id": dataset, "weight": 1.0}])
+    assert job["spec"]["roles"]["input"]["dimensions"] == 2
+    assert (job["spec"]["name"], job["spec"]["training"]["epochs"]) == ("plants", 3)
+    assert all(choice["reason"] for choice in job["choices"])
+    assert job["request"] == body
+    assert job["metadata"] == {"run": "7"}
+    assert job["progress"]["percentage_done"] == 0.0
+    assert job["model"] is job["error"] is job["started_at"] is None
+    assert garden.client.get(f"/v1/jobs/{job['id']}").json() == job
+
+
+def test_a_job_on_validating_data_is_resolved_later(garden: Garden) -> None:
+    dataset = post_dataset(garden, vectors())["id"]
+    job = garden.client.post("/v1/jobs", json={"kind": "pretrain", "datasets": [{"id": dataset}]}).json()
+    assert (job["status"], job["spec"], job["choices"]) == ("queued", None, None)
+
+
+def test_a_job_on_failed_data_is_refused(garden: Garden) -> None:
+    with garden.database.session() as session:
+        failed = rows.dataset(session, garden.project_id, "failed").id
+    answer = garden.client.post("/v1/jobs", json={"kind": "pretrain", "dataset": failed})
+    assert failed in refused(answer, 422, "dataset_failed", "dataset")
+    listed = garden.client.post("/v1/jobs", json={"kind": "pretrain", "datasets": [{"id": failed}]})
+    refused(listed, 422, "dataset_failed", "datasets[0].id")
+
+
+def test_a_job_that_does_not_fit_its_data_is_refused(garden: Garden) -> None:
+    dataset = make_ready(garden, vectors())
+    body = {"kind": "pretrain", "dataset": dataset, "encoder": {"name": "cnn"}}
+    refused(garden.client.post("/v1/jobs", json=body), 422, "does_not_fit", "encoder")
+    refused(garden.client.post("/v1/jobs", json=body | {"dataset": "ds-0"}), 404, "not_found", "dataset")
+    graft = {"kind": "finetune", "dataset": dataset, "base_model": "oak"}
+    assert "oak" in refused(garden.client.post("/v1/jobs", json=graft), 404, "model_not_found", "base_model")
+
+
+def test_a_list_is_filtered_and_tagged(garden: Garden) -> None:
+    with garden.database.session() as session:
+        queued = rows.job(session, garden.project_id, metadata={"run": "1"}).id
+        failed = rows.job(session, garden.project_id, "failed", metadata={"run": "2"}).id
+        ingest = rows.dataset(session, garden.project_id).id
+
+    def ids(**query: str) -> list[str]:
+        return [entry["id"] for entry in garden.client.get("/v1/jobs", params=query).json()["data"]]
+
+    assert ids(status="failed") == [failed]
+    assert ids(kind="pretrain", order="asc") == [queued, failed]
+    assert ids(**{"metadata[run]": "1"}) == [queued]
+    listed = garden.client.get("/v1/jobs", params={"kind": "ingest"})
+    assert [entry["dataset"] for entry in listed.json()["data"]] == [ingest]
+    again = garden.client.get("/v1/jobs?kind=ingest", headers={"if-none-match": listed.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_failed_job_says_why(garden: Garden) -> None:
+    with garden.database.session() as session:
+        failed = rows.job(session, garden.project_id, "failed").id
+    job = garden.client.get(f"/v1/jobs/{failed}").json()
+    assert (job["terminal"], job["queue_position"]) == (True, None)
+    assert job["error"]["code"] == "trainer_crashed"
+    assert job["finished_at"] >= job["started_at"] >= job["created_at"]
+
+
+def test_who_waits_hears_of_a_change_at_once(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id)
+    path = f"/v1/jobs/{job.id}"
+    tag = garden.client.get(path).headers["etag"]
+    assert garden.client.get(path, headers={"if-none-match": tag}).status_code == 304
+    assert garden.client.get(path, params={"wait": 0.3}, headers={"if-none-match": tag}).status_code == 304
+    heard: list[httpx.Response] = []
+
+    def listen() -> None:
+        heard.append(garden.client.get(path, params={"wait": 50}, headers={"if-none-match": f'"other", W/{tag}'}))
+
+    listeners = [threading.Thread(target=listen) for _ in range(5)]
+    for listener in listeners:
+        listener.start()
+    time.sleep(0.5)
+    assert heard == []
+    with garden.database.session() as session:
+        rows.claim(session, job)
+    for listener in listeners:
+        listener.join(30)
+
+    assert [answer.json()["status"] for answer in heard] == ["running"] * 5
+    assert tag not in {answer.headers["etag"] for answer in heard}
+
+
+def test_a_wait_that_is_too_long_is_refused(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id).id
+    for wrong in ("61", "-1"):
+        refused(garden.client.get(f"/v1/jobs/{job}?wait={wrong}"), 422, "out_of_range", "wait")
+    refused(garden.client.get(f"/v1/jobs/{job}?wait=nan"), 422, "out_of_range", "wait")
+
+
+def test_a_queued_job_is_paused_resumed_and_cancelled(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id).id
+
+    def do(action: str) -> str:
+        answer = garden.client.post(f"/v1/jobs/{job}/{action}")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["status"])
+
+    assert [do(action) for action in ("pause", "pause", "resume", "resume", "cancel", "cancel")] == [
+        "paused",
+        "paused",
+        "queued",
+        "queued",
+        "cancelled",
+        "cancelled",
+    ]
+    answer = garden.client.post(f"/v1/jobs/{job}/pause")
+    refused(answer, 409, "wrong_state")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_a_running_job_is_asked(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id)
+        rows.claim(session, job)
+    answer = garden.client.post(f"/v1/jobs/{job.id}/cancel").json()
+    assert (answer["status"], answer["requested"]) == ("running", "cancel")
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "succeeded"])
+def test_only_what_failed_or_was_cancelled_is_retried(garden: Garden, status: str) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id, "queued" if status == "running" else status)
+        if status == "running":
+            rows.claim(session, job)
+    refused(garden.client.post(f"/v1/jobs/{job.id}/retry"), 409, "wrong_state")
+
+
+def test_a_retry_is_a_new_job(garden: Garden) -> None:
+    with garden.database.session() as session:
+        failed = rows.job(session, garden.project_id, "failed", datasets=[rows.dataset(session, garden.project_id)]).id
+    again = garden.client.post(f"/v1/jobs/{failed}/retry").json()
+    assert (again["retry_of"], again["status"]) == (failed, "queued")
+    with garden.database.reading() as session:
+        assert jobs.get(session, garden.project_id, again["id"]).retry_of == failed

@@ -1,0 +1,338 @@
+"""A real server on a loopback port, asked over HTTP and by the stock SDK."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import uvicorn
+from PIL import Image
+
+from app.main import create_app
+from app.ml import artifact
+from app.registry import keys, models
+from app.registry.db import Database
+from app.registry.tables import Version
+from app.settings import Settings
+from app.storage import Storage, open_storage
+from tests import networks
+
+ADMIN_KEY = "a-key-for-these-tests"
+MOST_WAITING = 8
+
+
+def publish(database: Database, storage: Storage, project_id: str, name: str, files: dict[str, Path]) -> Version:
+    loaded = artifact.load(files)
+    with database.session() as session:
+        return models.publish(
+            session,
+            project_id=project_id,
+            name=name,
+            job_id=None,
+            parent_id=None,
+            spec=loaded.spec,
+            modality=loaded.roles["input"].settings.name,
+            dimensions=loaded.dimensions,
+            abilities=loaded.abilities,
+            metrics={},
+            datasets=[],
+            parameters=1,
+            objects={key: storage.put(f"models/{name}/{key}", path) for key, path in files.items()},
+        )
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The base URL of a server that runs in a thread."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@dataclass
+class House:
+    """A server with models."""
+
+    url: str
+    database: Database
+    storage: Storage
+    project_id: str
+    client: httpx.Client
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        if body is not None:
+            options["json"] = body
+        return self.client.post(path, **options)
+
+    def embed(self, items: Any, model: str = "tiny", **options: Any) -> httpx.Response:
+        return self.post("/v1/embeddings", {"model": model, "input": items, **options})
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, max_waiting=MOST_WAITING, max_body_bytes=6 * 1024 * 1024)
+    database, storage = Database(settings.resolved_database_url), open_storage(settings)
+    database.migrate()
+    with database.session() as session:
+        keys.bootstrap(session, ADMIN_KEY)
+        caller = keys.find(session, ADMIN_KEY)
+    assert caller is not None
+    project = caller.project_id
+    publish(database, storage, project, "tiny", networks.write(home / "tiny"))
+    publish(database, storage, project, "wide", networks.write(home / "wide", width=784))
+    publish(database, storage, project, "picture", networks.write(home / "picture", modality="image"))
+    publish(
+        database, storage, project, "graft", networks.write(home / "g", modality="image", objective="classification")
+    )
+    damaged = publish(database, storage, project, "damaged", networks.write(home / "damaged"))
+    assert damaged.number == 1
+    path = settings.folder / "storage" / "models" / "damaged" / artifact.WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with (
+        serving(settings) as url,
+        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as client,
+    ):
+        yield House(url, database, storage, project, client)
+    database.close()
+
+
+def numbers(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return np.array([item["embedding"] for item in response.json()["data"]])
+
+
+def uri(pixels: Any, kind: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(buffer, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def test_an_embedding_is_what_the_model_gives(house: House, tmp_path: Path) -> None:
+    loaded = artifact.load(networks.write(tmp_path))
+    column = networks.rows(5, seed=1)
+    expected = artifact.ask(loaded.network, "embed", loaded.roles["input"].encode(column)).numpy()
+    response = house.embed(column.tolist())
+    np.testing.assert_allclose(numbers(response), expected, atol=1e-4)
+    body = response.json()
+    assert body["object"] == "list"
+    assert body["model"] == "tiny:1"
+    assert body["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
+    assert [item["index"] for item in body["data"]] == [0, 1, 2, 3, 4]
+    names = [part.partition(";dur=")[0] for part in response.headers["server-timing"].split(", ")]
+    assert names == ["preprocess", "queue", "inference"]
+
+
+def test_one_vector_a_version_and_an_alias_are_the_same(house: House) -> None:
+    row = networks.rows(1)[0].tolist()
+    expected = numbers(house.embed(row))
+    for items, model in ((row, "tiny:1"), ([row], "tiny@default")):
+        np.testing.assert_allclose(numbers(house.embed(items, model)), expected, atol=1e-6)
+
+
+def test_base64_is_float(house: House) -> None:
+    column = networks.rows(3).tolist()
+    packed = house.embed(column, encoding_format="base64").json()["data"]
+    decoded = [np.frombuffer(base64.b64decode(item["embedding"]), dtype="<f4") for item in packed]
+    assert np.array_equal(np.stack(decoded), numbers(house.embed(column)).astype(np.float32))
+
+
+def test_the_stock_sdk_works(house: House) -> None:
+    column = networks.rows(4, 784)
+    expected = numbers(house.embed(column.tolist(), "wide"))
+    given: Any = column.tolist()
+
+    async def ask_async() -> list[list[float]]:
+        async with openai.AsyncOpenAI(api_key=ADMIN_KEY, base_url=f"{house.url}/v1") as client:
+            found = await asyncio.gather(*(client.embeddings.create(model="wide", input=row) for row in given))
+            return [answer.data[0].embedding for answer in found]
+
+    with openai.OpenAI(api_key=ADMIN_KEY, base_url=f"{house.url}/v1") as client:
+        answer = client.embeddings.create(model="wide", input=given)
+        plain = client.embeddings.create(model="wide", input=given, encoding_format="float")
+        assert answer.model == "wide:1"
+        assert answer.usage.total_tokens == 4
+        for found in (answer, plain):
+            np.testing.assert_allclose([item.embedding for item in found.data], expected, atol=1e-5)
+        with pytest.raises(openai.NotFoundError) as missing:
+            client.embeddings.create(model="wid", input=given)
+        assert missing.value.code == "model_not_found"
+        assert "'wide'" in missing.value.message
+    np.testing.assert_allclose(asyncio.run(ask_async()), expected, atol=1e-5)
+
+
+def test_pictures_are_read_in_every_form(house: House) -> None:
+    picture = networks.pictures(1)[0]
+    gray = picture[:, :, 0].tolist()
+    expected = numbers(house.embed(gray, "picture"))
+    forms = [[gray], picture.tolist(), [picture.tolist()], picture.ravel().tolist(), uri(picture[:, :, 0]), [uri(gray)]]
+    for form in forms:
+        np.testing.assert_allclose(numbers(house.embed(form, "picture")), expected, atol=1e-5)
+    answer = house.post("/v1/reconstructions", {"model": "picture", "input": gray, "encoding_format": "png"}).json()
+    [item] = answer["data"]
+    assert item["object"] == "reconstruction"
+    assert item["error"] > 0
+    drawn = Image.open(io.BytesIO(base64.b64decode(item["reconstruction"].partition(",")[2])))
+    assert drawn.size == (8, 8)
+    plain = house.post("/v1/reconstructions", {"model": "picture", "input": gray}).json()["data"][0]["reconstruction"]
+    assert np.array_equal(np.asarray(drawn), plain)
+
+
+def test_predictions(house: House) -> None:
+    body = {"model": "graft", "input": networks.pictures(3).tolist(), "top_k": 2}
+    answer = house.post("/v1/predictions", body).json()
+    assert answer["model"] == "graft:1"
+    for index, item in enumerate(answer["data"]):
+        assert item["index"] == index
+        assert next(iter(item["scores"])) == item["label"]
+        assert len(item["scores"]) == 2
+
+
+VECTOR = networks.rows(1)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        ({"model": "tiny", "input": VECTOR[:-1]}, 422, "wrong_shape", "11"),
+        ({"model": "tiny", "input": [VECTOR, VECTOR[:3]]}, 422, "wrong_shape", "input[1]"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], "7"]}, 422, "wrong_type", "'7'"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], None]}, 422, "wrong_type", "None"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], 1e300]}, 422, "non_finite", "1e+300"),
+        ({"model": "tiny", "input": "a text"}, 422, "wrong_type", "str"),
+        ({"model": "tiny", "input": {}}, 422, "wrong_type", "dict"),
+        ({"model": "tiny", "input": None}, 422, "wrong_type", "NoneType"),
+        ({"model": "tiny", "input": 7}, 422, "wrong_type", "int"),
+        ({"model": "tiny", "input": [[[VECTOR]]]}, 422, "wrong_type", "input[0]"),
+        ({"model": "tiny", "input": []}, 400, "empty_input", "empty"),
+        ({"model": "tiny", "input": [VECTOR] * 2049}, 422, "out_of_range", "2049"),
+        ({"model": "tiny"}, 422, "missing_key", "input"),
+        ({"input": VECTOR}, 422, "missing_key", "model"),
+        ({"model": 7, "input": VECTOR}, 422, "wrong_type", "model"),
+        ({"model": "tinny", "input": VECTOR}, 404, "model_not_found", "'tiny'"),
+        ({"model": "tiny:9", "input": VECTOR}, 404, "model_not_found", "9"),
+        ({"model": "tiny@champion", "input": VECTOR}, 404, "model_not_found", "champion"),
+        ({"model": "ti\u0000ny", "input": VECTOR}, 404, "model_not_found", "x00"),
+        ({"model": "t" * 5000, "input": VECTOR}, 404, "model_not_found", "ttt"),
+        ({"model": "", "input": VECTOR}, 404, "model_not_found", "''"),
+        ({"model": "tiny", "input": VECTOR, "dimensions": 3}, 422, "out_of_range", "4"),
+        ({"model": "tiny", "input": VECTOR, "encoding_format": "hex"}, 422, "unknown_choice", "hex"),
+        ({"model": "tiny", "input": VECTOR, "colour": 1}, 422, "unknown_key", "colour"),
+        ({"model": "picture", "input": "http://127.0.0.1/picture.png"}, 400, "malformed", "never fetched"),
+        ({"model": "picture", "input": "data:image/png;base64,AAAA"}, 400, "malformed", "input"),
+        ({"model": "picture", "input": uri(np.zeros((9, 9)))}, 422, "wrong_shape", "9"),
+        ({"model": "damaged", "input": VECTOR}, 424, "inference_failed", "damaged"),
+    ],
+)
+def test_a_bad_body_is_named_and_the_service_works_on(
+    house: House, body: dict[str, Any], status: int, code: str, says: str
+) -> None:
+    response = house.post("/v1/embeddings", body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code), error
+    assert says in error["message"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert response.headers["x-request-id"]
+    assert house.embed(VECTOR).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b'{"model": "tiny", "input": [NaN, 1]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [[1, Infinity]]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [-Infinity]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [1e999]}', 422, "non_finite"),
+        (b"", 400, "empty_input"),
+        (b'{"model": "tiny", "input": [1,', 400, "malformed"),
+        (b'[{"model": "tiny"}]', 400, "malformed"),
+        (b"\xff\xfe", 400, "malformed"),
+        (b"[" * 100_000, 400, "malformed"),
+        (b'{"model": "tiny", "input": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}", 422, None),
+        (b'{"model": "tiny", "input": [' + b"9" * 5000 + b"]}", None, None),
+        (b'{"model": "tiny", "input": [' + b"1," * 4_000_000 + b"1]}", 413, "too_large"),
+    ],
+)
+def test_raw_bodies_are_never_a_bug(house: House, raw: bytes, status: int | None, code: str | None) -> None:
+    response = house.post("/v1/embeddings", content=raw)
+    error = response.json()["error"]
+    assert 400 <= response.status_code < 500, error
+    assert status in (None, response.status_code), error
+    assert code in (None, error["code"]), error
+    assert house.embed(VECTOR).status_code == 200
+
+
+def test_an_ability_that_is_missing_is_named(house: House) -> None:
+    for path, model in (("/v1/predictions", "tiny"), ("/v1/reconstructions", "graft")):
+        response = house.post(path, {"model": model, "input": VECTOR})
+        assert response.status_code == 422
+        assert response.json()["error"]["code"] == "ability_missing"
+
+
+def test_keys_scopes_and_projects_are_respected(house: House) -> None:
+    with house.database.session() as session:
+        _, reader = keys.create_key(session, house.project_id, "reader", ["read"])
+        other = keys.create_project(session, "other")
+        _, stranger = keys.create_key(session, other.id, "stranger", ["infer"])
+    body = {"model": "tiny", "input": VECTOR}
+    for secret, status, code in (
+        ("rs-nobody", 401, "invalid_api_key"),
+        (reader, 403, "missing_scope"),
+        (stranger, 404, "model_not_found"),
+    ):
+        response = house.post("/v1/embeddings", body, headers={"authorization": f"Bearer {secret}"})
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert httpx.post(f"{house.url}/v1/embeddings", json=body).status_code == 401
+
+
+def test_a_crowd_gets_its_answers_or_a_429_that_says_when_to_come_back(house: House) -> None:
+    column = networks.rows(200, 784).tolist()
+    body = json.dumps({"model": "wide", "input": column}).encode()
+    with ThreadPoolExecutor(4 * MOST_WAITING) as pool:
+        answers = list(pool.map(lambda _: house.post("/v1/embeddings", content=body), range(4 * MOST_WAITING)))
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    expected = numbers(house.embed(column, "wide"))
+    for answer in answers:
+        if answer.status_code == 429:
+            assert answer.json()["error"]["code"] == "overloaded"
+            assert int(answer.headers["retry-after"]) >= 1
+        else:
+            np.testing.assert_allclose(numbers(answer), expected, atol=1e-4)
+
+
+def test_counters_and_documentation(house: House) -> None:
+    house.embed(VECTOR)
+    text = house.client.get("/metrics").text
+    counted = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if line.startswith("rootstock_i")}
+    for name in ("requests", "items", "batches", "preprocess_seconds", "queue_seconds", "inference_seconds"):
+        assert counted[f"rootstock_inference_{name}_total"] > 0
+    document = house.client.get("/openapi.json").json()
+    for path in ("/v1/embeddings", "/v1/reconstructions", "/v1/predictions"):
+        operation = document["paths"][path]["post"]
+        assert "input" in json.dumps(operation["requestBody"]) + json.dumps(document["components"]["schemas"])
+        assert {"200", "424", "429"} <= set(operation["responses"])

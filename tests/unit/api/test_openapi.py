@@ -1,0 +1,50 @@
+"""The document describes every route and every shape; the page shows it without another host."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.api.openapi import page
+from app.main import create_app
+from app.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return create_app(Settings(home=Path(tmp_path_factory.mktemp("home")))).openapi()
+
+
+def references(found: Any) -> set[str]:
+    if isinstance(found, dict):
+        own = {found["$ref"]} if isinstance(found.get("$ref"), str) else set()
+        return own.union(*map(references, found.values()))
+    return set().union(*map(references, found)) if isinstance(found, list) else set()
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    named = {reference.rpartition("/")[2] for reference in references(document)}
+    assert named <= set(document["components"]["schemas"])
+    assert "DatasetRequest" in named
+
+
+def test_every_answer_and_every_route_is_described(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            good = [answer for status, answer in operation["responses"].items() if status in ("200", "202")]
+            assert good, (method, path)
+            assert all(content["schema"] for answer in good for content in answer["content"].values()), (method, path)
+            assert operation.get("description") or operation.get("summary"), (method, path)
+
+
+def test_every_route_but_health_asks_for_a_key(document: dict[str, Any]) -> None:
+    without = {path for path, ways in document["paths"].items() for way in ways.values() if "security" not in way}
+    assert without == {"/livez", "/readyz", "/health"}
+
+
+def test_the_page_names_every_route_and_shape(document: dict[str, Any]) -> None:
+    shown = page(document)
+    assert all(path in shown for path in document["paths"])
+    assert all(f'id="{name}"' in shown for name in document["components"]["schemas"])
+    assert "http://" not in shown
+    assert "https://" not in shown
