@@ -1,0 +1,48 @@
+# Thin names over the real commands. `make` alone lists them.
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test check serve format bench
+
+help:
+	@echo "make demo    train on handwritten digits and look at the result (demo-output/)"
+	@echo "make serve   the whole service on 127.0.0.1:8080"
+	@echo "make test    every test, with real servers and processes"
+	@echo "make check   formatting, lint, types, import rules, migrations; changes nothing"
+	@echo "make format  repairs formatting and what lint can repair"
+	@echo "make bench   every script in benchmarks/"
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/rootstock demo
+
+serve: $(VENV)/.installed-demo
+	$(BIN)/rootstock serve
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/integration/test_migrations.py
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Rootstock needs Python 3.11 or newer; set PYTHON=/path/to/it" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable ".[$*]"
+	@touch $@

@@ -1,0 +1,55 @@
+"""Small real networks and their artifacts, for tests that need a model and no training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from app.ml import artifact
+from app.ml.admission import Counters
+from app.ml.build import build_network
+from app.ml.modalities.base import Column, Fitted, Modality
+from app.ml.predictor import Predictor
+from app.ml.spec import AnyModality
+
+MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
+WIDTH = 12
+
+
+def rows(count: int, width: int = WIDTH, seed: int = 0) -> Column:
+    return np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+
+
+def pictures(count: int, size: int = 8, seed: int = 0) -> Column:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
+
+
+def write(
+    folder: Path,
+    *,
+    modality: str = "vectors",
+    objective: str = "autoencoding",
+    width: int = WIDTH,
+    code: int | None = 4,
+) -> dict[str, Path]:
+    """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8."""
+    torch.manual_seed(0)
+    column = pictures(64) if modality == "image" else rows(64, width)
+    fitted: dict[str, Fitted] = {"input": MODALITY.validate_python({"name": modality}).fit([column])}
+    roles: dict[str, Any] = {
+        "input": {"modality": {"name": modality}, "encoder": {"name": "mlp", "preset": "nano"}, "dimensions": code}
+    }
+    if objective == "classification":
+        labels = np.array(["cat", "dog", "owl"] * 3, dtype=object)
+        roles["target"] = {"modality": {"name": "classes"}, "encoder": None, "dimensions": None}
+        fitted["target"] = MODALITY.validate_python({"name": "classes"}).fit([labels])
+    spec = {"roles": roles, "objective": {"name": objective}}
+    folder.mkdir(parents=True, exist_ok=True)
+    golden = fitted["input"].encode(column[:8])
+    return artifact.save(folder, build_network(spec, fitted), fitted, spec, golden_inputs=golden, extra={})
+
+
+def predictor(loaded: artifact.Artifact, *, max_inputs: int = 2048) -> Predictor:
+    return Predictor(loaded, reference="tiny:1", max_inputs=max_inputs, counters=Counters())

@@ -1,0 +1,76 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli import build_parser
+
+
+def rootstock(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+def assert_one_line(result: "subprocess.CompletedProcess[str]", *words: str) -> None:
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_an_unknown_variable_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
+    result = rootstock("serve", ROOTSTOCK_HOME=str(tmp_path), ROOTSTOCK_PROT="80")
+    assert_one_line(result, "ROOTSTOCK_PROT", "ROOTSTOCK_PORT")
+
+
+def test_a_port_that_is_no_port_is_named(tmp_path: Path) -> None:
+    assert_one_line(rootstock("serve", "--home", str(tmp_path), "--port", "eighty"), "ROOTSTOCK_PORT", "eighty")
+
+
+@pytest.mark.parametrize("command", ["serve", "api"])
+def test_a_port_in_use_is_named(command: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = rootstock(command, "--port", port, ROOTSTOCK_HOME=str(tmp_path))
+    assert_one_line(result, f"127.0.0.1:{port}", "--port")
+
+
+def test_a_worker_without_a_broker_is_told_what_it_needs() -> None:
+    assert_one_line(rootstock("worker", "train"), "ROOTSTOCK_BROKER_URL")
+
+
+def test_the_first_key_is_made_once_and_others_can_be_drawn_and_revoked(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    first, again = rootstock("migrate", ROOTSTOCK_HOME=home), rootstock("migrate", ROOTSTOCK_HOME=home)
+    assert (first.returncode, again.returncode) == (0, 0)
+    secret = (tmp_path / "api-key").read_text().strip()
+    assert secret in first.stdout
+    assert secret not in again.stdout
+    created = rootstock("keys", "create", "reader", "--scopes", "read", "infer", ROOTSTOCK_HOME=home)
+    key_id, drawn = created.stdout.split()
+    assert drawn.startswith("rs-")
+    assert rootstock("keys", "revoke", key_id, ROOTSTOCK_HOME=home).returncode == 0
+    lines = rootstock("keys", "list", ROOTSTOCK_HOME=home).stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["active", "revoked"]
+    assert lines[1].split()[2:] == ["infer,read", "reader"]
+    assert_one_line(rootstock("keys", "revoke", "key-none", ROOTSTOCK_HOME=home), "key-none")
+    assert_one_line(rootstock("keys", "create", "x", "--scopes", "rule", ROOTSTOCK_HOME=home), "'rule'", "admin")
+
+
+def test_a_given_admin_key_is_not_shown(tmp_path: Path) -> None:
+    secret = "a-secret-of-my-own-choice"
+    result = rootstock("migrate", ROOTSTOCK_HOME=str(tmp_path), ROOTSTOCK_ADMIN_KEY=secret)
+    assert result.returncode == 0
+    assert secret not in result.stdout + result.stderr
+    assert not (tmp_path / "api-key").exists()
+
+
+def test_every_subcommand_has_something_to_run() -> None:
+    lines = (["serve"], ["api"], ["worker", "data"], ["migrate"], ["keys", "list"], ["demo"])
+    assert all(callable(build_parser().parse_args(line).run) for line in lines)
