@@ -52,7 +52,9 @@ def make_celery(broker_url: str) -> Celery:
 
 @cache
 def _producer(broker_url: str) -> Celery:
-    return make_celery(broker_url)
+    celery = make_celery(broker_url)
+    celery.conf.broker_transport_options |= {"max_retries": 0, "interval_start": 0}  # a caller waits: the sweep retries
+    return celery
 
 
 def enqueue(broker_url: str, queue: str, job_id: str) -> bool:

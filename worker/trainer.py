@@ -20,6 +20,8 @@ from worker.progress import Reporter, Stopped
 from worker.publication import publish
 
 VALIDATION_ROWS = 20_000
+ENOUGH_TO_CHOOSE = 100
+"""Validation rows below which scores are noise: then the whole schedule is trained and its last weights are kept."""
 REPORT_SECONDS = 0.5
 
 
@@ -60,6 +62,12 @@ class Trainer:
         """Steps to the end of the schedule, or until validation stops improving; leaves the best weights in place."""
         position = self.position
         if position.step == 0:
+            if self.validation.rows < ENOUGH_TO_CHOOSE:
+                self.reporter.event(
+                    "message",
+                    f"{self.validation.rows} validation rows are too few to choose the best weights by: "
+                    "the whole schedule is trained and the last weights are kept",
+                )
             self.save()
         self.report()
         while not self.done():
@@ -128,7 +136,8 @@ class Trainer:
         position.metrics = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in scores.items()}
         watched, more = self.run.spec.objective.watch
         value = scores[watched]
-        if position.best_value is None or (value > position.best_value if more else value < position.best_value):
+        better = position.best_value is None or (value > position.best_value if more else value < position.best_value)
+        if better or self.validation.rows < ENOUGH_TO_CHOOSE:
             position.best_value, position.best_step, position.stale = value, position.step, 0
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
             return

@@ -134,8 +134,8 @@ def _roles(
             modality = _modality(part.modality, facts, role, choices)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
         dimensions = encoder.dimensions if encoder is not None else None
-        if dimensions is None and role in base and objective.keeps_dimensions:
-            dimensions = base[role].dimensions
+        if role in base:  # a graft reads the encoder's features, not the narrow code of its base
+            dimensions = base[role].dimensions if objective.keeps_dimensions else None
         roles[role] = RoleSpec(
             modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
         )

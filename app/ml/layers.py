@@ -8,24 +8,24 @@ RECTIFIED = math.sqrt(2)
 """Gain that keeps a signal's size through ReLU and its smooth relatives (He 2015)."""
 
 
-def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
-    """Weights of deviation gain / sqrt(inputs), biases of zero."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
-    nn.init.zeros_(layer.bias)
-    return layer
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """For a layer that a normalisation follows, or nothing: weights and biases of like size, 1 / sqrt(3 · inputs).
 
-
-def linear_before_norm(inputs: int, outputs: int) -> nn.Linear:
-    """A layer whose outputs are normalised next: biases are drawn wider than weights, or the input's size would be lost.
-
-    Normalisation makes the outputs the same for x and 2x unless biases stand beside them; with biases of zero the error
-    of an autoencoder is a tenth higher.
+    A normalisation makes x and 2x the same unless biases stand beside them. With biases of zero an autoencoder with
+    normalisation ended a tenth higher.
     """
     layer = nn.Linear(inputs, outputs)
     bound = 1 / math.sqrt(inputs)
     nn.init.normal_(layer.weight, std=bound / math.sqrt(3))
     nn.init.uniform_(layer.bias, -bound, bound)
+    return layer
+
+
+def activated(inputs: int, outputs: int, gain: float = RECTIFIED) -> nn.Linear:
+    """For a layer that an activation follows at once: weights of deviation gain / sqrt(inputs), biases of zero."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
+    nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -64,7 +64,9 @@ class Pair:
         return self.objective.build(roles)
 
     def batch(self, rows: int = ROWS, seed: int = 0) -> Batch:
-        encoded = {role: fit(modality).encode(column(modality.layout, rows)) for role, modality in self.modalities.items()}
+        encoded = {
+            role: fit(modality).encode(column(modality.layout, rows)) for role, modality in self.modalities.items()
+        }
         return Batch(encoded, torch.arange(rows), seed)
 
 
@@ -84,7 +86,8 @@ def _modality(objective: ObjectiveSettings, role: str, asked: Modality) -> Modal
     needs = objective.roles[role]
     if needs.encoded:
         return asked
-    return next(m for m in plugins("modalities", Modality) if m.layout in needs.layouts)
+    fitting: Modality = next(m for m in plugins("modalities", Modality) if m.layout in needs.layouts)
+    return fitting
 
 
 def _spec(objective: ObjectiveSettings, role: str, modality: Modality, encoder: EncoderSettings) -> RoleSpec:

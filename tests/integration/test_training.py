@@ -127,7 +127,7 @@ def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Worksho
 
 def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
     training = SHORT | {"epochs": 400, "early_stopping": {"patience": 3}, "schedule": "constant"}
-    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=training)
+    job = sqlite.job(sqlite.dataset(blobs(rows=1200)), training=training)
     sqlite.train(job)
 
     with sqlite.database.reading() as session:
@@ -137,6 +137,14 @@ def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
     assert progress["step"] < progress["max_steps"]
     assert progress["best_step"] == min(points, key=lambda point: point.value or 0.0).step
     assert any("stopped early" in message for message in told)
+
+
+def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT | {"early_stopping": {"patience": 1}})
+    sqlite.train(job)
+
+    progress = sqlite.look(job).progress
+    assert progress["best_step"] == progress["step"] == progress["max_steps"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Workshop) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
-from app.ml.layers import RECTIFIED, convolution, linear, normalisation
+from app.ml.layers import convolution, linear, normalisation
 from app.ml.modalities.base import Layout, Shape, Tensors
 
 LAST_SIDE = 8
@@ -80,7 +80,7 @@ class CnnDecoder(nn.Module):
             self.sizes.append((-(-self.sizes[-1][0] // stride), -(-self.sizes[-1][1] // stride)))
         places = self.sizes[-1][0] * self.sizes[-1][1]
         self.expand = nn.Sequential(
-            linear(code, wide * places, RECTIFIED),
+            linear(code, wide * places),
             nn.Unflatten(1, (wide, *self.sizes[-1])),
             normalisation(wide),
             nn.ReLU(),

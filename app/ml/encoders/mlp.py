@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
-from app.ml.layers import RECTIFIED, linear, linear_before_norm
+from app.ml.layers import RECTIFIED, activated, linear
 from app.ml.modalities.base import Layout, Shape, Tensors
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
@@ -88,9 +88,9 @@ def _hidden(inputs: int, widths: Sequence[int], settings: Mlp, dropout: float) -
     layers: list[nn.Module] = []
     for before, after in zip([inputs, *widths[:-1]], widths, strict=True):
         if settings.norm == "layer":
-            layers += [linear_before_norm(before, after), nn.LayerNorm(after)]
+            layers += [linear(before, after), nn.LayerNorm(after)]
         else:
-            layers.append(linear(before, after, GAINS[settings.activation]))
+            layers.append(activated(before, after, GAINS[settings.activation]))
         layers.append(ACTIVATIONS[settings.activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))

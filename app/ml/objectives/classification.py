@@ -14,6 +14,9 @@ from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
 
+GRAFT_RATE = 0.3
+"""Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
+
 
 class Classification(ObjectiveSettings):
     """Tell the classes of labelled rows apart. Rows without a label are left out."""
@@ -33,7 +36,9 @@ class Classification(ObjectiveSettings):
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
-        return values, reason
+        if not data.from_base:
+            return values, reason
+        return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
 
     def build(self, roles: Mapping[str, Role]) -> "Classifier":
         return Classifier(self, roles["input"], roles["target"])
@@ -51,7 +56,7 @@ class Classifier(Objective):
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(settings.dropout)
-        self.head = linear(width, target.modality.shape.count, 0.1)
+        self.head = linear(width, target.modality.shape.count)
 
     def embed(self, inputs: Tensors) -> Tensor:
         embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]

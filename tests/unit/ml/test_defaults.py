@@ -70,6 +70,7 @@ def test_a_graft_takes_the_encoder_of_its_base() -> None:
     assert found.spec.base_model == "root:1"
     assert found.spec.objective.name == "classification"
     assert found.spec.roles["input"].encoder == base.spec.roles["input"].encoder
+    assert found.spec.roles["input"].dimensions is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 import base64
+import contextlib
 import io
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from app.errors import Malformed, RootstockError, TooLarge
+from app.errors import Malformed, TooLarge
 from app.ml import pictures
 from app.ml.pictures import decode, decode_uri, encode_uri, recolour, resize
 
@@ -95,10 +96,8 @@ def test_a_decompression_bomb_is_refused(side: int) -> None:
 def test_a_damaged_file_gives_pixels_or_a_named_error(cut: int) -> None:
     content = bytearray(file(Pillow.fromarray(PIXELS)))
     content[cut] ^= 0xFF
-    try:
-        assert decode(bytes(content), "input").ndim == 3
-    except RootstockError as error:
-        assert error.status in (400, 413)
+    with contextlib.suppress(Malformed, TooLarge):
+        assert decode(bytes(content), "input").dtype == np.uint8
 
 
 def test_resizing_keeps_a_flat_picture_flat() -> None:

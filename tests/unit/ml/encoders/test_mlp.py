@@ -47,7 +47,9 @@ def test_a_preset_fills_what_is_not_given() -> None:
     assert (mixed.widths, mixed.activation, mixed.norm) == ((128, 64, 32, 16), "tanh", "none")
 
 
-@pytest.mark.parametrize("given", [{"preset": "huge"}, {"preset": ["nano"]}, {"widths": []}, {"widths": [0]}, {"dropout": 1}])
+@pytest.mark.parametrize(
+    "given", [{"preset": "huge"}, {"preset": ["nano"]}, {"widths": []}, {"widths": [0]}, {"dropout": 1}]
+)
 def test_impossible_settings_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Mlp.model_validate(given)

@@ -42,7 +42,7 @@ def test_encodes_to_class_numbers() -> None:
 
 
 def test_an_unknown_label_is_named_with_the_known_ones() -> None:
-    with pytest.raises(UnknownChoice, match=r"\['bat'\] are not among the training rows; known are 'cat', 'dog', 'owl'"):
+    with pytest.raises(UnknownChoice, match=r"\['bat'\] are not among .*; known are 'cat', 'dog', 'owl'"):
         fitted().encode(labels("owl", "bat"))
 
 

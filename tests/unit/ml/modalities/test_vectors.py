@@ -28,7 +28,10 @@ def test_standard_gives_mean_zero_and_deviation_one(scaling: str) -> None:
 
 
 def test_pieces_teach_the_same_as_the_whole() -> None:
-    whole, pieces = Vectors().fit([DATA]).state(), Vectors().fit([DATA[:10], DATA[:0], DATA[10:700], DATA[700:]]).state()
+    whole, pieces = (
+        Vectors().fit([DATA]).state(),
+        Vectors().fit([DATA[:10], DATA[:0], DATA[10:700], DATA[700:]]).state(),
+    )
     assert pieces["offset"] == pytest.approx(whole["offset"], rel=1e-12)
     assert pieces["scale"] == pytest.approx(whole["scale"], rel=1e-9)
 

@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from app.ml.encoders.mlp import Mlp
+from app.ml.modalities.base import Shape
+from app.ml.modalities.classes import Classes
+from app.ml.modalities.vectors import Vectors
+from app.ml.objectives.base import Batch, Data, Role
+from app.ml.objectives.classification import Classification, Classifier
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.array(["a", "b", "c"] * 20, dtype=object)
+ROWS = (RANDOM.normal(size=(60, 5)) + 3 * np.eye(5)[np.arange(60) % 3]).astype(np.float32)
+
+
+def network(dimensions: int | None = None, **settings: float) -> tuple[Classifier, Batch]:
+    fitted, target = Vectors().fit([ROWS]), Classes().fit([LABELS])
+    role = Role(fitted, Mlp(widths=(16, 8)).build(fitted.shape), dimensions)
+    built = Classification.model_validate(settings).build({"input": role, "target": Role(target)})
+    batch = {"input": fitted.encode(ROWS), "target": target.encode(LABELS)}
+    return built, Batch(batch, torch.arange(60))
+
+
+def test_the_loss_is_smoothed_cross_entropy() -> None:
+    built, batch = network(label_smoothing=0.3)
+    built.eval()
+    classes = batch.roles["target"]["values"]
+    logs = built.predict(batch.roles["input"]).log()
+    goal = nn.functional.one_hot(classes, 3) * 0.7 + 0.1
+    loss = built.loss(batch)
+    torch.testing.assert_close(loss.sum, -(goal * logs).sum())
+    assert loss.count == 60
+
+
+def test_metrics_are_accuracy_and_plain_cross_entropy() -> None:
+    built, batch = network(label_smoothing=0.3)
+    built.eval()
+    classes = batch.roles["target"]["values"]
+    scores = built.predict(batch.roles["input"])
+    metrics = built.metrics([batch])
+    assert metrics["accuracy"] == int((scores.argmax(1) == classes).sum()) / 60
+    right = scores[torch.arange(60), classes]
+    assert metrics["cross_entropy"] == pytest.approx(-right.log().mean().item(), rel=1e-5)
+
+
+def test_learns_separable_classes() -> None:
+    built, batch = network()
+    optimizer = torch.optim.AdamW(built.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        built.loss(batch).sum.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert built.eval().metrics([batch])["accuracy"] > 0.95
+
+
+def test_an_untrained_network_is_undecided() -> None:
+    built, batch = network(dropout=0.0)
+    assert built.metrics([batch])["cross_entropy"] < 1.5 * math.log(3)
+
+
+def test_dropout_acts_in_training_only() -> None:
+    built, batch = network(dropout=0.5)
+    inputs = batch.roles["input"]
+    assert not torch.equal(built.predict(inputs), built.predict(inputs))
+    built.eval()
+    assert torch.equal(built.predict(inputs), built.predict(inputs))
+
+
+def test_embeds_the_encoders_features_unless_a_width_is_asked() -> None:
+    built, batch = network()
+    inputs = batch.roles["input"]
+    assert torch.equal(built.embed(inputs), built.encoders["input"](inputs).pooled)
+    assert network(4)[0].embed(inputs).shape == (60, 4)
+
+
+def test_a_graft_moves_its_encoder_slowly() -> None:
+    fresh, reason = Classification().default_training(Data(Shape("vector", (784,)), rows=100, classes=10))
+    graft, why = Classification().default_training(Data(Shape("vector", (784,)), rows=100, classes=10, from_base=True))
+    assert graft == {**fresh, "encoder_rate": 0.3}
+    assert "encoder_rate" not in fresh
+    assert why.startswith(reason)
