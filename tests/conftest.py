@@ -24,7 +24,7 @@ for variable in [name for name in os.environ if name.upper().startswith("ROOTSTO
     del os.environ[variable]  # tests decide; settings refuse a variable that they do not know
 
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the launcher sets it for jobs; read when torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the launcher sets it for jobs; read when torch is imported
 
 
 @pytest.fixture(autouse=True)

@@ -123,7 +123,7 @@ def tell(
     with watch.step("upload_few"):
         few = client.dataset("few-digits", data.few(FEW_PER_CLASS))
     graft = {"dataset": few, "objective": {"name": "classification"}, "training": training}
-    encoder = jobs["default"]["spec"]["roles"]["input"]["encoder"]
+    encoder = jobs["default"]["spec"]["roles"]["input"]["encoder"] | {"dimensions": None}  # a graft reads the features
     recipes = {
         "fine_tuned": {**graft, "kind": "finetune", "name": "digits-grafted", "base_model": jobs["default"]["model"]},
         "from_scratch": {**graft, "kind": "pretrain", "name": "digits-from-scratch", "encoder": encoder},

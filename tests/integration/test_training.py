@@ -65,7 +65,10 @@ def test_a_resumed_job_ends_with_the_same_weights(
     sqlite: Workshop, objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = sqlite.dataset(blobs())
-    body: dict[str, Any] = {"objective": {"name": objective}, "encoder": {"name": "mlp", "widths": [16, 8], "dropout": 0.1}}
+    body: dict[str, Any] = {
+        "objective": {"name": objective},
+        "encoder": {"name": "mlp", "widths": [16, 8], "dropout": 0.1},
+    }
     whole = sqlite.train(sqlite.job(dataset, training=SHORT, **body))
     interrupted = sqlite.job(dataset, training=SHORT, **body)
     for at in (17, 71):  # in mid-epoch
