@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch._dynamo  # making the first optimizer imports it, for a second: better now, while a spare process waits
 from torch import nn
 
 from app.ml.objectives.base import Objective

@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from worker.ingest import labels
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, map_array
+from worker.ingest.unpack import RATIO, is_bomb
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 CHUNK = 1 << 20
 LOCAL_HEADER = 30
-RATIO = 200
-RATIO_FREE = 256 * CHUNK
-"""A member may unpack to this without question; beyond it, to no more than RATIO times its packed size."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Arrays:
 def stem(filename: str) -> str:
     """The name of a single array's column: its file's without folder and endings."""
     name = PurePath(filename).name
-    for ending in (".gz", ".npy", ".idx", ".ubyte"):
+    for ending in (".gz", ".zst", ".npy", ".idx", ".ubyte"):
         name = name.removesuffix(ending)
     return name or filename
 
@@ -120,7 +118,7 @@ def _open_member(
     file: Input, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, left: int, context: Context
 ) -> Placed | None:
     size, packed = member.file_size, member.compress_size
-    if size > left or (size > RATIO_FREE and size > RATIO * packed):
+    if is_bomb(size, packed, left):
         context.faults.add(
             "unpacks_too_large",
             f"{file.name}: {name!r} would unpack {packed:,} bytes to {size:,}; {left:,} are left of what is allowed, "

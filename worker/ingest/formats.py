@@ -1,21 +1,35 @@
 """Finds the format of a file by its content, and its reader. A name's ending decides nothing."""
 
-from worker.ingest import arrays, idx, tables
+from collections.abc import Callable
+
+from worker.ingest import arrays, arrow, encoding, idx, jsonl, parquet, tables
 from worker.ingest.source import Context, Input, Source
+from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
+TAB = "\t"
+NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
+"""How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
 
 
 def open_source(file: Input, wanted: str | None, context: Context) -> Source | None:
     """The file's reader; None when there is none, and the fault says why."""
-    file.stream.seek(0)
-    first = file.stream.read(LOOKED_AT)
+    first = _first(file)
+    packing = packed_with(first)
+    if packing is not None:
+        inner = unpack(file, packing, context)
+        if inner is None:
+            return None
+        file, first = inner, _first(inner)
     if not first:
         context.faults.add("empty_file", f"{file.name} is empty: it has 0 bytes", file=file.id)
         return None
-    found = detect(first)
+    if encoding.is_utf16(first):
+        encoding.refuse(file, first, context.faults)
+        return None
+    found = detect(first, wanted)
     if found is None or (wanted is not None and wanted != found):
-        expected = f"format {wanted!r} was asked for" if wanted else "NPY, NPZ, IDX (also .gz) and CSV are read"
+        expected = f"format {wanted!r} was asked for" if wanted else f"{', '.join(READERS)} are read, also .gz and .zst"
         it_is = f"looks like {found}" if found else "has no known format"
         context.faults.add(
             "unknown_format",
@@ -24,21 +38,45 @@ def open_source(file: Input, wanted: str | None, context: Context) -> Source | N
         )
         return None
     file.stream.seek(0)
-    if found == "npy":
-        return arrays.open_npy(file, context)
-    if found == "npz":
-        return arrays.open_npz(file, context)
-    if found == "idx":
-        return idx.open_idx(file, context)
-    return tables.open_table(file, context)
+    return READERS[found](file, context)
 
 
-def detect(first: bytes) -> str | None:
-    """npy, npz, idx or csv by the first bytes of a file; None when it is none of them."""
+def detect(first: bytes, wanted: str | None = None) -> str | None:
+    """The format by the first bytes of a file; None when it is none of READERS. Delimited text is TSV if so wanted."""
     if first.startswith(arrays.MAGIC):
         return "npy"
     if first.startswith((arrays.ZIP_MAGIC, b"PK\x05\x06")):  # the second is an archive of nothing
         return "npz"
-    if idx.is_idx(first) or first.startswith(idx.GZIP_MAGIC):
+    if idx.is_idx(first):
         return "idx"
-    return None if b"\0" in first or first.startswith((b"\x80", b"%PDF", b"PAR1", b"ARROW1")) else "csv"
+    if first.startswith(parquet.MAGIC):
+        return "parquet"
+    if first.startswith((arrow.FILE_MAGIC, arrow.STREAM_MAGIC)):
+        return "arrow"
+    if b"\0" in first or first.startswith(NEVER_TEXT) or packed_with(first):
+        return None
+    if jsonl.START.match(first.removeprefix(encoding.MARK)):
+        return "jsonl"
+    has_tab = TAB.encode() in first.splitlines()[0]
+    return "tsv" if wanted == "tsv" and (has_tab or b"," not in first) else "csv"
+
+
+def _open_tsv(file: Input, context: Context) -> Source:
+    return tables.open_table(file, context, TAB)
+
+
+def _first(file: Input) -> bytes:
+    file.stream.seek(0)
+    return file.stream.read(LOOKED_AT)
+
+
+READERS: dict[str, Callable[[Input, Context], Source]] = {
+    "csv": tables.open_table,
+    "tsv": _open_tsv,
+    "jsonl": jsonl.open_lines,
+    "parquet": parquet.open_parquet,
+    "arrow": arrow.open_arrow,
+    "npy": arrays.open_npy,
+    "npz": arrays.open_npz,
+    "idx": idx.open_idx,
+}

@@ -1,8 +1,6 @@
-"""Reads IDX, the format of the classic digit sets: a big-endian header, then the array; also packed with gzip."""
+"""Reads IDX, the format of the classic digit sets: a big-endian header, then the array."""
 
-import gzip
 import struct
-import zlib
 from typing import IO
 
 import numpy as np
@@ -10,9 +8,7 @@ import numpy as np
 from worker.ingest.arrays import Arrays, Placed, stem
 from worker.ingest.source import Context, Input
 
-GZIP_MAGIC = b"\x1f\x8b"
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-CHUNK = 1 << 20
 MOST_AXES = 8
 
 
@@ -21,36 +17,8 @@ def is_idx(first: bytes) -> bool:
 
 
 def open_idx(file: Input, context: Context) -> Arrays:
-    file.stream.seek(0)
-    packed = file.stream.read(2) == GZIP_MAGIC
-    file.stream.seek(0)
-    stream = _unpack(file, context) if packed else file.stream
-    placed = _read_header(file, stream, context) if stream is not None else None
+    placed = _read_header(file, file.stream, context)
     return Arrays(file, [placed] if placed is not None else [])
-
-
-def _unpack(file: Input, context: Context) -> IO[bytes] | None:
-    unpacked = context.temporary()
-    done = 0
-    try:
-        with gzip.open(file.stream) as stream:
-            while chunk := stream.read(CHUNK):
-                done += len(chunk)
-                if done > context.limit:
-                    context.faults.add(
-                        "unpacks_too_large", f"{file.name} unpacks to more than {context.limit:,} bytes", file=file.id
-                    )
-                    return None
-                unpacked.write(chunk)
-                context.tick(0)
-    except EOFError:
-        context.faults.add("truncated", f"{file.name} is cut short: its gzip stream does not end", file=file.id)
-        return None
-    except (OSError, zlib.error) as error:
-        context.faults.add("damaged", f"{file.name} is no readable gzip file: {error}", file=file.id)
-        return None
-    unpacked.flush()
-    return unpacked
 
 
 def _read_header(file: Input, stream: IO[bytes], context: Context) -> Placed | None:

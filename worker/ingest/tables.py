@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
+from worker.ingest import encoding
 from worker.ingest.faults import shown
 from worker.ingest.labels import Coder
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, map_array
@@ -121,7 +122,7 @@ class Table:
         return values
 
 
-def open_table(file: Input, context: Context) -> Table:
+def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> Table:
     """Looks at the first rows: delimiter, header, which columns hold numbers."""
     file.stream.seek(0)
     raw = file.stream.read(SAMPLE_BYTES)
@@ -129,12 +130,11 @@ def open_table(file: Input, context: Context) -> Table:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
     try:
         text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        around = raw[error.start : error.start + 8]
-        context.faults.add("not_utf8", f"{file.name} is not UTF-8: byte {error.start} begins {around!r}", file=file.id)
+    except UnicodeDecodeError:
+        encoding.refuse(file, raw, context.faults)
         return Table(file, [], ",", False)
     first_line = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=first_line.count)
+    delimiter = max(delimiters, key=first_line.count)
     rows = []
     for row in csv.reader(io.StringIO(text), delimiter=delimiter):
         if row:

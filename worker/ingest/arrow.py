@@ -1,0 +1,109 @@
+"""Reads Arrow IPC, the file (also called Feather) and the stream, mapped where it lies."""
+
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from worker.ingest.arrow_messages import batches
+from worker.ingest.source import Context, Head, Input, Loaded
+from worker.ingest.staging import Staging, head_of
+from worker.ingest.unpack import is_bomb, refuse
+
+FILE_MAGIC = b"ARROW1"
+FILE_START = 8
+STREAM_MAGIC = b"\xff\xff\xff\xff"
+STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
+SAMPLE_ROWS = 1000
+MOST_BATCH = 1 << 30
+"""Bytes that a packed record batch may unpack to: it is held in memory."""
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An Arrow file or stream; one that cannot be opened has no columns."""
+
+    file: Input
+    heads: Sequence[Head]
+    rows: int = 0
+    """As its batches announce."""
+
+    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, numbers, texts, context)
+        if context.faults.total or not staging.allows(self.rows):
+            return staging.loaded()
+        try:
+            with _map(self.file) as mapped:
+                names = [head.name for head in self.heads]
+                for batch in _read(mapped, [names.index(name) for name in [*numbers, *texts]]):
+                    batch.validate(full=True)
+                    staging.add({name: batch.column(name) for name in batch.schema.names}, batch.num_rows)
+                    mapped.madvise(mmap.MADV_DONTNEED)
+        except (pa.ArrowException, OSError) as error:
+            context.faults.add(
+                "damaged",
+                f"{self.file.name} cannot be read beyond row {staging.rows:,}: {error}",
+                file=self.file.id,
+                row=staging.rows + 1,
+            )
+        return staging.loaded()
+
+
+def open_arrow(file: Input, context: Context) -> Arrow:
+    """Looks at every batch's size and at the first rows."""
+    with _map(file) as mapped:
+        if not mapped[-len(STREAM_END) :].endswith(FILE_MAGIC if _is_file(mapped) else (STREAM_END, bytes(4))):
+            message = f"{file.name} is cut short: the mark at the end of Arrow IPC is not there"
+            context.faults.add("truncated", message, file=file.id)
+            return Arrow(file, [])
+        try:
+            return _look(file, mapped, context)
+        except (pa.ArrowException, OSError, struct.error, IndexError) as error:
+            context.faults.add("damaged", f"{file.name} is no readable Arrow IPC: {error}", file=file.id)
+            return Arrow(file, [])
+
+
+def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
+    rows = size = 0
+    for batch in batches(pa.py_buffer(mapped)[FILE_START if _is_file(mapped) else 0 :]):
+        rows, size = rows + batch.rows, size + batch.size
+        if is_bomb(size, file.size, context.limit) or (batch.packed and batch.size > MOST_BATCH):
+            refuse(file, f"{file.name}, with a record batch of {batch.size:,} bytes,", size, context)
+            return Arrow(file, [])
+    names = _schema(mapped).names
+    for name in sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
+        message = f"{file.name} has more than one column {name!r}"
+        context.faults.add("duplicate_column", message, file=file.id, column=name)
+        return Arrow(file, [])
+    first = next(_read(mapped, range(len(names))), None)
+    if first is None:
+        return Arrow(file, [head_of(field.name, pa.nulls(0, field.type)) for field in _schema(mapped)])
+    sample = first.slice(0, SAMPLE_ROWS)
+    sample.validate(full=True)
+    return Arrow(file, [head_of(name, sample.column(name)) for name in names], rows)
+
+
+def _map(file: Input) -> mmap.mmap:
+    return mmap.mmap(file.stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _is_file(mapped: mmap.mmap) -> bool:
+    return mapped[: len(FILE_MAGIC)] == FILE_MAGIC
+
+
+def _schema(mapped: mmap.mmap) -> pa.Schema:
+    source = pa.py_buffer(mapped)
+    return pa.ipc.open_file(source).schema if _is_file(mapped) else pa.ipc.open_stream(source).schema
+
+
+def _read(mapped: mmap.mmap, columns: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    source = pa.py_buffer(mapped)
+    options = pa.ipc.IpcReadOptions(included_fields=list(columns), use_threads=False)
+    if not _is_file(mapped):
+        yield from pa.ipc.open_stream(source, options=options)
+        return
+    reader = pa.ipc.open_file(source, options=options)
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)

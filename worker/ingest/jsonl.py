@@ -1,0 +1,209 @@
+"""Reads JSON lines, a block of lines at a time: one object per line, its keys the columns.
+
+An absent key and a null are an empty cell. Lists of numbers, also nested, are arrays.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from worker.ingest import encoding
+from worker.ingest.faults import shown
+from worker.ingest.source import Context, Head, Input, Loaded
+from worker.ingest.staging import FLOAT, OTHER, TEXT, Staging
+
+START = re.compile(rb"\s*(\{|\[\s*\{)")
+SAMPLE_ROWS = 1000
+BLOCK_BYTES = 4 << 20
+MOST_LINE = 64 << 20
+"""Bytes of one line at most."""
+Row = dict[str, Any]
+
+
+class _TooLong(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A file of JSON lines."""
+
+    file: Input
+    heads: Sequence[Head]
+
+    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, numbers, texts, context)
+        if context.faults.total:
+            return staging.loaded()
+        known = {head.name: head for head in self.heads}
+        seen = 0
+        try:
+            for lines, last in _blocks(self.file):
+                rows: list[Row] = []
+                for number, line in enumerate(lines, seen + 1):
+                    row = self._parse(line, number, last and number == seen + len(lines), context)
+                    if row is None:
+                        if not context.faults.full:  # later ones are not worded any more
+                            staging.skipped.append(number)
+                        continue
+                    if not known.keys() >= row.keys():
+                        self._unexpected(row, number, known, context)
+                    rows.append(row)
+                seen += len(lines)
+                if not staging.allows(staging.rows + len(rows)):
+                    break
+                columns = {name: self._numbers(known[name], rows, staging, context) for name in numbers}
+                columns |= {name: self._names(name, rows, staging, context) for name in texts}
+                staging.add(columns, len(rows))
+        except _TooLong:
+            _refuse_line(self.file, seen + 1, context)
+        return staging.loaded()
+
+    def _parse(self, line: bytes, number: int, last: bool, context: Context) -> Row | None:
+        try:
+            row = _decode(line)
+        except UnicodeDecodeError:
+            encoding.refuse(self.file, line, context.faults, row=number)
+            return None
+        except (ValueError, RecursionError) as error:
+            code = "truncated" if last else "not_json"
+            self._fault(
+                code, f"is no JSON object: {error}: {shown(line[:80].decode('utf-8', 'replace'))}", number, context
+            )
+            return None
+        if not isinstance(row, dict):
+            hint = "; give one object per line, not one list of them all" if number == 1 else ""
+            self._fault("not_json", f"is {shown(row)}, not an object{hint}", number, context)
+            return None
+        return row
+
+    def _unexpected(self, row: Row, number: int, known: dict[str, Head], context: Context) -> None:
+        for name in row.keys() - known.keys():
+            problem = f"has the key {name!r}, which none of the first {SAMPLE_ROWS:,} rows has; let one of them have it"
+            self._fault("ragged_row", problem, number, context, name)
+
+    def _numbers(self, head: Head, rows: list[Row], staging: Staging, context: Context) -> pa.Array:
+        kind = pa.float64()
+        for _ in head.shape:
+            kind = pa.list_(kind)
+        values = [row.get(head.name) for row in rows]
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            pass
+        for position, value in enumerate(values):
+            try:
+                pa.array([value], kind)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                values[position] = None
+                if not head.shape and isinstance(value, int):
+                    values[position] = _real(value)  # beyond what Arrow takes for exact
+                    continue
+                number = staging.file_row(staging.rows + position)
+                what = f"a list of {list(head.shape)} numbers" if head.shape else "a number"
+                self._fault(
+                    "not_a_number", f"column {head.name!r}: {shown(value)} is not {what}", number, context, head.name
+                )
+        return pa.array(values, kind)
+
+    def _names(self, name: str, rows: list[Row], staging: Staging, context: Context) -> pa.Array:
+        values = [row.get(name) for row in rows]
+        for position, value in enumerate(values):
+            if isinstance(value, list | dict):
+                number = staging.file_row(staging.rows + position)
+                problem = f"column {name!r}: {shown(value)} is no name; give a text or a number"
+                self._fault("unsupported_type", problem, number, context, name)
+                values[position] = None
+            elif value is not None and not isinstance(value, str):
+                values[position] = str(value)
+        return pa.array(values, pa.string())
+
+    def _fault(self, code: str, problem: str, row: int, context: Context, column: str | None = None) -> None:
+        message = f"{self.file.name}, row {row:,}, {problem}"
+        context.faults.add(code, message, file=self.file.id, row=row, column=column)
+
+
+def open_lines(file: Input, context: Context) -> Lines:
+    """Looks at the first rows: which keys there are, and what they hold. Faults in them are left to the reading."""
+    values: dict[str, list[Any]] = {}
+    try:
+        first = next(_blocks(file), ([], True))[0]
+    except _TooLong:
+        _refuse_line(file, 1, context)
+        return Lines(file, [])
+    for line in islice(first, SAMPLE_ROWS):
+        try:
+            row = _decode(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            for name, value in row.items():
+                values.setdefault(name, []).append(value)
+    if not values and first:  # nothing to plan with: say at once what is wrong
+        lines = Lines(file, [])
+        for number, line in enumerate(first[:SAMPLE_ROWS], 1):
+            lines._parse(line, number, number == len(first), context)
+    return Lines(file, [_head(name, seen) for name, seen in values.items()])
+
+
+def _head(name: str, values: list[Any]) -> Head:
+    """A column holds numbers when most of its values do: the others are then faults, with a row to look at."""
+    filled = [value for value in values if value is not None]
+    if 2 * sum(isinstance(value, int | float) for value in filled) >= len(filled):
+        return Head(name, "table", FLOAT)
+    lists = [value for value in filled if isinstance(value, list)]
+    if 2 * len(lists) >= len(filled):
+        shape = []
+        value: Any = lists[0]
+        while isinstance(value, list) and value:
+            shape.append(len(value))
+            value = value[0]
+        if isinstance(value, int | float):
+            return Head(name, "array", FLOAT, tuple(shape))
+    texts = [value for value in filled if isinstance(value, str)]
+    if 2 * len(texts) < len(filled):
+        return Head(name, "table", OTHER, distinct=2, sampled=2)
+    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts))
+
+
+def _blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:
+    """Lines that hold something, and whether the last of them may be cut short: nothing ends it."""
+    file.stream.seek(0)
+    rest = file.stream.read(len(encoding.MARK)).removeprefix(encoding.MARK)
+    while chunk := file.stream.read(BLOCK_BYTES):
+        whole, end, tail = chunk.rpartition(b"\n")
+        if not end and len(rest) + len(tail) > MOST_LINE:
+            raise _TooLong
+        if end:
+            yield [line for line in (rest + whole).split(b"\n") if line.strip()], False
+            rest = tail
+        else:
+            rest += tail
+    if rest.strip():
+        yield [rest], True
+
+
+def _decode(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line.decode())  # knows NaN and Infinity, as Python writes them
+
+
+def _real(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float(np.copysign(np.inf, 1 if value > 0 else -1))
+
+
+def _refuse_line(file: Input, row: int, context: Context) -> None:
+    message = f"{file.name}, row {row:,} is longer than {MOST_LINE:,} bytes; is every object on a line of its own?"
+    context.faults.add("line_too_long", message, file=file.id, row=row)

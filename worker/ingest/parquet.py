@@ -1,0 +1,81 @@
+"""Reads Parquet, pages as they come: a row group may be larger than memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from worker.ingest.source import Context, Head, Input, Loaded
+from worker.ingest.staging import Staging, head_of
+from worker.ingest.unpack import is_bomb, refuse
+
+MAGIC = b"PAR1"
+ENCRYPTED = b"PARE"
+SAMPLE_ROWS = 1000
+BUFFER_BYTES = 1 << 20
+BATCH_BYTES = 4 << 20
+BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet file; one that cannot be opened has no columns."""
+
+    file: Input
+    heads: Sequence[Head]
+
+    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, numbers, texts, context)
+        try:
+            table = _open(self.file)
+            if context.faults.total or not staging.allows(table.metadata.num_rows):
+                return staging.loaded()
+            names = [*numbers, *texts]
+            rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, staging.row_bytes)))
+            for batch in table.iter_batches(rows, columns=names, use_threads=False):
+                staging.add({name: batch.column(name) for name in names}, batch.num_rows)
+        except (pa.ArrowException, OSError) as error:
+            context.faults.add(
+                "damaged",
+                f"{self.file.name} cannot be read beyond row {staging.rows:,}: {error}",
+                file=self.file.id,
+                row=staging.rows + 1,
+            )
+        return staging.loaded()
+
+
+def open_parquet(file: Input, context: Context) -> Parquet:
+    """Looks at the footer and the first rows; what would unpack too large is refused by what the footer says."""
+    file.stream.seek(-min(file.size, len(MAGIC)), 2)
+    end = file.stream.read()
+    if end not in (MAGIC, ENCRYPTED):
+        message = f"{file.name} is cut short: a Parquet file ends with {MAGIC!r}, this one with {end!r}"
+        context.faults.add("truncated", message, file=file.id)
+        return Parquet(file, [])
+    try:
+        table = _open(file)
+        groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
+        size = sum(group.total_byte_size for group in groups)
+        if is_bomb(size, file.size, context.limit):
+            refuse(file, file.name, size, context)
+            return Parquet(file, [])
+        names = table.schema_arrow.names
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        for name in twice:
+            message = f"{file.name} has more than one column {name!r}"
+            context.faults.add("duplicate_column", message, file=file.id, column=name)
+        if twice:
+            return Parquet(file, [])
+        first = next(table.iter_batches(SAMPLE_ROWS, use_threads=False), None)
+        columns = first.columns if first is not None else [pa.nulls(0, field.type) for field in table.schema_arrow]
+        return Parquet(file, [head_of(name, column) for name, column in zip(names, columns, strict=True)])
+    except (pa.ArrowException, OSError) as error:
+        context.faults.add("damaged", f"{file.name} is no readable Parquet file: {error}", file=file.id)
+        return Parquet(file, [])
+
+
+def _open(file: Input) -> pq.ParquetFile:
+    file.stream.seek(0)
+    source = pa.PythonFile(file.stream, mode="r")
+    return pq.ParquetFile(source, pre_buffer=False, buffer_size=BUFFER_BYTES)
