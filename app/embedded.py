@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from app.broker import prepare
@@ -61,8 +62,8 @@ def serve(settings: Settings) -> None:
     guard = Guard(patience, [lock])
     children: list[Child] = []
     try:
-        start(settings, listener, lock, guard, children)
-        keep_running(settings, listener, guard, children, stop)
+        start_workers = start(settings, listener, lock, guard, children)
+        keep_running(settings, listener, guard, children, stop, start_workers)
     finally:
         if stop.is_set():
             say("stopping: running jobs are saved and handed back")
@@ -73,8 +74,13 @@ def serve(settings: Settings) -> None:
         say("stopped")
 
 
-def start(settings: Settings, listener: socket.socket, lock: int, guard: Guard, children: list[Child]) -> None:
-    """Starts all children; `children` holds those that have been started, whatever happens meanwhile."""
+def start(
+    settings: Settings, listener: socket.socket, lock: int, guard: Guard, children: list[Child]
+) -> Callable[[], None]:
+    """Starts broker and API, and gives what starts the workers: they wait until the API has the cores for itself.
+
+    `children` holds those that have been started, whatever happens meanwhile.
+    """
     folder = settings.folder
     environment = os.environ | {PREFIX + "HOME": str(folder)}
 
@@ -94,8 +100,12 @@ def start(settings: Settings, listener: socket.socket, lock: int, guard: Guard, 
         prepare_registry(settings)
     finally:
         os.close(opener)
-    for queue in TASKS:
-        child(f"{queue} worker", WORKERS, worker_command(queue))
+
+    def start_workers() -> None:
+        for queue in TASKS:
+            child(f"{queue} worker", WORKERS, worker_command(queue))
+
+    return start_workers
 
 
 def prepare_registry(settings: Settings) -> None:
@@ -116,9 +126,14 @@ def prepare_registry(settings: Settings) -> None:
 
 
 def keep_running(
-    settings: Settings, listener: socket.socket, guard: Guard, children: list[Child], stop: threading.Event
+    settings: Settings,
+    listener: socket.socket,
+    guard: Guard,
+    children: list[Child],
+    stop: threading.Event,
+    start_workers: Callable[[], None],
 ) -> None:
-    """Looks after the children until asked to stop; says once when the API is ready."""
+    """Looks after the children until asked to stop; once the API is ready, says so and starts the workers."""
     ready = threading.Event()
     address = listener.getsockname()
     threading.Thread(target=wait_until_ready, args=(address, ready, stop), name="ready", daemon=True).start()
@@ -131,6 +146,7 @@ def keep_running(
                 raise StartFailed(f"the API does not start; the end of {child.log}:\n{child.last_lines()}")
         if ready.is_set() and not announced:
             announced = True
+            start_workers()
             announce(settings, address)
 
 

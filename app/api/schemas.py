@@ -43,14 +43,14 @@ class ErrorEnvelope(Wire):
 class ListOf(Wire, Generic[T]):
     """A page of a list."""
 
+    # pydantic looks for the docstrings of every ListOf[…] in all loaded modules: eight of them cost a second at start
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     object: Literal["list"] = "list"
     data: list[T]
-    first_id: str | None
-    """Of the first entry."""
-    last_id: str | None
-    """Of the last entry: what `after` of the next page should be."""
-    has_more: bool
-    """Whether another page follows."""
+    first_id: str | None = Field(description="Of the first entry.")
+    last_id: str | None = Field(description="Of the last entry: what `after` of the next page should be.")
+    has_more: bool = Field(description="Whether another page follows.")
 
 
 class Deleted(Wire):
@@ -75,6 +75,64 @@ class FileObject(Wire):
     created_at: int
     expires_at: int | None = None
     status: Literal["processed"] = "processed"
+
+
+class UploadRequest(BaseModel):
+    """What is to come in parts."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    filename: str = Field(min_length=1, max_length=255)
+    purpose: Purpose
+    bytes: int = Field(ge=1, strict=True)
+    """Size of the whole file in bytes."""
+    mime_type: str = Field(min_length=1, max_length=255)
+    """Kept and returned; the content decides what the file is."""
+
+
+class UploadCompletion(BaseModel):
+    """Which parts make the file, and what must be true of it."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    part_ids: list[str] = Field(min_length=1, max_length=10_000)
+    """In the order of the file's bytes."""
+    md5: str | None = Field(None, pattern=r"^[0-9A-Fa-f]{32}$")
+    """Of the whole file, in hexadecimal."""
+    sha256: str | None = Field(None, pattern=r"^[0-9A-Fa-f]{64}$")
+    """Of the whole file, in hexadecimal."""
+
+
+class UploadPartObject(Wire):
+    """A part that has arrived."""
+
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    upload_id: str
+    bytes: int
+    """Size in bytes."""
+    sha256: str
+    """Hash of the part, in hexadecimal."""
+    created_at: int
+
+
+class UploadObject(Wire):
+    """A file that comes in parts."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    filename: str
+    purpose: str
+    mime_type: str
+    bytes: int
+    """Size of the whole file in bytes, as it was announced."""
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    parts: list[UploadPartObject]
+    """Those that have arrived, oldest first."""
+    file: FileObject | None
+    """What became of it, once it is completed."""
+    created_at: int
+    expires_at: int
 
 
 class DatasetRequest(DatasetOptions):
