@@ -137,6 +137,10 @@ class DoesNotFit(Invalid):
     """Parts that are fine alone and cannot work together."""
 
 
+class WrongChecksum(Invalid):
+    """Bytes that have another hash than was announced."""
+
+
 class AbilityMissing(Invalid):
     """The model cannot do what was asked of it."""
 

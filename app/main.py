@@ -1,12 +1,13 @@
 """Puts the HTTP door together: services, layers, routes. `create_app` is all that a server needs."""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.api import datasets, envelope, files, health, inference, job_story, jobs, models, openapi
+from app.api import datasets, envelope, files, health, inference, job_story, jobs, models, openapi, uploads
 from app.api.deps import Services
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.telemetry import Telemetry
@@ -17,8 +18,8 @@ from app.settings import Settings
 from app.storage import open_storage
 from app.sweep import Sweeper
 
-STREAMED = frozenset({"/v1/files", "/v1/datasets"})
-"""Routes whose forms go to storage while they arrive."""
+STREAMED = re.compile("/v1/(files|datasets|uploads/[^/]+/parts)")
+"""Paths of the routes whose forms go to storage while they arrive."""
 DESCRIPTION = "Turns your own data into your own embedding and prediction API."
 
 
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(settings, database, storage, serving)
     app.state.watcher = watcher
     app.state.telemetry = telemetry
-    for part in (inference, files, datasets, jobs, job_story, models, health):  # the hottest first: it is matched first
+    for part in (inference, files, uploads, datasets, jobs, job_story, models, health):  # the hottest first
         app.include_router(part.router)
     app.include_router(health.guarded)
     envelope.install(app)

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Pause between two sweeps for lost rings and expired leases, in seconds."""
     orphan_seconds: float = Field(3600.0, ge=0)
     """Age at which unreferenced bytes are removed, in seconds."""
+    upload_seconds: float = Field(86_400.0, gt=0)
+    """How long an upload in parts may take before it expires, in seconds."""
     stop_seconds: float = Field(60.0, gt=0)
     """How long a job's process may take to save its checkpoint when asked to stop, before it is killed, in seconds."""
     max_attempts: int = Field(3, ge=1)

@@ -1,4 +1,5 @@
-"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, removes orphaned bytes.
+"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, ends uploads that nobody
+completed, removes orphaned bytes.
 
 Runs in every API and worker process; any number of them may sweep at once.
 """
@@ -10,7 +11,7 @@ import time
 from itertools import islice
 
 from app.queue import TASKS, enqueue, waiting
-from app.registry import leases, objects
+from app.registry import leases, objects, uploads
 from app.registry.db import Database
 from app.settings import Settings
 from app.storage import Storage
@@ -24,6 +25,7 @@ def sweep_once(settings: Settings, database: Database, storage: Storage) -> None
     """Everything that there is to repair now."""
     take_back(settings, database)
     ring_again(settings, database)
+    expire_uploads(database)
     remove_orphans(settings, database, storage)
 
 
@@ -45,6 +47,14 @@ def ring_again(settings: Settings, database: Database) -> None:
                 lost = leases.to_ring(session, queue, idle_seconds=settings.sweep_seconds)
             for job_id in lost:
                 enqueue(settings.broker_url, queue, job_id)
+
+
+def expire_uploads(database: Database) -> None:
+    """Ends uploads that have waited too long for their parts; these become orphans."""
+    with database.session() as session:
+        expired = uploads.expire(session)
+    for upload_id in expired:
+        log.info("%s has expired; its parts will be removed", upload_id)
 
 
 def remove_orphans(settings: Settings, database: Database, storage: Storage) -> None:
@@ -90,6 +100,7 @@ class Sweeper:
                 take_back(settings, self.database)
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
+                    expire_uploads(self.database)
                     remove_orphans(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause
             except Exception:

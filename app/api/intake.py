@@ -42,32 +42,40 @@ class Intake:
 
 @contextlib.asynccontextmanager
 async def take_in(
-    request: Request, settings: Settings, storage: Storage, *, fields: frozenset[str], max_files: int
+    request: Request,
+    settings: Settings,
+    storage: Storage,
+    *,
+    fields: frozenset[str],
+    max_files: int,
+    name: str = "file",
+    limit: int | None = None,
 ) -> AsyncIterator[Intake]:
-    """Reads the whole form; its files are the parts named `file`. Bytes that the block does not keep are removed.
+    """Reads the whole form; its files are the parts called `name`. Bytes that the block does not keep are removed.
 
-    Raises TooLarge while a file streams past the limit, Malformed, EmptyInput, MissingKey, UnknownKey.
+    Raises TooLarge while a file streams past `limit` (else `max_file_bytes`), Malformed, EmptyInput, MissingKey,
+    UnknownKey.
     """
     intake = Intake()
     try:
         async for part in parts(request):
-            if part.filename is not None and part.name == "file":
+            if part.filename is not None and part.name == name:
                 if len(intake.files) == max_files:
-                    raise Malformed(f"more than {max_files} file(s) in one form", param="file")
+                    raise Malformed(f"more than {max_files} file(s) in one form", param=name)
                 key = f"files/{uuid.uuid4()}"
-                stored = await storage.aput_stream(key, part.body, settings.max_file_bytes)
+                stored = await storage.aput_stream(key, part.body, settings.max_file_bytes if limit is None else limit)
                 intake.files.append(Arrived(part.filename, stored))
                 if stored.size_bytes == 0:
-                    raise EmptyInput(f"the file {part.filename!r} is empty", param="file")
+                    raise EmptyInput(f"the file {part.filename!r} is empty", param=name)
             elif part.filename is None and part.name in fields:
                 if part.name in intake.fields:
                     raise Malformed(f"the form has the field {part.name!r} twice", param=part.name)
                 intake.fields[part.name] = await part.text()
             else:
-                known = ", ".join(["file (with a filename)", *sorted(fields)])
+                known = ", ".join([f"{name} (with a filename)", *sorted(fields)])
                 raise UnknownKey(f"{part.name!r} is no field of this form; it has {known}", param=part.name)
         if not intake.files:
-            raise MissingKey("the form has no file: send it as the part 'file', with a filename", param="file")
+            raise MissingKey(f"the form has no file: send it as the part {name!r}, with a filename", param=name)
         yield intake
     finally:
         if not intake.kept:

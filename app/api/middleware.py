@@ -65,7 +65,7 @@ class RequestContext:
 class BodyLimit:
     """Refuses a body with 413 as soon as it is known to be too large: by its announced length, or while it streams."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int, streamed: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int, streamed: re.Pattern[str]) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.max_file_bytes = max_file_bytes
@@ -78,7 +78,7 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        is_file = is_form and scope["path"] in self.streamed
+        is_file = is_form and self.streamed.fullmatch(scope["path"]) is not None
         limit = self.max_file_bytes + FORM_OVERHEAD if is_file else self.max_body_bytes
         announced = headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from app.api.job_schemas import CheckpointObject, JobEvent, JobObject, MetricPoint, Progress, Weighted
-from app.api.schemas import DatasetObject, FileObject, Wire
-from app.registry import jobs, overview
+from app.api.schemas import DatasetObject, FileObject, UploadObject, UploadPartObject, Wire
+from app.registry import files, jobs, overview, uploads
 from app.registry.page import Page
 from app.registry.states import TERMINAL
-from app.registry.tables import Checkpoint, Dataset, Event, File, Job, Metric
+from app.registry.tables import Checkpoint, Dataset, Event, File, Job, Metric, Upload, UploadPart
 
 R = TypeVar("R")
 
@@ -43,6 +43,37 @@ def file(row: File) -> dict[str, Any]:
             sha256=row.sha256,
             created_at=int(row.created_at),
             expires_at=seconds(row.expires_at),
+        )
+    )
+
+
+def part(row: UploadPart) -> dict[str, Any]:
+    return wire(
+        UploadPartObject(
+            id=row.id,
+            upload_id=row.upload_id,
+            bytes=row.size_bytes,
+            sha256=row.sha256,
+            created_at=int(row.created_at),
+        )
+    )
+
+
+def upload(session: Session, row: Upload) -> dict[str, Any]:
+    return wire(
+        UploadObject.model_validate(
+            {
+                "id": row.id,
+                "filename": row.filename,
+                "purpose": row.purpose,
+                "mime_type": row.mime_type,
+                "bytes": row.size_bytes,
+                "status": uploads.status(session, row),
+                "parts": [part(each) for each in uploads.parts(session, row.id)],
+                "file": None if row.file_id is None else file(files.get(session, row.project_id, row.file_id)),
+                "created_at": int(row.created_at),
+                "expires_at": int(row.expires_at),
+            }
         )
     )
 
