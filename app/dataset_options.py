@@ -87,8 +87,10 @@ class DatasetOptions(_Options):
     """How an item is read; `auto` decides by the content."""
     columns: Columns = Columns()
     """Which column plays what."""
-    format: Literal["csv", "npy", "npz", "idx"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar"] | None = None
     """Format of all files; null decides by their content."""
+    image_size: int | None = Field(None, ge=1, le=2048)
+    """Height and width to which the pictures of archives are scaled. Null keeps them if all have one size, else 128."""
     split: Fractions | FileSplit | None = None
     """Shares, or files; null takes a column named `split`, else 80/10/10. Absent validation is drawn from train."""
     cleaning: Cleaning | None = None

@@ -131,7 +131,7 @@ def _roles(
             modality, encoder = base[role].modality, base[role].encoder
             choices.append(_choice(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model"))
         else:
-            modality = _modality(part.modality, facts, role, choices)
+            modality = _modality(part.modality, facts, role, choices).completed(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
         dimensions = encoder.dimensions if encoder is not None else None
         if role in base:  # a graft reads the encoder's features, not the narrow code of its base

@@ -1,7 +1,9 @@
 """Encoded pictures to pixels and back. Never fetches anything; knows no model."""
 
 import base64
+import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,6 +20,11 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MOST_PIXELS = 2**24
 """Pixels of one picture at most, read from its header before anything is unpacked."""
+ORIENTATION = 0x0112
+QUARTER_TURNS = (5, 6, 7, 8)
+"""Values of EXIF's orientation by which height and width change places."""
+PNG_EXIF = (b"eXIf", b"Raw profile type exif")
+"""Only with one of these a PNG is unpacked in search of its EXIF."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Brightness of red, green and blue (ITU-R BT.601)."""
 
@@ -44,19 +51,17 @@ def decode(content: bytes, name: str) -> Pixels:
 
     Raises Malformed, or TooLarge beyond MOST_PIXELS.
     """
-    try:
-        with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise TooLarge(
-                    f"{name}: is {opened.width} by {opened.height} pixels; at most {MOST_PIXELS} in all are read",
-                    param=name,
-                )
-            return _pixels(ImageOps.exif_transpose(opened))
-    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
-        raise TooLarge(f"{name}: has more than {MOST_PIXELS} pixels", param=name) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        shown = f"{error}".partition("<")[0].strip()
-        raise Malformed(f"{name}: is no {', '.join(FORMATS)} picture: {shown}", param=name) from None
+    with _opened(content, name) as opened:
+        return _pixels(ImageOps.exif_transpose(opened))
+
+
+def measure(content: bytes, name: str) -> tuple[int, int, int]:
+    """Height, width and channels that `decode` gives, by the header alone; raises as `decode` does."""
+    with _opened(content, name) as opened:
+        tagged = opened.format != "PNG" or any(mark in content for mark in PNG_EXIF)
+        turned = tagged and opened.getexif().get(ORIENTATION, 1) in QUARTER_TURNS
+        height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
+        return height, width, 1 if _is_gray(opened) else 3
 
 
 def encode_uri(pixels: Pixels) -> str:
@@ -85,10 +90,32 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     return smooth.round().clamp(0, 255).byte().numpy().transpose(0, 2, 3, 1)
 
 
+@contextlib.contextmanager
+def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
+    """The picture before it is unpacked; what goes wrong with it has a name."""
+    try:
+        with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise TooLarge(
+                    f"{name}: is {opened.width} by {opened.height} pixels; at most {MOST_PIXELS} in all are read",
+                    param=name,
+                )
+            yield opened
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
+        raise TooLarge(f"{name}: has more than {MOST_PIXELS} pixels", param=name) from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        shown = f"{error}".partition("<")[0].strip()
+        raise Malformed(f"{name}: is no {', '.join(FORMATS)} picture: {shown}", param=name) from None
+
+
+def _is_gray(picture: Pillow.Image) -> bool:
+    return picture.mode.startswith("I;16") or picture.mode in ("1", "L")
+
+
 def _pixels(picture: Pillow.Image) -> Pixels:
     if picture.mode.startswith("I;16"):  # Pillow would cut 16 bits instead of scaling them
         return (np.asarray(picture, dtype=np.uint32) // 257).astype(np.uint8)[:, :, None]
-    if picture.mode in ("1", "L"):
+    if _is_gray(picture):
         return np.asarray(picture.convert("L"))[:, :, None]
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         clear = picture.convert("RGBA")

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app import queue
@@ -13,12 +15,29 @@ from app.registry.db import Database
 from app.registry.states import Fenced
 from app.storage import Storage
 from tests.ingest_bench import Bench, StopsAfter, idx, npy, npz
+from tests.picture_archives import picture, to_tar, to_zip
 from worker.ingest.run import run
 from worker.progress import Stopped
 
 IMAGES = np.arange(50 * 28 * 28, dtype=np.uint32).reshape(50, 28, 28).astype(np.uint8)
 LABELS = (np.arange(50) % 5).astype(np.uint8)
 CSV = b"a,b,label\n" + b"".join(b"%d,%d,%s\n" % (n, -n, b"cat" if n % 2 else b"dog") for n in range(50))
+JSONL = b"".join(b'{"a": %d, "b": %d, "label": "%s"}\n' % (n, -n, b"cat" if n % 2 else b"dog") for n in range(50))
+TABLE = pa.table({"a": np.arange(50), "b": -np.arange(50), "label": ["cat", "dog"] * 25})
+PICTURES = {f"{'cat' if n % 2 else 'dog'}/{n}.png": picture(n) for n in range(50)}
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
+
+
+def arrow(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 @pytest.fixture
@@ -143,6 +162,11 @@ def test_equal_content_has_an_equal_fingerprint(local: Bench) -> None:
         ({"x-idx3-ubyte.gz": gzip.compress(idx(IMAGES)), "y-idx1-ubyte": idx(LABELS)}, {"format": "idx"}, [28, 28, 1]),
         ({"d.csv": CSV}, {"columns": {"features": ["b"], "label": "label"}}, [1]),
         ({"d.tsv": CSV.replace(b",", b"\t")}, {}, [2]),
+        ({"d.jsonl.gz": gzip.compress(JSONL)}, {"format": "jsonl"}, [2]),
+        ({"d.parquet": parquet(TABLE)}, {}, [2]),
+        ({"d.arrow": arrow(TABLE)}, {}, [2]),
+        ({"d.zip": to_zip(PICTURES)}, {}, [4, 6, 1]),
+        ({"d.tar.gz": gzip.compress(to_tar(PICTURES))}, {"format": "tar", "image_size": 8}, [8, 8, 1]),
     ],
 )
 def test_every_format(local: Bench, contents: dict[str, bytes], options: dict[str, Any], shape: list[int]) -> None:
@@ -167,6 +191,11 @@ def test_every_format(local: Bench, contents: dict[str, bytes], options: dict[st
         ({"x.csv": b"a,b\n"}, {}, "no_rows", "no rows"),
         ({"x.csv": b"a,b\n1,2\n"}, {}, "single_row", "single row"),
         ({"x.npy": npy(np.full((4, 2), 1e300))}, {}, "overflow", "1e+300"),
+        ({"x.gz": gzip.compress(CSV)[:-20]}, {}, "truncated", "its gzip stream"),
+        ({"x.jsonl": JSONL + b'{"a": "two"}\n'}, {}, "not_a_number", "row 51"),
+        ({"x.parquet": parquet(TABLE)[:-20]}, {}, "truncated", "a Parquet file ends with"),
+        ({"x.zip": to_zip(PICTURES | {"../up.png": b""})}, {}, "unsafe_path", "'../up.png'"),
+        ({"x.tar": to_tar(PICTURES | {"a/text.png": b"text"})}, {}, "no_picture", "a/text.png"),
     ],
 )
 def test_every_fault_is_told_and_the_job_fails(

@@ -1,5 +1,6 @@
 """A training as its process runs it: what it publishes, how it resumes, how it fails."""
 
+import base64
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from app.errors import NonFiniteLoss, RootstockError
+from app.ml import artifact
 from app.registry import checkpoints, events, leases, metrics, models, objects
 from app.registry.db import Database
 from app.storage import Storage
+from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop, blobs
 from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer, run
@@ -196,3 +199,19 @@ def test_threads_are_those_of_the_first_start(sqlite: Workshop) -> None:
         assert torch.get_num_threads() == before
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_model_of_scaled_pictures_reads_pictures_of_any_size(sqlite: Workshop) -> None:
+    members = {
+        f"{label}/{row}.png": picture(value + row, size=(8 + row % 3, 9))
+        for label, value in (("dark", 10), ("light", 200))
+        for row in range(30)
+    }
+    dataset = sqlite.dataset(to_zip(members), "pictures.zip", image_size=8)
+    version = sqlite.train(sqlite.job(dataset, objective={"name": "classification"}, training={"epochs": 2}))
+
+    with sqlite.database.reading() as session:
+        held = objects.held(session, version.id)
+    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    uri = "data:image/png;base64," + base64.b64encode(picture(100, size=(31, 17))).decode()
+    assert loaded.roles["input"].read([uri]).shape == (1, 8, 8, 1)

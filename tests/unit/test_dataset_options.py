@@ -29,7 +29,10 @@ def test_fractions_and_files_are_told_apart() -> None:
         ({"files": ["a", "a"]}, "same id twice"),
         ({"files": ["a"], "colums": {}}, "not permitted"),
         ({"files": ["a"], "modality": "text"}, "'auto', 'vectors' or 'image'"),
-        ({"files": ["a"], "format": "xlsx"}, "'csv', 'npy', 'npz' or 'idx'"),
+        (
+            {"files": ["a"], "format": "xlsx"},
+            "'csv', 'tsv', 'jsonl', 'parquet', 'arrow', 'npy', 'npz', 'idx', 'zip' or 'tar'",
+        ),
         ({"files": ["a"], "columns": {"features": "x", "image": "x"}}, "not both"),
         ({"files": ["a"], "columns": {"features": []}}, "at least one column"),
         ({"files": ["a"], "modality": "vectors", "columns": {"image": "x"}}, "columns.features"),

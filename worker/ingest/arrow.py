@@ -29,18 +29,20 @@ class Arrow:
     heads: Sequence[Head]
     rows: int = 0
     """As its batches announce."""
+    packed: bool = False
+    """Whether columns are packed, and are better left alone where nobody needs them."""
 
     def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
         staging = Staging(self.file, self.heads, numbers, texts, context)
         if context.faults.total or not staging.allows(self.rows):
             return staging.loaded()
         try:
-            with _map(self.file) as mapped:
-                names = [head.name for head in self.heads]
-                for batch in _read(mapped, [names.index(name) for name in [*numbers, *texts]]):
-                    batch.validate(full=True)
-                    staging.add({name: batch.column(name) for name in batch.schema.names}, batch.num_rows)
-                    mapped.madvise(mmap.MADV_DONTNEED)
+            mapped = _map(self.file)
+            names, needed = [head.name for head in self.heads], [*numbers, *texts]
+            for batch in _read(mapped, [names.index(name) for name in needed] if self.packed else None):
+                batch.select(needed).validate(full=True)
+                staging.add({name: batch.column(name) for name in needed}, batch.num_rows)
+                mapped.madvise(mmap.MADV_DONTNEED)
         except (pa.ArrowException, OSError) as error:
             context.faults.add(
                 "damaged",
@@ -53,22 +55,23 @@ class Arrow:
 
 def open_arrow(file: Input, context: Context) -> Arrow:
     """Looks at every batch's size and at the first rows."""
-    with _map(file) as mapped:
-        if not mapped[-len(STREAM_END) :].endswith(FILE_MAGIC if _is_file(mapped) else (STREAM_END, bytes(4))):
-            message = f"{file.name} is cut short: the mark at the end of Arrow IPC is not there"
-            context.faults.add("truncated", message, file=file.id)
-            return Arrow(file, [])
-        try:
-            return _look(file, mapped, context)
-        except (pa.ArrowException, OSError, struct.error, IndexError) as error:
-            context.faults.add("damaged", f"{file.name} is no readable Arrow IPC: {error}", file=file.id)
-            return Arrow(file, [])
+    mapped = _map(file)
+    if not mapped[-len(STREAM_END) :].endswith(FILE_MAGIC if _is_file(mapped) else (STREAM_END, bytes(4))):
+        message = f"{file.name} is cut short: the mark at the end of Arrow IPC is not there"
+        context.faults.add("truncated", message, file=file.id)
+        return Arrow(file, [])
+    try:
+        return _look(file, mapped, context)
+    except (pa.ArrowException, OSError, struct.error, IndexError) as error:
+        context.faults.add("damaged", f"{file.name} is no readable Arrow IPC: {error}", file=file.id)
+        return Arrow(file, [])
 
 
 def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
     rows = size = 0
+    packed = False
     for batch in batches(pa.py_buffer(mapped)[FILE_START if _is_file(mapped) else 0 :]):
-        rows, size = rows + batch.rows, size + batch.size
+        rows, size, packed = rows + batch.rows, size + batch.size, packed or batch.packed
         if is_bomb(size, file.size, context.limit) or (batch.packed and batch.size > MOST_BATCH):
             refuse(file, f"{file.name}, with a record batch of {batch.size:,} bytes,", size, context)
             return Arrow(file, [])
@@ -77,15 +80,16 @@ def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
         message = f"{file.name} has more than one column {name!r}"
         context.faults.add("duplicate_column", message, file=file.id, column=name)
         return Arrow(file, [])
-    first = next(_read(mapped, range(len(names))), None)
+    first = next(_read(mapped), None)
     if first is None:
         return Arrow(file, [head_of(field.name, pa.nulls(0, field.type)) for field in _schema(mapped)])
     sample = first.slice(0, SAMPLE_ROWS)
     sample.validate(full=True)
-    return Arrow(file, [head_of(name, sample.column(name)) for name in names], rows)
+    return Arrow(file, [head_of(name, sample.column(name)) for name in names], rows, packed)
 
 
 def _map(file: Input) -> mmap.mmap:
+    """Closed by nobody: what is read from it are views, and the last of them lets it go."""
     return mmap.mmap(file.stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -98,9 +102,10 @@ def _schema(mapped: mmap.mmap) -> pa.Schema:
     return pa.ipc.open_file(source).schema if _is_file(mapped) else pa.ipc.open_stream(source).schema
 
 
-def _read(mapped: mmap.mmap, columns: Sequence[int]) -> Iterator[pa.RecordBatch]:
+def _read(mapped: mmap.mmap, columns: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """Record batches; with `columns` only those are unpacked, without, nothing is copied that is not packed."""
     source = pa.py_buffer(mapped)
-    options = pa.ipc.IpcReadOptions(included_fields=list(columns), use_threads=False)
+    options = pa.ipc.IpcReadOptions(included_fields=columns, use_threads=False)
     if not _is_file(mapped):
         yield from pa.ipc.open_stream(source, options=options)
         return

@@ -74,7 +74,7 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
 
 def _open(inputs: Sequence[Input], options: DatasetOptions, context: Context) -> list[Group]:
     faults = context.faults
-    found = {file.id: open_source(file, options.format, context) for file in inputs}
+    found = {file.id: open_source(file, options, context) for file in inputs}
     faults.stop_here()
     sources = {id: source for id, source in found.items() if source is not None}
     groups: list[Group] = []

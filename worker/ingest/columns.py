@@ -30,6 +30,8 @@ class Plan:
     image: bool = False
     shape: list[int] = field(default_factory=list)
     """Of an item: [W], or [H, W, C]."""
+    scaled: bool = False
+    """True when pictures were scaled to that shape."""
     ignored: list[str] = field(default_factory=list)
     inferred: dict[str, Any] = field(default_factory=dict)
 
@@ -66,6 +68,9 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
     plan.ignored = [name for name in left if name not in plan.features]
     if plan.features and not faults.total:
         _find_shape(plan, known, options, faults)
+    for name in (*plan.features, plan.label, plan.split):
+        if name in known and known[name].note:
+            plan.inferred[name] = known[name].note
     if plan.ignored:
         plan.inferred["ignored"] = plan.ignored
     if plan.inferred:
@@ -88,7 +93,7 @@ def follow(plan: Plan, heads: Sequence[Head], options: DatasetOptions, faults: F
 
 
 def _find_label(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
-    plain = [head for head in left.values() if head.is_plain]
+    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
     by_name = {head.name.casefold(): head for head in plain}
     for name in LABEL_NAMES:
         if name in by_name:
@@ -154,7 +159,7 @@ def _find_shape(plan: Plan, known: dict[str, Head], options: DatasetOptions, fau
         plan.shape = [sum(prod(head.shape) for head in heads)]
         return
     height, width, channels = (*first.shape, 1)[:3] if pictures else (0, 0, 0)
-    plan.shape = [height, width, channels]
+    plan.shape, plan.scaled = [height, width, channels], first.scaled
     if channels not in (1, 3):
         faults.add(
             "unsupported_shape",

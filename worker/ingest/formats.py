@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 
-from worker.ingest import arrays, arrow, encoding, idx, jsonl, parquet, tables
+from app.dataset_options import DatasetOptions
+from worker.ingest import archives, arrays, arrow, encoding, idx, jsonl, parquet, tables
 from worker.ingest.source import Context, Input, Source
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
+ARCHIVES = ("zip", "tar")
 TAB = "\t"
 NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
 
 
-def open_source(file: Input, wanted: str | None, context: Context) -> Source | None:
+def open_source(file: Input, options: DatasetOptions, context: Context) -> Source | None:
     """The file's reader; None when there is none, and the fault says why."""
+    wanted = options.format
     first = _first(file)
     packing = packed_with(first)
     if packing is not None:
@@ -28,8 +31,14 @@ def open_source(file: Input, wanted: str | None, context: Context) -> Source | N
         encoding.refuse(file, first, context.faults)
         return None
     found = detect(first, wanted)
+    if found == "zip" and archives.holds_arrays(file.stream):
+        found = "npz"
     if found is None or (wanted is not None and wanted != found):
-        expected = f"format {wanted!r} was asked for" if wanted else f"{', '.join(READERS)} are read, also .gz and .zst"
+        expected = (
+            f"format {wanted!r} was asked for"
+            if wanted
+            else f"{', '.join((*READERS, *ARCHIVES))} are read, also .gz and .zst"
+        )
         it_is = f"looks like {found}" if found else "has no known format"
         context.faults.add(
             "unknown_format",
@@ -38,15 +47,21 @@ def open_source(file: Input, wanted: str | None, context: Context) -> Source | N
         )
         return None
     file.stream.seek(0)
+    if found in ARCHIVES:
+        from worker.ingest.images import open_pictures  # only those who read pictures wait for torch
+
+        return open_pictures(file, found, options.image_size, context)
     return READERS[found](file, context)
 
 
 def detect(first: bytes, wanted: str | None = None) -> str | None:
-    """The format by the first bytes of a file; None when it is none of READERS. Delimited text is TSV if so wanted."""
+    """The format by the first bytes of a file; None when it is none. Delimited text is TSV if so wanted."""
     if first.startswith(arrays.MAGIC):
         return "npy"
     if first.startswith((arrays.ZIP_MAGIC, b"PK\x05\x06")):  # the second is an archive of nothing
-        return "npz"
+        return "zip"
+    if archives.is_tar(first):
+        return "tar"
     if idx.is_idx(first):
         return "idx"
     if first.startswith(parquet.MAGIC):

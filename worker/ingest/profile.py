@@ -46,6 +46,7 @@ def describe(
             "name": plan.features[0] if len(plan.features) == 1 else "features",
             "modality": "image" if plan.image else "vectors",
             "shape": plan.shape,
+            "scaled": plan.scaled,
         },
         "target": target,
         "columns": columns,

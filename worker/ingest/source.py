@@ -60,6 +60,10 @@ class Head:
     distinct: int = 0
     """Different values among the first `sampled` rows of a table's text column."""
     sampled: int = 0
+    note: str = ""
+    """How the column came about, where the file has none of that name; the profile says it."""
+    scaled: bool = False
+    """True for pictures that were not all of this shape in their files."""
 
     @property
     def is_number(self) -> bool:

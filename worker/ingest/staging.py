@@ -150,7 +150,7 @@ def head_of(name: str, sample: pa.Array) -> Head:
         sample, kind = sample.flatten(), kind.value_type
     number = _number(kind)
     if shape:
-        head = Head(name, "array", number, tuple(shape)) if number is not None and prod(shape) else None
+        head = Head(name, "array", number, tuple(shape)) if number is not None and all(shape) else None
         return head or Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
         return Head(name, "table", number)
@@ -193,5 +193,6 @@ def _is_text(kind: pa.DataType) -> bool:
 def _number(kind: pa.DataType) -> np.dtype[Any] | None:
     """The type of numbers that a column holds; None when it holds something else."""
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return np.dtype(kind.to_pandas_dtype())
+        found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+        return found
     return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None

@@ -8,9 +8,9 @@ Legend: `B` batch, `W` width, `C` channels, `H` height.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,10 @@ class Modality(Settings):
 
         Raises app.errors.Invalid subclasses when the data cannot be learned from.
         """
+
+    def completed(self, facts: Mapping[str, Any]) -> Self:
+        """These settings, with what the profile says of the column where that has to hold for requests too."""
+        return self
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Fitted:

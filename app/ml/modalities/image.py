@@ -3,8 +3,8 @@
 Legend: `B` batch, `H`, `W` height and width, `C` channels.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ class Image(Modality):
     """Pictures."""
     layout: ClassVar[Layout] = "grid"
 
-    size: int | None = Field(None, ge=4, le=1024)
+    size: int | None = Field(None, ge=1, le=2048)
     """Height and width to which every picture is scaled, at training and in requests alike. Without one, the pictures
-    keep the size they have in the dataset, and a request's must have it too."""
+    keep the size they have in the dataset, and a request's must have it too, unless the dataset's were scaled."""
     channels: Literal[1, 3] | None = None
     """1 turns colours to gray, 3 repeats gray; without one, the dataset's."""
 
@@ -39,6 +39,12 @@ class Image(Modality):
         height, width, channels = stored
         size = (self.size or height, self.size or width, self.channels or channels)
         return FittedImage(self, size, (height, width))
+
+    def completed(self, facts: Mapping[str, Any]) -> Self:
+        """Pictures that ingest scaled are scaled in requests too."""
+        if self.size is not None or not facts.get("scaled"):
+            return self
+        return self.model_copy(update={"size": facts["shape"][0]})
 
     def restore(self, state: dict[str, Any]) -> "FittedImage":
         height, width = state["stored"]

@@ -51,6 +51,14 @@ def test_what_is_given_beside_auto_is_kept() -> None:
     assert found.spec.roles["input"].dimensions == 8
 
 
+@pytest.mark.parametrize(("scaled", "size"), [(True, 28), (False, None)])
+def test_pictures_that_ingest_scaled_are_scaled_in_requests_too(scaled: bool, size: int | None) -> None:
+    profile = IMAGES | {"input": IMAGES["input"] | {"scaled": scaled}}
+    modality = resolved({"kind": "pretrain"}, profile).spec.roles["input"].modality
+
+    assert modality.model_dump()["size"] == size
+
+
 def test_what_is_asked_is_not_changed() -> None:
     training = {"epochs": 3, "batch_size": 7, "learning_rate": 0.5, "schedule": "constant", "clip_norm": None}
     found = resolved({"kind": "pretrain", "training": training, "name": "mine"}, TABLE)

@@ -176,12 +176,21 @@ def test_a_member_that_lies_about_its_size(ingest: Any, to_npz: Any) -> None:
     assert ingest({"x.npz": lie}, limit=2**20).codes[0] in ("damaged", "truncated")
 
 
+def test_a_zip_that_holds_something_beside_arrays(ingest: Any, to_npz: Any) -> None:
+    buffer = io.BytesIO(to_npz(x=IMAGES))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("readme.txt", "hello")
+    made = ingest({"x.npz": buffer.getvalue()})
+    assert made.codes == ["unknown_format"]
+    assert "readme.txt" in made.faults[0].message
+
+
 def test_a_zip_that_holds_something_else(ingest: Any) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("word/document.xml", "<x/>")
     made = ingest({"x.npz": buffer.getvalue()})
-    assert made.codes == ["unknown_format"]
+    assert made.codes == ["no_picture"]
     assert "word/document.xml" in made.faults[0].message
 
 

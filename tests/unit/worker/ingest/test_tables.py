@@ -141,6 +141,28 @@ def test_bytes_that_are_not_utf8(ingest: Any, at: int) -> None:
     assert made.codes == ["not_utf8"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf16_is_named(ingest: Any, encoding: str) -> None:
+    made = ingest({"x.csv": IRIS.encode(encoding)})
+    assert made.codes == ["not_utf8"]
+    assert "UTF-16; save it as UTF-8" in made.faults[0].message
+
+
+def test_text_in_latin1_is_named(ingest: Any) -> None:
+    made = ingest({"x.csv": IRIS.replace("setosa", "café").encode("latin-1")})
+    assert made.codes == ["not_utf8"]
+    assert "0xe9; in Latin-1 it would read" in made.faults[0].message
+    assert "café" in made.faults[0].message
+
+
+def test_tabs_as_asked(ingest: Any) -> None:
+    """A tab separates, whatever else there is more of."""
+    text = "name,first\tx\n" + "".join(f"a,b,c\t{n}\n" for n in range(6))
+    made = ingest({"x": text.encode()}, format="tsv", columns={"label": "name,first"})
+    assert made.read("input")[:, 0].tolist() == list(range(6))
+    assert ingest({"x": IRIS.encode()}, format="tsv").codes == ["unknown_format"]
+
+
 def test_labels_alone_beside_an_array(ingest: Any, to_npy: Any) -> None:
     values = np.arange(24.0).reshape(6, 4)
     made = ingest({"x.npy": to_npy(values), "names.csv": b"animal\ncat\ndog\n\ncat\ndog\ndog\n"})

@@ -1,0 +1,57 @@
+"""Reads class and split from where a picture lies: `[split/]class/picture`, the imagefolder way. Opens nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from worker.ingest.archives import Archive
+from worker.ingest.source import Coded, Context
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""By a folder's name in lower case."""
+LABEL_NOTE = "the folder in which the picture lies"
+SPLIT_NOTE = "the top folders {}"
+
+
+def split_name(given: str) -> str:
+    """train, validation or test for what people call them; anything else as it is."""
+    return SPLIT_FOLDERS.get(given.casefold(), given)
+
+
+def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tuple[Coded | None, Coded | None, str]:
+    """Labels and splits of the pictures at `paths`, None where no folder gives any, and the split folders' names."""
+    folders = [path.split("/")[:-1] for path in paths]
+    while folders and len({tuple(each[:1]) for each in folders}) == 1 and all(len(each) > 1 for each in folders):
+        if folders[0][0].casefold() in SPLIT_FOLDERS:
+            break
+        folders = [each[1:] for each in folders]  # a folder around everything says nothing
+    tops = {each[0] if each else "" for each in folders}
+    named = {top for top in tops if top.casefold() in SPLIT_FOLDERS}
+    splits: Coded | None = None
+    if named and named == tops:
+        splits = code([SPLIT_FOLDERS[each[0].casefold()] for each in folders])
+        folders = [each[1:] for each in folders]
+    elif len(named) > 1:
+        other = sorted(tops - named)[0]
+        where = f"the folder {other!r}" if other else "pictures"
+        context.faults.add(
+            "unknown_split",
+            f"{archive.file.name} has {where} beside {', '.join(sorted(named))}; every picture must lie in one of "
+            "train, validation and test, or none",
+            file=archive.file.id,
+        )
+    labels = [each[-1] if each else None for each in folders]
+    return code(labels) if any(labels) else None, splits, ", ".join(sorted(named))
+
+
+def code(names: Sequence[str | None]) -> Coded:
+    """Every name as its position among them; None is -1."""
+    positions: dict[str, int] = {}
+    codes = [-1 if name is None else positions.setdefault(name, len(positions)) for name in names]
+    return Coded(list(positions), np.array(codes, np.int32))
