@@ -46,7 +46,7 @@ def describe(
             "name": plan.features[0] if len(plan.features) == 1 else "features",
             "modality": "image" if plan.image else "vectors",
             "shape": plan.shape,
-            "scaled": plan.scaled,
+            **({"scaled": plan.scaled} if plan.image else {}),
         },
         "target": target,
         "columns": columns,
