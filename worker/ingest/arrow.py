@@ -44,12 +44,7 @@ class Arrow:
                 staging.add({name: batch.column(name) for name in needed}, batch.num_rows)
                 mapped.madvise(mmap.MADV_DONTNEED)
         except (pa.ArrowException, OSError) as error:
-            context.faults.add(
-                "damaged",
-                f"{self.file.name} cannot be read beyond row {staging.rows:,}: {error}",
-                file=self.file.id,
-                row=staging.rows + 1,
-            )
+            staging.broke_off(error)
         return staging.loaded()
 
 

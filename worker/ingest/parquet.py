@@ -36,12 +36,7 @@ class Parquet:
             for batch in table.iter_batches(rows, columns=names, use_threads=False):
                 staging.add({name: batch.column(name) for name in names}, batch.num_rows)
         except (pa.ArrowException, OSError) as error:
-            context.faults.add(
-                "damaged",
-                f"{self.file.name} cannot be read beyond row {staging.rows:,}: {error}",
-                file=self.file.id,
-                row=staging.rows + 1,
-            )
+            staging.broke_off(error)
         return staging.loaded()
 
 

@@ -50,6 +50,15 @@ class Staging:
             if known[name].dtype == OTHER:
                 self._refuse(known[name], "unsupported_type", "holds neither numbers nor text")
 
+    def broke_off(self, error: Exception) -> None:
+        """Reports that the file cannot be read beyond the rows that have come."""
+        self._context.faults.add(
+            "damaged",
+            f"{self._file.name} cannot be read beyond row {self.rows:,}: {error}",
+            file=self._file.id,
+            row=self.rows + 1,
+        )
+
     @property
     def row_bytes(self) -> int:
         """What a row takes here."""
