@@ -1,8 +1,10 @@
 """The contract of a modality: how raw items become tensors, and back. Knows no network.
 
-A raw column is a NumPy array: float32 [N, W] for vectors, uint8 [N, H, W, C] for images, object [N] of `str | None` for
-classes. What a modality learned is its only preprocessing at inference, so training and serving cannot differ.
-Legend: `B` batch, `W` width, `C` channels, `H` height.
+A raw column is a NumPy array: float32 [N, W] for vectors, uint8 [N, H, W, C] for images, object [N] of `str` for text
+and of `str | None` for classes, float32 [N] for numbers; or `Ragged` rows: int16 samples for audio, float32 [5] per box
+for boxes, int32 positions for tags. What a modality learned is its only preprocessing at inference, so training and
+serving cannot differ.
+Legend: `B` batch, `W` width, `C` channels, `H` height, `L` tokens.
 """
 
 from __future__ import annotations
@@ -17,21 +19,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.ml.plugins import Settings
+from app.ragged import Ragged
 
 Column = NDArray[Any]
+AnyColumn = Column | Ragged
 Tensors = dict[str, Tensor]
-"""One role's part of a batch: `values` [B, …] always; a modality of sequences adds `mask` [B, L]."""
-Layout = Literal["vector", "grid", "sequence", "classes"]
+"""One role's part of a batch: `values` [B, …] always; tokens and boxes add `mask` [B, L] bool, True for real ones."""
+Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What one encoded item looks like, without the batch: (W,) for a vector, (C, H, W) for a grid, (classes,)."""
+    """What one encoded item looks like, without the batch.
+
+    (W,) for a vector; (C, H, W) for a grid, of which a spectrogram is one: (1, mels, frames); (L,) for tokens, the most
+    there may be; (classes,) for classes and tags; (1,) for numbers; (boxes, 4 + classes) for boxes.
+    """
 
     layout: Layout
     size: tuple[int, ...]
     bounded: bool = False
     """True when every value lies in [0, 1]."""
+    vocabulary: int | None = None
+    """Of tokens: how many ids there are."""
 
     @property
     def count(self) -> int:
@@ -46,7 +56,7 @@ class Modality(Settings):
     layout: ClassVar[Layout]
 
     @abstractmethod
-    def fit(self, columns: Iterable[Column]) -> Fitted:
+    def fit(self, columns: Iterable[Any]) -> Fitted:
         """Learns preprocessing from the training split's column, which comes in pieces. One pass, constant memory.
 
         Raises app.errors.Invalid subclasses when the data cannot be learned from.

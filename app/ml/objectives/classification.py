@@ -24,7 +24,7 @@ class Classification(ObjectiveSettings):
     name: Literal["classification"] = "classification"
     """Tell classes apart."""
     roles: ClassVar[Mapping[str, RoleNeeds]] = {
-        "input": RoleNeeds(frozenset({"vector", "grid", "sequence"}), encoded=True),
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True),
         "target": RoleNeeds(frozenset({"classes"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "predict"})
