@@ -1,6 +1,5 @@
 """Encoded pictures to pixels and back. Never fetches anything; knows no model."""
 
-import base64
 import contextlib
 import io
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from PIL import ImageOps
 from torch.nn.functional import interpolate
 
 from app.errors import Malformed, TooLarge
+from app.ml import data_uris
 
 Pixels = NDArray[np.uint8]
 """[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""
@@ -34,16 +34,7 @@ def decode_uri(uri: str, name: str) -> Pixels:
 
     Raises Malformed, or TooLarge beyond MOST_PIXELS.
     """
-    if uri[:8].lower().startswith(("http://", "https://")):
-        raise Malformed(f"{name}: URLs are never fetched; send the picture itself as a data: URI", param=name)
-    header, comma, body = uri.partition(",")
-    if not comma or not header.startswith("data:image/") or not header.endswith(";base64"):
-        raise Malformed(f"{name}: expected data:image/png;base64,…, got {uri[:40]!r}", param=name)
-    try:
-        content = base64.b64decode(body, validate=True)
-    except ValueError as error:  # also for letters beyond ASCII
-        raise Malformed(f"{name}: the data: URI is not base64: {error}", param=name) from None
-    return decode(content, name)
+    return decode(data_uris.read(uri, "image", "image/png", name), name)
 
 
 def decode(content: bytes, name: str) -> Pixels:
@@ -68,7 +59,7 @@ def encode_uri(pixels: Pixels) -> str:
     """A PNG `data:` URI."""
     held = io.BytesIO()
     Pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(held, "PNG")
-    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+    return data_uris.write(held.getvalue(), "image/png")
 
 
 def recolour(pixels: Pixels, channels: int) -> Pixels:

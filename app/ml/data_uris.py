@@ -1,0 +1,26 @@
+"""Takes the bytes out of `data:` URIs. Never fetches anything."""
+
+import base64
+
+from app.errors import Malformed
+
+
+def read(uri: str, kind: str, example: str, name: str) -> bytes:
+    """The content of a `data:<kind>/…;base64,…` URI; `name` is what errors call it, `example` a fitting MIME type.
+
+    Raises Malformed.
+    """
+    if uri[:8].lower().startswith(("http://", "https://")):
+        raise Malformed(f"{name}: URLs are never fetched; send the {kind} itself as a data: URI", param=name)
+    header, comma, body = uri.partition(",")
+    if not comma or not header.startswith(f"data:{kind}/") or not header.endswith(";base64"):
+        raise Malformed(f"{name}: expected data:{example};base64,…, got {uri[:40]!r}", param=name)
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError as error:  # also for letters beyond ASCII
+        raise Malformed(f"{name}: the data: URI is not base64: {error}", param=name) from None
+
+
+def write(content: bytes, mime: str) -> str:
+    """A `data:` URI."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,152 @@
+"""Encoded sounds to samples and back. Never fetches anything; knows no model."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from app.errors import Malformed, TooLarge
+from app.ml import data_uris
+from app.ml.resampling import Waveform, resample
+
+Samples = NDArray[np.int16]
+"""[n], mono, at a rate that goes beside it."""
+
+FORMATS = ("WAV", "FLAC", "OGG", "MP3")
+MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3")
+FULL_SCALE = 32768
+MOST_FRAMES = 2**25
+"""Samples of each channel at most, read from the header before anything is unpacked: 35 minutes at 16,000 a second."""
+RATES = (1_000, 384_000)
+"""Slowest and fastest rate."""
+BLOCK_FRAMES = 2**16
+LOOKED_AT = 4096
+MP3_COUNTS = (b"Xing", b"Info")
+"""An MP3 counts its samples only after one of these; without, their number is an estimate."""
+MP3_FRAME = 1152
+"""Samples that an encoder's padding may hide."""
+STREAMED = (0, 0xFFFF_FFFF)
+"""Sizes in the header of a WAV whose writer could not know better."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a sound says of itself."""
+
+    frames: int
+    """Samples of each channel."""
+    rate: int
+    """Frames a second."""
+    channels: int
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+
+def is_sound(first: bytes) -> bool:
+    """Whether a file that begins so may be a sound."""
+    return first.startswith(MAGIC) or (len(first) > 1 and first[0] == 0xFF and first[1] & 0xE6 == 0xE2)  # MPEG layer 3
+
+
+def decode_uri(uri: str, name: str, rate: int) -> Samples:
+    """The sound in a `data:audio/…;base64,…` URI at `rate`; `name` is what errors call it. Raises as `decode` does."""
+    return decode(data_uris.read(uri, "audio", "audio/wav", name), name, rate)
+
+
+def decode(content: bytes, name: str, rate: int) -> Samples:
+    """A sound file's samples, channels averaged, at `rate` samples a second.
+
+    Raises Malformed for what is no sound, damaged, cut short or empty, and TooLarge beyond MOST_FRAMES.
+    """
+    with _opened(content, name) as opened:
+        header = _header(opened, content, name)
+        mono = _read(opened, header)
+    least = header.frames
+    if opened.format == "MP3":
+        least = header.frames - MP3_FRAME if any(mark in content[:LOOKED_AT] for mark in MP3_COUNTS) else 1
+    if len(mono) < least:
+        raise Malformed(
+            f"{name}: is cut short: its header announces {header.frames:,} samples, {len(mono):,} are there", param=name
+        )
+    if not np.isfinite(mono).all():
+        raise Malformed(f"{name}: holds a sample that is no finite number", param=name)
+    return quantise(resample(mono, header.rate, rate))
+
+
+def measure(content: bytes, name: str) -> Header:
+    """What `decode` would unpack, by the header alone; raises as `decode` does."""
+    with _opened(content, name) as opened:
+        return _header(opened, content, name)
+
+
+def encode(samples: Samples, rate: int) -> bytes:
+    """A WAV file of 16 bits."""
+    held = io.BytesIO()
+    soundfile.write(held, samples, rate, format="WAV", subtype="PCM_16")
+    return held.getvalue()
+
+
+def encode_uri(samples: Samples, rate: int) -> str:
+    """A WAV `data:` URI."""
+    return data_uris.write(encode(samples, rate), "audio/wav")
+
+
+def quantise(waveform: Waveform) -> Samples:
+    """Fractions of full scale to 16 bits; what is louder is cut."""
+    scaled = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    whole: Samples = scaled.astype(np.int16)
+    return whole
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, name: str) -> Iterator[soundfile.SoundFile]:
+    """The sound before it is unpacked; what goes wrong with it has a name."""
+    if not is_sound(content):
+        raise Malformed(f"{name}: is no {', '.join(FORMATS)} sound: it begins with {content[:8]!r}", param=name)
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as opened:
+            yield opened
+    except soundfile.LibsndfileError as error:
+        raise Malformed(f"{name}: is damaged or cut short: {error.error_string}", param=name) from None
+
+
+def _header(opened: soundfile.SoundFile, content: bytes, name: str) -> Header:
+    header = Header(opened.frames, opened.samplerate, opened.channels)
+    if opened.format not in (*FORMATS, "WAVEX"):
+        raise Malformed(f"{name}: is {opened.format}, not {', '.join(FORMATS)}", param=name)
+    said = int.from_bytes(content[4:8], "little")
+    if content.startswith(b"RIFF") and said not in STREAMED and said + 8 > len(content):
+        raise Malformed(
+            f"{name}: is cut short: its header announces {said + 8:,} bytes, {len(content):,} are there", param=name
+        )
+    if not RATES[0] <= header.rate <= RATES[1]:
+        raise Malformed(
+            f"{name}: has {header.rate:,} samples a second; {RATES[0]:,} to {RATES[1]:,} are read", param=name
+        )
+    if header.frames == 0:
+        raise Malformed(f"{name}: holds no samples", param=name)
+    if header.frames > MOST_FRAMES:
+        raise TooLarge(
+            f"{name}: is {header.seconds:,.0f} s long, {header.frames:,} samples; at most {MOST_FRAMES:,} are read; "
+            "cut it into pieces",
+            param=name,
+        )
+    return header
+
+
+def _read(opened: soundfile.SoundFile, header: Header) -> Waveform:
+    """As many frames as there are, a block at a time."""
+    mono = np.empty(header.frames, np.float32)
+    done = 0
+    while done < header.frames:
+        block = opened.read(min(BLOCK_FRAMES, header.frames - done), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        mono[done : done + len(block)] = block.mean(axis=1)
+        done += len(block)
+    return mono[:done]
