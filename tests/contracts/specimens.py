@@ -18,8 +18,9 @@ ROWS = 6
 
 
 def plugins(folder: str, base: type[Any]) -> list[Any]:
-    """Every plug-in of a folder with its default settings."""
-    return [plugin() for plugin in find(folder, base).values()]
+    """Every plug-in of a folder with its default settings, and the smallest network where there are several."""
+    found = find(folder, base).values()
+    return [plugin(preset="nano") if "preset" in plugin.model_fields else plugin() for plugin in found]
 
 
 def column(layout: Layout, rows: int = ROWS) -> Column:

@@ -4,10 +4,11 @@ Legend: `B` batch, `L` tokens, `D` width of the features.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from app.ml.modalities.base import Layout, Shape, Tensors
@@ -41,11 +42,17 @@ class Encoder(nn.Module):
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
-        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared."""
+        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared.
+
+        Of tokens, the id just beyond the vocabulary is a hidden one: whoever reads tokens has an entry for it.
+        """
 
     @abstractmethod
     def decoder(self, shape: Shape, code: int) -> nn.Module:
-        """A freshly initialised mirror image of this network: [B, code] to unbounded values [B, *shape.size]."""
+        """A freshly initialised mirror image of this network: [B, code] to unbounded values [B, *shape.size].
+
+        For tokens its `forward(code, length)` gives scores [B, length, vocabulary] of the words at each place.
+        """
 
 
 class EncoderSettings(Settings):
@@ -54,9 +61,17 @@ class EncoderSettings(Settings):
     name: str
     accepts: ClassVar[frozenset[Layout]]
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name to values of fields, for encoders with a field `preset`."""
 
     dimensions: int | None = Field(None, ge=1, le=65536)
     """Width of the embedding. Without one, the width of the network's features."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        preset = given.get("preset") if isinstance(given, Mapping) else None
+        return {**cls.presets[preset], **given} if isinstance(preset, str) and preset in cls.presets else given
 
     @abstractmethod
     def build(self, shape: Shape) -> Encoder:

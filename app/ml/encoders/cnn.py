@@ -3,7 +3,8 @@
 Legend: `B` batch, `C` channels, `H`, `W` height and width, `L` places of the last map, `D` width of the features.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,7 +25,15 @@ class Cnn(EncoderSettings):
     name: Literal["cnn"] = "cnn"
     """Residual convolutions."""
     accepts: ClassVar[frozenset[Layout]] = frozenset({"grid"})
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "nano": {"width": 16, "blocks": 1},
+        "small": {"width": 64, "blocks": 1},
+        "base": {"width": 128, "blocks": 2},
+    }
 
+    preset: Literal["nano", "small", "base"] | None = None
+    """Fills the keys below that are not given. Parameters for pictures of 28 by 28: `nano` 22 thousand, `small` (the
+    default's sizes) 0.3 million, `base` 2.8 million."""
     width: int = Field(64, ge=1, le=1024)
     """Channels of the first stage; later stages have twice as many, the features four times."""
     blocks: int = Field(1, ge=1, le=16)
@@ -126,8 +135,3 @@ def _halvings(side: int) -> int:
     while (side := -(-side // 2)) > LAST_SIDE:
         count += 1
     return count
-
-
-def _flags(count: int) -> list[bool]:
-    """`count` flags, true for the last."""
-    return [number == count - 1 for number in range(count)]

@@ -6,7 +6,7 @@ Legend: `B` batch, `N` numbers per item, `D` width of the last hidden layer, `co
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
@@ -23,12 +23,6 @@ ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
 }
 GAINS: Mapping[Activation, float] = {"gelu": RECTIFIED, "relu": RECTIFIED, "silu": RECTIFIED, "tanh": 5 / 3}
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "reference": {"widths": (128, 64, 32, 16), "activation": "relu", "norm": "none"},
-    "nano": {"widths": (64, 32)},
-    "small": {"widths": (256, 128)},
-    "base": {"widths": (1024, 512, 256)},
-}
 
 
 class Mlp(EncoderSettings):
@@ -37,6 +31,12 @@ class Mlp(EncoderSettings):
     name: Literal["mlp"] = "mlp"
     """Fully connected layers."""
     accepts: ClassVar[frozenset[Layout]] = frozenset({"vector", "grid"})
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "reference": {"widths": (128, 64, 32, 16), "activation": "relu", "norm": "none"},
+        "nano": {"widths": (64, 32)},
+        "small": {"widths": (256, 128)},
+        "base": {"widths": (1024, 512, 256)},
+    }
 
     preset: Literal["reference", "nano", "small", "base"] | None = None
     """Fills the keys below that are not given. `reference` is the classic autoencoder's net: 128-64-32-16, ReLU, no
@@ -49,12 +49,6 @@ class Mlp(EncoderSettings):
     """Normalisation before the activation: of every row by itself, or none."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of hidden values set to zero while training."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        preset = given.get("preset") if isinstance(given, Mapping) else None
-        return {**PRESETS[preset], **given} if isinstance(preset, str) and preset in PRESETS else given
 
     def build(self, shape: Shape) -> "MlpEncoder":
         return MlpEncoder(self, shape)

@@ -1,0 +1,37 @@
+"""Grids cut into square patches, and put together again. Knows no network.
+
+Legend: `B` batch, `C` channels, `H`, `W` height and width, `s` side of a patch, `L` patches, `N` = C·s·s.
+"""
+
+import math
+
+from torch import Tensor
+from torch.nn.functional import fold, pad, unfold
+
+from app.ml.modalities.base import Shape
+
+ALONG = 8
+"""Patches along the longer side, where no side of a patch is asked."""
+
+
+def side(shape: Shape, asked: int | None) -> int:
+    """Side of a patch: the asked one, or what cuts the longer side into `ALONG`."""
+    return asked or math.ceil(max(shape.size[1:]) / ALONG)
+
+
+def lattice(shape: Shape, size: int) -> tuple[int, int]:
+    """Patches down and across; the last ones may reach beyond the grid."""
+    return math.ceil(shape.size[1] / size), math.ceil(shape.size[2] / size)
+
+
+def cut(values: Tensor, size: int) -> Tensor:
+    """[B, C, H, W] to [B, L, N]; beyond the grid there are zeros."""
+    below, right = -values.shape[2] % size, -values.shape[3] % size
+    return unfold(pad(values, (0, right, 0, below)), size, stride=size).transpose(1, 2)
+
+
+def joined(patches: Tensor, shape: Shape, size: int) -> Tensor:
+    """[B, L, N] to [B, C, H, W]: what `cut` has cut."""
+    rows, columns = lattice(shape, size)
+    values = fold(patches.transpose(1, 2), (rows * size, columns * size), size, stride=size)
+    return values[:, :, : shape.size[1], : shape.size[2]].contiguous()
