@@ -16,6 +16,7 @@ def check_fit(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> No
         if role not in roles:
             raise DoesNotFit(f"objective {objective.name!r} needs the role {role!r}", param="roles")
         _check_role(objective, role, needs, roles[role])
+    objective.check({role: spec.modality.layout for role, spec in roles.items()})
 
 
 def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec: RoleSpec) -> None:

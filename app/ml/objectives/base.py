@@ -121,10 +121,15 @@ class ObjectiveSettings(Settings):
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
 
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        """Raises DoesNotFit where these settings cannot work with the layout of a role."""
+
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         """Name of the encoder for `encoder: auto`, and why."""
         if shape.layout == "grid":
             return "cnn", "pictures have neighbouring pixels"
+        if shape.layout == "tokens":
+            return "transformer", "words mean what stands around them"
         return "mlp", "rows of numbers"
 
     def default_dimensions(self, data: Data) -> int | None:

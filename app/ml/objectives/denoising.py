@@ -1,6 +1,6 @@
 """Learns to rebuild an item from a damaged copy (Vincent 2008), so that the code keeps what belongs together.
 
-Legend: `B` batch.
+Legend: `B` batch, `L` tokens.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from app.ml.modalities.base import Shape, Tensors
+from app.errors import DoesNotFit
+from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import Batch, Data, ObjectiveSettings, Role, RoleNeeds
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
+EXTREME = 2.0
+"""Deviations from the mean at which a scaled value counts as extreme."""
 
 
 class Denoising(ObjectiveSettings):
@@ -22,14 +25,24 @@ class Denoising(ObjectiveSettings):
 
     name: Literal["denoising"] = "denoising"
     """Rebuild from a damaged copy."""
-    roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"vector", "grid"}), encoded=True)}
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
+    }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
 
     noise: Noise = "masking"
-    """`masking` sets values to zero, `salt_and_pepper` sets them to their lowest or highest, `gaussian` adds noise."""
+    """`masking` sets values to zero, `salt_and_pepper` sets them to their lowest or highest, `gaussian` adds noise.
+    Of text, `masking` hides words, `salt_and_pepper` sets any others in their place."""
     strength: float = Field(0.25, gt=0, le=1)
     """Share of the values that are damaged; for `gaussian` the deviation of what is added to the scaled values."""
+
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        if self.noise == "gaussian" and layouts["input"] == "tokens":
+            raise DoesNotFit(
+                "objective.noise: 'gaussian' is for numbers; text takes 'masking' or 'salt_and_pepper'",
+                param="objective.noise",
+            )
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)
@@ -52,7 +65,8 @@ class Denoiser(Autoencoder):
         inputs = batch.roles["input"]
         if not self.training:
             return inputs
-        return {**inputs, "values": self._damaged(inputs["values"], batch.generator())}
+        damage = self._replaced if self.shape.layout == "tokens" else self._damaged
+        return {**inputs, "values": damage(inputs["values"], batch.generator())}
 
     def _damaged(self, values: Tensor, random: torch.Generator) -> Tensor:
         strength = self.settings.strength
@@ -61,9 +75,14 @@ class Denoiser(Autoencoder):
         draw = torch.rand(values.shape, generator=random).to(values.device)
         if self.settings.noise == "masking":
             return values.masked_fill(draw < strength, 0.0)
-        low, high = (0.0, 1.0) if self.bounded else (-EXTREME, EXTREME)
+        low, high = (0.0, 1.0) if self.shape.bounded else (-EXTREME, EXTREME)
         return values.masked_fill(draw < strength, high).masked_fill(draw < strength / 2, low)
 
-
-EXTREME = 2.0
-"""Deviations from the mean at which a scaled value counts as extreme."""
+    def _replaced(self, words: Tensor, random: torch.Generator) -> Tensor:
+        """Words [B, L], a share of them hidden or exchanged."""
+        vocabulary = self.shape.vocabulary
+        assert vocabulary is not None
+        hit = (torch.rand(words.shape, generator=random) < self.settings.strength).to(words.device)
+        if self.settings.noise == "masking":
+            return words.masked_fill(hit, vocabulary)
+        return words.where(~hit, torch.randint(vocabulary, words.shape, generator=random).to(words.device))

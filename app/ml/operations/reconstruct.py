@@ -34,7 +34,8 @@ class Reconstruction(BaseModel):
     reconstruction: list[Any] | str
     """Numbers, or a string as `encoding_format` asks."""
     error: float
-    """Mean squared error in the unit of the scaled input; high for items unlike the training data."""
+    """Mean squared error in the unit of the scaled input, of text the share of words that differ; high for items unlike
+    the training data."""
 
 
 class ReconstructAnswer(BaseModel):
@@ -62,8 +63,7 @@ class Reconstruct(Operation):
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         """Raises UnknownChoice when PNG is asked of a modality that has no pictures."""
-        difference = outputs.astype(np.float64) - inputs["values"].numpy()
-        errors = np.square(difference).reshape(len(outputs), -1).mean(axis=1)
+        errors = item_errors(outputs, inputs)
         items = modality.render(torch.from_numpy(outputs), binary=request.encoding_format != "float")
         if request.encoding_format != "float" and not isinstance(items[0], str):  # no compact form of its own
             if request.encoding_format == "png":
@@ -80,3 +80,13 @@ class Reconstruct(Operation):
                 for index, (item, error) in enumerate(zip(items, errors, strict=True))
             ],
         }
+
+
+def item_errors(outputs: NDArray[np.float32], inputs: Tensors) -> NDArray[np.float64]:
+    """Mean squared error per item, or the share of its words that differ."""
+    values = inputs["values"].numpy()
+    if inputs["values"].is_floating_point():
+        each = np.square(outputs.astype(np.float64) - values).reshape(len(outputs), -1)
+        return np.asarray(each.mean(axis=1))
+    mask = inputs["mask"].numpy()
+    return np.asarray(((outputs != values) & mask).sum(axis=1) / np.maximum(1, mask.sum(axis=1)))

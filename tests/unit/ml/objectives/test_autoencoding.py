@@ -42,7 +42,7 @@ def test_bounded_data_is_drawn_within_its_bounds() -> None:
     nn.init.constant_(last.bias, 5.0)
     drawn = built.reconstruct(batch.roles["input"])
     assert 0.9 < drawn.max() <= 1
-    assert not network(2)[0].bounded
+    assert not network(2)[0].shape.bounded
 
 
 @pytest.mark.parametrize(("width", "expected"), [(1, 1), (5, 3), (64, 32), (784, 64)])

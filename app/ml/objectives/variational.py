@@ -1,0 +1,98 @@
+"""Learns a code that is a cloud rather than a point, so that nearby codes mean nearby items (Kingma & Welling 2013).
+
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the code, `W` numbers (or words) per item.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from app.ml.layers import linear
+from app.ml.modalities.base import Shape
+from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
+from app.ml.objectives.base import Batch, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.rebuilding import drawing, errors, real
+
+PACE = 20.0
+"""How much faster the noise's logarithm moves than other weights: it has to cross several units within a training."""
+FINEST = -12.0
+"""Logarithm of the smallest noise: items that are drawn perfectly would want none, and divide by zero."""
+WIDEST_CLOUD = 10.0
+
+
+class Variational(ObjectiveSettings):
+    """Rebuild every row from a random point near its code, and keep all codes near the origin. `embed` is the mean."""
+
+    name: Literal["variational"] = "variational"
+    """Compress into a smooth code and rebuild."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
+    keeps_dimensions: ClassVar[bool] = True
+
+    beta: float = Field(1.0, ge=0, le=1000)
+    """Weight of what a code says beyond the origin (Higgins 2017): 1 is the bound on the likelihood; more gives
+    simpler codes and coarser reconstructions."""
+    free_bits: float = Field(0.0, ge=0, le=10)
+    """Nats that each number of a code may say without cost (Kingma 2016), against codes that say nothing."""
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        return flat_encoder(shape)
+
+    def default_dimensions(self, data: Data) -> int | None:
+        return narrow(data.shape)
+
+    def build(self, roles: Mapping[str, Role]) -> "VariationalAutoencoder":
+        return VariationalAutoencoder(self, roles["input"])
+
+
+class VariationalAutoencoder(Autoencoder):
+    """An autoencoder whose encoder gives a mean and a variance per number of the code.
+
+    Numbers are drawn with a Gaussian noise that is learned along (Rybkin 2020): no weight between the two parts of the
+    loss has to be found for every kind of data.
+    """
+
+    def __init__(self, settings: Variational, role: Role) -> None:
+        super().__init__(role)
+        self.settings = settings
+        width = self.encoders["input"].width
+        self.bottleneck, self.spread = linear(width, self.code), linear(width, self.code)  # type: ignore[arg-type]
+        self.noise = nn.Parameter(torch.zeros(())) if self.shape.layout != "tokens" else None
+
+    def loss(self, batch: Batch) -> Loss:
+        """Sum over the items of their negative bound on the log-likelihood, in nats per number or word."""
+        inputs = batch.roles["input"]
+        features = self.encoders["input"](inputs).pooled
+        mean, log_variance = self.bottleneck(features).float(), self.spread(features).float()  # [B, E]
+        log_variance = log_variance.clamp(-WIDEST_CLOUD, WIDEST_CLOUD)
+        code = mean
+        if self.training:
+            drawn = torch.randn(mean.shape, generator=batch.generator()).to(mean.device)
+            code = mean + (0.5 * log_variance).exp() * drawn
+        each = errors(drawing(self.decoder, code, inputs, self.shape), inputs)  # [B]
+        said = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # [B, E], nats
+        cost = self.settings.beta * said.clamp(min=self.settings.free_bits).sum(1)
+        parts = {"kl": said.sum().detach(), "error": each.sum().detach()}
+        if self.noise is None:
+            return Loss((each + cost / real(inputs).sum(1).clamp(min=1)).sum(), len(each), parts)
+        noise = (PACE * self.noise).clamp(min=FINEST)
+        likely = 0.5 * (each * (-noise).exp() + noise)
+        return Loss((likely + cost / self.shape.count).sum(), len(each), parts)
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Those of an autoencoder, drawn from the mean, and `kl`: nats that a code says on average."""
+        losses: list[Loss] = []
+
+        def judged() -> Iterable[Batch]:
+            for batch in batches:
+                losses.append(self.loss(batch))
+                yield batch
+
+        measured = super().metrics(judged())
+        said = sum(loss.parts["kl"].item() for loss in losses)
+        return {**measured, "kl": said / max(1, sum(loss.count for loss in losses))}
