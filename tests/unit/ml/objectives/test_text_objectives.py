@@ -28,7 +28,7 @@ def network(objective: Any, encoder: Any) -> Autoencoder:
 def test_texts_are_learned_and_told_again(objective: Any, encoder: Any) -> None:
     built, given = network(objective, encoder), batch()
     inputs = given.roles["input"]
-    before = float(built.eval().loss(given).sum) / 6
+    before = built.eval().loss(given).sum.item() / 6
     assert taught(built, given, 30) < 0.8 * before
     with torch.inference_mode():
         assert built.embed(inputs).shape == (6, 6)
