@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.errors import DoesNotFit, Invalid, OutOfRange, WrongShape, from_validation
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
-from app.ml.modalities.base import Modality, Shape
+from app.ml.modalities.base import Modality
 from app.ml.objectives.base import Data, ObjectiveSettings
 from app.ml.plugins import Auto
 from app.ml.spec import (
@@ -179,25 +179,16 @@ def _encoder(
 ) -> EncoderSettings:
     if isinstance(asked, EncoderSettings):
         return asked
-    name, reason = objective.default_encoder(shape_of(modality, facts))
+    name, reason = objective.default_encoder(modality.expected(facts))
     choices.append(_choice(f"roles.{role}.encoder", name, reason))
     return _complete(ENCODER, name, asked.given() if asked else {}, "encoder")
-
-
-def shape_of(modality: Modality, facts: Mapping[str, Any]) -> Shape:
-    """The shape that a column of the profile will have once encoded, as far as known before fitting."""
-    size = tuple(int(n) for n in facts.get("shape", ()))
-    if modality.layout == "grid":
-        height, width, channels = size
-        return Shape("grid", (channels, height, width), bounded=True)
-    return Shape(modality.layout, size or (len(facts.get("classes", ())),))
 
 
 def _data(
     profile: Mapping[str, Any], objective: ObjectiveSettings, roles: Mapping[str, RoleSpec], from_base: bool
 ) -> Data:
     return Data(
-        shape=shape_of(roles["input"].modality, profile["input"]),
+        shape=roles["input"].modality.expected(profile["input"]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"]["classes"]) if "target" in objective.roles else None,
         from_base=from_base,

@@ -9,10 +9,11 @@ import torch
 
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
-from app.ml.modalities.base import Column, Fitted, Layout, Modality
+from app.ml.modalities.base import AnyColumn, Column, Fitted, Modality
 from app.ml.objectives.base import Batch, Objective, ObjectiveSettings, Role
 from app.ml.plugins import find
 from app.ml.spec import RoleSpec
+from app.ragged import Ragged
 
 ROWS = 6
 
@@ -23,23 +24,29 @@ def plugins(folder: str, base: type[Any]) -> list[Any]:
     return [plugin(preset="nano") if "preset" in plugin.model_fields else plugin() for plugin in found]
 
 
-def column(layout: Layout, rows: int = ROWS) -> Column:
+def column(modality: Modality, rows: int = ROWS) -> AnyColumn:
     """Raw rows as a dataset gives them: read-only, since they are memory-mapped there."""
-    random = np.random.default_rng(0)
+    random, layout = np.random.default_rng(0), modality.layout
     sample: Column
+    if modality.name == "audio":
+        lengths = 900 + 60 * np.arange(rows)  # 56 ms and more
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        sample = random.normal(0, 3000, offsets[-1]).astype(np.int16)
+        sample.flags.writeable = False
+        return Ragged(sample, offsets)
     if layout == "vector":
         sample = (random.normal(size=(rows, 10)) * 3 + 1).astype(np.float32)
     elif layout == "grid":
         sample = random.integers(0, 256, (rows, 10, 12, 3), dtype=np.uint8)
     else:
-        assert layout == "classes", f"no sample data for the layout {layout!r} yet: add some here"
+        assert layout == "classes", f"no sample data for the modality {modality.name!r} yet: add some here"
         sample = np.array([("9", "10", "11")[row % 3] for row in range(rows)], dtype=object)
     sample.flags.writeable = False
     return sample
 
 
 def fit(modality: Modality) -> Fitted:
-    return modality.fit([column(modality.layout), column(modality.layout)])
+    return modality.fit([column(modality), column(modality)])
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,7 @@ class Pair:
         return self.objective.build(roles)
 
     def batch(self, rows: int = ROWS, seed: int = 0) -> Batch:
-        encoded = {
-            role: fit(modality).encode(column(modality.layout, rows)) for role, modality in self.modalities.items()
-        }
+        encoded = {role: fit(modality).encode(column(modality, rows)) for role, modality in self.modalities.items()}
         return Batch(encoded, torch.arange(rows), seed)
 
 

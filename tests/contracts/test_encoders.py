@@ -24,7 +24,7 @@ def test_accepts_some_modality(encoder: EncoderSettings) -> None:
 def test_features_have_the_declared_shapes(encoder: EncoderSettings, modality: Modality) -> None:
     fitted = fit(modality)
     built = encoder.build(fitted.shape)
-    features = built(fitted.encode(column(modality.layout)))
+    features = built(fitted.encode(column(modality)))
     assert features.pooled.shape == (ROWS, built.width)
     rows, length, width = features.tokens.shape
     assert (rows, width) == (ROWS, built.width)
@@ -36,7 +36,7 @@ def test_features_have_the_declared_shapes(encoder: EncoderSettings, modality: M
 def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, modality: Modality) -> None:
     fitted = fit(modality)
     built = encoder.build(fitted.shape).eval()
-    inputs = fitted.encode(column(modality.layout))
+    inputs = fitted.encode(column(modality))
     alone = built({name: tensor[2:3] for name, tensor in inputs.items()}).pooled
     torch.testing.assert_close(alone, built(inputs).pooled[2:3], rtol=1e-4, atol=1e-5)
 

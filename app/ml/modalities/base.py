@@ -54,6 +54,8 @@ class Modality(Settings):
 
     name: str
     layout: ClassVar[Layout]
+    invertible: ClassVar[bool] = True
+    """False where what is rendered shows an item and does not lead back to it: a spectrogram has lost its phases."""
 
     @abstractmethod
     def fit(self, columns: Iterable[Any]) -> Fitted:
@@ -65,6 +67,10 @@ class Modality(Settings):
     def completed(self, facts: Mapping[str, Any]) -> Self:
         """These settings, with what the profile says of the column where that has to hold for requests too."""
         return self
+
+    def expected(self, facts: Mapping[str, Any]) -> Shape:
+        """The shape that a column of the profile will have once encoded, as far as it is known before fitting."""
+        return Shape(self.layout, tuple(facts.get("shape", ())) or (len(facts.get("classes", ())),))
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Fitted:
@@ -82,19 +88,19 @@ class Fitted:
         """What was learned, as JSON."""
 
     @abstractmethod
-    def read(self, items: Any) -> Column:
+    def read(self, items: Any) -> AnyColumn:
         """Request items (as decoded from JSON, or already an array) to a raw column.
 
         Raises WrongShape, NonFinite, WrongType, Malformed or EmptyInput with `param="input"` or `input[3]`.
         """
 
     @abstractmethod
-    def encode(self, column: Column) -> Tensors:
+    def encode(self, column: Any) -> Tensors:
         """Raw column [B, …] to tensors, `values` [B, *shape.size]; class ids [B] int64 for classes."""
 
     @abstractmethod
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Tensors shaped like `encode(...)["values"]` (or class scores [B, classes]) to JSON-ready items, one per row.
 
-        `binary` asks for the compact form where there is one: a PNG `data:` URI for an image.
+        `binary` asks for the compact form where there is one: a PNG `data:` URI for an image, a WAV for a sound.
         """

@@ -46,6 +46,11 @@ class Image(Modality):
             return self
         return self.model_copy(update={"size": facts["shape"][0]})
 
+    def expected(self, facts: Mapping[str, Any]) -> Shape:
+        height, width, channels = facts["shape"]
+        size = (self.channels or channels, self.size or height, self.size or width)
+        return Shape("grid", size, bounded=True)
+
     def restore(self, state: dict[str, Any]) -> "FittedImage":
         height, width = state["stored"]
         return FittedImage(self, (state["height"], state["width"], state["channels"]), (height, width))

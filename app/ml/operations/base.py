@@ -18,6 +18,8 @@ Input = Annotated[
     Field(
         description="One item or a list of items, in the model's modality. A vector: numbers. An image: nested numbers "
         "(`[H][W]` or `[H][W][C]`, 0 to 255), its pixels as one flat vector, or a `data:` URI of a PNG or JPEG. "
+        "A sound: samples at the model's rate (whole numbers of 16 bits, or fractions from -1 to 1), or a `data:` URI "
+        "of a WAV, FLAC, OGG or MP3 of any rate. "
         "No URL is ever fetched."
     ),
     WithJsonSchema({"anyOf": [{"type": "array", "items": {}, "minItems": 1}, {"type": "string"}]}),

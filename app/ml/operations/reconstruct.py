@@ -21,8 +21,8 @@ class ReconstructRequest(Settings):
     """`name`, `name:version` or `name@alias`."""
     input: Input
     encoding_format: Literal["float", "base64", "png"] = "float"
-    """`float`: numbers in the unit of the data, nested as the item is. `base64`: images as PNG `data:` URIs, vectors as
-    little-endian float32. `png`: PNG `data:` URIs, images only."""
+    """`float`: numbers in the unit of the data, nested as the item is; of a sound its spectrogram in dB, mel by frame.
+    `base64`: images as PNG `data:` URIs, sounds as WAV, vectors as little-endian float32. `png`: images only."""
 
 
 class Reconstruction(BaseModel):
@@ -65,13 +65,13 @@ class Reconstruct(Operation):
         """Raises UnknownChoice when PNG is asked of a modality that has no pictures."""
         errors = item_errors(outputs, inputs)
         items = modality.render(torch.from_numpy(outputs), binary=request.encoding_format != "float")
+        if request.encoding_format == "png" and not str(items[0]).startswith("data:image/png"):
+            raise UnknownChoice(
+                f"encoding_format: 'png' needs an image model, and this one reads {modality.settings.name}; "
+                "'float' and 'base64' work",
+                param="encoding_format",
+            )
         if request.encoding_format != "float" and not isinstance(items[0], str):  # no compact form of its own
-            if request.encoding_format == "png":
-                raise UnknownChoice(
-                    f"encoding_format: 'png' needs an image model, and this one reads {modality.settings.name}; "
-                    "'float' and 'base64' work",
-                    param="encoding_format",
-                )
             items = [base64.b64encode(np.asarray(item, dtype="<f4").tobytes()).decode() for item in items]
         return {
             "object": "list",

@@ -68,7 +68,7 @@ def test_pictures_come_back_as_pictures(tmp_path: Path, packing: str) -> None:
     packed = answer(loaded, Reconstruct(), column, encoding_format=packing)["data"]
     for one, other in zip(plain, packed, strict=True):
         assert other["reconstruction"].startswith("data:image/png;base64,")
-        again = loaded.roles["input"].read(other["reconstruction"])
+        again = np.asarray(loaded.roles["input"].read(other["reconstruction"]))
         assert again[0, :, :, 0].tolist() == one["reconstruction"]
         assert 0 < one["error"] < 1
 
