@@ -38,6 +38,8 @@ def column(modality: Modality, rows: int = ROWS) -> AnyColumn:
         sample = (random.normal(size=(rows, 10)) * 3 + 1).astype(np.float32)
     elif layout == "grid":
         sample = random.integers(0, 256, (rows, 10, 12, 3), dtype=np.uint8)
+    elif layout == "tokens":
+        sample = np.array([" ".join(["a", "rose", "is", "Größe"][: row % 4 + 1]) for row in range(rows)], dtype=object)
     else:
         assert layout == "classes", f"no sample data for the modality {modality.name!r} yet: add some here"
         sample = np.array([("9", "10", "11")[row % 3] for row in range(rows)], dtype=object)

@@ -45,8 +45,9 @@ def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, mod
 def test_the_mirror_image_draws_an_item(encoder: EncoderSettings, modality: Modality) -> None:
     shape = fit(modality).shape
     built = encoder.build(shape)
+    drawn = shape.size if shape.vocabulary is None else (*shape.size, shape.vocabulary)
     for code in (3, built.width):
-        assert built.decoder(shape, code)(torch.randn(2, code)).shape == (2, *shape.size)
+        assert built.decoder(shape, code)(torch.randn(2, code)).shape == (2, *drawn)
 
 
 @pytest.mark.parametrize(("encoder", "modality"), ALL)

@@ -20,6 +20,7 @@ Input = Annotated[
         "(`[H][W]` or `[H][W][C]`, 0 to 255), its pixels as one flat vector, or a `data:` URI of a PNG or JPEG. "
         "A sound: samples at the model's rate (whole numbers of 16 bits, or fractions from -1 to 1), or a `data:` URI "
         "of a WAV, FLAC, OGG or MP3 of any rate. "
+        "A text: a string, or a list of token ids. "
         "No URL is ever fetched."
     ),
     WithJsonSchema({"anyOf": [{"type": "array", "items": {}, "minItems": 1}, {"type": "string"}]}),

@@ -1,0 +1,206 @@
+"""Texts as rows of token ids, by a tokenizer that the training split taught. Knows no network.
+
+Rows hold the ids of the text alone: objectives that need a beginning or an end add `tokenization.BEGIN` and `END`.
+Legend: `B` batch, `L` tokens, `V` vocabulary.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from app.errors import EmptyInput, OutOfRange, WrongType
+from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
+from app.ml.tokenization import (
+    BYTES,
+    DEFAULT_SIZES,
+    PAD,
+    PLENTY,
+    SAMPLES,
+    SPECIALS,
+    UNKNOWN,
+    Kind,
+    Sample,
+    restore,
+    train,
+)
+
+LONGEST = 512
+"""Tokens beyond which `max_length` does not go by itself."""
+MEASURED = 5_000_000
+"""Characters of the rows whose lengths decide `max_length`."""
+PER_TOKEN = 64
+"""Characters per token that are looked at: no text of words is as thin, and a book in one row is not read to its end
+for the sake of its first tokens."""
+MOST_CHARACTERS = 1_000_000
+"""Of one text in a request."""
+
+
+class Text(Modality):
+    """Texts, cut into tokens by a tokenizer that is trained on the training rows."""
+
+    name: Literal["text"] = "text"
+    """Texts."""
+    layout: ClassVar[Layout] = "tokens"
+
+    tokenizer: Literal["auto"] | Kind = "auto"
+    """`bpe` (what `auto` takes, unless the objective needs words) joins frequent bytes (Sennrich 2016) and knows every
+    text; `wordpiece` joins letters within words; `words` knows the most frequent words; `characters` single letters."""
+    vocabulary: int | None = Field(None, ge=len(SPECIALS) + 1, le=1_000_000)
+    """Ids at most, 5 special ones among them. By default 8,000 pieces, 50,000 words or 1,000 characters."""
+    lower: bool | Literal["auto"] = "auto"
+    """Reads capital letters as small ones; `auto` does so for `words` and `wordpiece`."""
+    max_length: int | None = Field(None, ge=1, le=8192)
+    """Tokens of a text that are read; what comes after them is not. By default as many as 99 of 100 training rows
+    have, 512 at most."""
+
+    @property
+    def kind(self) -> Kind:
+        """The tokenizer's kind, once `auto` is decided."""
+        return "bpe" if self.tokenizer == "auto" else self.tokenizer
+
+    @model_validator(mode="after")
+    def _holds_bytes(self) -> "Text":
+        least = len(BYTES) + len(SPECIALS)
+        if self.kind == "bpe" and self.vocabulary is not None and self.vocabulary < least:
+            raise ValueError(
+                f"vocabulary {self.vocabulary} is too small for tokenizer 'bpe', which begins with {least} ids: "
+                f"256 bytes and {len(SPECIALS)} special ones; 'words' and 'characters' can do with fewer"
+            )
+        return self
+
+    def fit(self, columns: Iterable[Column]) -> "FittedText":
+        """Learns from at most 20 million characters (100 million for words), a sample of the rows where there are more.
+
+        Raises OutOfRange when the rows hold no text.
+        """
+        kind = self.kind
+        lower = kind in ("words", "wordpiece") if self.lower == "auto" else self.lower
+        sample = Sample(SAMPLES[kind])
+        for column in columns:
+            sample.add(column)
+        size = self.vocabulary or DEFAULT_SIZES[kind]
+        tokenizer = train(kind, sample.texts, size=size, lower=lower, least=2 if sample.characters > PLENTY else 1)
+        measured = Sample(MEASURED)
+        measured.add(sample.texts)
+        lengths = [len(row.ids) for row in tokenizer.encode_batch_fast(measured.texts, add_special_tokens=False)]
+        if not any(lengths):
+            raise OutOfRange(
+                f"the {len(sample.texts):,} training rows hold no word that a tokenizer could learn", param="dataset"
+            )
+        usual = int(np.ceil(np.quantile(lengths, 0.99)))
+        return FittedText(self, tokenizer, self.max_length or min(max(usual, 1), LONGEST))
+
+    def expected(self, facts: Mapping[str, Any]) -> Shape:
+        return Shape("tokens", (self.max_length or LONGEST,), vocabulary=self.vocabulary or DEFAULT_SIZES[self.kind])
+
+    def restore(self, state: dict[str, Any]) -> "FittedText":
+        return FittedText(self, restore(json.dumps(state["tokenizer"])), state["max_length"])
+
+
+class FittedText(Fitted):
+    """A trained tokenizer and the length at which texts are cut."""
+
+    def __init__(self, settings: Text, tokenizer: Tokenizer, max_length: int) -> None:
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.vocabulary: int = tokenizer.get_vocab_size()
+        self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary)
+
+    def state(self) -> dict[str, Any]:
+        return {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
+
+    def read(self, items: Any) -> Column:
+        """A text, a list of texts, a list of token ids or a list of such lists, to an object column [B].
+
+        Its items are `str`, or int64 [L] where ids were given. Raises EmptyInput, OutOfRange and WrongType.
+        """
+        alone = isinstance(items, str) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
+        if not alone and not _is_list(items):
+            raise WrongType(
+                f"input: expected a text, a list of texts, or lists of token ids, got {type(items).__name__}",
+                param="input",
+            )
+        given = [items] if alone else items
+        if len(given) == 0:
+            raise EmptyInput("input: is empty; give at least one text", param="input")
+        column = np.empty(len(given), dtype=object)
+        for index, item in enumerate(given):
+            column[index] = self._read_one(item, "input" if alone else f"input[{index}]")
+        kinds = [type(item) for item in column]
+        if len(set(kinds)) > 1:
+            place = next(index for index, kind in enumerate(kinds) if kind is not kinds[0])
+            raise WrongType(
+                f"input[{place}]: is {_kind(column[place])} and input[0] {_kind(column[0])}; send one kind at a time",
+                param=f"input[{place}]",
+            )
+        return column
+
+    def encode(self, column: Column) -> Tensors:
+        """Texts or ids [B] to `values` [B, L] int64 and `mask` [B, L] bool, L the longest row of these.
+
+        A text without any token becomes one unknown token.
+        """
+        rows = self._ids(column)
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
+        values = np.full(mask.shape, PAD, np.int64)
+        values[mask] = np.concatenate([np.zeros(0, np.int64), *rows])
+        return {"values": torch.from_numpy(values), "mask": torch.from_numpy(mask)}
+
+    def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
+        """Texts, from ids [B, L] or from scores [B, L, V]."""
+        ids = values.argmax(2) if values.ndim == 3 else values
+        rows = [[token for token in row if token == UNKNOWN or token >= len(SPECIALS)] for row in ids.tolist()]
+        return list(self.tokenizer.decode_batch(rows, skip_special_tokens=False))
+
+    def _ids(self, column: Column) -> list[NDArray[np.int64]]:
+        if len(column) and isinstance(column[0], np.ndarray):
+            return [row[: self.max_length] for row in column]
+        texts = [text[: self.max_length * PER_TOKEN] for text in column]
+        encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(row.ids[: self.max_length] or [UNKNOWN], np.int64) for row in encoded]
+
+    def _read_one(self, item: Any, name: str) -> str | NDArray[np.int64]:
+        if isinstance(item, str):
+            if not item or item.isspace():
+                raise EmptyInput(f"{name}: is an empty text; give at least one word", param=name)
+            if len(item) > MOST_CHARACTERS:
+                raise OutOfRange(
+                    f"{name}: has {len(item):,} characters; at most {MOST_CHARACTERS:,} are taken, "
+                    f"and the model reads the first {self.max_length} tokens",
+                    param=name,
+                )
+            return item
+        if not _is_list(item):
+            raise WrongType(f"{name}: expected a text or a list of token ids, got {item!r:.60}", param=name)
+        if len(item) == 0:
+            raise EmptyInput(f"{name}: is an empty list; give at least one token id", param=name)
+        for place, token in enumerate(item):
+            if not _is_number(token):
+                raise WrongType(f"{name}: expected token ids, got {token!r:.60} at position {place}", param=name)
+            if not 0 <= token < self.vocabulary:
+                raise OutOfRange(
+                    f"{name}: token id {token} at position {place} is unknown; ids go from 0 to {self.vocabulary - 1}",
+                    param=name,
+                )
+        return np.array(item, np.int64)
+
+
+def _is_list(items: Any) -> bool:
+    return isinstance(items, list | tuple | np.ndarray)
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, int | np.integer) and not isinstance(item, bool)
+
+
+def _kind(item: Any) -> str:
+    return "a text" if isinstance(item, str) else "a list of token ids"
