@@ -37,6 +37,8 @@ class Encoder(nn.Module):
     """A built encoder. `width` is D."""
 
     width: int
+    side: int = 0
+    """Side of the square patches of a grid that `keep` names; 0 where it names none."""
 
     @abstractmethod
     def forward(

@@ -93,7 +93,7 @@ class TransformerEncoder(Encoder):
         super().__init__()
         self.settings = settings
         self.width = settings.width
-        self.side, self.grid = 0, (0, 0)
+        self.grid = (0, 0)
         self.embed: nn.Module
         if shape.layout == "grid":
             self.side = patches.side(shape, settings.patch)

@@ -18,8 +18,8 @@ def network(width: int = 4, **settings: float) -> tuple[VariationalAutoencoder, 
     return built, Batch({"input": fitted.encode(ROWS)}, torch.arange(len(ROWS)), 3)
 
 
-def taught(built: VariationalAutoencoder, batch: Batch, steps: int = 300) -> dict[str, float]:
-    optimizer = torch.optim.AdamW(built.parameters(), lr=5e-3)
+def taught(built: VariationalAutoencoder, batch: Batch, steps: int = 120) -> dict[str, float]:
+    optimizer = torch.optim.AdamW(built.parameters(), lr=1e-2)
     built.train()
     for step in range(steps):
         loss = built.loss(Batch(batch.roles, batch.rows, step))

@@ -1,0 +1,222 @@
+"""Learns to tell the hidden parts of an item from the visible ones.
+
+Words as in BERT (Devlin 2018), patches of pictures and spectrograms as in MAE (He 2021, Huang 2022), numbers of a row
+as in VIME (Yoon 2020).
+Legend: `B` batch, `L` parts of an item (values, patches or tokens), `K` visible ones, `D` width of the encoder's
+features, `E` width of the embedding, `N` numbers of a patch, `V` vocabulary.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from app.errors import OutOfRange
+from app.ml import masking, patches
+from app.ml.attention import Layer
+from app.ml.layers import linear
+from app.ml.modalities.base import Shape, Tensors
+from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.rebuilding import bounded, errors, measures, real, rendered
+
+PATCHES, OTHERS = 0.75, 0.3
+"""Shares that are hidden by default: neighbouring pixels tell so much that most must go (He 2021)."""
+DECODER_WIDTH, DECODER_HEADS, DECODER_DEPTH = 128, 4, 2
+LIE, TRUTH = 0.1, 0.1
+"""Shares of the hidden words that are shown as another word or as themselves (Devlin 2018): a network that serves
+texts without hidden words should have met such while it learned."""
+
+
+class Masked(ObjectiveSettings):
+    """Tell hidden parts of every row from the visible ones; learns from rows without labels."""
+
+    name: Literal["masked"] = "masked"
+    """Tell hidden parts from visible ones."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
+    keeps_dimensions: ClassVar[bool] = True
+
+    mask_ratio: float | None = Field(None, gt=0, lt=1)
+    """Share of an item's values, patches or words that is hidden. By default 0.75 for an encoder that sees the visible
+    patches alone, else 0.3."""
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        if shape.layout == "grid":
+            return "transformer", "it sees the visible patches alone, which is fast, and the places of the others"
+        return super().default_encoder(shape)
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        values, reason = super().default_training(data)
+        return {**values, "learning_rate": 1e-3 if data.shape.layout != "vector" else 2e-3}, reason
+
+    def build(self, roles: Mapping[str, Role]) -> "MaskedNetwork":
+        """Raises OutOfRange for items of a single part."""
+        role = roles["input"]
+        assert role.encoder is not None
+        if role.modality.shape.layout == "tokens":
+            return MaskedTokens(self, role)
+        return MaskedPatches(self, role) if role.encoder.side else MaskedValues(self, role)
+
+
+class MaskedNetwork(Objective):
+    """An encoder, an embedding of its features, and a way from there to the hidden parts."""
+
+    def __init__(self, settings: Masked, role: Role, *, ratio: float, parts: int) -> None:
+        super().__init__()
+        assert role.encoder is not None
+        if parts < 2:
+            raise OutOfRange(
+                "objective 'masked' hides some of an item's parts, and these items have a single one; "
+                "give wider rows, larger pictures, longer texts or an encoder with smaller patches",
+                param="objective",
+            )
+        self.shape, self.parts = role.modality.shape, parts
+        self.ratio = settings.mask_ratio or ratio
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.width = role.dimensions or role.encoder.width
+        self.neck = nn.Identity() if self.width == role.encoder.width else linear(role.encoder.width, self.width)
+
+    @abstractmethod
+    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+        """What the visible parts say of the whole: values like the item's, or scores [B, L, V] of its words."""
+
+    def show(self, inputs: Tensors, where: Tensor) -> Tensors:
+        """The item as the encoder is given it: without the parts `where` [B, L]."""
+        return inputs
+
+    def hide(self, batch: Batch) -> Tensor:
+        """Which parts [B, L] are hidden; the same ones at every validation."""
+        seed = batch.seed if self.training else 0
+        where = masking.hidden(batch.rows, seed, self.ratio, self.parts)
+        return where.to(batch.roles["input"]["values"].device)
+
+    def covered(self, where: Tensor) -> Tensor:
+        """`where` [B, L] as a mask of the item's values."""
+        return where
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        return embedding
+
+    def reconstruct(self, inputs: Tensors) -> Tensor:
+        """Every part as the rest of the item tells it: one group of parts is hidden after the other."""
+        values = inputs["values"]
+        whole = torch.zeros_like(values)
+        for group in masking.groups(self.ratio, self.parts):
+            where = group.to(values.device).expand(len(values), -1)
+            if self.shape.layout == "tokens":
+                where = where[:, : values.shape[1]]
+            told = rendered(self.told(self.show(inputs, where), where), inputs)
+            whole = torch.where(self.covered(where), told, whole)
+        return whole
+
+    def loss(self, batch: Batch) -> Loss:
+        """Sum over the items of the mean error of their hidden parts, and the number of items."""
+        inputs, where = batch.roles["input"], self.hide(batch)
+        shown = self.disguise(batch, where) if self.training else self.show(inputs, where)
+        each = errors(self.told(shown, where), inputs, self.covered(where))
+        return Loss(each.sum(), len(each))
+
+    def disguise(self, batch: Batch, where: Tensor) -> Tensors:
+        """`show` while learning."""
+        return self.show(batch.roles["input"], where)
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Of hidden parts: `mse`, or `perplexity` and `token_accuracy`."""
+
+        def judged(batch: Batch) -> tuple[Tensor, Tensors, Tensor]:
+            inputs, where = batch.roles["input"], self.hide(batch)
+            return self.told(self.show(inputs, where), where), inputs, self.covered(where)
+
+        return measures(judged(batch) for batch in batches)
+
+
+class MaskedPatches(MaskedNetwork):
+    """The encoder sees the visible patches of a grid alone; a small decoder is told where the others are missing."""
+
+    def __init__(self, settings: Masked, role: Role) -> None:
+        assert role.encoder is not None
+        shape, side = role.modality.shape, role.encoder.side
+        super().__init__(settings, role, ratio=PATCHES, parts=math.prod(patches.lattice(shape, side)))
+        self.side = side
+        self.expand = linear(self.width, DECODER_WIDTH)
+        self.missing = nn.Parameter(0.02 * torch.randn(DECODER_WIDTH))
+        self.places = nn.Parameter(0.02 * torch.randn(self.parts, DECODER_WIDTH))
+        self.layers = nn.ModuleList(Layer(DECODER_WIDTH, DECODER_HEADS, DECODER_DEPTH) for _ in range(DECODER_DEPTH))
+        self.draw = nn.Sequential(nn.LayerNorm(DECODER_WIDTH), linear(DECODER_WIDTH, shape.size[0] * side**2))
+
+    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+        keep = (~where).nonzero()[:, 1].view(len(where), -1)  # [B, K]: every row hides as many
+        seen = self.expand(self.neck(self.encoders["input"](shown, keep=keep).tokens))  # [B, K, D]
+        tokens = self.missing.to(seen.dtype).expand(*where.shape, -1)  # [B, L, D]
+        tokens = tokens.scatter(1, keep[:, :, None].expand_as(seen), seen) + self.places
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return bounded(patches.joined(self.draw(tokens), self.shape, self.side), self.shape)
+
+    def covered(self, where: Tensor) -> Tensor:
+        return _over_grid(where, self.shape, self.side)
+
+
+class MaskedValues(MaskedNetwork):
+    """A learned value stands where something is hidden; the whole is drawn again from the embedding."""
+
+    def __init__(self, settings: Masked, role: Role) -> None:
+        assert role.encoder is not None
+        shape = role.modality.shape
+        side = patches.side(shape, None) if shape.layout == "grid" else 0
+        parts = math.prod(patches.lattice(shape, side)) if side else shape.count
+        super().__init__(settings, role, ratio=OTHERS, parts=parts)
+        self.side = side
+        self.blank = nn.Parameter(torch.zeros(shape.size[0], *[1] * (len(shape.size) - 1)))
+        self.decoder = role.encoder.decoder(shape, self.width)
+
+    def show(self, inputs: Tensors, where: Tensor) -> Tensors:
+        return {**inputs, "values": torch.where(self.covered(where), self.blank, inputs["values"])}
+
+    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+        return bounded(self.decoder(self.embed(shown)), self.shape)
+
+    def covered(self, where: Tensor) -> Tensor:
+        return _over_grid(where, self.shape, self.side) if self.side else where
+
+
+class MaskedTokens(MaskedNetwork):
+    """Hidden words, told from the words around them."""
+
+    def __init__(self, settings: Masked, role: Role) -> None:
+        super().__init__(settings, role, ratio=OTHERS, parts=role.modality.shape.size[0])
+        vocabulary = role.modality.shape.vocabulary
+        assert vocabulary is not None
+        self.vocabulary = vocabulary
+        self.head = nn.Sequential(nn.LayerNorm(self.width), linear(self.width, vocabulary))
+
+    def hide(self, batch: Batch) -> Tensor:
+        seed = batch.seed if self.training else 0
+        return masking.hidden_tokens(batch.rows, seed, self.ratio, real(batch.roles["input"]))
+
+    def show(self, inputs: Tensors, where: Tensor) -> Tensors:
+        return {**inputs, "values": inputs["values"].masked_fill(where, self.vocabulary)}
+
+    def disguise(self, batch: Batch, where: Tensor) -> Tensors:
+        words = batch.roles["input"]["values"]
+        draw = torch.rand(2, *words.shape, generator=batch.generator()).to(words.device)
+        others = (draw[1] * self.vocabulary).long()
+        words = words.where(~(where & (draw[0] < LIE)), others)
+        return self.show({**batch.roles["input"], "values": words}, where & (draw[0] >= LIE + TRUTH))
+
+    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.neck(self.encoders["input"](shown).tokens))
+        return scores
+
+
+def _over_grid(where: Tensor, shape: Shape, side: int) -> Tensor:
+    """Hidden patches [B, L] as a mask [B, C, H, W] of the grid's values."""
+    each = where[:, :, None].float().expand(-1, -1, shape.size[0] * side**2)
+    return patches.joined(each, shape, side) > 0
