@@ -1,9 +1,13 @@
 """Opens an immutable dataset at a path: its profile, its splits, their record batches, memory-mapped.
 
-Knows no storage, no registry and nothing of how a dataset is made; the names and the schema here bind both sides.
-A split is an Arrow IPC file whose record batches are of equal size but for the last. Its columns:
-`input` (FixedSizeList of float32 for vectors, of uint8 for images: H*W*C), `target` (dictionary<int32, string>, null
-where the label is withheld; absent when no row has one) and `row` (int64, position in the source, from 0).
+Knows no storage, no registry and nothing of how a dataset is made; the names and the fields here bind both sides.
+A split is an Arrow IPC file with a column for every role (`input`, `target`, `source` …) and one called `row` (int64,
+position in the source, from 0). A role's field tells its modality in its metadata, and the shape of
+items that have one size:
+
+vectors: FixedSizeList of float32. image: FixedSizeList of uint8, H*W*C. text: string. audio: list of int16 samples.
+classes: dictionary<int32, string>, null where the label is withheld. numbers: float32, null where withheld.
+tags: list of int32 positions. boxes: list of float32, five for every box: class position, x0, y0, x1, y1.
 """
 
 import json
@@ -18,25 +22,37 @@ from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
 from app.errors import ArtifactDamaged
+from app.ragged import Ragged
 
-FORMAT = 1
+FORMAT = 2
 INFO = "dataset.json"
 BATCH_BYTES = 4 * 1024 * 1024
-"""Raw size of a record batch's `input`."""
+"""Size from which on a record batch is written."""
+ROW = pa.field("row", pa.int64(), nullable=False)
+OF_ONE_SIZE = {"vectors": pa.float32(), "image": pa.uint8()}
+OTHERS = {
+    "text": pa.string(),
+    "audio": pa.list_(pa.int16()),
+    "classes": pa.dictionary(pa.int32(), pa.string()),
+    "numbers": pa.float32(),
+    "tags": pa.list_(pa.int32()),
+    "boxes": pa.list_(pa.float32()),
+}
+INNER: dict[str, list[int]] = {"boxes": [5]}
+"""Shape of one value of a row of any length, where it is no single number."""
 
 
 def split_file(split: str) -> str:
     return f"{split}.arrow"
 
 
-def schema(shape: Sequence[int], *, image: bool, labelled: bool) -> pa.Schema:
-    """The columns of a split whose items have `shape`: `[W]` or `[H, W, C]`."""
-    value = pa.uint8() if image else pa.float32()
-    fields = [pa.field("input", pa.list_(value, int(np.prod(shape))), nullable=False)]
-    if labelled:
-        fields.append(pa.field("target", pa.dictionary(pa.int32(), pa.string())))
-    fields.append(pa.field("row", pa.int64(), nullable=False))
-    return pa.schema(fields, metadata={"shape": json.dumps(list(shape))})
+def field(role: str, modality: str, shape: Sequence[int] = ()) -> pa.Field:
+    """The column of a role; `shape` is `[W]` for vectors and `[H, W, C]` for images."""
+    about = {"modality": modality, "shape": json.dumps(list(shape))}
+    if modality in OF_ONE_SIZE:
+        kind = pa.list_(OF_ONE_SIZE[modality], int(np.prod(shape)))
+        return pa.field(role, kind, nullable=False, metadata=about)
+    return pa.field(role, OTHERS[modality], metadata=about)
 
 
 class Split:
@@ -44,8 +60,10 @@ class Split:
 
     def __init__(self, path: Path) -> None:
         self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        self._shape: list[int] = json.loads(self._reader.schema.metadata[b"shape"])
-        self._labelled = "target" in self._reader.schema.names
+        roles = [field for field in self._reader.schema if field.name != ROW.name]
+        self.modalities: dict[str, str] = {field.name: field.metadata[b"modality"].decode() for field in roles}
+        """Of every role that the split has."""
+        self._shapes: dict[str, list[int]] = {field.name: json.loads(field.metadata[b"shape"]) for field in roles}
 
     @property
     def batches(self) -> int:
@@ -60,36 +78,39 @@ class Split:
     def rows(self) -> int:
         return sum(self.sizes)
 
-    def read(self, role: str, batch: int) -> NDArray[Any]:
-        """A column of a record batch: input float32 [n, W] or uint8 [n, H, W, C], target object [n], row int64 [n].
+    def read(self, role: str, batch: int) -> Any:
+        """A role's raw column of a record batch, as `app.ml.modalities` take it; of `row`, int64 [n].
 
-        A target is its class's name, or None where it is withheld.
+        vectors float32 [n, W], image uint8 [n, H, W, C], text object [n] of str, classes object [n] of str or None
+        (withheld; also where the split has no such role), numbers float32 [n] (NaN: withheld), audio, tags and boxes
+        Ragged.
         """
         table = self._reader.get_batch(batch)
-        if role == "target":
-            return self._target(table)
-        column = table.column(role)
-        if role == "row":
-            return np.asarray(column.to_numpy(zero_copy_only=True))
-        return np.asarray(column.flatten().to_numpy(zero_copy_only=True)).reshape(table.num_rows, *self._shape)
+        if role not in table.schema.names:
+            return np.full(table.num_rows, None, dtype=object)
+        column, modality = table.column(role), self.modalities.get(role)
+        if modality in OF_ONE_SIZE:
+            return _array(column.flatten()).reshape(table.num_rows, *self._shapes[role])
+        if modality == "classes":
+            names = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+            return names[column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]
+        if modality == "text":
+            return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+        if modality == "numbers":
+            return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+        if modality is None:
+            return _array(column)
+        return _ragged(column, INNER.get(modality, []))
 
     def present(self, role: str) -> NDArray[np.bool_]:
         """For every row of the split, whether it has this role."""
-        if role != "target":
-            return np.ones(self.rows, dtype=np.bool_)
-        if not self._labelled:
+        if role not in self.modalities:
             return np.zeros(self.rows, dtype=np.bool_)
-        columns = [self._reader.get_batch(number).column("target") for number in range(self.batches)]
+        if self.modalities[role] not in ("classes", "numbers"):
+            return np.ones(self.rows, dtype=np.bool_)
+        columns = [self._reader.get_batch(number).column(role) for number in range(self.batches)]
         masks = [np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_) for column in columns]
         return np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
-
-    def _target(self, table: pa.RecordBatch) -> NDArray[Any]:
-        if not self._labelled:
-            return np.full(table.num_rows, None, dtype=object)
-        column = table.column("target")
-        names = np.array([*column.dictionary.to_pylist(), None], dtype=object)
-        codes = column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-        return np.asarray(names[codes], dtype=object)
 
 
 class Dataset:
@@ -112,11 +133,22 @@ def open_dataset(files: Mapping[str, Path]) -> Dataset:
     """
     try:
         info = json.loads(files[INFO].read_bytes())
+        if info.get("format") != FORMAT:
+            raise ArtifactDamaged(f"the dataset has format {info.get('format')!r}; this version reads {FORMAT}")
         splits = {str(split): Split(files[split_file(split)]) for split in SPLITS}
     except KeyError as error:
         raise ArtifactDamaged(f"the dataset lacks {error.args[0]!r}") from None
     except (ValueError, pa.ArrowInvalid) as error:
         raise ArtifactDamaged(f"the dataset cannot be read: {error}") from error
-    if info.get("format") != FORMAT:
-        raise ArtifactDamaged(f"the dataset has format {info.get('format')!r}; this version reads {FORMAT}")
     return Dataset(info, splits)
+
+
+def _array(column: pa.Array) -> NDArray[Any]:
+    return np.asarray(column.to_numpy(zero_copy_only=True))
+
+
+def _ragged(column: pa.Array, inner: list[int]) -> Ragged:
+    offsets = _array(column.offsets).astype(np.int64)
+    first, last = int(offsets[0]), int(offsets[-1])
+    values = _array(column.values)[first:last].reshape(-1, *inner)
+    return Ragged(values, (offsets - first) // int(np.prod(inner, dtype=np.int64)))

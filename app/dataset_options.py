@@ -20,20 +20,55 @@ class Columns(_Options):
     """Which column plays what; what is absent is inferred from the content."""
 
     features: str | list[str] | None = None
-    """Columns of numbers that make the input vector, or one array."""
+    """Columns of numbers and of categories that make the input vector, or one array."""
     image: str | None = None
-    """Array of pixels: rows by height by width, or rows by height by width by channels."""
+    """Input: array of pixels (rows by height by width, or by height by width by channels), or pictures as files."""
+    text: str | None = None
+    """Input: column of texts."""
+    audio: str | None = None
+    """Input: recordings."""
     label: str | None = None
     """Column of classes; an empty cell, null or NaN is a label withheld."""
+    value: str | None = None
+    """Column of numbers to be predicted; an empty cell, null or NaN is a value withheld."""
+    tags: str | None = None
+    """Column of lists of labels, or of labels with `|` between them."""
+    boxes: str | None = None
+    """What lies where in a picture."""
+    caption: str | None = None
+    """Text that belongs to the input, for pictures and recordings."""
+    source: str | None = None
+    """Text to be translated or otherwise rewritten."""
+    target: str | None = None
+    """Text that it becomes."""
+    left: str | None = None
+    """One side of pairs that belong together: texts, pictures or recordings."""
+    right: str | None = None
+    """The other side."""
+    negative: str | None = None
+    """Text that does not belong to `left`, although it looks so."""
+    weight: str | None = None
+    """How much a row counts: a number of at least 0."""
+    group: str | None = None
+    """Speaker, document, patient …: rows of one group never fall on both sides of a split."""
     split: str | None = None
     """Column that holds `train`, `validation` or `test` for every row."""
 
     @model_validator(mode="after")
-    def _one_input(self) -> Self:
-        if self.features is not None and self.image is not None:
-            raise ValueError("give features or image, not both: a dataset has one input")
+    def _fits(self) -> Self:
+        inputs = [name for name in ("features", "image", "text", "audio") if getattr(self, name) is not None]
+        if len(inputs) > 1:
+            raise ValueError(f"give {' or '.join(inputs)}, not both: a dataset has one input")
         if self.features == []:
             raise ValueError("features must name at least one column")
+        targets = [name for name in ("label", "value", "tags", "boxes", "target") if getattr(self, name) is not None]
+        if len(targets) > 1:
+            raise ValueError(f"give {' or '.join(targets)}, not both: a dataset has one target")
+        for one, other in (("source", "target"), ("left", "right")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{one} and {other} go together; give both")
+        if self.negative is not None and self.left is None:
+            raise ValueError("negative goes with left and right; give them too")
         return self
 
 
@@ -72,10 +107,29 @@ class FileSplit(_Options):
 
 
 class Cleaning(_Options):
-    """What is repaired instead of reported; the profile counts every change."""
+    """What is repaired or left out instead of reported; the profile counts every change, the report lists what is left
+    out."""
 
-    non_finite: Literal["fault", "drop"] = "fault"
-    """Rows with an empty, NaN or infinite feature: `fault` refuses the dataset, `drop` leaves them out."""
+    non_finite: Literal["fault", "drop", "impute"] = "fault"
+    """Rows with an empty, NaN or infinite number: `fault` refuses them, `drop` leaves them out, `impute` keeps the gap
+    for the model, which fills it with the column's median of the training split and is told where gaps were."""
+    duplicates: Literal["together", "drop", "keep"] = "together"
+    """Rows whose inputs are equal: `together` keeps them on one side of the splits (where splits are given, those of
+    train that stand in validation or test are left out), `drop` keeps the first, `keep` does nothing."""
+    empty: Literal["drop", "fault"] = "drop"
+    """Texts of white space only."""
+    min_characters: int = Field(1, ge=1)
+    """Shorter texts are treated as `empty` says."""
+    max_characters: int | None = Field(None, ge=1)
+    """Longer texts are cut here."""
+    unicode: Literal["nfc", "keep"] = "nfc"
+    """`nfc` brings composed letters to one form."""
+    control: Literal["remove", "keep"] = "remove"
+    """Control characters in texts, but for tab and line feed."""
+    html: Literal["keep", "remove"] = "keep"
+    """`remove` takes tags out of texts and replaces entities."""
+    constant: Literal["keep", "drop"] = "keep"
+    """`drop` leaves columns out that have (nearly) one value in all rows."""
 
 
 class DatasetOptions(_Options):
@@ -83,25 +137,32 @@ class DatasetOptions(_Options):
 
     files: list[str] = Field(min_length=1, max_length=1000)
     """Ids of the files it is made from."""
-    modality: Literal["auto", "vectors", "image"] = "auto"
+    modality: Literal["auto", "vectors", "image", "text", "audio"] = "auto"
     """How an item is read; `auto` decides by the content."""
     columns: Columns = Columns()
     """Which column plays what."""
-    format: Literal["csv", "tsv", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar"] | None = None
+    format: Literal["csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar"] | None = None
     """Format of all files; null decides by their content."""
     image_size: int | None = Field(None, ge=1, le=2048)
     """Height and width to which the pictures of archives are scaled. Null keeps them if all have one size, else 128."""
     split: Fractions | FileSplit | None = None
     """Shares, or files; null takes a column named `split`, else 80/10/10. Absent validation is drawn from train."""
-    cleaning: Cleaning | None = None
-    """What is repaired instead of reported."""
+    text_unit: Literal["line", "paragraph"] = "line"
+    """What a row of a plain text is; empty lines end a paragraph."""
+    cleaning: Cleaning = Cleaning()
+    """What is repaired or left out instead of reported."""
+    on_fault: Literal["fail", "drop"] = "fail"
+    """`drop` leaves out rows that have a fault, and lists them; faults of whole files fail in any case."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.files)) != len(self.files):
             raise ValueError("files names the same id twice")
-        if self.modality == "vectors" and self.columns.image is not None:
-            raise ValueError("modality vectors takes its input from columns.features, not columns.image")
+        inputs = {"vectors": "features", "image": "image", "text": "text", "audio": "audio"}
+        for modality, column in inputs.items():
+            if getattr(self.columns, column) is not None and self.modality not in ("auto", modality):
+                own = inputs[self.modality]
+                raise ValueError(f"modality {self.modality} takes its input from columns.{own}, not columns.{column}")
         if self.split is not None and self.columns.split is not None:
             raise ValueError("give split or columns.split, not both")
         if isinstance(self.split, FileSplit):

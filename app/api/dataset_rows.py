@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from app.dataset import open_dataset
 from app.ml.pictures import encode_uri
+from app.ragged import Ragged
 from app.registry.tables import StoredObject
 from app.storage import Storage
 
@@ -16,22 +15,40 @@ def read_rows(
 ) -> tuple[list[dict[str, Any]], bool]:
     """Up to `limit` rows of `split` from place `begin`, and whether more follow."""
     files = {name: storage.local(parts[0]) for name, parts in held.items()}
-    opened = open_dataset(files).splits[split]
+    dataset = open_dataset(files)
+    opened, profile = dataset.splits[split], dataset.profile
     rows: list[dict[str, Any]] = []
     first = 0
     for batch, size in enumerate(opened.sizes):
         low, high = max(begin, first), min(begin + limit, first + size)
         if low < high:
-            inputs, targets, sources = (opened.read(role, batch) for role in ("input", "target", "row"))
+            columns = {role: opened.read(role, batch) for role in ("row", "target", *opened.modalities)}
             for place in range(low, high):
-                item = inputs[place - first]
-                rows.append(
-                    {
-                        "id": str(place),
-                        "row": int(sources[place - first]),
-                        "input": encode_uri(item) if item.dtype == np.uint8 else item.tolist(),
-                        "target": targets[place - first],
-                    }
-                )
+                shown = {
+                    role: show(
+                        column.row(place - first) if isinstance(column, Ragged) else column[place - first], facts
+                    )
+                    for role, column in columns.items()
+                    if (facts := {"modality": opened.modalities.get(role), **(profile.get(role) or {})})
+                }
+                rows.append({"id": str(place), **shown})
         first += size
     return rows, begin + limit < first
+
+
+def show(item: Any, facts: Mapping[str, Any]) -> Any:
+    """One raw item in JSON."""
+    modality = facts["modality"]
+    if modality == "image":
+        return encode_uri(item)
+    if modality == "tags":
+        names = list(facts["classes"])
+        return [names[position] for position in item.tolist()]
+    if modality == "boxes":
+        names = list(facts["classes"])
+        return [{"label": names[int(position)], "box": box} for position, *box in item.tolist()]
+    if modality == "numbers":
+        return None if item != item else float(item)  # NaN is a value withheld
+    if modality == "vectors":
+        return [None if value != value else value for value in item.tolist()]
+    return item if item is None or isinstance(item, str) else item.tolist()

@@ -37,7 +37,7 @@ router = guarded_router("datasets")
 
 MAX_FILES = 64
 """Of one form."""
-TEXTS = frozenset({"name", "modality", "format"})
+TEXTS = frozenset({"name", "modality", "format", "text_unit", "on_fault"})
 FIELDS = TEXTS | {"columns", "image_size", "split", "cleaning", "metadata"}
 """Of a form; those that are no TEXTS hold JSON."""
 
@@ -154,7 +154,7 @@ def get_report(dataset_id: str, here: ServicesHere, who: CallerHere) -> dict[str
     """The faults found in the data; empty while it is validating and when there are none."""
     with here.database.reading() as session:
         dataset = datasets.get(session, who.project_id, dataset_id)
-    report = dataset.report or {"total": 0, "faults": []}
+    report = {"total": 0, "faults": [], "dropped_total": 0, "dropped": [], **(dataset.report or {})}
     return {"object": "dataset.report", "dataset": dataset.id, "status": dataset.status, **report}
 
 

@@ -173,7 +173,8 @@ class DatasetObject(Wire):
 
 
 class Profile(Wire):
-    """What is in a dataset."""
+    """What is in a dataset: besides these keys one for every role (`input`, `source`, `left` …), with its name in the
+    files, its modality and its shape or its lengths."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -183,12 +184,14 @@ class Profile(Wire):
     rows: int
     splits: dict[str, int]
     """Rows of each split."""
-    input: dict[str, Any]
-    """Name, modality and shape of what goes in."""
     target: dict[str, Any] | None
-    """Its classes with their numbers, and how many rows have none; null without labels."""
+    """What is to be predicted, with its classes or its range, and how many rows have none; null without labels."""
     columns: list[dict[str, Any]]
     """Name, type, part played and statistics of every column."""
+    duplicates: int
+    """Rows whose content equals that of an earlier one."""
+    cleaning: dict[str, Any]
+    """Rows left out, by reason, and what was changed in how many of the others."""
     warnings: list[Any]
     inferred: dict[str, Any]
     """What was not asked for and decided by the content."""
@@ -217,16 +220,23 @@ class Report(Wire):
     """The true number of faults."""
     faults: list[Fault]
     """The first 1,000."""
+    dropped_total: int
+    """The true number of rows that were left out, as cleaning and `on_fault` ask."""
+    dropped: list[Fault]
+    """The first 1,000 of those rows, each with the reason."""
 
 
 class Row(Wire):
-    """One row of a dataset, as training sees it before the modality encodes it."""
+    """One row of a dataset, as training sees it before the modality encodes it: besides these keys one for every role.
+
+    `input` is a vector, a text, a picture as PNG `data:` URI or samples; texts of other roles are strings.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     id: str
     """Place in the split, from 0."""
     row: int
     """Place in the source, from 0."""
-    input: list[float] | str
-    """A vector, or a picture as PNG `data:` URI."""
-    target: str | None
-    """Its class; null where the label is withheld or there is none."""
+    target: Any
+    """Its label or whatever is to be predicted; null where that is withheld or there is none."""

@@ -19,7 +19,7 @@ from tests.picture_archives import picture, to_tar, to_zip
 from worker.ingest.run import run
 from worker.progress import Stopped
 
-IMAGES = np.arange(50 * 28 * 28, dtype=np.uint32).reshape(50, 28, 28).astype(np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)
 LABELS = (np.arange(50) % 5).astype(np.uint8)
 CSV = b"a,b,label\n" + b"".join(b"%d,%d,%s\n" % (n, -n, b"cat" if n % 2 else b"dog") for n in range(50))
 JSONL = b"".join(b'{"a": %d, "b": %d, "label": "%s"}\n' % (n, -n, b"cat" if n % 2 else b"dog") for n in range(50))
@@ -56,7 +56,7 @@ def local(tmp_path: Path) -> Bench:
 def test_an_ingest_makes_a_dataset_that_opens(bench: Bench) -> None:
     dataset = bench.ingest({"digits.npz": npz(images=IMAGES, labels=LABELS)})
     assert (dataset.status, dataset.modality, dataset.rows) == ("ready", "image", 50)
-    assert dataset.report == {"total": 0, "faults": []}
+    assert dataset.report == {"total": 0, "faults": [], "dropped_total": 0, "dropped": []}
     opened = bench.open(dataset)
     assert opened.profile == dataset.profile
     assert opened.info["fingerprint"] == dataset.fingerprint

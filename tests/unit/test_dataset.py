@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from app.dataset import INFO, Split, open_dataset, schema, split_file
+from app.dataset import INFO, ROW, Split, field, open_dataset, split_file
 from app.dataset_options import SPLITS
 from app.errors import ArtifactDamaged
 
@@ -17,7 +17,9 @@ CODES = [0, 1, None, 0, 1]
 
 
 def write(path: Path, values: NDArray[Any], shape: list[int], *, labelled: bool, batch: int = 2) -> None:
-    columns = schema(shape, image=values.dtype == np.uint8, labelled=labelled)
+    modality = "image" if values.dtype == np.uint8 else "vectors"
+    labels = [field("target", "classes")] if labelled else []
+    columns = pa.schema([field("input", modality, shape), *labels, ROW])
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, columns) as writer:
         for start in range(0, len(values), batch):
             part = values[start : start + batch]
@@ -35,7 +37,7 @@ def folder(path: Path, values: NDArray[Any], shape: list[int], *, labelled: bool
     write(files["train.arrow"], values, shape, labelled=labelled)
     write(files["validation.arrow"], values[:1], shape, labelled=labelled)
     write(files["test.arrow"], values[:0], shape, labelled=labelled)
-    info = {"format": 1, "fingerprint": "f", "profile": {"rows": len(values)}}
+    info = {"format": 2, "fingerprint": "f", "profile": {"rows": len(values)}}
     (path / INFO).write_text(json.dumps(info))
     return files | {INFO: path / INFO}
 
@@ -106,8 +108,8 @@ def test_a_split_that_is_no_arrow_file_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     files = folder(tmp_path, np.ones((5, 3), np.float32), [3])
-    files[INFO].write_text(json.dumps({"format": 2, "profile": {}}))
-    with pytest.raises(ArtifactDamaged, match="format 2"):
+    files[INFO].write_text(json.dumps({"format": 1, "profile": {}}))
+    with pytest.raises(ArtifactDamaged, match="format 1"):
         open_dataset(files)
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.dataset_options import DatasetOptions, FileSplit, Fractions
+from app.dataset_options import Cleaning, DatasetOptions, FileSplit, Fractions
 
 
 def test_defaults_leave_everything_to_the_content() -> None:
     options = DatasetOptions(files=["file-1"])
-    assert (options.modality, options.format, options.split, options.cleaning) == ("auto", None, None, None)
+    assert (options.modality, options.format, options.split, options.cleaning) == ("auto", None, None, Cleaning())
     assert DatasetOptions.model_validate(options.stored()) == options
 
 
@@ -28,10 +28,10 @@ def test_fractions_and_files_are_told_apart() -> None:
         ({"files": []}, "at least 1"),
         ({"files": ["a", "a"]}, "same id twice"),
         ({"files": ["a"], "colums": {}}, "not permitted"),
-        ({"files": ["a"], "modality": "text"}, "'auto', 'vectors' or 'image'"),
+        ({"files": ["a"], "modality": "video"}, "'auto', 'vectors', 'image', 'text' or 'audio'"),
         (
             {"files": ["a"], "format": "xlsx"},
-            "'csv', 'tsv', 'jsonl', 'parquet', 'arrow', 'npy', 'npz', 'idx', 'zip' or 'tar'",
+            "'csv', 'tsv', 'txt', 'jsonl', 'parquet', 'arrow', 'npy', 'npz', 'idx', 'zip' or 'tar'",
         ),
         ({"files": ["a"], "columns": {"features": "x", "image": "x"}}, "not both"),
         ({"files": ["a"], "columns": {"features": []}}, "at least one column"),

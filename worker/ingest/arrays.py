@@ -13,12 +13,14 @@ from pathlib import PurePath
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from worker.ingest import labels
 from worker.ingest.faults import shown
-from worker.ingest.source import Context, Head, Input, Loaded, Numbers, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
+from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import RATIO, is_bomb
 
 MAGIC = b"\x93NUMPY"
@@ -50,32 +52,44 @@ class Arrays:
     def heads(self) -> Sequence[Head]:
         return [Head(array.name, "array", array.dtype, array.shape[1:]) for array in self._arrays.values()]
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        lengths = {name: self._arrays[name].shape[0] for name in [*numbers, *texts]}
-        rows = min(lengths.values(), default=0)
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        lengths = {name: self._arrays[name].shape[0] for name in wanted.columns}
+        first = next(iter(lengths), "")
         for name, length in lengths.items():
-            if length != lengths[next(iter(lengths))]:
-                first = next(iter(lengths))
+            if length != lengths[first]:
                 context.faults.add(
                     "length_mismatch",
                     f"{self.file.name}: {name!r} has {length:,} rows, {first!r} has {lengths[first]:,}; must be equal",
                     file=self.file.id,
                     column=name,
                 )
-        loaded = Loaded(rows)
-        for name in numbers:
+        loaded = Loaded(min(lengths.values(), default=0))
+        for part in wanted.numbers:
+            loaded.numbers.append([Numbers([name], *self._map(name)) for name in part])
+        for name in wanted.names:
             values, release = self._map(name)
-            loaded.numbers.append(Numbers([name], values, release))
-        for name in texts:
-            values, release = self._map(name)
-            loaded.texts[name] = labels.code_array(values)
+            loaded.names[name] = labels.code_array(values)
             release()
             context.tick(0)
+        for name in wanted.ragged:
+            values, release = self._map(name)
+            loaded.ragged[name] = _texts(values, context)
+            release()
         return loaded
 
     def _map(self, name: str) -> Any:
         array = self._arrays[name]
         return map_array(array.stream, array.dtype, array.shape, offset=array.offset, fortran=array.fortran)
+
+
+def _texts(values: NDArray[Any], context: Context) -> Mapped:
+    """Strings of an array [N] or [N, 1]."""
+    stage = RaggedStage(context)
+    for start in range(0, len(values), labels.BLOCK):
+        block = values[start : start + labels.BLOCK].reshape(-1)
+        stage.add_texts(pa.array(block.astype(str).astype(object), pa.string()))
+        context.tick(0)
+    return stage.mapped()
 
 
 def stem(filename: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from worker.ingest.arrow_messages import batches
-from worker.ingest.source import Context, Head, Input, Loaded
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import Staging, head_of
 from worker.ingest.unpack import is_bomb, refuse
 
@@ -32,13 +32,13 @@ class Arrow:
     packed: bool = False
     """Whether columns are packed, and are better left alone where nobody needs them."""
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        staging = Staging(self.file, self.heads, numbers, texts, context)
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, wanted, context)
         if context.faults.total or not staging.allows(self.rows):
             return staging.loaded()
         try:
             mapped = _map(self.file)
-            names, needed = [head.name for head in self.heads], [*numbers, *texts]
+            names, needed = [head.name for head in self.heads], wanted.columns
             for batch in _read(mapped, [names.index(name) for name in needed] if self.packed else None):
                 batch.select(needed).validate(full=True)
                 staging.add({name: batch.column(name) for name in needed}, batch.num_rows)

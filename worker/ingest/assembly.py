@@ -1,27 +1,37 @@
 """The story of a dataset: open the files, plan the columns, judge every value, assign the rows, write the splits.
 
-Knows no registry and no storage. Rows pass in blocks; of a row only class, split and whether it is kept are held.
+Knows no registry and no storage. Rows pass in blocks; of a row only class, group, hash, split and whether it
+is kept are held.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from app.dataset import BATCH_BYTES, schema, split_file
+from app.dataset import BATCH_BYTES, ROW, split_file
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
-from worker.ingest import profile, splits, values
-from worker.ingest.columns import Plan, follow, plan_columns
+from worker.ingest import duplicates, profile, splits
+from worker.ingest.columns import follow, plan_columns
 from worker.ingest.faults import Faults
 from worker.ingest.formats import open_source
+from worker.ingest.kinds import base as kinds
+from worker.ingest.kinds.classes import ClassesKind
+from worker.ingest.kinds.vectors import no_names
 from worker.ingest.labels import in_order
 from worker.ingest.layout import Joined, heads_of, join, stack_sources
-from worker.ingest.source import Coded, Context, Head, Input, Source
+from worker.ingest.plan import Part, Plan
+from worker.ingest.source import Context, Head, Input, Source
 from worker.ingest.splits import Places
-from worker.ingest.statistics import Moments
 from worker.ingest.writer import SplitWriter
+
+RAGGED_ROWS = 4096
+"""Rows of a block where items differ in length."""
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,34 +52,34 @@ class Group:
     table: Joined
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the first pass over the values found."""
+@dataclass
+class Rows:
+    """What is known of every row once all were judged."""
 
-    keep: NDArray[np.bool_]
-    moments: Moments
-    missing: NDArray[np.int64]
-    """Values that were not finite, by column."""
+    keep: Mask
+    hashes: duplicates.Hashes | None
+    classes: NDArray[np.int32]
+    """By which splits are stratified; -1 where there is no label."""
+    groups: NDArray[np.int32] | None
+    repeated: int = 0
+    """Rows that are equal to an earlier one."""
 
 
 def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context) -> Assembled:
     """Makes the splits' files. Raises Refused when the context has faults."""
+    context.faults.drops = options.on_fault == "drop"
     groups = _open(inputs, options, context)
-    plan, rows = groups[0].plan, sum(group.table.rows for group in groups)
-    context.expect(2 * rows)
-    label = in_order([_label(group) for group in groups])
-    seen = _judge(groups, options, context)
-    places = _assign(groups, label, seen.keep, options, context.faults)
-    kept = places != splits.OUT
-    used = sorted(set(label.codes[kept].tolist()) - {-1})  # a class whose rows were all dropped is none
-    table = np.full(len(label.names) + 1, -1, np.int32)
-    table[used] = np.arange(len(used))
-    label = Coded([label.names[code] for code in used], table[label.codes])
-    files = _write(groups, plan, label, places, context)
-    segments = groups[0].table.segments()
-    return Assembled(
-        files, profile.describe(plan, groups[0].heads, segments, seen.moments, seen.missing, label, places)
-    )
+    context.expect(2 * sum(group.table.rows for group in groups))
+    tables = [group.table for group in groups]
+    plan = groups[0].plan
+    made = {role: kinds.make(role, part, tables, options, context.faults) for role, part in plan.parts.items()}
+    rows = _judge(groups, list(made.values()), options, context)
+    places = _assign(groups, rows, options, context.faults)
+    for kind in made.values():
+        kind.settle(places != splits.OUT)
+    files = _write(groups, made, places, context)
+    described = profile.describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
+    return Assembled(files, described)
 
 
 def _open(inputs: Sequence[Input], options: DatasetOptions, context: Context) -> list[Group]:
@@ -106,80 +116,76 @@ def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[t
             yield place, [sources[id] for id in ids]
 
 
-def _label(group: Group) -> Coded:
-    name = group.plan.label
-    return group.table.texts[name] if name is not None else Coded([], np.full(group.table.rows, -1, np.int32))
-
-
-def _blocks(groups: Sequence[Group], context: Context) -> Iterator[tuple[Joined, int, int, NDArray[Any]]]:
-    """Table, first row there, first row overall, and the raw values [n, W] of every block."""
+def _blocks(groups: Sequence[Group], context: Context) -> Iterator[kinds.Block]:
+    """Rows that fit a few megabytes; the pages behind them are given back when the next ones are asked for."""
     offset = 0
     for group in groups:
-        table = group.table
-        step = max(1, BATCH_BYTES // (table.width * 8))
+        table, parts = group.table, group.plan.parts.values()
+        width = sum(prod(part.shape) for part in parts) * 8
+        step = max(1, BATCH_BYTES // max(8, width))
+        if any(not part.shape and part.modality not in ("classes", "numbers") for part in parts):
+            step = min(step, RAGGED_ROWS)
         for start in range(0, table.rows, step):
             stop = min(start + step, table.rows)
-            yield table, start, offset + start, table.read(start, stop)
+            yield kinds.Block(table, start, stop, offset + start)
             table.release()
             context.tick(stop - start)
         offset += table.rows
 
 
-def _judge(groups: Sequence[Group], options: DatasetOptions, context: Context) -> Seen:
-    image = groups[0].plan.image
-    drop = options.cleaning is not None and options.cleaning.non_finite == "drop"
-    width = groups[0].table.width
-    keep = np.ones(sum(group.table.rows for group in groups), np.bool_)
-    seen = Seen(keep, Moments.nothing(width), np.zeros(width, np.int64))
-    for table, start, overall, block in _blocks(groups, context):
-        bad, wrong = values.judge(block, image=image)
-
-        def origin(row: int, column: int, table: Joined = table, start: int = start) -> Any:
-            return table.origin(start + row, column)
-
-        for code, mask in wrong.items():
-            values.report(code, mask, block, context.faults, origin)
-        if bad is not None and not drop:
-            values.report("non_finite", bad, block, context.faults, origin)
-        elif bad is not None:
-            good = ~bad.any(axis=1)
-            keep[overall : overall + len(block)] = good
-            np.add(seen.missing, bad.sum(axis=0), out=seen.missing)
-            block = block[good]
-        if not context.faults.total:
-            seen.moments.add(block)
+def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: DatasetOptions, context: Context) -> Rows:
+    total = sum(group.table.rows for group in groups)
+    wanted = options.cleaning.duplicates != "keep"
+    rows = Rows(np.ones(total, np.bool_), np.zeros(total, np.int64) if wanted else None, *_names(groups, made))
+    content = [kind for kind in made if kind.is_content]
+    offset = 0
+    for group in groups:
+        rows.keep[group.table.bad() + offset] = False
+        offset += group.table.rows
+    for block in _blocks(groups, context):
+        here = slice(block.overall, block.overall + block.rows)
+        for kind in made:
+            out = kind.judge(block)
+            if out is not None:
+                rows.keep[here] &= ~out
+        if rows.hashes is not None and not context.faults.total:
+            rows.hashes[here] = duplicates.hash_rows([kind.keys(block) for kind in content])
     context.faults.stop_here()
-    return seen
+    if rows.hashes is not None:
+        repeated = duplicates.repeated(rows.hashes, rows.keep)
+        rows.repeated = int(repeated.sum())
+        if options.cleaning.duplicates == "drop":
+            _leave_out(groups, repeated, "duplicate", "equals an earlier row", context.faults)
+            rows.keep &= ~repeated
+    return rows
 
 
-def _assign(
-    groups: Sequence[Group], label: Coded, keep: NDArray[np.bool_], options: DatasetOptions, faults: Faults
-) -> Places:
-    first = groups[0]
-    seed = 0
-    if isinstance(options.split, FileSplit):
-        parts = [np.full(group.table.rows, group.place, np.int8) for group in groups]
-        places = np.where(keep, np.concatenate(parts), np.int8(splits.OUT))
-    elif first.plan.split is not None:
-        given = first.table.texts[first.plan.split]
-        places, unknown = splits.from_names(given.names, given.codes)
-        for row in unknown[keep[unknown]]:
-            where = first.table.text_origin(int(row), first.plan.split)
-            value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
-            faults.add(
-                "unknown_split",
-                f"{where.file.name}, row {where.row:,}, column {where.column!r}: {value!r} is no split; "
-                f"give {', '.join(SPLITS)}",
-                file=where.file.id,
-                row=where.row,
-                column=where.column,
-            )
-        places = np.where(keep, places, np.int8(splits.OUT))
+def _names(groups: Sequence[Group], made: Sequence[kinds.Kind]) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
+    """Classes and groups of all rows."""
+    classes = next((kind.coded.codes for kind in made if isinstance(kind, ClassesKind)), None)
+    if classes is None:
+        classes = np.full(sum(group.table.rows for group in groups), -1, np.int32)
+    if groups[0].plan.group is None:
+        return classes, None
+    given = [(group.table, group.plan.group) for group in groups]
+    return classes, in_order([table.names[name] if name else no_names(table.rows) for table, name in given]).codes
+
+
+def _assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> Places:
+    first, keep = groups[0], rows.keep
+    fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
+    together = duplicates.sets(rows.hashes, rows.groups, keep)
+    if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
+        together = None if rows.groups is None else rows.groups.astype(np.int64)  # nearly all rows are one and the same
+    if isinstance(options.split, FileSplit) or first.plan.split is not None:
+        places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
+        if rows.hashes is not None:
+            crossing = duplicates.across(rows.hashes, places)
+            _leave_out(groups, crossing, "duplicate_across_splits", "stands in validation or test, too", faults)
+            places[crossing] = splits.OUT
     else:
-        fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
-        seed = fractions.seed
-        places = splits.draw(label.codes, fractions, keep)
-    places = splits.with_validation(places, label.codes, seed)
+        places = splits.draw(rows.classes, fractions, keep, together)
+    places = splits.with_validation(places, rows.classes, fractions.seed, together)
     sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}
     if not sizes["train"] or not sizes["validation"]:
         faults.add(
@@ -190,15 +196,64 @@ def _assign(
     return places
 
 
-def _write(groups: Sequence[Group], plan: Plan, label: Coded, places: Places, context: Context) -> dict[str, IO[bytes]]:
-    columns = schema(plan.shape, image=plan.image, labelled=bool(label.names))
-    writers = [SplitWriter(context.temporary(), columns, label.names) for _ in SPLITS]
-    for _, _, overall, block in _blocks(groups, context):
-        here = slice(overall, overall + len(block))
-        rows = np.arange(here.start, here.stop)
+def _given(groups: Sequence[Group], keep: Mask, faults: Faults) -> Places:
+    """Places as files or a column say."""
+    first = groups[0]
+    if first.place is not None:
+        return np.concatenate([np.full(group.table.rows, group.place, np.int8) for group in groups])
+    assert first.plan.split is not None
+    given = first.table.names[first.plan.split]
+    places, unknown = splits.from_names(given.names, given.codes)
+    for row in unknown[keep[unknown]]:
+        where = first.table.origin(int(row), first.plan.split)
+        value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
+        faults.row(
+            "unknown_split",
+            f"{where.file.name}, row {where.row:,}, column {where.column!r}: {value!r} is no split; "
+            f"give {', '.join(SPLITS)}",
+            file=where.file.id,
+            row=where.row,
+            column=where.column,
+        )
+    return places
+
+
+def _leave_out(groups: Sequence[Group], rows: Mask, code: str, problem: str, faults: Faults) -> None:
+    """Lists rows of the whole source as left out."""
+    spots = np.flatnonzero(rows)
+    for number, row in enumerate(spots.tolist()):
+        if faults.drops_full:
+            faults.count_drops(code, len(spots) - number)
+            return
+        for group in groups:
+            if row < group.table.rows:
+                break
+            row -= group.table.rows
+        column = next(iter(group.plan.parts.values())).columns[0]
+        where = group.table.origin(row, column)
+        faults.drop(code, f"{where.file.name}, row {where.row:,} {problem}", file=where.file.id, row=where.row)
+
+
+def _write(
+    groups: Sequence[Group], made: dict[str, kinds.Kind], places: Places, context: Context
+) -> dict[str, IO[bytes]]:
+    there = [kind for kind in made.values() if not (isinstance(kind, ClassesKind) and not kind.coded.names)]
+    name = groups[0].plan.group
+    if name is not None:
+        part = Part("classes", [name])
+        group = kinds.make("group", part, [each.table for each in groups], DatasetOptions(files=["-"]), context.faults)
+        group.settle(places != splits.OUT)
+        there.append(group)
+    schema = pa.schema([*(kind.field() for kind in there), ROW])
+    writers = [SplitWriter(context.temporary(), schema) for _ in SPLITS]
+    for block in _blocks(groups, context):
+        here = places[block.overall : block.overall + block.rows]
+        rows = np.arange(block.overall, block.overall + block.rows)
         for place, writer in enumerate(writers):
-            chosen = places[here] == place
-            writer.add(values.convert(block[chosen], image=plan.image), label.codes[here][chosen], rows[chosen])
+            chosen = here == place
+            if chosen.any():
+                columns = [*(kind.column(block, chosen) for kind in there), pa.array(rows[chosen])]
+                writer.add(pa.RecordBatch.from_arrays(columns, schema=schema))
     for writer in writers:
         writer.close()
     return {split_file(split): writer.file for split, writer in zip(SPLITS, writers, strict=True)}

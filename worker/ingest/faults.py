@@ -1,5 +1,6 @@
 """Collects what is wrong with the data: where, under which code, in words that name the value. Knows no format."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,10 +28,15 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The first thousand faults, and the true count."""
+    """The first thousand faults and the first thousand rows that are left out, and the true counts."""
 
     total: int = 0
     kept: list[Fault] = field(default_factory=list)
+    drops: bool = False
+    """Whether a row that has a fault is left out instead of refused."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows that are left out, by code."""
+    dropped_kept: list[Fault] = field(default_factory=list)
 
     def add(
         self,
@@ -44,6 +50,32 @@ class Faults:
         self.total += 1
         if len(self.kept) < KEPT:
             self.kept.append(Fault(file, row, column, code, message))
+
+    def row(
+        self, code: str, message: str, *, file: str | None = None, row: int | None = None, column: str | None = None
+    ) -> None:
+        """A fault of one row, for which the row is left out where that was asked for; the caller sees to that."""
+        if self.drops:
+            self.drop(code, message, file=file, row=row, column=column)
+        else:
+            self.add(code, message, file=file, row=row, column=column)
+
+    def drop(
+        self, code: str, message: str, *, file: str | None = None, row: int | None = None, column: str | None = None
+    ) -> None:
+        """A row that is left out, and why."""
+        self.count_drops(code, 1)
+        if len(self.dropped_kept) < KEPT:
+            self.dropped_kept.append(Fault(file, row, column, code, message))
+
+    def count_drops(self, code: str, number: int) -> None:
+        """Adds rows that are left out and not described, once `drops_full`."""
+        self.dropped[code] += number
+
+    @property
+    def drops_full(self) -> bool:
+        """Further rows that are left out are counted only."""
+        return len(self.dropped_kept) >= KEPT
 
     @property
     def full(self) -> bool:
@@ -60,7 +92,12 @@ class Faults:
             raise Refused
 
     def report(self) -> dict[str, Any]:
-        return {"total": self.total, "faults": [asdict(fault) for fault in self.kept]}
+        return {
+            "total": self.total,
+            "faults": [asdict(fault) for fault in self.kept],
+            "dropped_total": self.dropped.total(),
+            "dropped": [asdict(fault) for fault in self.dropped_kept],
+        }
 
     def error(self) -> InvalidData:
         more = f" (and {self.total - 1:,} more; see the dataset's report)" if self.total > 1 else ""

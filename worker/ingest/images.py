@@ -6,9 +6,9 @@ few threads, into a temporary file. Of a picture, path, size and classes are hel
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from app.ml import pictures
 from worker.ingest.archives import BROKEN, Member, open_tar, open_zip
 from worker.ingest.faults import Faults, shown
 from worker.ingest.imagefolder import LABEL_NOTE, SPLIT_NOTE, read_folders
-from worker.ingest.picture_metadata import NAME, read_metadata
-from worker.ingest.source import Coded, Context, Head, Input, Loaded, Numbers, map_array
+from worker.ingest.picture_metadata import NAME, Metadata, read_metadata
+from worker.ingest.source import Coded, Context, Head, Input, Loaded, Numbers, Wanted, map_array
 from worker.ingest.staging import TEXT
 
 IMAGE = "image"
@@ -41,27 +41,30 @@ class Pictures:
     heads: Sequence[Head]
     members: Sequence[Member] = ()
     size: Size = (0, 0, 0)
-    texts: dict[str, Coded] | None = None
+    folders: Mapping[str, Coded] = field(default_factory=dict)
+    """Label and split, where folders give them."""
+    metadata: Metadata = field(default_factory=lambda: Metadata(0))
+    """What a metadata file says."""
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        known = self.texts or {}
-        loaded = Loaded(len(self.members), [], {name: known[name] for name in texts})
-        if not numbers:
-            return loaded
-        if numbers != [IMAGE]:
-            name = next(name for name in numbers if name != IMAGE)
-            message = f"{self.file.name}: column {name!r} cannot be a feature; the input of an archive is its pictures"
-            context.faults.add("unsupported_type", message, file=self.file.id, column=name)
-            return loaded
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        names = {name: self.folders[name] for name in wanted.names if name in self.folders}
+        parts = [part for part in wanted.numbers if list(part) != [IMAGE]]
+        rest = Wanted(parts, [name for name in wanted.names if name not in names], wanted.ragged)
+        said = self.metadata.load(rest, context)
+        numbers = iter(said.numbers)
+        pixels = [self._pixels(context) if list(part) == [IMAGE] else next(numbers) for part in wanted.numbers]
+        return Loaded(len(self.members), pixels, {**said.names, **names}, said.ragged, (), said.bad)
+
+    def _pixels(self, context: Context) -> list[Numbers]:
         staged = context.temporary()
         for pixels in self._unpack(context):
             staged.write(pixels.data)
             context.tick(0)
         staged.flush()
-        if not context.faults.total:
-            values, release = map_array(staged, PIXEL, (len(self.members), *self.size))
-            loaded.numbers.append(Numbers([IMAGE], values, release))
-        return loaded
+        if context.faults.total:
+            return []
+        values, release = map_array(staged, PIXEL, (len(self.members), *self.size))
+        return [Numbers([IMAGE], values, release)]
 
     def _unpack(self, context: Context) -> Iterator[pictures.Pixels]:
         """The pictures in order, without those that are damaged."""
@@ -98,17 +101,15 @@ def open_pictures(file: Input, kind: str, size: int | None, context: Context) ->
     found = _measure(file, members, context)
     paths = [member.path for member in members]
     labels, splits, folders = read_folders(archive, paths, context)
-    heads: list[Head] = []
-    texts: dict[str, Coded] = {}
-    if metadata:
-        table = read_metadata(archive, metadata, paths, context)
-        heads, texts = list(table.heads.values()), table.columns
-    elif labels is not None:
+    said = read_metadata(archive, metadata, paths, context)
+    heads = list(said.heads.values())
+    by_folder: dict[str, Coded] = {}
+    if not metadata and labels is not None:
         heads.append(Head("label", "table", TEXT, note=LABEL_NOTE))
-        texts["label"] = labels
-    if splits is not None and "split" not in texts:
+        by_folder["label"] = labels
+    if splits is not None and "split" not in said.heads:
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
-        texts["split"] = splits
+        by_folder["split"] = splits
     shape, scaled, note = _common(found, size)
     if archive.junk:
         note += f"; {archive.junk:,} files that operating systems leave were passed over"
@@ -119,7 +120,8 @@ def open_pictures(file: Input, kind: str, size: int | None, context: Context) ->
             f"{context.limit:,} are allowed; give a smaller image_size"
         )
         context.faults.add("unpacks_too_large", message, file=file.id)
-    return Pictures(file, [Head(IMAGE, "array", PIXEL, shape, note=note, scaled=scaled), *heads], members, shape, texts)
+    heads = [Head(IMAGE, "array", PIXEL, shape, note=note, scaled=scaled), *heads]
+    return Pictures(file, heads, members, shape, by_folder, said)
 
 
 def _measure(file: Input, members: Sequence[Member], context: Context) -> Counter[Size]:

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from worker.ingest import encoding
 from worker.ingest.faults import shown
-from worker.ingest.source import Context, Head, Input, Loaded
-from worker.ingest.staging import FLOAT, OTHER, TEXT, Staging
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
+from worker.ingest.staging import FLOAT, OTHER, Staging, text_head
 
 START = re.compile(rb"\s*(\{|\[\s*\{)")
 SAMPLE_ROWS = 1000
@@ -38,8 +38,8 @@ class Lines:
     file: Input
     heads: Sequence[Head]
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        staging = Staging(self.file, self.heads, numbers, texts, context)
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, wanted, context)
         if context.faults.total:
             return staging.loaded()
         known = {head.name: head for head in self.heads}
@@ -50,7 +50,7 @@ class Lines:
                 for number, line in enumerate(lines, seen + 1):
                     row = self._parse(line, number, last and number == seen + len(lines), context)
                     if row is None:
-                        if not context.faults.full:  # later ones are not worded any more
+                        if context.faults.drops or not context.faults.full:  # later ones are not worded any more
                             staging.skipped.append(number)
                         continue
                     if not known.keys() >= row.keys():
@@ -59,8 +59,8 @@ class Lines:
                 seen += len(lines)
                 if not staging.allows(staging.rows + len(rows)):
                     break
-                columns = {name: self._numbers(known[name], rows, staging, context) for name in numbers}
-                columns |= {name: self._names(name, rows, staging, context) for name in texts}
+                columns = {name: self._numbers(known[name], rows, staging) for part in wanted.numbers for name in part}
+                columns |= {name: self._texts(name, rows, staging) for name in [*wanted.names, *wanted.ragged]}
                 staging.add(columns, len(rows))
         except _TooLong:
             _refuse_line(self.file, seen + 1, context)
@@ -89,7 +89,7 @@ class Lines:
             problem = f"has the key {name!r}, which none of the first {SAMPLE_ROWS:,} rows has; let one of them have it"
             self._fault("ragged_row", problem, number, context, name)
 
-    def _numbers(self, head: Head, rows: list[Row], staging: Staging, context: Context) -> pa.Array:
+    def _numbers(self, head: Head, rows: list[Row], staging: Staging) -> pa.Array:
         kind = pa.float64()
         for _ in head.shape:
             kind = pa.list_(kind)
@@ -106,20 +106,17 @@ class Lines:
                 if not head.shape and isinstance(value, int):
                     values[position] = _real(value)  # beyond what Arrow takes for exact
                     continue
-                number = staging.file_row(staging.rows + position)
                 what = f"a list of {list(head.shape)} numbers" if head.shape else "a number"
-                self._fault(
-                    "not_a_number", f"column {head.name!r}: {shown(value)} is not {what}", number, context, head.name
-                )
+                problem = f": {shown(value)} is not {what}"
+                staging.fault("not_a_number", problem, staging.rows + position, head.name)
         return pa.array(values, kind)
 
-    def _names(self, name: str, rows: list[Row], staging: Staging, context: Context) -> pa.Array:
+    def _texts(self, name: str, rows: list[Row], staging: Staging) -> pa.Array:
         values = [row.get(name) for row in rows]
         for position, value in enumerate(values):
             if isinstance(value, list | dict):
-                number = staging.file_row(staging.rows + position)
-                problem = f"column {name!r}: {shown(value)} is no name; give a text or a number"
-                self._fault("unsupported_type", problem, number, context, name)
+                problem = f": {shown(value)} is no name; give a text or a number"
+                staging.fault("unsupported_type", problem, staging.rows + position, name)
                 values[position] = None
             elif value is not None and not isinstance(value, str):
                 values[position] = str(value)
@@ -127,7 +124,7 @@ class Lines:
 
     def _fault(self, code: str, problem: str, row: int, context: Context, column: str | None = None) -> None:
         message = f"{self.file.name}, row {row:,}, {problem}"
-        context.faults.add(code, message, file=self.file.id, row=row, column=column)
+        context.faults.row(code, message, file=self.file.id, row=row, column=column)
 
 
 def open_lines(file: Input, context: Context) -> Lines:
@@ -170,7 +167,7 @@ def _head(name: str, values: list[Any]) -> Head:
     texts = [value for value in filled if isinstance(value, str)]
     if 2 * len(texts) < len(filled):
         return Head(name, "table", OTHER, distinct=2, sampled=2)
-    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts))
+    return text_head(name, texts)
 
 
 def _blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:

@@ -4,16 +4,18 @@ Knows no format and not what a column means.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.ingest.columns import Plan
+from app.ragged import Ragged
 from worker.ingest.faults import Faults
 from worker.ingest.labels import in_order
+from worker.ingest.plan import Plan
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Source
 
 
@@ -33,82 +35,91 @@ class Stack:
     def __init__(self, sources: list[Source]) -> None:
         self.sources = sources
         self.heads = {head.name: head for head in sources[0].heads}
+        self.roles: list[str] = []
+        """That take numbers from here."""
+        self.names: dict[str, Coded] = {}
+        self.ragged: list[str] = []
         self._loaded: list[Loaded] = []
         self._starts: list[int] = [0]
-        self.width = 0
 
     @property
     def rows(self) -> int:
         return self._starts[-1]
 
     @property
-    def names(self) -> str:
+    def called(self) -> str:
         return " + ".join(source.file.name for source in self.sources)
 
-    def load(self, plan: Plan, context: Context) -> dict[str, Coded]:
-        """Reads what the plan needs from here; returns the columns of names."""
-        numbers = [name for name in plan.features if name in self.heads]
-        texts = [name for name in (plan.label, plan.split) if name in self.heads and name is not None]
-        shapes = {name: self.heads[name].shape for name in numbers}
+    def load(self, plan: Plan, context: Context) -> None:
+        """Reads what the plan needs from here."""
+        self.roles, wanted = plan.wanted(self.heads)
+        self.ragged = list(wanted.ragged)
         for source in self.sources[1:]:
             for head in source.heads:
-                if head.shape != shapes.get(head.name, head.shape):
+                first = self.heads[head.name]
+                if head.name in wanted.columns and (head.shape, head.ragged) != (first.shape, first.ragged):
                     context.faults.add(
                         "shapes_differ",
                         f"{source.file.name}: {head.name!r} has {list(head.shape)} per row, "
-                        f"{list(shapes[head.name])} in {self.sources[0].file.name}",
+                        f"{list(first.shape)} in {self.sources[0].file.name}",
                         file=source.file.id,
                         column=head.name,
                     )
-        self._loaded = [source.load(numbers, texts, context) for source in self.sources]
+        self._loaded = [source.load(wanted, context) for source in self.sources]
         self._starts = list(accumulate((loaded.rows for loaded in self._loaded), initial=0))
-        self.width = sum(prod(shape) for shape in shapes.values())
-        return {name: in_order([loaded.texts[name] for loaded in self._loaded]) for name in texts}
+        self.names = {name: in_order([loaded.names[name] for loaded in self._loaded]) for name in wanted.names}
 
-    def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        """Rows `start` to `stop` of the numbers, flat: [n, width]."""
+    def numbers(self, role: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows `start` to `stop` of a role's numbers, flat: [n, width]."""
+        place = self.roles.index(role)
         parts = []
-        for begin, loaded in zip(self._starts[:-1], self._loaded, strict=True):
-            first, last = max(start - begin, 0), min(stop - begin, loaded.rows)
-            if first < last:
-                columns = [part.values[first:last].reshape(last - first, -1) for part in loaded.numbers]
-                parts.append(columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1))
+        for loaded, first, last in self._within(start, stop):
+            columns = [part.values[first:last].reshape(last - first, -1) for part in loaded.numbers[place]]
+            parts.append(columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def rows_of(self, column: str, start: int, stop: int) -> Ragged:
+        """Rows `start` to `stop` of a column whose rows differ in length."""
+        parts = [loaded.ragged[column].rows[first:last] for loaded, first, last in self._within(start, stop)]
+        if len(parts) == 1:
+            return parts[0]
+        values = [part.values[part.offsets[0] : part.offsets[-1]] for part in parts]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
+        return Ragged(np.concatenate(values), offsets.astype(np.int64))
+
+    def bad(self) -> NDArray[np.int64]:
+        """Rows that have a fault for which they are left out."""
+        parts = [np.array(each.bad, np.int64) + start for each, start in zip(self._loaded, self._starts, strict=False)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
     def release(self) -> None:
         for loaded in self._loaded:
-            for part in loaded.numbers:
-                part.release()
+            for parts in loaded.numbers:
+                for part in parts:
+                    part.release()
+            for mapped in loaded.ragged.values():
+                mapped.release()
 
-    def origin(self, row: int, position: int) -> Origin:
-        """Where the value at `row` and flat `position` came from."""
-        number = next(n for n, stop in enumerate(self._starts[1:]) if row < stop)
-        loaded = self._loaded[number]
-        file, file_row = self.sources[number].file, loaded.file_row(row - self._starts[number])
-        return Origin(file, file_row, self.fields()[position])
-
-    def text_origin(self, row: int, column: str) -> Origin:
+    def origin(self, row: int, column: str) -> Origin:
         number = next(n for n, stop in enumerate(self._starts[1:]) if row < stop)
         return Origin(self.sources[number].file, self._loaded[number].file_row(row - self._starts[number]), column)
 
-    def segments(self) -> list[tuple[str, str, int]]:
-        """Name, type and width of every column of numbers: an array is one, however wide."""
-        found: list[tuple[str, str, int]] = []
-        for part in self._loaded[0].numbers:
-            each = prod(part.values.shape[1:]) // len(part.names)
-            found.extend((name, f"{part.values.dtype}", each) for name in part.names)
-        return found
+    def segments(self, role: str) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Name, type and shape of every column of a role's numbers: an array is one, however wide."""
+        return [
+            (name, f"{part.values.dtype}", () if len(part.names) > 1 else part.values.shape[1:])
+            for part in self._loaded[0].numbers[self.roles.index(role)]
+            for name in part.names
+        ]
 
-    def fields(self) -> list[str]:
-        """A name for every flat position: a table's column, or an array's name and the place in it."""
-        fields: list[str] = []
-        for part in self._loaded[0].numbers:
-            if len(part.names) > 1 or prod(part.values.shape[1:]) == 1:
-                fields.extend(part.names)
-            else:
-                places = np.ndindex(part.values.shape[1:])
-                fields.extend(f"{part.names[0]}[{','.join(map(str, place))}]" for place in places)
-        return fields
+    def _within(self, start: int, stop: int) -> list[tuple[Loaded, int, int]]:
+        """The files that have a part of these rows, and which of their own rows those are."""
+        found = []
+        for begin, loaded in zip(self._starts[:-1], self._loaded, strict=True):
+            first, last = max(start - begin, 0), min(stop - begin, loaded.rows)
+            if first < last:
+                found.append((loaded, first, last))
+        return found
 
 
 @dataclass
@@ -116,36 +127,49 @@ class Joined:
     """Stacks of equal length, side by side."""
 
     stacks: list[Stack]
-    texts: dict[str, Coded]
+    plan: Plan
+    names: dict[str, Coded] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         return self.stacks[0].rows
 
-    @property
-    def width(self) -> int:
-        return sum(stack.width for stack in self.stacks)
+    def column(self, role: str) -> str | None:
+        """The (first) source column of a role; None where there is none here."""
+        part = self.plan.parts.get(role)
+        return part.columns[0] if part is not None else None
 
-    def read(self, start: int, stop: int) -> NDArray[np.generic]:
-        parts = [stack.read(start, stop) for stack in self.stacks if stack.width]
+    def numbers(self, role: str, start: int, stop: int) -> NDArray[Any]:
+        parts = [stack.numbers(role, start, stop) for stack in self.stacks if role in stack.roles]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def rows_of(self, column: str, start: int, stop: int) -> Ragged:
+        return next(stack for stack in self.stacks if column in stack.ragged).rows_of(column, start, stop)
+
+    def bad(self) -> NDArray[np.int64]:
+        return np.unique(np.concatenate([stack.bad() for stack in self.stacks]))
 
     def release(self) -> None:
         for stack in self.stacks:
             stack.release()
 
-    def origin(self, row: int, position: int) -> Origin:
-        for stack in self.stacks:
-            if position < stack.width:
-                return stack.origin(row, position)
-            position -= stack.width
+    def segments(self, role: str) -> list[tuple[str, str, tuple[int, ...]]]:
+        return [segment for stack in self.stacks if role in stack.roles for segment in stack.segments(role)]
+
+    def origin(self, row: int, column: str) -> Origin:
+        """Where the value at `row` came from."""
+        return next(stack for stack in self.stacks if column in stack.heads).origin(row, column)
+
+    def cell(self, role: str, row: int, position: int) -> Origin:
+        """Where a number came from: `position` counts the role's numbers of a row; an array's has its place."""
+        for name, _, shape in self.segments(role):
+            width = prod(shape)
+            if position < width:
+                where = self.origin(row, name)
+                place = ",".join(str(each) for each in np.unravel_index(position, shape)) if width > 1 else ""
+                return Origin(where.file, where.row, f"{name}[{place}]" if place else name)
+            position -= width
         raise IndexError(position)
-
-    def segments(self) -> list[tuple[str, str, int]]:
-        return [segment for stack in self.stacks if stack.width for segment in stack.segments()]
-
-    def text_origin(self, row: int, column: str) -> Origin:
-        return next(stack for stack in self.stacks if column in stack.heads).text_origin(row, column)
 
 
 def stack_sources(sources: Sequence[Source], faults: Faults) -> list[Stack]:
@@ -160,7 +184,7 @@ def stack_sources(sources: Sequence[Source], faults: Faults) -> list[Stack]:
             if both:
                 faults.add(
                     "columns_differ",
-                    f"{other.names} and {stack.names} both have {both[0]!r} and differ in other columns: files to be "
+                    f"{other.called} and {stack.called} both have {both[0]!r} and differ in other columns: files to be "
                     f"stacked need the same columns ({sorted(other.heads)} and {sorted(stack.heads)}), "
                     "files to be joined none in common",
                     file=stack.sources[0].file.id,
@@ -175,19 +199,18 @@ def heads_of(stacks: Sequence[Stack]) -> list[Head]:
 
 def join(stacks: Sequence[Stack], plan: Plan, context: Context) -> Joined:
     """Reads the stacks that the plan needs; another length than the first's is a fault."""
-    needed = {*plan.features, plan.label, plan.split}
+    needed, first = set(plan.used()), set(next(iter(plan.parts.values())).columns)
     used = [stack for stack in stacks if needed & stack.heads.keys()]
-    used.sort(
-        key=lambda stack: not stack.heads.keys() & set(plan.features)
-    )  # the input first: the others must match it
-    texts: dict[str, Coded] = {}
+    used.sort(key=lambda stack: not stack.heads.keys() & first)  # the input first: the others must match it
+    joined = Joined(used, plan)
     for stack in used:
-        texts |= stack.load(plan, context)
+        stack.load(plan, context)
+        joined.names |= stack.names
         if stack.rows != used[0].rows:
             context.faults.add(
                 "length_mismatch",
-                f"{stack.names} has {stack.rows:,} rows and {used[0].names} {used[0].rows:,}; "
+                f"{stack.called} has {stack.rows:,} rows and {used[0].called} {used[0].rows:,}; "
                 "files that are joined side by side must have the same number",
                 file=stack.sources[0].file.id,
             )
-    return Joined(used, texts)
+    return joined

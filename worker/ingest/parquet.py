@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.ingest.source import Context, Head, Input, Loaded
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import Staging, head_of
 from worker.ingest.unpack import is_bomb, refuse
 
@@ -25,13 +25,13 @@ class Parquet:
     file: Input
     heads: Sequence[Head]
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        staging = Staging(self.file, self.heads, numbers, texts, context)
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        staging = Staging(self.file, self.heads, wanted, context)
         try:
             table = _open(self.file)
             if context.faults.total or not staging.allows(table.metadata.num_rows):
                 return staging.loaded()
-            names = [*numbers, *texts]
+            names = wanted.columns
             rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, staging.row_bytes)))
             for batch in table.iter_batches(rows, columns=names, use_threads=False):
                 staging.add({name: batch.column(name) for name in names}, batch.num_rows)

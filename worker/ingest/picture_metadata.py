@@ -11,51 +11,97 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.ragged import Ragged
 from worker.ingest import jsonl, tables
 from worker.ingest.archives import BROKEN, Archive, Member
 from worker.ingest.faults import shown
 from worker.ingest.imagefolder import SPLIT_FOLDERS, split_name
-from worker.ingest.source import Coded, Context, Head, Input, Source
+from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted
+from worker.ingest.stages import BYTE, RaggedStage
 from worker.ingest.staging import OTHER
 
 NAME = re.compile(r"(^|/)metadata\.(csv|jsonl)$", re.IGNORECASE)
 FILE_NAME = "file_name"
 SPLIT = "split"
+BLOCK = 1 << 16
+NOTHING = np.zeros(0, BYTE)
+
+
+@dataclass
+class Given:
+    """One metadata file, and which of its rows speak of which pictures."""
+
+    source: Source
+    rows: NDArray[np.int64]
+    pictures: NDArray[np.int64]
+    """Positions in the archive's order, one for every one of `rows`."""
 
 
 @dataclass
 class Metadata:
-    """What is known of every picture, by column."""
+    """What is known of every picture, by column; read when it is asked for."""
 
-    pictures: Sequence[str]
-    heads: dict[str, Head] = field(default_factory=dict)
-    _names: dict[str, dict[str, int]] = field(default_factory=dict)
-    _codes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
-
-    def put(self, head: Head, given: Coded, pictures: NDArray[np.int64]) -> None:
-        """The column's value of each of `pictures`, which are positions."""
-        names = self._names.setdefault(head.name, {})
-        codes = self._codes.setdefault(head.name, np.full(len(self.pictures), -1, np.int32))
-        table = [names.setdefault(name, len(names)) for name in given.names]
-        codes[pictures] = np.array([*table, -1], np.int32)[given.codes]
-        sampled = int((codes >= 0).sum())
-        self.heads[head.name] = Head(head.name, "table", head.dtype, distinct=len(names), sampled=sampled)
+    pictures: int
+    given: list[Given] = field(default_factory=list)
 
     @property
-    def columns(self) -> dict[str, Coded]:
-        return {name: Coded(list(names), self._codes[name]) for name, names in self._names.items()}
+    def heads(self) -> dict[str, Head]:
+        return {head.name: head for each in self.given for head in _usable(each.source)}
+
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        """The columns in the order of the pictures; nothing where a file of several has no such column."""
+        numbers = [[Numbers([name], np.full(self.pictures, np.nan)) for name in part] for part in wanted.numbers]
+        codes = {name: np.full(self.pictures, -1, np.int32) for name in wanted.names}
+        known: dict[str, dict[str, int]] = {name: {} for name in wanted.names}
+        texts: list[tuple[Given, dict[str, Mapped]]] = []
+        bad: list[int] = []
+        for each in self.given:
+            own = {head.name for head in each.source.heads}
+            parts = [tuple(name for name in part if name in own) for part in wanted.numbers]
+            few, free = ([name for name in part if name in own] for part in (wanted.names, wanted.ragged))
+            here = Wanted(parts, few, free)
+            loaded = each.source.load(here, context)
+            bad += each.pictures[np.isin(each.rows, loaded.bad)].tolist()
+            for whole, read in zip(numbers, loaded.numbers, strict=False):  # none where there are faults
+                columns = {name: part.values.reshape(len(part.values), -1) for part in read for name in part.names}
+                for column in whole:
+                    if column.names[0] in columns:
+                        found = next(part for part in read if column.names[0] in part.names)
+                        place = list(found.names).index(column.names[0])
+                        column.values[each.pictures] = columns[column.names[0]][each.rows, place]
+            for name, coded in loaded.names.items():
+                called = [split_name(label) if name == SPLIT else label for label in coded.names]
+                table = [known[name].setdefault(label, len(known[name])) for label in called]
+                codes[name][each.pictures] = np.array([*table, -1], np.int32)[coded.codes[each.rows]]
+            texts.append((each, loaded.ragged))
+        names = {name: Coded(list(known[name]), codes[name]) for name in wanted.names}
+        ragged = {name: self._texts(name, texts, context) for name in wanted.ragged}
+        return Loaded(self.pictures, numbers, names, ragged, (), bad)
+
+    def _texts(self, name: str, texts: Sequence[tuple[Given, dict[str, Mapped]]], context: Context) -> Mapped:
+        file, row = np.full(self.pictures, -1, np.int32), np.zeros(self.pictures, np.int64)
+        for number, (each, ragged) in enumerate(texts):
+            if name in ragged:
+                file[each.pictures], row[each.pictures] = number, each.rows
+        stage = RaggedStage(context)
+        for start in range(0, self.pictures, BLOCK):
+            places = zip(file[start : start + BLOCK].tolist(), row[start : start + BLOCK].tolist(), strict=True)
+            held = Ragged.of([texts[n][1][name].rows.row(r) if n >= 0 else NOTHING for n, r in places])
+            stage.add(held.values, held.lengths)
+            context.tick(0)
+        return stage.mapped()
 
 
 def read_metadata(archive: Archive, files: Sequence[Member], pictures: Sequence[str], context: Context) -> Metadata:
     """Joins the rows of all metadata files to the pictures; a row or a picture that is left over is a fault."""
-    found, before = Metadata(pictures), context.faults.total
+    found, before = Metadata(len(pictures)), context.faults.total
     positions = {path: number for number, path in enumerate(pictures)}
     seen = np.zeros(len(pictures), np.bool_)
     for member in files:
         source = _open(archive, member, context)
         if source is not None:
-            _join(found, source, posixpath.dirname(member.path), positions, seen, context)
-    if context.faults.total > before:
+            found.given.append(_join(source, posixpath.dirname(member.path), positions, seen, context))
+    if not files or context.faults.total > before:
         return found  # pictures without a row may be those of rows with a fault
     for number in np.flatnonzero(~seen).tolist():
         context.faults.add(
@@ -96,12 +142,10 @@ def _open(archive: Archive, member: Member, context: Context) -> Source | None:
     return source
 
 
-def _join(
-    found: Metadata, source: Source, folder: str, positions: dict[str, int], seen: NDArray[np.bool_], context: Context
-) -> None:
-    heads = [head for head in source.heads if head.dtype != OTHER and not head.shape and head.name != FILE_NAME]
-    loaded = source.load([], [FILE_NAME, *(head.name for head in heads)], context)
-    files = loaded.texts[FILE_NAME]
+def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[np.bool_], context: Context) -> Given:
+    has_split = any(head.name == SPLIT for head in source.heads)
+    loaded = source.load(Wanted(names=[FILE_NAME, *([SPLIT] if has_split else [])]), context)
+    files = loaded.names[FILE_NAME]
     rows, pictures = [], []
 
     def fault(code: str, row: int, column: str, problem: str) -> None:
@@ -120,16 +164,16 @@ def _join(
             seen[picture] = True
             rows.append(row)
             pictures.append(picture)
-    for head in heads:
-        given = loaded.texts[head.name]
-        if head.name == SPLIT:
-            for row in np.flatnonzero(~np.isin(given.codes, _known(given))).tolist():
-                value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
-                problem = f"{shown(value)} is no split; give train, validation, test"
-                fault("unknown_split", row, SPLIT, problem)
-            given = Coded([split_name(name) for name in given.names], given.codes)
-        chosen = Coded(given.names, given.codes[np.array(rows, np.int64)])
-        found.put(head, chosen, np.array(pictures, np.int64))
+    if has_split:
+        given = loaded.names[SPLIT]
+        for row in np.flatnonzero(~np.isin(given.codes, _known(given))).tolist():
+            value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
+            fault("unknown_split", row, SPLIT, f"{shown(value)} is no split; give train, validation, test")
+    return Given(source, np.array(rows, np.int64), np.array(pictures, np.int64))
+
+
+def _usable(source: Source) -> list[Head]:
+    return [head for head in source.heads if head.dtype != OTHER and not head.shape and head.name != FILE_NAME]
 
 
 def _known(given: Coded) -> list[int]:

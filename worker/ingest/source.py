@@ -1,11 +1,12 @@
 """What every reader gives: the columns of a file before it is read, and arrays of them afterwards. Knows no format.
 
 Large arrays lie in files and are mapped, never held: a block's pages are given back once the block is done.
+Legend: `N` rows.
 """
 
 import mmap
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.ragged import Ragged
 from worker.ingest.faults import Faults
 
 
@@ -57,22 +59,48 @@ class Head:
     """Of an array; a table's column is float64 or str by its first rows."""
     shape: tuple[int, ...] = ()
     """Of one row: () for a plain column, (28, 28) for pictures."""
+    ragged: Literal["", "audio", "boxes", "tags"] = ""
+    """What a row holds where rows differ in length."""
     distinct: int = 0
     """Different values among the first `sampled` rows of a table's text column."""
     sampled: int = 0
+    words: float = 0.0
+    """Of a text column, in the mean of those rows."""
     note: str = ""
     """How the column came about, where the file has none of that name; the profile says it."""
     scaled: bool = False
     """True for pictures that were not all of this shape in their files."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What else the profile says of a role made of this column: a sample rate, the names of classes."""
 
     @property
     def is_number(self) -> bool:
-        return self.dtype.kind in "biuf"
+        return self.dtype.kind in "biuf" and not self.ragged
+
+    @property
+    def is_text(self) -> bool:
+        return self.dtype.kind == "U" and self.origin == "table"
 
     @property
     def is_plain(self) -> bool:
         """One value per row."""
-        return self.shape in ((), (1,))
+        return self.shape in ((), (1,)) and not self.ragged
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The columns that are to be read, by what they are read as."""
+
+    numbers: Sequence[tuple[str, ...]] = ()
+    """Columns that end up beside each other, for every role that is made of numbers."""
+    names: Sequence[str] = ()
+    """Columns with few different values."""
+    ragged: Sequence[str] = ()
+    """Texts, and other columns whose rows differ in length."""
+
+    @property
+    def columns(self) -> list[str]:
+        return [*(name for part in self.numbers for name in part), *self.names, *self.ragged]
 
 
 @dataclass(frozen=True)
@@ -95,14 +123,28 @@ class Coded:
 
 
 @dataclass(frozen=True)
+class Mapped:
+    """A column whose rows differ in length."""
+
+    rows: Ragged
+    release: Callable[[], None] = lambda: None
+    """Gives the mapped pages back; the rows stay valid."""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """The columns that were asked for."""
 
     rows: int
-    numbers: list[Numbers] = field(default_factory=list)
-    texts: dict[str, Coded] = field(default_factory=dict)
+    numbers: list[list[Numbers]] = field(default_factory=list)
+    """For every part of what was wanted, the columns that stand beside each other; nothing when there are faults."""
+    names: dict[str, Coded] = field(default_factory=dict)
+    ragged: dict[str, Mapped] = field(default_factory=dict)
+    """Texts as UTF-8, an empty one where there is none."""
     skipped: Sequence[int] = ()
     """Rows of the file, from 1 and ascending, that could not be split into columns and are not among `rows`."""
+    bad: Sequence[int] = ()
+    """Rows among `rows`, from 0, that have a fault for which they are to be left out."""
 
     def file_row(self, row: int) -> int:
         """The row of the file, from 1, of the `row`-th row here, from 0."""
@@ -122,8 +164,8 @@ class Source(Protocol):
     @property
     def heads(self) -> Sequence[Head]: ...
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        """Reads columns as numbers and as names; faults go to the context."""
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        """Reads columns; faults go to the context."""
         ...
 
 

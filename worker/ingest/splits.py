@@ -15,20 +15,28 @@ DRAWN_VALIDATION = 0.1
 Places = NDArray[np.int8]
 
 
-def draw(classes: NDArray[np.int32], fractions: Fractions, keep: NDArray[np.bool_]) -> Places:
-    """Places for all rows by shares; `classes` are positions, -1 where the label is withheld."""
+def draw(
+    classes: NDArray[np.int32], fractions: Fractions, keep: NDArray[np.bool_], together: NDArray[np.int64] | None = None
+) -> Places:
+    """Places for all rows by shares.
+
+    `classes` are positions, -1 where the label is withheld; rows of one number in `together` get one place, those of
+    number -1 are alone.
+    """
     places = np.where(keep, TRAIN, OUT).astype(np.int8)
     total = int(keep.sum())
-    _take(places, classes, VALIDATION, fractions.validation, total, fractions.seed)  # first: no training without it
-    _take(places, classes, TEST, fractions.test, total, fractions.seed)
+    for place, share in ((VALIDATION, fractions.validation), (TEST, fractions.test)):
+        _take(places, classes, together, place, share, total, fractions.seed)  # first: no training without validation
     return places
 
 
-def with_validation(places: Places, classes: NDArray[np.int32], seed: int = 0) -> Places:
+def with_validation(
+    places: Places, classes: NDArray[np.int32], seed: int = 0, together: NDArray[np.int64] | None = None
+) -> Places:
     """The same, and a tenth of train as validation where there is none."""
     if not (places == VALIDATION).any():
         places = places.copy()
-        _take(places, classes, VALIDATION, DRAWN_VALIDATION, int((places == TRAIN).sum()), seed)
+        _take(places, classes, together, VALIDATION, DRAWN_VALIDATION, int((places == TRAIN).sum()), seed)
     return places
 
 
@@ -39,15 +47,60 @@ def from_names(names: Sequence[str], codes: NDArray[np.int32]) -> tuple[Places, 
     return places, np.flatnonzero(places == OUT)
 
 
-def _take(places: Places, classes: NDArray[np.int32], place: int, share: float, total: int, seed: int) -> None:
+def _take(
+    places: Places,
+    classes: NDArray[np.int32],
+    together: NDArray[np.int64] | None,
+    place: int,
+    share: float,
+    total: int,
+    seed: int,
+) -> None:
     """Moves `share` of `total` rows from train to `place`: within one row of that share of every class.
 
-    At least one row moves when any should, and at least one stays.
+    At least one row moves when any should, and at least one stays. Sets of rows that belong together move as a whole,
+    in random order, whenever more than half of one is due.
     """
     rows = np.flatnonzero(places == TRAIN)
     count = min(max(round(share * total), 1 if share else 0), len(rows) - 1)
     if count <= 0:
         return
-    order = np.lexsort((np.random.default_rng([seed, place]).random(len(rows)), classes[rows]))
-    steps = (np.arange(len(rows) + 1) * count + len(rows) // 2) // len(rows)  # evenly along the classes
-    places[rows[order[np.diff(steps) > 0]]] = place
+    random = np.random.default_rng([seed, place])
+    numbers = together[rows] if together is not None else np.full(len(rows), -1)
+    alone, sets = rows[numbers < 0], rows[numbers >= 0]
+    moved = 0
+    if len(sets):
+        moved = _take_sets(places, sets, numbers[numbers >= 0], place, count / len(rows), random)
+    count = count - moved if len(sets) else count
+    count = min(max(count, 0), len(alone) - (len(sets) == moved))
+    if count <= 0:
+        return
+    order = np.lexsort((random.random(len(alone)), classes[alone]))
+    steps = (np.arange(len(alone) + 1) * count + len(alone) // 2) // len(alone)  # evenly along the classes
+    places[alone[order[np.diff(steps) > 0]]] = place
+
+
+def _take_sets(
+    places: Places,
+    rows: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    place: int,
+    share: float,
+    random: np.random.Generator,
+) -> int:
+    """Moves whole sets until their share is reached as nearly as sets allow; returns the rows moved."""
+    distinct, which, sizes = np.unique(numbers, return_inverse=True, return_counts=True)
+    chosen = np.zeros(len(distinct), np.bool_)
+    due = 0.0
+    for number in random.permutation(len(distinct)).tolist():
+        size = int(sizes[number])
+        due += share * size
+        if due >= size / 2:
+            chosen[number] = True
+            due -= size
+    if not chosen.any() and len(distinct) > 1:
+        chosen[int(np.argmin(sizes))] = True
+    elif chosen.all():
+        chosen[int(np.argmax(sizes))] = False
+    places[rows[chosen[which]]] = place
+    return int(sizes[chosen].sum())

@@ -1,10 +1,11 @@
-"""Takes record batches and gives what a reader gives: one matrix of numbers in a temporary file, and coded names.
+"""Takes record batches and gives what a reader gives: numbers and texts in temporary files, and coded names.
 
 Knows Arrow's types and no file format. Of a batch, its rows pass in slices; nothing else is held but four bytes for
 every name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -14,7 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.labels import Coder
-from worker.ingest.source import Context, Head, Input, Loaded, Numbers, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
+from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import is_bomb, refuse
 
 FLOAT = np.dtype(np.float64)
@@ -29,24 +31,25 @@ NAME_BYTES = 4
 class Staging:
     """The columns that a reader was asked for, as far as they have come."""
 
-    def __init__(
-        self, file: Input, heads: Sequence[Head], numbers: Sequence[str], texts: Sequence[str], context: Context
-    ) -> None:
+    def __init__(self, file: Input, heads: Sequence[Head], wanted: Wanted, context: Context) -> None:
         known = {head.name: head for head in heads}
-        self._file, self._context = file, context
-        self._heads = [known[name] for name in numbers]
+        self._file, self._context, self._parts = file, context, wanted.numbers
+        self._heads = [known[name] for part in wanted.numbers for name in part]
         self._widths = [prod(head.shape) for head in self._heads]
         exact = all(head.dtype.itemsize <= 2 or head.dtype == SINGLE for head in self._heads)
         self.dtype = SINGLE if exact else FLOAT  # the narrowest that holds every value, and NaN
         self._matrix = context.temporary()
-        self._coders = {name: Coder() for name in texts}
+        self._coders = {name: Coder() for name in wanted.names}
+        self._stages = {name: RaggedStage(context) for name in wanted.ragged}
         self.rows = 0
         self.skipped: list[int] = []
         """Rows of the file, from 1, that were no rows."""
+        self.bad: list[int] = []
+        """Rows here, from 0, that have a fault for which they are left out."""
         for head in self._heads:
             if not head.is_number:
                 self._refuse(head, "not_a_number", "holds no numbers")
-        for name in texts:
+        for name in [*wanted.names, *wanted.ragged]:
             if known[name].dtype == OTHER:
                 self._refuse(known[name], "unsupported_type", "holds neither numbers nor text")
 
@@ -61,8 +64,8 @@ class Staging:
 
     @property
     def row_bytes(self) -> int:
-        """What a row takes here."""
-        return sum(self._widths) * self.dtype.itemsize + NAME_BYTES * len(self._coders)
+        """What a row takes here, at least."""
+        return sum(self._widths) * self.dtype.itemsize + NAME_BYTES * (len(self._coders) + 2 * len(self._stages))
 
     def allows(self, rows: int) -> bool:
         """Whether so many rows may come out of this file; if not, the fault is added."""
@@ -84,32 +87,31 @@ class Staging:
         """The row of the file, from 1, of the `row`-th row here, from 0."""
         return Loaded(0, skipped=self.skipped).file_row(row)
 
+    def fault(self, code: str, problem: str, row: int, column: str) -> None:
+        """A fault in a cell of the `row`-th row here, from 0."""
+        number, faults = self.file_row(row), self._context.faults
+        if faults.drops:
+            self.bad.append(row)
+        message = f"{self._file.name}, row {number:,}, column {column!r}{problem}"
+        faults.row(code, message, file=self._file.id, row=number, column=column)
+
     def loaded(self) -> Loaded:
         self._matrix.flush()
-        texts = {name: coder.coded() for name, coder in self._coders.items()}
-        if not self._heads or self._context.faults.total:
-            return Loaded(self.rows, [], texts, self.skipped)
-        values, release = map_array(self._matrix, self.dtype, (self.rows, sum(self._widths)))
-        return Loaded(self.rows, [Numbers(*part, release) for part in self._parts(values)], texts, self.skipped)
-
-    def _parts(self, values: NDArray[Any]) -> list[tuple[list[str], NDArray[Any]]]:
-        """Arrays by themselves, plain columns beside each other as one."""
-        parts: list[tuple[list[str], NDArray[Any]]] = []
-        plain: list[str] = []
-        start = 0
-        for head, width in zip(self._heads, self._widths, strict=True):
-            stop = start + width
-            if head.shape:
-                parts.append(([head.name], values[:, start:stop].reshape(-1, *head.shape)))
-                plain = []
-            elif plain:
-                plain.append(head.name)
-                parts[-1] = (plain, values[:, stop - len(plain) : stop])
-            else:
-                plain = [head.name]
-                parts.append((plain, values[:, start:stop]))
-            start = stop
-        return parts
+        names = {name: coder.coded() for name, coder in self._coders.items()}
+        ragged = {name: stage.mapped() for name, stage in self._stages.items()}
+        loaded = Loaded(self.rows, [], names, ragged, self.skipped, self.bad)
+        if self._heads and not self._context.faults.total:
+            values, release = map_array(self._matrix, self.dtype, (self.rows, sum(self._widths)))
+            known, start = {head.name: head for head in self._heads}, 0
+            for part in self._parts:
+                loaded.numbers.append([])
+                for together in _side_by_side([known[name] for name in part]):
+                    stop = start + sum(prod(head.shape) for head in together)
+                    rows = values[:, start:stop]
+                    shaped = rows.reshape(-1, *together[0].shape) if together[0].shape else rows
+                    loaded.numbers[-1].append(Numbers([head.name for head in together], shaped, release))
+                    start = stop
+        return loaded
 
     def _add(self, columns: Mapping[str, pa.Array], rows: int) -> None:
         matrix = np.empty((rows, sum(self._widths)), self.dtype)
@@ -125,26 +127,30 @@ class Staging:
             column = columns[name].dictionary_encode()
             names = [None if value is None else _name(value) for value in column.dictionary.to_pylist()]
             coder.add(names, column.indices.fill_null(-1).to_numpy(zero_copy_only=False))
+        for name, stage in self._stages.items():
+            stage.add_texts(columns[name])
         self.rows += rows
 
     def _ragged(self, head: Head, value: pa.Scalar, row: int) -> None:
         if self._context.faults.full:
             self._context.faults.count(1)
             return
-        number, there = self.file_row(row), np.shape(np.asarray(value.as_py(), dtype=object))
-        self._context.faults.add(
-            "ragged_row",
-            f"{self._file.name}, row {number:,}, column {head.name!r} holds {list(there)} values, "
-            f"the first row {list(head.shape)}",
-            file=self._file.id,
-            row=number,
-            column=head.name,
-        )
+        there = np.shape(np.asarray(value.as_py(), dtype=object))
+        self.fault("ragged_row", f" holds {list(there)} values, the first row {list(head.shape)}", row, head.name)
 
     def _refuse(self, head: Head, code: str, problem: str) -> None:
         self._context.faults.add(
             code, f"{self._file.name}: column {head.name!r} {problem}", file=self._file.id, column=head.name
         )
+
+
+def _side_by_side(heads: Sequence[Head]) -> Iterator[list[Head]]:
+    """Arrays by themselves, plain columns beside each other as one."""
+    for plain, run in groupby(heads, key=lambda head: not head.shape):
+        if plain:
+            yield list(run)
+        else:
+            yield from ([head] for head in run)
 
 
 def head_of(name: str, sample: pa.Array) -> Head:
@@ -166,7 +172,14 @@ def head_of(name: str, sample: pa.Array) -> Head:
     if not _is_text(kind):
         return Head(name, "table", OTHER, distinct=2, sampled=2)
     present = sample.drop_null()
-    return Head(name, "table", TEXT, distinct=len(present.unique()), sampled=len(present))
+    texts = [_name(value) for value in present.to_pylist()]
+    return text_head(name, texts)
+
+
+def text_head(name: str, texts: Sequence[str]) -> Head:
+    """A column of texts, by the first of them."""
+    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
+    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words)
 
 
 def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -1,7 +1,6 @@
 """Reads CSV and its kin (tab, semicolon), a block at a time, through pyarrow.
 
-Numbers go to a temporary file as one float64 matrix; names become positions in a list. Every cell is read as text
-first, so that a cell that is no number can be named instead of ending the reading.
+Every cell is read as text first, so that a cell that is no number can be named instead of ending the reading.
 """
 
 import csv
@@ -10,23 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
 from worker.ingest import encoding
 from worker.ingest.faults import shown
-from worker.ingest.labels import Coder
-from worker.ingest.source import Context, Head, Input, Loaded, Numbers, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
+from worker.ingest.staging import FLOAT, Staging, text_head
 
 SAMPLE_BYTES = 1 << 20
 SAMPLE_ROWS = 1000
 BLOCK_BYTES = 4 << 20
 DELIMITERS = ",\t;"
-FLOAT = np.dtype(np.float64)
-TEXT = np.dtype(np.str_)
 
 
 @dataclass(frozen=True)
@@ -38,24 +33,24 @@ class Table:
     delimiter: str
     header: bool
 
-    def load(self, numbers: Sequence[str], texts: Sequence[str], context: Context) -> Loaded:
-        names = [head.name for head in self.heads]
-        ragged: list[int] = []
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        names, faults = [head.name for head in self.heads], context.faults
+        staging = Staging(self.file, self.heads, wanted, context)
+        numbers = {name for part in wanted.numbers for name in part}
 
         def note(row: Any) -> str:
-            ragged.append(row.number - self.header)
-            context.faults.add(
+            number = row.number - self.header
+            staging.skipped.append(number)
+            faults.row(
                 "ragged_row",
-                f"{self.file.name}, row {ragged[-1]:,} has {row.actual_columns} cells instead of "
+                f"{self.file.name}, row {number:,} has {row.actual_columns} cells instead of "
                 f"{row.expected_columns}: {shown(row.text)}",
                 file=self.file.id,
-                row=ragged[-1],
+                row=number,
             )
             return "skip"
 
         self.file.stream.seek(0)
-        staged, coders, rows = context.temporary(), {name: Coder() for name in texts}, 0
-        loaded = Loaded(0, skipped=ragged)
         try:
             reader = arrow_csv.open_csv(
                 self.file.stream,
@@ -73,53 +68,37 @@ class Table:
                 ),
                 arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=[*numbers, *texts],
+                    include_columns=wanted.columns,
                     strings_can_be_null=True,
                     null_values=[""],
                 ),
             )
             for batch in reader:
-                matrix = np.empty((batch.num_rows, len(numbers)), FLOAT)
-                for position, name in enumerate(numbers):
-                    matrix[:, position] = self._numbers(batch.column(name), name, loaded, rows, context)
-                staged.write(matrix.data)
-                for name, coder in coders.items():
-                    column = batch.column(name).dictionary_encode()
-                    coder.add(column.dictionary.to_pylist(), column.indices.fill_null(-1).to_numpy())
-                rows += batch.num_rows
-                context.tick(0)
+                columns = {
+                    name: _numbers(batch.column(name), name, staging) if name in numbers else batch.column(name)
+                    for name in wanted.columns
+                }
+                staging.add(columns, batch.num_rows)
         except pa.ArrowInvalid as error:
             code = "not_utf8" if "UTF8" in str(error) else "damaged"
-            context.faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
-        staged.flush()
-        texts_read = {name: coder.coded() for name, coder in coders.items()}
-        if not numbers or context.faults.total:
-            return Loaded(rows, [], texts_read, ragged)
-        values, release = map_array(staged, FLOAT, (rows, len(numbers)))
-        return Loaded(rows, [Numbers(list(numbers), values, release)], texts_read, ragged)
+            faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
+        return staging.loaded()
 
-    def _numbers(
-        self, column: pa.StringArray, name: str, loaded: Loaded, done: int, context: Context
-    ) -> NDArray[np.float64]:
-        """A block of cells as numbers; an empty one is NaN."""
+
+def _numbers(column: pa.StringArray, name: str, staging: Staging) -> pa.Array:
+    """A block of cells as numbers; an empty one is null."""
+    try:
+        return pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        column = pc.utf8_trim_whitespace(column)
+    values: list[float | None] = []
+    for row, cell in enumerate(column.to_pylist()):
         try:
-            return _cast(column)
+            values.append(pc.cast(pa.array([cell or None], pa.string()), pa.float64())[0].as_py())
         except pa.ArrowInvalid:
-            column = pc.utf8_trim_whitespace(column)
-        values = np.full(len(column), np.nan)
-        for row, cell in enumerate(column.to_pylist()):
-            try:
-                values[row] = _cast(pa.array([cell or None], pa.string()))[0]
-            except pa.ArrowInvalid:
-                number = loaded.file_row(done + row)
-                context.faults.add(
-                    "not_a_number",
-                    f"{self.file.name}, row {number:,}, column {name!r}: {shown(cell)} is not a number",
-                    file=self.file.id,
-                    row=number,
-                    column=name,
-                )
-        return values
+            values.append(None)
+            staging.fault("not_a_number", f": {shown(cell)} is not a number", staging.rows + row, name)
+    return pa.array(values, pa.float64())
 
 
 def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> Table:
@@ -158,8 +137,7 @@ def _head(name: str, cells: list[str]) -> Head:
     """A column holds numbers when most of its cells do: the others are then faults, with a row to look at."""
     filled = [cell for cell in cells if cell.strip()]
     numbers = sum(map(_is_number, filled))
-    kind = FLOAT if 2 * numbers >= len(filled) else TEXT
-    return Head(name, "table", kind, distinct=len(set(filled)), sampled=len(filled))
+    return Head(name, "table", FLOAT) if 2 * numbers >= len(filled) else text_head(name, filled)
 
 
 def _is_number(cell: str) -> bool:
@@ -173,7 +151,3 @@ def _is_number(cell: str) -> bool:
 def _counts_up(cells: list[str]) -> bool:
     """A header written from an array's column numbers: 0, 1, 2 …"""
     return len(cells) > 1 and cells in ([str(n) for n in range(len(cells))], [str(n + 1) for n in range(len(cells))])
-
-
-def _cast(column: pa.StringArray) -> NDArray[np.float64]:
-    return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 Block = NDArray[Any]
 PROBLEMS = {
     "non_finite": "{value} is no finite number; an empty cell or an absent key counts as NaN. Correct it, or ask for "
-    'cleaning {{"non_finite": "drop"}}',
+    'cleaning {{"non_finite": "drop"}} or "impute"',
     "overflow": "{value} does not fit float32, whose largest number is 3.4e38",
     "not_a_pixel": "{value} is no pixel: a whole number of 0 to 255. Scale the values, or ask for modality vectors",
 }
@@ -59,11 +59,26 @@ def report(code: str, wrong: Mask, block: Block, faults: Faults, origin: Callabl
             faults.count(len(spots) - number)
             return
         where = origin(int(row), int(column))
-        problem = PROBLEMS[code].format(value=shown(block[row, column].item()))
         faults.add(
-            code,
-            f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}",
-            file=where.file.id,
-            row=where.row,
-            column=where.column,
+            code, _message(code, block, row, column, where), file=where.file.id, row=where.row, column=where.column
         )
+
+
+def drop(code: str, wrong: Mask, block: Block, faults: Faults, origin: Callable[[int, int], Origin]) -> Mask:
+    """Lists every row [n] that has a value in `wrong` as left out, and gives those rows."""
+    rows = np.asarray(wrong.any(axis=1), dtype=np.bool_)
+    spots = np.flatnonzero(rows)
+    for number, row in enumerate(spots.tolist()):
+        if faults.drops_full:
+            faults.count_drops(code, len(spots) - number)
+            break
+        column = int(np.argmax(wrong[row]))
+        where = origin(int(row), column)
+        message = _message(code, block, row, column, where)
+        faults.drop(code, message, file=where.file.id, row=where.row, column=where.column)
+    return rows
+
+
+def _message(code: str, block: Block, row: int, column: int, where: Origin) -> str:
+    problem = PROBLEMS[code].format(value=shown(block[row, column].item()))
+    return f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from app.dataset import Split, schema
+from app.dataset import ROW, Split, field
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
@@ -25,7 +25,7 @@ Make = Callable[..., Loader]
 @pytest.fixture
 def split(tmp_path: Path) -> Split:
     """Rows whose numbers are their positions; every third one has no label."""
-    described = schema([WIDTH], image=False, labelled=True)
+    described = pa.schema([field("input", "vectors", [WIDTH]), field("target", "classes"), ROW])
     path = tmp_path / "train.arrow"
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, described) as writer:
         first = 0

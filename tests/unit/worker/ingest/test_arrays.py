@@ -118,7 +118,7 @@ def test_cleaning_drops_rows_and_counts_them(ingest: Any, to_npz: Any) -> None:
     names[2] = "only here"
     made = ingest({"x.npz": to_npz(x=values, y=names)}, cleaning={"non_finite": "drop"})
     assert made.profile["rows"] == 18
-    assert made.profile["cleaning"] == {"dropped_rows": 2, "reason": "non_finite"}
+    assert made.profile["cleaning"] == {"dropped_rows": 2, "dropped": {"non_finite": 2}, "changed": {}}
     assert made.column("x")["missing"] == 2
     assert "2 rows were left out" in " ".join(made.profile["warnings"])
     assert sorted(made.profile["target"]["classes"]) == ["a", "b"]

@@ -69,7 +69,7 @@ def test_one_archive_for_each_class_and_each_split(ingest: Any) -> None:
     cats, dogs = ({f"{name}/{n}.png": picture(n) for n in range(6)} for name in ("cat", "dog"))
     made = ingest({"1.zip": to_zip(cats), "2.tar": to_tar(dogs)})
     assert made.profile["target"]["classes"] == {"cat": 6, "dog": 6}
-    flat = {f"{n}.png": picture(n) for n in range(4)}
+    flat = {f"{n}.png": picture(n + 50) for n in range(4)}
     made = ingest(
         {"1.zip": to_zip(CATS), "2.zip": to_zip(flat)}, split={"files": {"train": ["1.zip"], "test": ["2.zip"]}}
     )
@@ -106,8 +106,8 @@ def test_metadata_in_every_split(ingest: Any) -> None:
     for split, count in (("train", 6), ("test", 3)):
         lines = "".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(count))
         members[f"{split}/metadata.csv"] = b"file_name,label\n" + lines.encode()
-        members |= {f"{split}/{n}.png": picture(n) for n in range(count)}
-    made = ingest({"x": to_zip(members)})
+        members |= {f"{split}/{n}.png": picture(n + count) for n in range(count)}
+    made = ingest({"x": to_zip(members)}, cleaning={"duplicates": "keep"})
     assert made.read("target").tolist() == [*"ababab", *"aba"]
     assert made.profile["splits"] == {"train": 5, "validation": 1, "test": 3}
 
@@ -222,8 +222,9 @@ def test_no_pictures(ingest: Any, pack: Any) -> None:
     assert ingest({"x": pack({"metadata.csv": b"file_name\n"})}).codes == ["no_rows"]
 
 
-def test_a_feature_that_is_no_picture(ingest: Any) -> None:
+def test_numbers_of_the_metadata_may_be_the_input(ingest: Any) -> None:
     members = {f"{n}.png": picture(n) for n in range(4)}
     entries = [{"file_name": f"{n}.png", "age": n} for n in range(4)]
     made = ingest({"x": to_zip(rows("csv", entries) | members)}, columns={"features": "age"})
-    assert found(made) == [("unsupported_type", None, "age")]
+    assert made.profile["input"] == {"name": "age", "modality": "vectors", "shape": [1]}
+    assert made.read("input").tolist() == [[0], [1], [2], [3]]

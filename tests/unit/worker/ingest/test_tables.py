@@ -21,7 +21,7 @@ def test_numbers_are_features_and_the_text_is_the_label(ingest: Any) -> None:
     assert made.read("target").tolist() == ["setosa" if n % 2 else "virginica" for n in range(20)]
     assert made.profile["target"]["classes"] == {"setosa": 10, "virginica": 10}
     assert made.profile["inferred"]["label"] == "'species', the only text column with few distinct values"
-    assert "columns.label" in made.profile["inferred"]["override"]
+    assert "label" in made.profile["inferred"]["override"]
 
 
 def test_columns_are_described(ingest: Any) -> None:

@@ -1,0 +1,164 @@
+"""Guesses what a column plays from its type, its shape and its first values; a name decides between equals.
+
+Knows no file and reads no row. Every guess is written into the plan, in words.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from app.dataset_options import DatasetOptions
+from worker.ingest.faults import Faults
+from worker.ingest.plan import INPUTS, Part, Plan
+from worker.ingest.source import Head
+
+LABEL_NAMES = ("label", "labels", "target", "targets", "class", "classes", "y")
+"""The first of these that is there is the label; `y` comes last, since it may as well stand beside an `x`."""
+TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message", "review", "comment")
+PAIRS = {
+    ("source", "target"): ("source", "target"),
+    ("left", "right"): ("left", "right"),
+    ("anchor", "positive"): ("left", "right"),
+    ("query", "answer"): ("left", "right"),
+    ("question", "answer"): ("left", "right"),
+    ("sentence1", "sentence2"): ("left", "right"),
+    ("text1", "text2"): ("left", "right"),
+}
+"""Names of two text columns, and the roles that they play."""
+SPLIT_NAME = "split"
+FEW = 1000
+"""A text column with more different values among its first rows is no label by itself."""
+WORDS = 3.0
+"""From so many words on, in the mean, a column is text rather than names."""
+
+
+def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, faults: Faults) -> None:
+    """Adds what was not asked for: split, input, label."""
+    left = {name: head for name, head in known.items() if name not in set(plan.used())}
+    if plan.split is None and options.split is None and SPLIT_NAME in left and left[SPLIT_NAME].is_text:
+        plan.split = left.pop(SPLIT_NAME).name
+        plan.inferred["split"] = "the text column named 'split'"
+    if not any(role in plan.parts for role in INPUTS):
+        _find_input(plan, left, options)
+    has_input = any(role in plan.parts for role in INPUTS)
+    if "target" not in plan.parts and "source" not in plan.parts:
+        arrays = [head for head in left.values() if not head.is_plain and head.is_number]
+        head = _find_label(plan, left, has_input=has_input or bool(arrays), faults=faults)
+        if head is not None:
+            plan.parts["target"] = Part("classes", [left.pop(head.name).name])
+    if not has_input and not faults.total:
+        _find_numbers(plan, left, options, faults)
+    plan.parts = dict(sorted(plan.parts.items(), key=lambda item: item[0] not in INPUTS))  # what goes in comes first
+
+
+def modality(head: Head) -> str:
+    """Of a column that is one side of a pair."""
+    if head.ragged:
+        return head.ragged
+    if head.is_number:
+        return "image" if len(head.shape) in (2, 3) else "vectors"
+    return "text"
+
+
+def is_pictures(known: Mapping[str, Head], columns: Sequence[str]) -> bool:
+    return len(columns) == 1 and len(known[columns[0]].shape) in (2, 3)
+
+
+def categories(known: Mapping[str, Head], columns: Sequence[str]) -> list[str]:
+    """Those of the columns that hold names."""
+    return [name for name in columns if known[name].is_text and not known[name].shape]
+
+
+def is_few(head: Head) -> bool:
+    return head.distinct <= min(FEW, max(1, head.sampled // 2))
+
+
+def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> None:
+    """Recordings, pairs of texts, or a text; numbers and pictures come after the label has been found."""
+    asked = options.modality
+    sounds = [head for head in left.values() if head.ragged == "audio"]
+    if sounds and asked in ("auto", "audio"):
+        plan.parts["input"] = Part("audio", [left.pop(sounds[0].name).name])
+        plan.inferred["modality"] = "audio: the files are recordings"
+        return
+    if asked not in ("auto", "text"):
+        return
+    texts = {head.name: head for head in left.values() if head.is_text and head.name != SPLIT_NAME}
+    by_name = {name.casefold(): name for name in texts}
+    for pair, roles in PAIRS.items():
+        if all(name in by_name and texts[by_name[name]].words >= 1 for name in pair):
+            chosen = [by_name[name] for name in pair]
+            if all(not is_few(texts[name]) for name in chosen) or asked == "text":
+                for role, name in zip(roles, chosen, strict=True):
+                    plan.parts[role] = Part("text", [left.pop(name).name])
+                plan.inferred["modality"] = f"text: {chosen[0]!r} and {chosen[1]!r} are {' and '.join(roles)}"
+                return
+    free = [head for head in texts.values() if asked == "text" or (head.words >= WORDS and not is_few(head))]
+    named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
+    numbers = [head for head in left.values() if head.is_number and head.name.casefold() not in LABEL_NAMES]
+    if not free or (asked == "auto" and not named and (len(numbers) > 1 or any(not h.is_plain for h in numbers))):
+        return  # a table with a column of remarks is a table
+    chosen_one = named[0] if named else max(free, key=lambda head: (head.words, head.distinct))
+    plan.parts["input"] = Part("text", [left.pop(chosen_one.name).name])
+    if asked == "auto":
+        plan.inferred["modality"] = (
+            f"text: {chosen_one.name!r} has {chosen_one.words:.1f} words per row in the mean of the first"
+            f" {chosen_one.sampled:,}"
+        )
+
+
+def _find_label(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
+    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
+    by_name = {head.name.casefold(): head for head in plain}
+    for name in LABEL_NAMES:
+        if name in by_name:
+            plan.inferred["label"] = f"{by_name[name].name!r}, by its name"
+            return by_name[name]
+    texts = [head for head in plain if head.is_text and is_few(head)]
+    if len(texts) == 1:
+        plan.inferred["label"] = f"{texts[0].name!r}, the only text column with few distinct values"
+        return texts[0]
+    if not has_input:
+        return None
+    beside = [head for head in plain if head.origin == "array" or len(plain) == 1]
+    for kinds in ("biuSU", "f"):  # whole numbers and strings first; floats hold a NaN where a label is withheld
+        fitting = [head for head in beside if head.dtype.kind in kinds and (head.origin == "array" or kinds == "biuSU")]
+        if len(fitting) > 1:
+            names = ", ".join(repr(head.name) for head in fitting)
+            faults.add("ambiguous_columns", f"each of {names} could be the label; name one in columns.label")
+            return None
+        if fitting:
+            plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
+            return fitting[0]
+    return None
+
+
+def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
+    arrays = [head for head in left.values() if not head.is_plain and head.is_number]
+    if len(arrays) > 1:
+        names = ", ".join(repr(head.name) for head in arrays)
+        faults.add(
+            "ambiguous_columns", f"each of {names} could be the input; name one in columns.features or columns.image"
+        )
+        return
+    if arrays:
+        columns = [arrays[0].name]
+        plan.inferred["features"] = f"{arrays[0].name!r}, the only array with more than one value per row"
+    else:
+        columns = [head.name for head in left.values() if (head.is_number or _is_category(head)) and head.name]
+        named = [name for name in columns if left[name].is_text]
+        if len(named) == len(columns):
+            there = ", ".join(f"{name!r} ({head.dtype})" for name, head in left.items()) or "none"
+            faults.add("no_input", f"no column can be the input; apart from label and split there are: {there}")
+            return
+        beside = f" and the {len(named)} of names" if named else ""
+        plan.inferred["features"] = f"the {len(columns) - len(named)} columns of numbers{beside}"
+    pictures = options.modality == "image" or (options.modality == "auto" and is_pictures(left, columns))
+    plan.parts["input"] = Part("image", columns) if pictures else Part("vectors", columns, categories(left, columns))
+    if options.modality == "auto":
+        first, kind = left[columns[0]], plan.parts["input"].modality
+        plan.inferred["modality"] = (
+            f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
+        )
+
+
+def _is_category(head: Head) -> bool:
+    return head.is_text and is_few(head) and head.name != SPLIT_NAME

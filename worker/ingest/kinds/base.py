@@ -1,0 +1,143 @@
+"""The contract of a kind: what becomes of one role's column on its way from the files into the splits.
+
+One file per modality. A kind judges every block of rows first; once it is known which rows stay, it gives them block by
+block as Arrow columns, and describes itself at the end. Knows no format and no split file.
+Legend: `n` rows of a block.
+"""
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from app.dataset import field
+from app.dataset_options import DatasetOptions
+from worker.ingest.faults import Faults
+from worker.ingest.layout import Joined, Origin
+from worker.ingest.plan import Part
+from worker.ingest.splits import OUT, Places
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows `start` to `stop` of a table; the first of them is row `overall` of the dataset's source."""
+
+    table: Joined
+    start: int
+    stop: int
+    overall: int
+
+    @property
+    def rows(self) -> int:
+        return self.stop - self.start
+
+
+class Kind:
+    """One role while the dataset is made."""
+
+    is_content: ClassVar[bool] = True
+    """Whether it tells one item from another: labels do not."""
+
+    def __init__(
+        self, role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults
+    ) -> None:
+        self.role, self.part, self.tables, self.faults = role, part, tables, faults
+        self.cleaning = options.cleaning
+        self.changed: dict[str, int] = {}
+        """What cleaning did to how many items, by code."""
+
+    @abstractmethod
+    def judge(self, block: Block) -> Mask | None:
+        """Adds the block's faults; which of its rows [n] are to be left out, None for none of them."""
+
+    @abstractmethod
+    def keys(self, block: Block) -> Sequence[bytes | str]:
+        """What is equal for equal items, [n]; asked of content only."""
+
+    @abstractmethod
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        """The chosen rows as they are stored."""
+
+    def settle(self, kept: Mask) -> None:
+        """Called between judging and giving, with the rows of the whole source that stay."""
+
+    def field(self) -> pa.Field:
+        """The column's place in the split's schema; asked after `settle`."""
+        return field(self.role, self.part.modality, self.part.shape)
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        """What the profile says of the role; None where nothing of it is there. Asked at the end."""
+        name = self.part.columns[0] if len(self.part.columns) == 1 else "features"
+        return {"name": name, "modality": self.part.modality, **self.part.about}
+
+    @abstractmethod
+    def columns(self) -> list[dict[str, Any]]:
+        """What the profile says of every source column. Asked at the end."""
+
+    def warnings(self, places: Places) -> list[str]:
+        """What a careful practitioner would point out."""
+        return []
+
+    def described(self, name: str, kind: str, *, missing: int | None, **more: Any) -> dict[str, Any]:
+        """A source column's entry in the profile; the keys of numbers are null where it holds none."""
+        nothing = dict.fromkeys(("min", "max", "mean", "std"))
+        return {
+            "name": name,
+            "plays": PLAYS.get(self.role, self.role),
+            "type": kind,
+            "missing": missing,
+            **nothing,
+            **more,
+        }
+
+    def drop_rows(self, code: str, rows: Mask, block: Block, problem: str) -> None:
+        """Lists rows [n] of a block as left out."""
+        spots = np.flatnonzero(rows)
+        for number, row in enumerate(spots):
+            if self.faults.drops_full:
+                self.faults.count_drops(code, len(spots) - number)
+                return
+            where = self.origin(block, int(row))
+            message = f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"
+            self.faults.drop(code, message, file=where.file.id, row=where.row, column=where.column)
+
+    def refuse_rows(self, code: str, rows: Mask, block: Block, problem: str) -> Mask | None:
+        """Rows [n] of a block that have a fault: reported, or left out where that was asked for."""
+        if self.faults.drops:
+            self.drop_rows(code, rows, block, problem)
+            return rows
+        spots = np.flatnonzero(rows)
+        for number, row in enumerate(spots):
+            if self.faults.full:
+                self.faults.count(len(spots) - number)
+                break
+            where = self.origin(block, int(row))
+            message = f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"
+            self.faults.add(code, message, file=where.file.id, row=where.row, column=where.column)
+        return None
+
+    def origin(self, block: Block, row: int) -> Origin:
+        return block.table.origin(block.start + row, block.table.column(self.role) or self.part.columns[0])
+
+
+PLAYS = {"target": "label", "input": "features"}
+"""What the profile calls a role's columns."""
+
+
+def make(role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults) -> Kind:
+    """The kind of a role's modality: the class of that name in the file of that name."""
+    module = importlib.import_module(f"worker.ingest.kinds.{part.modality}")
+    found: Kind = getattr(module, f"{part.modality.capitalize()}Kind")(role, part, tables, options, faults)
+    return found
+
+
+def counted(places: Places, present: Mask) -> dict[int, int]:
+    """Rows of every split that have something, by place."""
+    return {place: int((present & (places == place)).sum()) for place in range(OUT + 1, int(places.max(initial=0)) + 1)}

@@ -1,0 +1,69 @@
+"""Pictures of one size, as pixels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from worker.ingest import values
+from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.vectors import row_bytes, some
+from worker.ingest.splits import Places
+from worker.ingest.statistics import Moments
+
+
+class ImageKind(Kind):
+    """Every value must be a whole number of 0 to 255."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._moments = Moments.nothing(int(np.prod(self.part.shape)))
+        self._missing = 0
+
+    def _read(self, block: Block) -> NDArray[Any]:
+        """[n, H * W * C]"""
+        return block.table.numbers(self.role, block.start, block.stop)
+
+    def judge(self, block: Block) -> Mask | None:
+        read = self._read(block)
+        bad, wrong = values.judge(read, image=True)
+        drops = self.faults.drops
+        out: Mask | None = None
+
+        def origin(row: int, column: int) -> Any:
+            return block.table.cell(self.role, block.start + row, column)
+
+        if bad is not None:
+            self._missing += int(bad.sum())
+        for code, mask in (wrong if bad is None else {"non_finite": bad, **wrong}).items():
+            if drops or (code == "non_finite" and self.cleaning.non_finite == "drop"):
+                dropped = values.drop(code, mask, read, self.faults, origin)
+                out = dropped if out is None else out | dropped
+            else:
+                values.report(code, mask, read, self.faults, origin)
+        return out
+
+    def keys(self, block: Block) -> Sequence[bytes]:
+        return row_bytes(values.convert(self._read(block), image=True))
+
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        rows = self._read(block)[chosen]
+        self._moments.add(rows)
+        stored = values.convert(rows, image=True)
+        return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        return {**(super().facts(places) or {}), "shape": self.part.shape, "scaled": self.part.scaled}
+
+    def columns(self) -> list[dict[str, Any]]:
+        (name, kind, _), *_ = self.tables[0].segments(self.role)
+        width = len(self._moments.low)
+        described = self.described(name, kind if width == 1 else f"{kind}[{width}]", missing=self._missing)
+        return [described | self._moments.whole().described(0)]
+
+    def warnings(self, places: Places) -> list[str]:
+        if self._moments.low.min() == self._moments.high.max():
+            return [f"1 columns have the same value in every row: {some(self.part.columns)}"]
+        return []

@@ -1,0 +1,73 @@
+"""What recordings, boxes and tags have in common: rows of any length, stored as lists. No kind by itself."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from app.dataset import INNER
+from app.ragged import Ragged
+from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.layout import Joined
+from worker.ingest.splits import Places
+
+
+class RaggedKind(Kind):
+    """Knows the lengths of all rows that stay."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._inner = prod(INNER.get(self.part.modality, []))
+        self._lengths: list[Any] = []
+
+    def read(self, block: Block) -> Ragged:
+        """[n]"""
+        return rows_of(block.table, self.role, block.start, block.stop)
+
+    def judge(self, block: Block) -> Mask | None:
+        return None
+
+    def keys(self, block: Block) -> Sequence[bytes]:
+        rows = self.read(block)
+        return [rows.row(number).tobytes() for number in range(len(rows))]
+
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        rows = self.read(block)[chosen]
+        self._lengths.append(rows.lengths.astype(np.int32))
+        values = np.ascontiguousarray(rows.values[rows.offsets[0] : rows.offsets[-1]]).reshape(-1)
+        offsets = ((rows.offsets - rows.offsets[0]) * self._inner).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self.field().type)
+
+    def lengths(self) -> Any:
+        """Of all rows that stay, int32 [N], in no particular order."""
+        return np.concatenate([np.zeros(0, np.int32), *self._lengths])
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        return {**(super().facts(places) or {}), "lengths": spread(self.lengths())}
+
+    def columns(self) -> list[dict[str, Any]]:
+        return [self.described(self.part.columns[0], self.part.modality, missing=0)]
+
+
+def rows_of(table: Joined, role: str, start: int, stop: int) -> Ragged:
+    """Rows `start` to `stop` of a role's column; empty ones where the table has none."""
+    name = table.column(role)
+    if name is None:
+        return Ragged(np.zeros(0, np.uint8), np.zeros(stop - start + 1, np.int64))
+    return table.rows_of(name, start, stop)
+
+
+def spread(lengths: Any) -> dict[str, float]:
+    """Smallest, median, 99th percentile, largest and mean of lengths; nothing of none."""
+    if not len(lengths):
+        return {}
+    low, middle, most, high = np.quantile(lengths, [0, 0.5, 0.99, 1])
+    return {
+        "min": float(low),
+        "median": float(middle),
+        "p99": float(most),
+        "max": float(high),
+        "mean": float(np.mean(lengths)),
+    }

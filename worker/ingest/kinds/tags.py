@@ -1,0 +1,54 @@
+"""Several labels per row, with `|` between them in a column of texts."""
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from app.dataset_options import SPLITS
+from app.ragged import Ragged
+from worker.ingest.kinds.base import Block
+from worker.ingest.kinds.ragged import RaggedKind, rows_of
+from worker.ingest.labels import WITHHELD
+from worker.ingest.splits import Places
+from worker.ingest.stages import as_texts
+
+BETWEEN = "|"
+STEP = 1 << 16
+
+
+class TagsKind(RaggedKind):
+    """Tags are counted in one pass over the column before anything else; a row without any has none."""
+
+    is_content: ClassVar[bool] = False
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._counts: Counter[str] = Counter()
+        for table in self.tables:
+            for start in range(0, table.rows, STEP):
+                rows = rows_of(table, self.role, start, min(start + STEP, table.rows))
+                for tags in _split(rows):
+                    self._counts.update(tags)
+        self._positions = {name: place for place, name in enumerate(sorted(self._counts))}
+
+    def read(self, block: Block) -> Ragged:
+        rows = _split(super().read(block))
+        return Ragged.of([np.array([self._positions[tag] for tag in tags], np.int32) for tags in rows])
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        return {
+            **(super().facts(places) or {}),
+            "classes": {name: self._counts[name] for name in self._positions},
+            "missing": 0,
+            "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
+        }
+
+
+def _split(rows: Ragged) -> list[list[str]]:
+    """Every row's tags, each once."""
+    found = []
+    for text in as_texts(rows).to_pylist():
+        tags = dict.fromkeys(tag.strip() for tag in text.split(BETWEEN))
+        found.append([tag for tag in tags if tag.casefold() not in WITHHELD])
+    return found

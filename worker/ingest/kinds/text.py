@@ -1,0 +1,109 @@
+"""Texts, cleaned as was asked; those with nothing left are left out."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.ragged import rows_of, spread
+from worker.ingest.splits import Places
+from worker.ingest.stages import as_texts
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
+"""The same for Arrow."""
+TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class TextKind(Kind):
+    """Only rows that have something to clean pass through Python."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._lengths: list[NDArray[np.int32]] = []
+        self._empty = 0
+        self._held: tuple[Block, pa.StringArray, dict[str, int]] | None = None
+
+    def read(self, block: Block) -> pa.StringArray:
+        """The block's texts, cleaned."""
+        if self._held is None or self._held[0] != block:
+            found = as_texts(rows_of(block.table, self.role, block.start, block.stop))
+            self._held = (block, *self._cleaned(found))
+        return self._held[1]
+
+    def judge(self, block: Block) -> Mask | None:
+        texts = self.read(block)
+        assert self._held is not None
+        for code, number in self._held[2].items():
+            self.changed[code] = self.changed.get(code, 0) + number
+        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
+        few = pc.less(pc.utf8_length(texts), self.cleaning.min_characters)
+        out: Mask = pc.or_(blank, few).to_numpy(zero_copy_only=False)
+        if not out.any():
+            return None
+        self._empty += int(out.sum())
+        least = self.cleaning.min_characters
+        problem = "the text is empty" if least == 1 else f"the text is empty or has fewer than {least} characters"
+        if self.cleaning.empty == "fault":
+            return self.refuse_rows("empty_text", out, block, f"{problem}. Take the row out, or ask for cleaning drop")
+        self.drop_rows("empty_text", out, block, problem)
+        return out
+
+    def keys(self, block: Block) -> Sequence[str]:
+        found: Sequence[str] = self.read(block).to_pylist()
+        return found
+
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        texts = self.read(block).filter(pa.array(chosen))
+        self._lengths.append(pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int32))
+        return texts
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        lengths = np.concatenate([np.zeros(0, np.int32), *self._lengths])
+        return {**(super().facts(places) or {}), "characters": spread(lengths)}
+
+    def columns(self) -> list[dict[str, Any]]:
+        return [self.described(self.part.columns[0], "text", missing=self._empty)]
+
+    def _cleaned(self, texts: pa.StringArray) -> tuple[pa.StringArray, dict[str, int]]:
+        """The texts, and how many each step changed."""
+        steps = {}
+        asked = self.cleaning
+        if asked.html == "remove":
+            steps["html"] = (pc.match_substring_regex(texts, r"[<&]"), remove_html)
+        if asked.unicode == "nfc":
+            steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
+        if asked.control == "remove":
+            steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), plain)
+        if asked.max_characters is not None:
+            most = asked.max_characters
+            steps["cut"] = (pc.greater(pc.utf8_length(texts), most), lambda text: text[:most])
+        changed: dict[str, int] = {}
+        for code, (mask, step) in steps.items():
+            rows = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+            if not len(rows):
+                continue
+            before = texts.take(pa.array(rows)).to_pylist()
+            after = [step(text) for text in before]
+            different = sum(a != b for a, b in zip(after, before, strict=True))
+            if different:
+                changed[code] = different
+                texts = pc.replace_with_mask(texts, mask, pa.array(after, pa.string()))
+        return texts, changed
+
+
+def plain(text: str) -> str:
+    """Without control characters; line ends become line feeds."""
+    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def remove_html(text: str) -> str:
+    """Without tags, comments, scripts and styles, entities replaced, white space left by them joined."""
+    return re.sub(r"[ \t]{2,}", " ", html.unescape(TAG.sub(" ", text))).strip()

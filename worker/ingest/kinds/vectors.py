@@ -1,0 +1,179 @@
+"""Rows of numbers and of categories; of the latter, positions among their names are stored, NaN where there is none."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from app.dataset import field
+from worker.ingest import values
+from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.labels import in_order
+from worker.ingest.source import Coded
+from worker.ingest.splits import Places
+from worker.ingest.statistics import Moments
+
+CONSTANT = 0.999
+"""Share of the rows with one value from which on a column counts as constant."""
+
+
+class VectorsKind(Kind):
+    """Knows every column's statistics once all rows have passed."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        parts = [table.plan.parts[self.role] for table in self.tables]
+        self._coded = {
+            name: in_order([t.names[part.categories[place]] for t, part in zip(self.tables, parts, strict=True)])
+            for place, name in enumerate(self.part.categories)
+        }
+        self._segments = self._plan_segments()
+        self._moments = Moments.nothing(self.width)
+        self._missing = np.zeros(self.width, np.int64)
+        self._common: NDArray[Any] | None = None
+        self._equal, self._judged = np.zeros(self.width, np.int64), 0
+        self._kept_columns: NDArray[np.int64] | None = None
+
+    @property
+    def width(self) -> int:
+        return sum(width for _, _, width in self._segments)
+
+    def _plan_segments(self) -> list[tuple[str, str, int]]:
+        """Name, type and width of every column, numbers first and categories behind them."""
+        numbers = [(name, kind, prod(shape)) for name, kind, shape in self.tables[0].segments(self.role)]
+        return [*numbers, *((name, "category", 1) for name in self.part.categories)] if self.part.numbers else []
+
+    def _read(self, block: Block) -> NDArray[Any]:
+        """[n, W]"""
+        numbers = block.table.numbers(self.role, block.start, block.stop)
+        if not self._coded:
+            return numbers
+        here = slice(block.overall, block.overall + block.rows)
+        codes = np.stack([coded.codes[here] for coded in self._coded.values()], axis=1).astype(np.float64)
+        codes[codes < 0] = np.nan
+        return np.concatenate([numbers, codes], axis=1)
+
+    def judge(self, block: Block) -> Mask | None:
+        read = self._read(block)
+        numbers = read[:, : self.width - len(self._coded)]
+        bad, wrong = values.judge(numbers, image=False)
+        out: Mask | None = None
+
+        def origin(row: int, column: int) -> Any:
+            return block.table.cell(self.role, block.start + row, column)
+
+        if bad is not None:
+            self._missing[: numbers.shape[1]] += bad.sum(axis=0)
+            policy = self.cleaning.non_finite
+            if policy == "drop" or (policy == "fault" and self.faults.drops):
+                out = values.drop("non_finite", bad, numbers, self.faults, origin)
+            elif policy == "fault":
+                values.report("non_finite", bad, numbers, self.faults, origin)
+        for code, mask in wrong.items():
+            if self.faults.drops:
+                dropped = values.drop(code, mask, numbers, self.faults, origin)
+                out = dropped if out is None else out | dropped
+            else:
+                values.report(code, mask, numbers, self.faults, origin)
+        for place in range(len(self._coded)):
+            self._missing[numbers.shape[1] + place] += int(np.isnan(read[:, numbers.shape[1] + place]).sum())
+        if self.cleaning.constant == "drop":
+            self._count_common(read)
+        return out
+
+    def _count_common(self, read: NDArray[Any]) -> None:
+        if self._common is None:
+            middle = np.sort(read[:101], axis=0)
+            self._common = middle[len(middle) // 2]
+        self._equal += (read == self._common).sum(axis=0)
+        self._judged += len(read)
+
+    def keys(self, block: Block) -> Sequence[bytes]:
+        return row_bytes(values.convert(self._read(block), image=False))
+
+    def settle(self, kept: Mask) -> None:
+        if self.cleaning.constant != "drop":
+            return
+        keep = np.flatnonzero(self._equal < CONSTANT * self._judged)
+        if 0 < len(keep) < self.width:
+            self._kept_columns = keep
+            self.changed["constant_columns"] = self.width - len(keep)
+            self.part.shape = [len(keep)]
+
+    def field(self) -> pa.Field:
+        return field(self.role, "vectors", self.part.shape)
+
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        rows = self._read(block)[chosen]
+        if self.cleaning.non_finite == "impute" or self._coded:
+            rows = np.where(np.isfinite(rows), rows, np.nan)
+        self._moments.add(rows)
+        if self._kept_columns is not None:
+            rows = rows[:, self._kept_columns]
+        stored = values.convert(rows, image=False)
+        return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
+
+    def facts(self, places: Places) -> dict[str, Any] | None:
+        facts = {**(super().facts(places) or {}), "shape": self.part.shape}
+        gaps = self.cleaning.non_finite == "impute" and bool(self._missing.any())
+        if self._coded or gaps:
+            facts["columns"] = self._kinds()
+            facts["gaps"] = gaps
+        return facts
+
+    def _kinds(self) -> list[dict[str, Any]]:
+        """Name and kind of every stored number, with the names of a category."""
+        found: list[dict[str, Any]] = []
+        for name, _, width in self._segments:
+            if name in self._coded:
+                found.append({"name": name, "kind": "category", "categories": self._coded[name].names})
+            else:
+                found += [{"name": name if width == 1 else f"{name}[{n}]", "kind": "number"} for n in range(width)]
+        return found if self._kept_columns is None else [found[place] for place in self._kept_columns]
+
+    def columns(self) -> list[dict[str, Any]]:
+        columns, start = [], 0
+        for name, kind, width in self._segments:
+            missing = int(self._missing[start : start + width].sum())
+            if name in self._coded:
+                columns.append(self.described(name, kind, missing=missing, distinct=len(self._coded[name].names)))
+            else:
+                part = self._moments.part(start, start + width)
+                whole = part.whole() if width > 1 else part
+                shown = kind if width == 1 else f"{kind}[{width}]"
+                columns.append(self.described(name, shown, missing=missing) | whole.described(0))
+            start += width
+        return columns
+
+    def warnings(self, places: Places) -> list[str]:
+        constant, start = [], 0
+        for name, _, width in self._segments:
+            part = self._moments.part(start, start + width)
+            if part.low.min() == part.high.max():
+                constant.append(name)
+            start += width
+        return [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
+
+
+def row_bytes(rows: NDArray[Any]) -> Sequence[bytes]:
+    """Rows [n, W] as bytes, each equal for equal numbers."""
+    rows = rows + rows.dtype.type(0)  # minus zero becomes zero
+    found: Sequence[bytes] = np.ascontiguousarray(rows).view(f"V{rows.shape[1] * rows.itemsize}").ravel().tolist()
+    return found
+
+
+NAMED = 5
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = ", ".join(map(repr, names[:NAMED]))
+    return f"{listed} and {len(names) - NAMED:,} more" if len(names) > NAMED else listed
+
+
+def no_names(rows: int) -> Coded:
+    """A column of names in which there is none."""
+    return Coded([], np.full(rows, -1, np.int32))

@@ -1,0 +1,73 @@
+"""Holds columns while they come, in temporary files that are mapped once all is there. Knows no format."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from app.ragged import Ragged
+from worker.ingest.source import Context, Mapped, map_array
+
+BYTE = np.dtype(np.uint8)
+OFFSET = np.dtype(np.int64)
+
+
+class RaggedStage:
+    """Rows of different lengths: their values in one file, where they end in another."""
+
+    def __init__(self, context: Context, dtype: np.dtype[Any] = BYTE, inner: tuple[int, ...] = ()) -> None:
+        """`inner` is the shape of one value."""
+        self._values, self._offsets = context.temporary(), context.temporary()
+        self._dtype, self._inner = dtype, inner
+        self._offsets.write(np.zeros(1, OFFSET).data)
+        self.rows = 0
+        self._end = 0
+
+    def add(self, values: NDArray[Any], lengths: NDArray[np.int64]) -> None:
+        """Rows one after the other: all their values, and how many are each one's."""
+        self._values.write(np.ascontiguousarray(values, self._dtype).data)
+        self._offsets.write((np.cumsum(lengths, dtype=OFFSET) + self._end).data)
+        self._end += int(lengths.sum())
+        self.rows += len(lengths)
+
+    def add_texts(self, column: pa.Array) -> None:
+        """Texts or bytes of any Arrow type, nothing for a null."""
+        values, offsets = as_bytes(column)
+        self.add(values, np.diff(offsets))
+
+    def mapped(self) -> Mapped:
+        """All rows. Nothing may be added afterwards."""
+        self._values.flush()
+        self._offsets.flush()
+        values, give_values_back = map_array(self._values, self._dtype, (self._end, *self._inner))
+        offsets, give_offsets_back = map_array(self._offsets, OFFSET, (self.rows + 1,))
+
+        def release() -> None:
+            give_values_back()
+            give_offsets_back()
+
+        return Mapped(Ragged(values, offsets), release)
+
+
+def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    whole = column.cast(pa.large_binary() if _is_binary(column.type) else pa.large_string()).fill_null("")
+    _, places, held = whole.buffers()
+    offsets = np.frombuffer(places, OFFSET, len(whole) + 1 + whole.offset)[whole.offset :]
+    values = np.frombuffer(held, BYTE) if held is not None and held.size else np.zeros(0, BYTE)
+    return values[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def as_texts(rows: Ragged) -> pa.StringArray:
+    """UTF-8 rows as an Arrow column; they must be less than 2 GiB in all."""
+    first, last = int(rows.offsets[0]), int(rows.offsets[-1])
+    values = np.ascontiguousarray(rows.values[first:last])
+    offsets = (rows.offsets - first).astype(np.int32)
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(values))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
