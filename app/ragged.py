@@ -32,6 +32,17 @@ class Ragged:
         """[rows]"""
         return np.diff(self.offsets)
 
+    @property
+    def flat(self) -> NDArray[Any]:
+        """The values of all rows, one after the other: a view."""
+        view: NDArray[Any] = self.values[self.offsets[0] : self.offsets[-1]]
+        return view
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The row of each of `flat`."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
     def row(self, number: int) -> NDArray[Any]:
         """A view of one row."""
         view: NDArray[Any] = self.values[self.offsets[number] : self.offsets[number + 1]]

@@ -1,6 +1,6 @@
 """Sample data for every layout and a small network for every pair of plug-ins that fit each other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
-from app.ml.modalities.base import AnyColumn, Column, Fitted, Modality
+from app.ml.modalities.base import AnyColumn, Fitted, Modality
 from app.ml.objectives.base import Batch, Objective, ObjectiveSettings, Role
 from app.ml.plugins import find
 from app.ml.spec import RoleSpec
@@ -24,31 +24,75 @@ def plugins(folder: str, base: type[Any]) -> list[Any]:
     return [plugin(preset="nano") if "preset" in plugin.model_fields else plugin() for plugin in found]
 
 
+def _audio(random: np.random.Generator, rows: int) -> AnyColumn:
+    """56 ms and more."""
+    offsets = np.concatenate([[0], np.cumsum(900 + 60 * np.arange(rows))])
+    return Ragged(random.normal(0, 3000, offsets[-1]).astype(np.int16), offsets)
+
+
+def _boxes(random: np.random.Generator, rows: int) -> AnyColumn:
+    """0 to 3 in a picture; class, x0, y0, x1, y1."""
+    counts = [(row + 1) % 4 for row in range(rows)]
+    corners = [np.sort(random.uniform(0, 10, (n, 2, 2)), axis=1).reshape(n, 4) for n in counts]
+    classes = [random.integers(0, 3, (n, 1)) for n in counts]
+    return Ragged.of([np.hstack(pair).astype(np.float32) for pair in zip(classes, corners, strict=True)])
+
+
+def _classes(random: np.random.Generator, rows: int) -> AnyColumn:
+    return np.array([("9", "10", "11")[row % 3] for row in range(rows)], dtype=object)
+
+
+def _image(random: np.random.Generator, rows: int) -> AnyColumn:
+    """Noise of which every picture is brighter than the one before: something can be told of it."""
+    noise = random.integers(0, 256, (rows, 10, 12, 3))
+    return (noise * np.linspace(0.3, 1, rows)[:, None, None, None]).astype(np.uint8)
+
+
+def _numbers(random: np.random.Generator, rows: int) -> AnyColumn:
+    return (random.normal(size=rows) * 20 + 300).astype(np.float32)
+
+
+def _tags(random: np.random.Generator, rows: int) -> AnyColumn:
+    """Every second row has one, the others two."""
+    return Ragged.of([np.arange(row % 2, 2, dtype=np.int32) for row in range(rows)])
+
+
+def _text(random: np.random.Generator, rows: int) -> AnyColumn:
+    return np.array([" ".join(["a", "rose", "is", "Größe"][: row % 4 + 1]) for row in range(rows)], dtype=object)
+
+
+def _vectors(random: np.random.Generator, rows: int) -> AnyColumn:
+    return (random.normal(size=(rows, 10)) * 3 + 1).astype(np.float32)
+
+
+RAW: dict[str, Callable[[np.random.Generator, int], AnyColumn]] = {
+    "audio": _audio,
+    "boxes": _boxes,
+    "classes": _classes,
+    "image": _image,
+    "numbers": _numbers,
+    "tags": _tags,
+    "text": _text,
+    "vectors": _vectors,
+}
+"""Raw rows for every modality, by its name: for a new one, add some here."""
+FACTS: dict[str, dict[str, Any]] = {
+    "boxes": {"labels": ["cat", "dog", "owl"], "picture": [10, 12]},
+    "tags": {"labels": ["wet", "cold", "dark"]},
+}
+"""What the profile says of a role, where its modality needs that."""
+
+
 def column(modality: Modality, rows: int = ROWS) -> AnyColumn:
     """Raw rows as a dataset gives them: read-only, since they are memory-mapped there."""
-    random, layout = np.random.default_rng(0), modality.layout
-    sample: Column
-    if modality.name == "audio":
-        lengths = 900 + 60 * np.arange(rows)  # 56 ms and more
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        sample = random.normal(0, 3000, offsets[-1]).astype(np.int16)
-        sample.flags.writeable = False
-        return Ragged(sample, offsets)
-    if layout == "vector":
-        sample = (random.normal(size=(rows, 10)) * 3 + 1).astype(np.float32)
-    elif layout == "grid":
-        sample = random.integers(0, 256, (rows, 10, 12, 3), dtype=np.uint8)
-    elif layout == "tokens":
-        sample = np.array([" ".join(["a", "rose", "is", "Größe"][: row % 4 + 1]) for row in range(rows)], dtype=object)
-    else:
-        assert layout == "classes", f"no sample data for the modality {modality.name!r} yet: add some here"
-        sample = np.array([("9", "10", "11")[row % 3] for row in range(rows)], dtype=object)
-    sample.flags.writeable = False
+    sample = RAW[modality.name](np.random.default_rng(0), rows)
+    (sample.values if isinstance(sample, Ragged) else sample).flags.writeable = False
     return sample
 
 
 def fit(modality: Modality) -> Fitted:
-    return modality.fit([column(modality), column(modality)])
+    completed = modality.completed(FACTS[modality.name]) if modality.name in FACTS else modality
+    return completed.fit([column(modality), column(modality)])
 
 
 @dataclass(frozen=True)

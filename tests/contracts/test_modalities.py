@@ -38,7 +38,7 @@ def test_encodes_to_the_shape_it_declares(modality: Modality) -> None:
 @pytest.mark.parametrize("modality", ALL)
 def test_state_survives_json_and_encodes_identically(modality: Modality) -> None:
     fitted = fit(modality)
-    restored = modality.restore(json.loads(json.dumps(fitted.state(), allow_nan=False)))
+    restored = fitted.settings.restore(json.loads(json.dumps(fitted.state(), allow_nan=False)))
     assert restored.shape == fitted.shape
     assert restored.state() == fitted.state()
     for name, tensor in fitted.encode(column(modality)).items():
@@ -75,11 +75,18 @@ def test_a_single_item_is_read_as_a_batch_of_one(modality: Modality) -> None:
         assert torch.equal(fitted.encode(read)["values"], fitted.encode(raw[:1])["values"])
 
 
+RIGHT: dict[str, list[object]] = {"numbers": [1.5], "tags": [[[]]], "boxes": [[[]]]}
+"""A number, and a row without any tag or box."""
+
+
 @pytest.mark.parametrize("modality", ALL)
 @pytest.mark.parametrize("wrong", [None, {}, [], [None], [[]], "https://example.org/x.png", 1.5, [[[[[1.0]]]]], True])
 def test_wrong_items_get_a_named_error(modality: Modality, wrong: object) -> None:
     if modality.layout == "tokens" and isinstance(wrong, str):
         wrong = ""  # an address is as good a text as any
+    if wrong in RIGHT.get(modality.name, []):
+        assert len(fit(modality).read(wrong)) == 1
+        return
     with pytest.raises(RootstockError) as caught:
         fit(modality).read(wrong)
     assert caught.value.status in (400, 422)

@@ -31,3 +31,9 @@ def test_rows_are_chosen_by_position_and_by_mask_also_from_a_slice() -> None:
     assert as_lists(ragged[np.array([2, 0, 1, 1])]) == [[6], [], [3, 4, 5], [3, 4, 5]]
     assert as_lists(ragged[np.array([True, False, True])]) == [[], [6]]
     assert as_lists(ragged[np.array([], np.int64)]) == []
+
+
+def test_the_values_of_a_slice_and_whose_they_are() -> None:
+    ragged = Ragged.of(ROWS)[1:]
+    assert ragged.flat.tolist() == [3, 4, 5, 6]
+    assert ragged.owners.tolist() == [1, 1, 1, 2]

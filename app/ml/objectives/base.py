@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -101,6 +101,10 @@ class Objective(nn.Module):
         """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""
         return {}
 
+    def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
+        """What simple answers, learned from `train`, reach on `test`: by their names, the figures of `metrics`."""
+        return {}
+
     def after_step(self, step: int, total: int) -> None:
         """Called after every optimizer step."""
 
@@ -109,7 +113,8 @@ class ObjectiveSettings(Settings):
     """What a client may set. For every name in `abilities`, the built module has a method of that name.
 
     `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
-    the input; `predict(inputs: Tensors) -> Tensor` [B, classes], probabilities.
+    the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it: for
+    classes and tags probabilities.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Predictions: the likeliest labels of an item."""
+"""Predictions: the likeliest labels of an item, or its number."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ class PredictRequest(Settings):
     """`name`, `name:version` or `name@alias`."""
     input: Input
     top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
-    """How many of the best labels `scores` holds; all by default."""
+    """How many of the best labels `scores` holds, of models that have such; all by default."""
 
 
 class Prediction(BaseModel):
@@ -28,12 +28,16 @@ class Prediction(BaseModel):
     object: Literal["prediction"]
     index: int
     """Position of the item in the request."""
-    label: str
-    """The likeliest."""
-    score: float
+    label: str | None = None
+    """The likeliest; of models of classes."""
+    score: float | None = None
     """Its probability."""
-    scores: dict[str, float]
-    """Label to probability, best first."""
+    labels: list[str] | None = None
+    """All that are likelier than not, best first; of models of tags."""
+    scores: dict[str, float] | None = None
+    """Label to probability, best first; of models of classes and tags."""
+    value: float | None = None
+    """In the unit of the training data; of models of numbers."""
 
 
 class PredictAnswer(BaseModel):
@@ -63,6 +67,8 @@ class Predict(Operation):
         assert target is not None, "a network that predicts was built with a target; this is a bug"
         data = []
         for index, rendered in enumerate(target.render(torch.from_numpy(outputs))):
-            best = sorted(rendered["scores"].items(), key=lambda pair: pair[1], reverse=True)[: request.top_k]
-            data.append({"object": "prediction", "index": index, **rendered, "scores": dict(best)})
+            if "scores" in rendered:
+                best = sorted(rendered["scores"].items(), key=lambda pair: pair[1], reverse=True)[: request.top_k]
+                rendered = {**rendered, "scores": dict(best)}
+            data.append({"object": "prediction", "index": index, **rendered})
         return {"object": "list", "data": data}
