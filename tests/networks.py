@@ -26,6 +26,12 @@ def pictures(count: int, size: int = 8, seed: int = 0) -> Column:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
 
 
+def texts(count: int, seed: int = 0) -> Column:
+    """Of one to twelve words."""
+    draw, words = np.random.default_rng(seed), ["oak", "elm", "ash", "yew", "fir", "fig"]
+    return np.array([" ".join(draw.choice(words, draw.integers(1, 13))) for _ in range(count)], dtype=object)
+
+
 def write(
     folder: Path,
     *,
@@ -34,13 +40,12 @@ def write(
     width: int = WIDTH,
     code: int | None = 4,
 ) -> dict[str, Path]:
-    """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8."""
+    """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8, or an rnn on texts."""
     torch.manual_seed(0)
-    column = pictures(64) if modality == "image" else rows(64, width)
+    column = {"image": pictures(64), "text": texts(64), "vectors": rows(64, width)}[modality]
+    encoder = {"name": "rnn" if modality == "text" else "mlp", "preset": "nano"}
     fitted: dict[str, Fitted] = {"input": MODALITY.validate_python({"name": modality}).fit([column])}
-    roles: dict[str, Any] = {
-        "input": {"modality": {"name": modality}, "encoder": {"name": "mlp", "preset": "nano"}, "dimensions": code}
-    }
+    roles: dict[str, Any] = {"input": {"modality": {"name": modality}, "encoder": encoder, "dimensions": code}}
     if objective == "classification":
         labels = np.array(["cat", "dog", "owl"] * 3, dtype=object)
         roles["target"] = {"modality": {"name": "classes"}, "encoder": None, "dimensions": None}

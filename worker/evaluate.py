@@ -17,6 +17,7 @@ from app.ml.build import build_network
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.modalities.classes import Classes
 from app.ml.objectives.base import Objective
+from app.ml.padding import joined, joined_answers, shortened
 from worker.loader import Loader
 from worker.preparation import Run
 
@@ -121,7 +122,7 @@ def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) ->
     roles = {"input": run.fitted["input"]} | ({"target": target} if target is not None else {})
     loader = Loader(run.dataset.splits[split], roles, batch_size=CHUNK, seed=0, window_bytes=run.window_bytes)
     batches = list(loader.in_order(limit))
-    inputs = {name: torch.cat([b.roles["input"][name] for b in batches]) for name in batches[0].roles["input"]}
+    inputs = joined([batch.roles["input"] for batch in batches])
     labels = torch.cat([b.roles["target"]["values"] for b in batches]) if target is not None else torch.empty(0)
     return Rows(inputs, labels)
 
@@ -130,10 +131,10 @@ def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
     """An ability's answers [N, …], computed in chunks."""
     rows = len(inputs["values"])
     parts = [
-        getattr(network, ability)({name: tensor[first : first + CHUNK] for name, tensor in inputs.items()})
+        getattr(network, ability)(shortened({name: tensor[first : first + CHUNK] for name, tensor in inputs.items()}))
         for first in range(0, rows, CHUNK)
     ]
-    return torch.cat(parts).float()
+    return joined_answers(parts).float()
 
 
 def pca(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 Order: record batches are drawn in random order and gathered into windows of bounded size; rows are permuted within a
 window. A split that fits one window is permuted as a whole and stays encoded from epoch to epoch. Everything is keyed
-by seed and epoch, so that any step can be found again without replaying those before it.
+by seed and epoch, so that any step can be found again without replaying those before it. Rows of different lengths are
+held without padding, and a batch is as long as its longest row.
 """
 
 import itertools
@@ -15,10 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.dataset import Split
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Roles
+from app.ml.padding import Packed, joined
 
 SAMPLE_ROWS = 64
+ENCODED_ROWS = 1024
+"""Rows of different lengths that are encoded at once: they are padded until they are packed."""
+LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes")
+
+Held = dict[str, Packed]
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Loader:
         self._starts = bounds[:-1]
         self.rows = int(used.sum())
         self._window_rows = max(self.batch_size, window_bytes // max(1, self._bytes_per_row()))
-        self._kept: tuple[_Window, Roles, Tensor] | None = None
+        self._kept: tuple[_Window, Held, Tensor] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -69,7 +76,7 @@ class Loader:
             if left is not None:  # the rest of the window before begins this window's first batch
                 done = self.batch_size - len(left[1])
                 taken = _take(roles, positions, permutation[:done])
-                whole = _join([left, taken])
+                whole = _join(left, taken)
                 if len(whole[1]) < self.batch_size:
                     left = whole
                     continue
@@ -95,7 +102,8 @@ class Loader:
         for number, first in enumerate(self._starts):
             inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
             for begin in range(0, len(inside), self.batch_size):
-                yield self._batch(self._read(number, inside[begin : begin + self.batch_size]), 0, begin)
+                held, positions = self._read(number, inside[begin : begin + self.batch_size])
+                yield self._batch(_take(held, positions, torch.arange(len(positions))), 0, begin)
 
     def _windows(self, order: np.random.Generator) -> Iterator[_Window]:
         batches: list[int] = []
@@ -112,29 +120,34 @@ class Loader:
         if rows:
             yield _Window(tuple(batches), rows)
 
-    def _load(self, window: _Window) -> tuple[Roles, Tensor]:
+    def _load(self, window: _Window) -> tuple[Held, Tensor]:
         if self._kept is not None and self._kept[0] == window:
             return self._kept[1], self._kept[2]
         self._kept = None  # frees the window before the next one is read
-        roles, positions = _join([self._read(number, np.flatnonzero(self._used[number])) for number in window.batches])
-        self._kept = (window, roles, positions)
-        return roles, positions
+        parts = [self._read(number, np.flatnonzero(self._used[number])) for number in window.batches]
+        held = {role: Packed.joined([part[role] for part, _ in parts]) for role in self.roles}
+        positions = torch.cat([positions for _, positions in parts])
+        self._kept = (window, held, positions)
+        return held, positions
 
-    def _read(self, number: int, chosen: NDArray[np.int64]) -> tuple[Roles, Tensor]:
+    def _read(self, number: int, chosen: NDArray[np.int64]) -> tuple[Held, Tensor]:
         """The chosen rows of one record batch, encoded, and their positions in the split."""
-        roles: Roles = {}
+        held: Held = {}
         for role, fitted in self.roles.items():
             column = self.split.read(role, number)
-            roles[role] = fitted.encode(column if len(chosen) == len(column) else column[chosen])
-        return roles, torch.from_numpy(chosen + self._starts[number])
+            if len(chosen) != len(column):
+                column = column[chosen]
+            step = ENCODED_ROWS if fitted.shape.layout in LAYOUTS_OF_ANY_LENGTH else max(1, len(column))
+            pieces = [column[first : first + step] for first in range(0, max(1, len(column)), step)]
+            held[role] = Packed.joined([Packed.of(fitted.encode(piece)) for piece in pieces])
+        return held, torch.from_numpy(chosen + self._starts[number])
 
     def _bytes_per_row(self) -> int:
         for number, used in enumerate(self._used):
             sample = np.flatnonzero(used)[:SAMPLE_ROWS]
             if len(sample):
-                roles, _ = self._read(number, sample)
-                encoded = [tensor for tensors in roles.values() for tensor in tensors.values()]
-                return sum(tensor.numel() * tensor.element_size() for tensor in encoded) // len(sample)
+                held, _ = self._read(number, sample)
+                return sum(packed.nbytes for packed in held.values()) // len(sample)
         return 1
 
     def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
@@ -142,21 +155,10 @@ class Loader:
         return Batch(part[0], part[1], seed)
 
 
-def _take(roles: Roles, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:
-    taken = {
-        role: {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
-        for role, tensors in roles.items()
-    }
-    return taken, positions.index_select(0, chosen)
+def _take(held: Held, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:
+    return {role: packed.take(chosen) for role, packed in held.items()}, positions.index_select(0, chosen)
 
 
-def _join(parts: list[tuple[Roles, Tensor]]) -> tuple[Roles, Tensor]:
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0][0]
-    roles: Roles = {role: _concatenate([part[0][role] for part in parts]) for role in first}
-    return roles, torch.cat([part[1] for part in parts])
-
-
-def _concatenate(parts: list[Tensors]) -> Tensors:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+def _join(first: tuple[Roles, Tensor], second: tuple[Roles, Tensor]) -> tuple[Roles, Tensor]:
+    roles: Roles = {role: joined([first[0][role], second[0][role]]) for role in first[0]}
+    return roles, torch.cat([first[1], second[1]])

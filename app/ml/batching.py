@@ -3,6 +3,7 @@
 No waiting window: the owner takes what has piled up, so an idle model answers at once and a busy one fills its batches.
 A batch is cut by cost, in elements (numbers per row times rows). Every waiting request gets an equal share of it, and a
 request that is larger than its share is worked off over several batches, so that no small one waits behind it.
+Rows of different lengths are worked off in the order of their lengths, so that few of them are padded.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from torch import Tensor
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
 from app.ml.modalities.base import Tensors
+from app.ml.padding import joined, joined_answers, shortened
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +52,25 @@ class Work:
     finished_at: float = 0.0
     done: int = 0
     parts: list[Tensor] = field(default_factory=list)
+    order: Tensor | None = None
+    """Which row of the request the answers belong to, one after the other; None where they are in its order."""
+
+    def __post_init__(self) -> None:
+        if self.rows > 1 and "mask" in self.inputs:
+            self.order = self.inputs["mask"].sum(1).argsort()
+            self.inputs = {name: tensor[self.order] for name, tensor in self.inputs.items()}
 
     @property
     def outputs(self) -> NDArray[np.float32]:
         """All answers, [rows, …]."""
-        return (self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)).numpy()
+        answers = joined_answers(self.parts)
+        if self.order is None:
+            return answers.numpy()
+        return torch.empty_like(answers).index_copy_(0, self.order, answers).numpy()
 
     def take(self, rows: int) -> Tensors:
         """The next rows that have no answer."""
-        return {name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()}
+        return shortened({name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()})
 
 
 class Batcher:
@@ -168,8 +180,7 @@ class Batcher:
         for work, _ in batch:
             work.started_at = work.started_at or started
         try:
-            joined = {name: torch.cat([inputs[name] for inputs in taken]) for name in taken[0]}
-            outputs = torch.split(self._run(batch[0][0].ability, joined), [rows for _, rows in batch])
+            outputs = torch.split(self._run(batch[0][0].ability, joined(taken)), [rows for _, rows in batch])
         except Exception as error:
             if len(batch) > 1:  # one of them is bad: each alone, so that only that one fails
                 for one in batch:

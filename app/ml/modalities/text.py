@@ -157,7 +157,7 @@ class FittedText(Fitted):
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Texts, from ids [B, L] or from scores [B, L, V]."""
-        ids = values.argmax(2) if values.ndim == 3 else values
+        ids = values.argmax(2) if values.ndim == 3 else values.long()
         rows = [[token for token in row if token == UNKNOWN or token >= len(SPECIALS)] for row in ids.tolist()]
         return list(self.tokenizer.decode_batch(rows, skip_special_tokens=False))
 

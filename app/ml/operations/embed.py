@@ -38,7 +38,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """What was worked on: items, for inputs that are not text."""
+    """What was worked on: tokens of texts, else items."""
 
     prompt_tokens: int
     total_tokens: int
@@ -77,13 +77,14 @@ class Embed(Operation):
                 f"leave dimensions out or send {width}",
                 param="dimensions",
             )
+        tokens = int(inputs["mask"].sum()) if modality.shape.layout == "tokens" else rows
         encode = as_base64 if request.encoding_format == "base64" else np.ascontiguousarray
         return {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": index, "embedding": encode(row)} for index, row in enumerate(outputs)
             ],
-            "usage": {"prompt_tokens": rows, "total_tokens": rows},
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
 

@@ -89,4 +89,5 @@ def item_errors(outputs: NDArray[np.float32], inputs: Tensors) -> NDArray[np.flo
         each = np.square(outputs.astype(np.float64) - values).reshape(len(outputs), -1)
         return np.asarray(each.mean(axis=1))
     mask = inputs["mask"].numpy()
+    outputs = outputs[:, : values.shape[1]]  # strangers in the batch may have been longer
     return np.asarray(((outputs != values) & mask).sum(axis=1) / np.maximum(1, mask.sum(axis=1)))

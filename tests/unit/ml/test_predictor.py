@@ -61,6 +61,24 @@ def test_an_answer_with_strangers_in_the_batch_is_the_answer_alone(predictor: Pr
     assert np.abs(wanted).max() > 1e-2
 
 
+def test_texts_of_different_lengths_share_a_batch(tmp_path: Path) -> None:
+    predictor = networks.predictor(artifact.load(networks.write(tmp_path, modality="text")))
+    texts = networks.texts(48, seed=5).tolist()
+
+    async def story(operation: Operation) -> tuple[list[Any], list[Any]]:
+        alone = [(await ask(predictor, operation, text))[0] for text in texts]
+        crowd = await asyncio.gather(*(ask(predictor, operation, text) for text in texts))
+        return [*alone, *alone], [*(data[0] for data in crowd), *await ask(predictor, operation, texts)]
+
+    alone, crowd = asyncio.run(story(Embed()))
+    wanted, given = (np.array([item["embedding"] for item in items]) for items in (alone, crowd))
+    np.testing.assert_allclose(given, wanted, atol=1e-5)
+    assert np.abs(wanted - wanted[0]).max() > 1e-3
+    alone, crowd = asyncio.run(story(Reconstruct()))
+    assert [item["reconstruction"] for item in crowd] == [item["reconstruction"] for item in alone]
+    predictor.close()
+
+
 def test_every_ability_is_answered(tmp_path: Path, predictor: Predictor) -> None:
     data = asyncio.run(ask(predictor, Reconstruct(), networks.rows(3).tolist()))
     assert [item["index"] for item in data] == [0, 1, 2]

@@ -1,0 +1,116 @@
+"""Rows of different lengths in one batch: padded with zeros to a common length, cut to their longest, packed flat.
+
+Rows have different lengths where they have a `mask`, whose real places come first. Knows no modality.
+Legend: `B` batch, `L` length, `T` real places of all rows together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.ml.modalities.base import Tensors
+
+
+def joined(parts: Sequence[Tensors]) -> Tensors:
+    """The rows of all parts, one after the other, padded to the longest."""
+    if len(parts) == 1:
+        return parts[0]
+    if "mask" not in parts[0]:
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    length = max(part["mask"].shape[1] for part in parts)
+    return {
+        name: torch.cat([_lengthened(part[name], length) if _runs(part, name) else part[name] for part in parts])
+        for name in parts[0]
+    }
+
+
+def joined_answers(parts: Sequence[Tensor]) -> Tensor:
+    """The answers of all parts, padded to the longest where they are as long as the rows that they answer."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.shape[1:] for part in parts}) > 1:
+        length = max(part.shape[1] for part in parts)
+        parts = [_lengthened(part, length) for part in parts]
+    return torch.cat(list(parts))
+
+
+def shortened(rows: Tensors) -> Tensors:
+    """Rows without the places that are padding in all of them: views."""
+    if "mask" not in rows:
+        return rows
+    longest = max(1, int(rows["mask"].sum(1).max()))
+    return {name: tensor[:, :longest] if _runs(rows, name) else tensor for name, tensor in rows.items()}
+
+
+def _runs(rows: Tensors, name: str) -> bool:
+    """True for what has one entry per place of a row."""
+    return rows[name].shape[:2] == rows["mask"].shape
+
+
+def _lengthened(tensor: Tensor, length: int) -> Tensor:
+    missing = length - tensor.shape[1]
+    if not missing:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros((len(tensor), missing, *tensor.shape[2:]))], dim=1)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows without their padding, for keeping many of them."""
+
+    tensors: Tensors
+    """What has an entry per place [T, …], the rest [B, …]."""
+    starts: Tensor | None = None
+    """[B + 1] int64: where rows begin; None where all rows have one length."""
+    flat: frozenset[str] = frozenset()
+    """Names of what has an entry per place."""
+
+    @classmethod
+    def of(cls, rows: Tensors) -> "Packed":
+        if "mask" not in rows:
+            return cls(rows)
+        mask = rows["mask"]
+        starts = torch.zeros(len(mask) + 1, dtype=torch.int64)
+        torch.cumsum(mask.sum(1), 0, out=starts[1:])
+        flat = frozenset(name for name in rows if name != "mask" and _runs(rows, name))
+        kept = {name: tensor[mask] if name in flat else tensor for name, tensor in rows.items() if name != "mask"}
+        return cls(kept, starts, flat)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Packed]") -> "Packed":
+        if len(parts) == 1:
+            return parts[0]
+        tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+        if parts[0].starts is None:
+            return cls(tensors)
+        lengths = torch.cat([part.lengths for part in parts])
+        return cls(tensors, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), parts[0].flat)
+
+    @property
+    def lengths(self) -> Tensor:
+        assert self.starts is not None
+        return self.starts.diff()
+
+    @property
+    def nbytes(self) -> int:
+        held = [*self.tensors.values(), *([self.starts] if self.starts is not None else [])]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def take(self, chosen: Tensor) -> Tensors:
+        """The rows at positions `chosen` [B], padded to the longest of them."""
+        if self.starts is None:
+            return {name: tensor.index_select(0, chosen) for name, tensor in self.tensors.items()}
+        begins, lengths = self.starts[chosen], self.lengths[chosen]
+        places = torch.arange(max(1, int(lengths.max())))
+        mask = places < lengths[:, None]
+        sources = (begins[:, None] + places)[mask]
+        taken: Tensors = {"mask": mask}
+        for name, tensor in self.tensors.items():
+            if name in self.flat:
+                taken[name] = tensor.new_zeros((*mask.shape, *tensor.shape[1:]))
+                taken[name][mask] = tensor.index_select(0, sources)
+            else:
+                taken[name] = tensor.index_select(0, chosen)
+        return taken
