@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+Format = Literal["csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar", "audio"]
 SUM_TOLERANCE = 1e-6
 
 
@@ -128,6 +129,9 @@ class Cleaning(_Options):
     """Control characters in texts, but for tab and line feed."""
     html: Literal["keep", "remove"] = "keep"
     """`remove` takes tags out of texts and replaces entities."""
+    silence: Literal["keep", "drop", "trim"] = "keep"
+    """Recordings: `drop` leaves out those in which nothing is louder than a thousandth of full scale (-60 dB); `trim`
+    also cuts such silence off the beginning and the end of the others."""
     constant: Literal["keep", "drop"] = "keep"
     """`drop` leaves columns out that have (nearly) one value in all rows."""
 
@@ -141,10 +145,12 @@ class DatasetOptions(_Options):
     """How an item is read; `auto` decides by the content."""
     columns: Columns = Columns()
     """Which column plays what."""
-    format: Literal["csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar"] | None = None
+    format: Format | None = None
     """Format of all files; null decides by their content."""
     image_size: int | None = Field(None, ge=1, le=2048)
     """Height and width to which the pictures of archives are scaled. Null keeps them if all have one size, else 128."""
+    sample_rate: int = Field(16_000, ge=1_000, le=192_000)
+    """Samples a second to which all recordings are brought."""
     split: Fractions | FileSplit | None = None
     """Shares, or files; null takes a column named `split`, else 80/10/10. Absent validation is drawn from train."""
     text_unit: Literal["line", "paragraph"] = "line"

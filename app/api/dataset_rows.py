@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.dataset import open_dataset
-from app.ml.pictures import encode_uri
+from app.ml import pictures, sounds
 from app.ragged import Ragged
 from app.registry.tables import StoredObject
 from app.storage import Storage
+
+SHOWN_SECONDS = 5
+"""Of a recording, its beginning."""
 
 
 def read_rows(
@@ -40,7 +43,9 @@ def show(item: Any, facts: Mapping[str, Any]) -> Any:
     """One raw item in JSON."""
     modality = facts["modality"]
     if modality == "image":
-        return encode_uri(item)
+        return pictures.encode_uri(item)
+    if modality == "audio":
+        return sounds.encode_uri(item[: SHOWN_SECONDS * facts["rate"]], facts["rate"])
     if modality == "tags":
         names = list(facts["classes"])
         return [names[position] for position in item.tolist()]

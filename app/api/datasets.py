@@ -38,7 +38,7 @@ router = guarded_router("datasets")
 MAX_FILES = 64
 """Of one form."""
 TEXTS = frozenset({"name", "modality", "format", "text_unit", "on_fault"})
-FIELDS = TEXTS | {"columns", "image_size", "split", "cleaning", "metadata"}
+FIELDS = TEXTS | {"columns", "image_size", "sample_rate", "split", "cleaning", "metadata"}
 """Of a form; those that are no TEXTS hold JSON."""
 
 
@@ -51,8 +51,8 @@ FIELDS = TEXTS | {"columns", "image_size", "split", "cleaning", "metadata"}
 async def create_dataset(request: Request) -> Response:
     """Makes a dataset from uploaded files, or from files in the same form (`curl -F name=digits -F file=@digits.npz`).
 
-    It is `validating` until its `ingest` job has looked at every row. In a form, `columns`, `image_size`, `split`,
-    `cleaning` and `metadata` are JSON texts, and `split.files` names the files by their filenames.
+    It is `validating` until its `ingest` job has looked at every row. In a form, `columns`, `split`, `cleaning`,
+    `metadata` and all numbers are JSON texts, and `split.files` names the files by their filenames.
     """
     here = services(request)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):

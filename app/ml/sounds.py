@@ -17,7 +17,7 @@ Samples = NDArray[np.int16]
 """[n], mono, at a rate that goes beside it."""
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
-MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3")
+MAGIC = (b"fLaC", b"OggS", b"ID3")
 FULL_SCALE = 32768
 MOST_FRAMES = 2**25
 """Samples of each channel at most, read from the header before anything is unpacked: 35 minutes at 16,000 a second."""
@@ -29,6 +29,10 @@ MP3_COUNTS = (b"Xing", b"Info")
 """An MP3 counts its samples only after one of these; without, their number is an estimate."""
 MP3_FRAME = 1152
 """Samples that an encoder's padding may hide."""
+SILENCE = 32
+"""Largest sample that counts as silence: a thousandth of full scale, -60 dB."""
+LISTENED = 20
+"""Milliseconds that are silent or not as a whole."""
 STREAMED = (0, 0xFFFF_FFFF)
 """Sizes in the header of a WAV whose writer could not know better."""
 
@@ -50,7 +54,9 @@ class Header:
 
 def is_sound(first: bytes) -> bool:
     """Whether a file that begins so may be a sound."""
-    return first.startswith(MAGIC) or (len(first) > 1 and first[0] == 0xFF and first[1] & 0xE6 == 0xE2)  # MPEG layer 3
+    wave = first.startswith(b"RIFF") and first[8:12] == b"WAVE"
+    layer_3 = len(first) > 1 and first[0] == 0xFF and first[1] & 0xE6 == 0xE2
+    return wave or layer_3 or first.startswith(MAGIC)
 
 
 def decode_uri(uri: str, name: str, rate: int) -> Samples:
@@ -94,6 +100,20 @@ def encode(samples: Samples, rate: int) -> bytes:
 def encode_uri(samples: Samples, rate: int) -> str:
     """A WAV `data:` URI."""
     return data_uris.write(encode(samples, rate), "audio/wav")
+
+
+def loud(samples: Samples, rate: int) -> NDArray[np.bool_]:
+    """For every LISTENED milliseconds, the last ones in part, whether a sample is beyond SILENCE."""
+    step = max(1, rate * LISTENED // 1000)
+    firsts = np.arange(0, len(samples), step)
+    return (np.maximum.reduceat(samples, firsts) > SILENCE) | (np.minimum.reduceat(samples, firsts) < -SILENCE)
+
+
+def trimmed(samples: Samples, rate: int) -> Samples:
+    """Without the silence around it; nothing is left of silence alone."""
+    heard = np.flatnonzero(loud(samples, rate))
+    step = max(1, rate * LISTENED // 1000)
+    return samples[heard[0] * step : (heard[-1] + 1) * step] if len(heard) else samples[:0]
 
 
 def quantise(waveform: Waveform) -> Samples:

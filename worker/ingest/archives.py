@@ -26,8 +26,8 @@ MOST_MEMBERS = 1_000_000
 TAR_BLOCK = 512
 OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:")
 OUT = ("unsafe_path", "whose path leads out of the archive; name every file by where it lies within")
-JUNK = re.compile(r"(^|/)(\.[^/]+|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)")
-"""What operating systems leave in archives."""
+JUNK = re.compile(r"(^|/)(\.[^/]+|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)|(^|/)(?i:readme|licen[cs]e)(\.(md|rst|txt))?$")
+"""What operating systems and authors leave in archives."""
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 """What the libraries raise for damaged, locked or unknown archives; ValueError comes beside them."""
 
@@ -52,7 +52,7 @@ class Archive:
     file: Input
     members: list[Member] = field(default_factory=list)
     junk: int = 0
-    """Members that operating systems left there, and which are no one's data."""
+    """Members that systems and authors left there, and which are no data."""
     _paths: set[str] = field(default_factory=set)
     _size: int = 0
 

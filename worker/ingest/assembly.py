@@ -31,6 +31,8 @@ from worker.ingest.writer import SplitWriter
 
 RAGGED_ROWS = 4096
 """Rows of a block where items differ in length."""
+RAGGED_BYTES = 4 * BATCH_BYTES
+"""Of a column of them in a block, unless a single row has more."""
 Mask = NDArray[np.bool_]
 
 
@@ -125,11 +127,13 @@ def _blocks(groups: Sequence[Group], context: Context) -> Iterator[kinds.Block]:
         step = max(1, BATCH_BYTES // max(8, width))
         if any(not part.shape and part.modality not in ("classes", "numbers") for part in parts):
             step = min(step, RAGGED_ROWS)
-        for start in range(0, table.rows, step):
-            stop = min(start + step, table.rows)
+        start = 0
+        while start < table.rows:
+            stop = table.fitting(start, min(start + step, table.rows), RAGGED_BYTES)
             yield kinds.Block(table, start, stop, offset + start)
             table.release()
             context.tick(stop - start)
+            start = stop
         offset += table.rows
 
 

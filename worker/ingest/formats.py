@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from app.dataset_options import DatasetOptions
-from worker.ingest import archives, arrays, arrow, encoding, idx, jsonl, parquet, tables
+from app.ml import sounds
+from worker.ingest import archives, arrays, arrow, encoding, idx, items, jsonl, parquet, recordings, tables
 from worker.ingest.source import Context, Input, Source
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
 ARCHIVES = ("zip", "tar")
+AUDIO = "audio"
 TAB = "\t"
 NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
@@ -37,7 +39,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         expected = (
             f"format {wanted!r} was asked for"
             if wanted
-            else f"{', '.join((*READERS, *ARCHIVES))} are read, also .gz and .zst"
+            else f"{', '.join((*READERS, *ARCHIVES, AUDIO))} are read, also .gz and .zst"
         )
         it_is = f"looks like {found}" if found else "has no known format"
         context.faults.add(
@@ -48,9 +50,14 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         return None
     file.stream.seek(0)
     if found in ARCHIVES:
+        archive = items.open_archive(file, found, context)
+        if options.modality == "audio" or (options.modality == "auto" and recordings.holds_recordings(archive)):
+            return recordings.open_recordings(archive, options.sample_rate, context)
         from worker.ingest.images import open_pictures  # only those who read pictures wait for torch
 
-        return open_pictures(file, found, options.image_size, context)
+        return open_pictures(archive, options.image_size, context)
+    if found == AUDIO:
+        return recordings.open_recording(file, options.sample_rate, context)
     return READERS[found](file, context)
 
 
@@ -62,6 +69,8 @@ def detect(first: bytes, wanted: str | None = None) -> str | None:
         return "zip"
     if archives.is_tar(first):
         return "tar"
+    if sounds.is_sound(first):
+        return AUDIO
     if idx.is_idx(first):
         return "idx"
     if first.startswith(parquet.MAGIC):

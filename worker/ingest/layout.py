@@ -87,6 +87,19 @@ class Stack:
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
         return Ragged(np.concatenate(values), offsets.astype(np.int64))
 
+    def fitting(self, start: int, stop: int, most: int) -> int:
+        """The last of rows `start` to `stop` up to which none of the columns of any length takes more than `most`
+        bytes; one row at least."""
+        for column in self.ragged:
+            parts = [loaded.ragged[column].rows[first:last] for loaded, first, last in self._within(start, stop)]
+            ends = np.cumsum(np.concatenate([rows.lengths * rows.values[:1].nbytes for rows in parts]))
+            stop = start + max(1, int(np.searchsorted(ends, most, side="right")))
+        return stop
+
+    def heads_of(self, column: str) -> list[Head]:
+        """What every file says of a column."""
+        return [head for source in self.sources for head in source.heads if head.name == column]
+
     def bad(self) -> NDArray[np.int64]:
         """Rows that have a fault for which they are left out."""
         parts = [np.array(each.bad, np.int64) + start for each, start in zip(self._loaded, self._starts, strict=False)]
@@ -145,6 +158,11 @@ class Joined:
 
     def rows_of(self, column: str, start: int, stop: int) -> Ragged:
         return next(stack for stack in self.stacks if column in stack.ragged).rows_of(column, start, stop)
+
+    def fitting(self, start: int, stop: int, most: int) -> int:
+        for stack in self.stacks:
+            stop = stack.fitting(start, stop, most)
+        return stop
 
     def bad(self) -> NDArray[np.int64]:
         return np.unique(np.concatenate([stack.bad() for stack in self.stacks]))

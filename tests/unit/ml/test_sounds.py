@@ -7,7 +7,7 @@ import soundfile
 
 from app.errors import Malformed, RootstockError, TooLarge
 from app.ml import sounds
-from app.ml.sounds import Header, decode, decode_uri, encode_uri, measure
+from app.ml.sounds import Header, decode, decode_uri, encode_uri, loud, measure, trimmed
 from tests.sounds import sound, tone
 
 TONE = tone(440, 0.5)
@@ -84,7 +84,8 @@ def test_a_stream_that_could_not_know_its_size_is_read() -> None:
     [
         (b"", Malformed, "is no WAV, FLAC, OGG, MP3 sound"),
         (b"just text, called song.mp3", Malformed, r"begins with b'just tex'"),
-        (b"RIFF\x04\x00\x00\x00AVI ", Malformed, "damaged"),
+        (b"RIFF\x04\x00\x00\x00WEBP", Malformed, "is no WAV"),
+        (b"RIFF\x04\x00\x00\x00WAVE", Malformed, "damaged"),
         (b"\xff\xfb" + b"\x00" * 100, Malformed, "damaged"),
         (sound(np.zeros(0, np.int16)), Malformed, "holds no samples"),
         (sound(TONE, 500), Malformed, "500 samples a second; 1,000 to 384,000"),
@@ -102,6 +103,15 @@ def test_too_long_a_sound_is_refused_from_its_header(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("unpacked"))
     with pytest.raises(TooLarge, match="8,000 samples; at most 1,000"):
         decode(sound(np.zeros(8000, np.int16), 16_000, "FLAC"), "x", 16_000)
+
+
+def test_silence_around_a_sound_is_cut_off() -> None:
+    hum = np.full(1000, 30, np.int16)
+    noisy = np.concatenate([hum, TONE, hum, hum])
+    assert loud(noisy, 16_000).sum() == 26  # of 20 ms each, the first and the last in part
+    assert np.array_equal(trimmed(noisy, 16_000), noisy[960 : 960 + 26 * 320])
+    assert len(trimmed(hum, 16_000)) == 0
+    assert len(loud(hum[:1], 16_000)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,85 @@
 """Recordings, as samples of one rate."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from app.ml import sounds
 from worker.ingest.kinds.base import Block, Mask
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
 
+MOSTLY_SILENT = 0.5
+"""Share of the time from which on a careful practitioner would listen first."""
+
 
 class AudioKind(RaggedKind):
-    """A recording without samples is a fault."""
+    """One of silence alone is kept or left out, and the silence around others kept or cut off, as cleaning says."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._rate: int = self.part.about["rate"]
+        self._silent = self._listened = self._quiet = 0
 
     def judge(self, block: Block) -> Mask | None:
-        empty = self.read(block).lengths == 0
-        return self.refuse_rows("no_samples", empty, block, "the recording has no samples") if empty.any() else None
+        if self.cleaning.silence == "keep":
+            return None
+        rows = self.read(block)
+        silent = np.array([self._is_silent(rows.row(row)) for row in range(len(rows))])
+        self.drop_rows("silent", silent, block, "nothing is louder than -60 dB")
+        return silent
+
+    def column(self, block: Block, chosen: Mask) -> pa.Array:
+        rows = self.read(block)
+        kept = [self._cleaned(rows.row(row)) for row in np.flatnonzero(chosen).tolist()]
+        lengths = np.array([len(row) for row in kept], np.int32)
+        self._lengths.append(lengths)
+        offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+        values = pa.array(np.concatenate([np.zeros(0, np.int16), *kept]))
+        return pa.ListArray.from_arrays(pa.array(offsets), values, type=self.field().type)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         facts = super().facts(places) or {}
-        seconds = {name: value / facts["rate"] for name, value in spread(self.lengths()).items()}
-        return {**{name: value for name, value in facts.items() if name != "lengths"}, "seconds": seconds}
+        found = [stack.heads_of(self.part.columns[0]) for table in self.tables for stack in table.stacks]
+        heads = [head for each in found for head in each]
+        seconds = {name: value / self._rate for name, value in spread(self.lengths()).items()}
+        return {
+            **{name: value for name, value in facts.items() if name != "lengths"},
+            "rates": _sum([head.about["rates"] for head in heads]),
+            "channels": _sum([head.about["channels"] for head in heads]),
+            "seconds": seconds,
+            "silence": self._quiet / max(1, self._listened),
+        }
+
+    def warnings(self, places: Places) -> list[str]:
+        found = []
+        if self._silent:
+            found.append(f"{self._silent:,} recordings are silence alone; cleaning.silence leaves them out")
+        if self._quiet > MOSTLY_SILENT * self._listened:
+            share = self._quiet / self._listened
+            found.append(f"{share:.0%} of the time nothing is louder than -60 dB; cleaning.silence can trim that")
+        return found
+
+    def _is_silent(self, samples: sounds.Samples) -> bool:
+        """Not so one that could not be read, which is left out already."""
+        return len(samples) > 0 and not sounds.loud(samples, self._rate).any()
+
+    def _cleaned(self, samples: sounds.Samples) -> sounds.Samples:
+        if self.cleaning.silence == "trim":
+            whole, samples = samples, sounds.trimmed(samples, self._rate)
+            self.changed["trimmed"] = self.changed.get("trimmed", 0) + (len(samples) < len(whole))
+        heard = sounds.loud(samples, self._rate)
+        self._listened += len(heard)
+        self._quiet += int((~heard).sum())
+        self._silent += not heard.any()
+        return samples
+
+
+def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return {value: total[value] for value in sorted(total, key=int)}

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from app.ml.pictures import decode, measure, recolour, resize
 from tests.picture_archives import picture, to_tar, to_zip
-from worker.ingest import images
+from worker.ingest import items
 
 CATS = {f"pets/{'cat' if n % 2 else 'dog'}/{n}.png": picture(n) for n in range(20)}
 PACKERS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
@@ -158,7 +158,7 @@ def test_pictures_are_upright(ingest: Any, format: str) -> None:
 
 
 def test_pictures_of_many_sizes_get_one(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "THREADS", 1)
+    monkeypatch.setattr(items, "THREADS", 1)
     sizes = [(4 + n, 6) for n in range(9)]
     noise = [np.random.default_rng(n).integers(0, 256, (*size, 3), np.uint8) for n, size in enumerate(sizes)]
     members = {"gray.png": picture(100)}
@@ -198,7 +198,7 @@ def test_pictures_that_cannot_be_read(ingest: Any, monkeypatch: pytest.MonkeyPat
     assert found(made) == [("damaged_picture", 2, "image")]
     assert "b/2.jpg" in made.faults[0].message
     assert "truncated" in made.faults[0].message
-    monkeypatch.setattr(images, "MOST_BYTES", 100)
+    monkeypatch.setattr(items, "MOST_BYTES", 100)
     assert set(ingest({"x.zip": to_zip({"1.jpg": whole, "2.jpg": whole})}).codes) == {"picture_too_large"}
 
 
@@ -214,7 +214,7 @@ def test_what_systems_leave_is_passed_over_and_said(ingest: Any) -> None:
     junk = {"__MACOSX/pets/._1.png": b"x", "pets/.DS_Store": b"x", "pets/cat/Thumbs.db": b"x"}
     made = ingest({"x": to_zip(junk | CATS)})
     assert made.profile["rows"] == 20
-    assert "3 files that operating systems leave" in made.profile["inferred"]["image"]
+    assert "3 files that systems and authors leave" in made.profile["inferred"]["image"]
 
 
 @every

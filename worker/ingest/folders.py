@@ -1,4 +1,4 @@
-"""Reads class and split from where a picture lies: `[split/]class/picture`, the imagefolder way. Opens nothing."""
+"""Reads class and split from where an item lies: `[split/]class/item`, as imagefolder and audiofolder have it."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ SPLIT_FOLDERS = {
     "test": "test",
 }
 """By a folder's name in lower case."""
-LABEL_NOTE = "the folder in which the picture lies"
+LABEL_NOTE = "the folder in which the {} lies"
 SPLIT_NOTE = "the top folders {}"
 
 
@@ -25,7 +25,7 @@ def split_name(given: str) -> str:
 
 
 def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tuple[Coded | None, Coded | None, str]:
-    """Labels and splits of the pictures at `paths`, None where no folder gives any, and the split folders' names."""
+    """Labels and splits of the items at `paths`, None where no folder gives any, and the split folders' names."""
     folders = [path.split("/")[:-1] for path in paths]
     while folders and len({tuple(each[:1]) for each in folders}) == 1 and all(len(each) > 1 for each in folders):
         if folders[0][0].casefold() in SPLIT_FOLDERS:
@@ -39,10 +39,10 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
         folders = [each[1:] for each in folders]
     elif len(named) > 1:
         other = sorted(tops - named)[0]
-        where = f"the folder {other!r}" if other else "pictures"
+        where = f"the folder {other!r}" if other else "files"
         context.faults.add(
             "unknown_split",
-            f"{archive.file.name} has {where} beside {', '.join(sorted(named))}; every picture must lie in one of "
+            f"{archive.file.name} has {where} beside {', '.join(sorted(named))}; every one must lie in one of "
             "train, validation and test, or none",
             file=archive.file.id,
         )
