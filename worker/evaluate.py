@@ -61,6 +61,14 @@ def evaluate(run: Run) -> dict[str, Any]:
                 neighbours(run, train, *labelled, result, baselines)
             if "predict" in abilities:
                 prediction(run, *labelled, result, baselines)
+        elif "target" in run.fitted and run.fitted["target"].shape.layout != "classes":
+            batches = [
+                list(run.loader(name, CHUNK).in_order(rows))
+                for name, rows in (("train", TRAIN_ROWS), (split, TEST_ROWS))
+            ]
+            if all(batches):
+                result |= run.network.metrics(batches[1])
+                baselines |= run.network.baselines(*batches)
     return {**result, "baselines": baselines}
 
 
@@ -107,7 +115,7 @@ def prediction(
 def labels_of(run: Run) -> Fitted | None:
     """The modality of the labels, when the training split and the judged one have enough of them."""
     facts = run.dataset.profile["target"]
-    if facts is None:
+    if facts is None or facts["modality"] != "classes":
         return None
     split = "test" if run.dataset.splits["test"].rows else "validation"
     if min(int(run.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:

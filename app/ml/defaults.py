@@ -14,7 +14,7 @@ from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import Data, ObjectiveSettings
-from app.ml.plugins import Auto
+from app.ml.plugins import Auto, find
 from app.ml.spec import (
     AnyEncoder,
     AnyModality,
@@ -92,13 +92,22 @@ def _objective(
     if request.kind == "finetune":
         if profile["target"] is None:
             raise DoesNotFit("a finetune job without objective needs labels, and the dataset has none", param="dataset")
-        name, reason = "classification", "the dataset has labels"
+        name, reason = _for_target(profile["target"]["modality"])
     elif base is not None:
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
     else:
         name, reason = "autoencoding", "pretraining without labels"
     choices.append(_choice("objective", name, reason))
     return _complete(OBJECTIVE, name, request.objective.given(), "objective")
+
+
+def _for_target(modality: str) -> tuple[str, str]:
+    """The objective that predicts such a target, and why."""
+    layout = find("modalities", Modality)[modality].layout
+    for name, objective in find("objectives", ObjectiveSettings).items():
+        if "predict" in objective.abilities and layout in objective.roles["target"].layouts:
+            return name, f"the dataset's target is {modality!r}"
+    raise DoesNotFit(f"no objective predicts a target of modality {modality!r} by default; name one", param="objective")
 
 
 def _roles(
@@ -190,26 +199,29 @@ def _data(
     return Data(
         shape=roles["input"].modality.expected(profile["input"]),
         rows=usable_rows(objective, profile),
-        classes=len(profile["target"]["classes"]) if "target" in objective.roles else None,
+        classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
     )
 
 
 def usable_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], split: str = "train") -> int:
     """Rows of a split that have everything the objective needs."""
-    if "target" in objective.roles:
-        return sum(profile["target"]["splits"].get(split, {}).values())
-    return int(profile["splits"].get(split, 0))
+    counts = [int(profile["splits"].get(split, 0))]
+    for role in objective.roles:
+        held = profile[role].get("splits", {}).get(split)  # absent where every row has the role
+        if held is not None:
+            counts.append(sum(held.values()) if isinstance(held, Mapping) else int(held))
+    return min(counts)
 
 
 def _check_rows(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> None:
     what = "labelled rows" if "target" in objective.roles else "rows"
     if usable_rows(objective, profile) < 2:
         raise OutOfRange(f"the training split has fewer than 2 {what}", param="dataset")
-    if "target" in objective.roles and len(profile["target"]["classes"]) < 2:
+    classes = profile["target"].get("classes") if "target" in objective.roles else None
+    if classes is not None and len(classes) < 2 and profile["target"]["modality"] == "classes":
         raise OutOfRange(
-            f"objective {objective.name!r} needs at least 2 classes; the dataset has "
-            f"{sorted(profile['target']['classes'])}",
+            f"objective {objective.name!r} needs at least 2 classes; the dataset has {sorted(classes)}",
             param="dataset",
         )
 

@@ -39,6 +39,7 @@ class TagsKind(RaggedKind):
     def facts(self, places: Places) -> dict[str, Any] | None:
         return {
             **(super().facts(places) or {}),
+            "labels": list(self._positions),
             "classes": {name: self._counts[name] for name in self._positions},
             "missing": 0,
             "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
