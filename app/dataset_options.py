@@ -55,6 +55,11 @@ class Columns(_Options):
     split: str | None = None
     """Column that holds `train`, `validation` or `test` for every row."""
 
+    def named(self) -> list[str]:
+        """Every column that is named."""
+        values = [value for value in self.model_dump().values() if value is not None]
+        return [name for value in values for name in (value if isinstance(value, list) else [value])]
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         inputs = [name for name in ("features", "image", "text", "audio") if getattr(self, name) is not None]

@@ -118,7 +118,7 @@ def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[t
             yield place, [sources[id] for id in ids]
 
 
-def _blocks(groups: Sequence[Group], context: Context) -> Iterator[kinds.Block]:
+def _blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[kinds.Block]:
     """Rows that fit a few megabytes; the pages behind them are given back when the next ones are asked for."""
     offset = 0
     for group in groups:
@@ -130,7 +130,7 @@ def _blocks(groups: Sequence[Group], context: Context) -> Iterator[kinds.Block]:
         start = 0
         while start < table.rows:
             stop = table.fitting(start, min(start + step, table.rows), RAGGED_BYTES)
-            yield kinds.Block(table, start, stop, offset + start)
+            yield kinds.Block(table, start, stop, offset + start, keep[offset + start : offset + stop])
             table.release()
             context.tick(stop - start)
             start = stop
@@ -146,7 +146,7 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
     for group in groups:
         rows.keep[group.table.bad() + offset] = False
         offset += group.table.rows
-    for block in _blocks(groups, context):
+    for block in _blocks(groups, rows.keep, context):
         here = slice(block.overall, block.overall + block.rows)
         for kind in made:
             out = kind.judge(block)
@@ -250,7 +250,7 @@ def _write(
         there.append(group)
     schema = pa.schema([*(kind.field() for kind in there), ROW])
     writers = [SplitWriter(context.temporary(), schema) for _ in SPLITS]
-    for block in _blocks(groups, context):
+    for block in _blocks(groups, places != splits.OUT, context):
         here = places[block.overall : block.overall + block.rows]
         rows = np.arange(block.overall, block.overall + block.rows)
         for place, writer in enumerate(writers):

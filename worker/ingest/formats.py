@@ -1,10 +1,24 @@
-"""Finds the format of a file by its content, and its reader. A name's ending decides nothing."""
+"""Finds the format of a file by its content, and its reader. A name's ending decides between prose and tables only."""
 
+import csv
 from collections.abc import Callable
 
 from app.dataset_options import DatasetOptions
 from app.ml import sounds
-from worker.ingest import archives, arrays, arrow, encoding, idx, items, jsonl, parquet, recordings, tables
+from worker.ingest import (
+    archives,
+    arrays,
+    arrow,
+    encoding,
+    idx,
+    inference,
+    items,
+    jsonl,
+    lines,
+    parquet,
+    recordings,
+    tables,
+)
 from worker.ingest.source import Context, Input, Source
 from worker.ingest.unpack import packed_with, unpack
 
@@ -12,6 +26,8 @@ LOOKED_AT = 4096
 ARCHIVES = ("zip", "tar")
 AUDIO = "audio"
 TAB = "\t"
+TABULAR = 0.9
+"""Share of the first rows that have as many cells as the first one, in a table."""
 NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
 
@@ -33,13 +49,15 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         encoding.refuse(file, first, context.faults)
         return None
     found = detect(first, wanted)
+    if wanted is None and found == "csv" and is_prose(first, file.name):
+        found = "txt"
     if found == "zip" and archives.holds_arrays(file.stream):
         found = "npz"
     if found is None or (wanted is not None and wanted != found):
         expected = (
             f"format {wanted!r} was asked for"
             if wanted
-            else f"{', '.join((*READERS, *ARCHIVES, AUDIO))} are read, also .gz and .zst"
+            else f"{', '.join((*READERS, 'txt', *ARCHIVES, AUDIO))} are read, also .gz and .zst"
         )
         it_is = f"looks like {found}" if found else "has no known format"
         context.faults.add(
@@ -49,6 +67,9 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         )
         return None
     file.stream.seek(0)
+    if found == "txt":
+        beside = file.name if file.name in options.columns.named() else None
+        return lines.open_lines(file, beside, paragraphs=options.text_unit == "paragraph")
     if found in ARCHIVES:
         archive = items.open_archive(file, found, context)
         if options.modality == "audio" or (options.modality == "auto" and recordings.holds_recordings(archive)):
@@ -81,8 +102,26 @@ def detect(first: bytes, wanted: str | None = None) -> str | None:
         return None
     if jsonl.START.match(first.removeprefix(encoding.MARK)):
         return "jsonl"
+    if wanted == "txt":
+        return "txt"
     has_tab = TAB.encode() in first.splitlines()[0]
     return "tsv" if wanted == "tsv" and (has_tab or b"," not in first) else "csv"
+
+
+def is_prose(first: bytes, name: str) -> bool:
+    """Whether a text that begins so is no table: rows of a table have equally many cells, prose has words."""
+    if name.lower().removesuffix(".gz").removesuffix(".zst").endswith((".csv", ".tsv")):
+        return False
+    whole = first[: first.rfind(b"\n") + 1] or first
+    text = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
+    if not text:
+        return False
+    delimiter = max(tables.DELIMITERS, key=text[0].count)
+    cells = [len(row) for row in csv.reader(text, delimiter=delimiter)]
+    if cells[0] > 1 and cells.count(cells[0]) >= TABULAR * len(cells):
+        return False
+    words = sum(len(line.split()) for line in text) / len(text)
+    return words >= inference.WORDS or (name.lower().endswith(".txt") and not all(map(tables.is_number, text)))
 
 
 def _open_tsv(file: Input, context: Context) -> Source:

@@ -91,9 +91,11 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
                     plan.parts[role] = Part("text", [left.pop(name).name])
                 plan.inferred["modality"] = f"text: {chosen[0]!r} and {chosen[1]!r} are {' and '.join(roles)}"
                 return
-    free = [head for head in texts.values() if asked == "text" or (head.words >= WORDS and not is_few(head))]
+    alone = asked == "text" or len(left) == 1
+    free = [head for head in texts.values() if alone or (head.words >= WORDS and not is_few(head))]
     named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
-    numbers = [head for head in left.values() if head.is_number and head.name.casefold() not in LABEL_NAMES]
+    label = next((name for name in LABEL_NAMES if name in {other.casefold() for other in left}), None)
+    numbers = [head for head in left.values() if head.is_number and head.name.casefold() != label]
     if not free or (asked == "auto" and not named and (len(numbers) > 1 or any(not h.is_plain for h in numbers))):
         return  # a table with a column of remarks is a table
     chosen_one = named[0] if named else max(free, key=lambda head: (head.words, head.distinct))

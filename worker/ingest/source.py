@@ -141,19 +141,15 @@ class Loaded:
     names: dict[str, Coded] = field(default_factory=dict)
     ragged: dict[str, Mapped] = field(default_factory=dict)
     """Texts as UTF-8, an empty one where there is none."""
-    skipped: Sequence[int] = ()
+    skipped: Sequence[int] | NDArray[np.int64] = ()
     """Rows of the file, from 1 and ascending, that could not be split into columns and are not among `rows`."""
     bad: Sequence[int] = ()
     """Rows among `rows`, from 0, that have a fault for which they are to be left out."""
 
     def file_row(self, row: int) -> int:
         """The row of the file, from 1, of the `row`-th row here, from 0."""
-        number = row + 1
-        for skipped in self.skipped:
-            if skipped > number:
-                break
-            number += 1
-        return number
+        skipped = np.asarray(self.skipped, np.int64)
+        return row + 1 + int(np.searchsorted(skipped - np.arange(len(skipped)), row + 1, side="right"))
 
 
 class Source(Protocol):

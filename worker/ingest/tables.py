@@ -120,7 +120,7 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
             rows.append(row)
         if len(rows) > SAMPLE_ROWS:
             break
-    header = not rows or not all(map(_is_number, rows[0])) or _counts_up(rows[0])
+    header = not rows or not all(map(is_number, rows[0])) or _counts_up(rows[0])
     names = rows[0] if header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
     names = [name.strip() for name in names]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
@@ -136,11 +136,11 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
 def _head(name: str, cells: list[str]) -> Head:
     """A column holds numbers when most of its cells do: the others are then faults, with a row to look at."""
     filled = [cell for cell in cells if cell.strip()]
-    numbers = sum(map(_is_number, filled))
+    numbers = sum(map(is_number, filled))
     return Head(name, "table", FLOAT) if 2 * numbers >= len(filled) else text_head(name, filled)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:

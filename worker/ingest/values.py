@@ -22,8 +22,19 @@ PROBLEMS = {
 }
 
 
-def judge(block: Block, *, image: bool) -> tuple[Mask | None, dict[str, Mask]]:
-    """Which values of [n, W] are not finite, and which have another fault, by its code; None where there is nothing."""
+def judge(block: Block, kept: Mask, *, image: bool) -> tuple[Mask | None, dict[str, Mask]]:
+    """Which values of [n, W] are not finite, and which have another fault, by its code; None where there is nothing.
+
+    Of rows that are not kept, none.
+    """
+    bad, wrong = _judge(block, image=image)
+    if not kept.all():
+        bad = bad & kept[:, None] if bad is not None else None
+        wrong = {code: mask & kept[:, None] for code, mask in wrong.items()}
+    return bad if bad is None or bad.any() else None, wrong
+
+
+def _judge(block: Block, *, image: bool) -> tuple[Mask | None, dict[str, Mask]]:
     if block.dtype == np.uint8 or block.dtype == np.bool_:
         return None, {}
     real = block.dtype.kind == "f"

@@ -25,7 +25,7 @@ from worker.ingest.splits import OUT, Places
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Rows `start` to `stop` of a table; the first of them is row `overall` of the dataset's source."""
 
@@ -33,6 +33,8 @@ class Block:
     start: int
     stop: int
     overall: int
+    kept: Mask
+    """[n], False for rows that are left out already: they have no further faults."""
 
     @property
     def rows(self) -> int:
@@ -99,7 +101,7 @@ class Kind:
 
     def drop_rows(self, code: str, rows: Mask, block: Block, problem: str) -> None:
         """Lists rows [n] of a block as left out."""
-        spots = np.flatnonzero(rows)
+        spots = np.flatnonzero(rows & block.kept)
         for number, row in enumerate(spots):
             if self.faults.drops_full:
                 self.faults.count_drops(code, len(spots) - number)
@@ -113,7 +115,7 @@ class Kind:
         if self.faults.drops:
             self.drop_rows(code, rows, block, problem)
             return rows
-        spots = np.flatnonzero(rows)
+        spots = np.flatnonzero(rows & block.kept)
         for number, row in enumerate(spots):
             if self.faults.full:
                 self.faults.count(len(spots) - number)

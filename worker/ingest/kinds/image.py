@@ -28,7 +28,7 @@ class ImageKind(Kind):
 
     def judge(self, block: Block) -> Mask | None:
         read = self._read(block)
-        bad, wrong = values.judge(read, image=True)
+        bad, wrong = values.judge(read, block.kept, image=True)
         drops = self.faults.drops
         out: Mask | None = None
 

@@ -33,7 +33,7 @@ class TextKind(Kind):
 
     def read(self, block: Block) -> pa.StringArray:
         """The block's texts, cleaned."""
-        if self._held is None or self._held[0] != block:
+        if self._held is None or self._held[0] is not block:
             found = as_texts(rows_of(block.table, self.role, block.start, block.stop))
             self._held = (block, *self._cleaned(found))
         return self._held[1]
@@ -45,7 +45,7 @@ class TextKind(Kind):
             self.changed[code] = self.changed.get(code, 0) + number
         blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
         few = pc.less(pc.utf8_length(texts), self.cleaning.min_characters)
-        out: Mask = pc.or_(blank, few).to_numpy(zero_copy_only=False)
+        out: Mask = pc.or_(blank, few).to_numpy(zero_copy_only=False) & block.kept
         if not out.any():
             return None
         self._empty += int(out.sum())

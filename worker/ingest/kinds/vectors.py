@@ -59,7 +59,7 @@ class VectorsKind(Kind):
     def judge(self, block: Block) -> Mask | None:
         read = self._read(block)
         numbers = read[:, : self.width - len(self._coded)]
-        bad, wrong = values.judge(numbers, image=False)
+        bad, wrong = values.judge(numbers, block.kept, image=False)
         out: Mask | None = None
 
         def origin(row: int, column: int) -> Any:
