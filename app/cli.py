@@ -94,6 +94,7 @@ def api(options: argparse.Namespace) -> int:
     )
     import uvicorn
 
+    from app.api.wire import Gathering
     from app.main import create_app
 
     if options.gate is not None:
@@ -101,7 +102,7 @@ def api(options: argparse.Namespace) -> int:
             gate.read()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # what streams without end, events for example, must not hold up a stop
-    configuration = uvicorn.Config(create_app(settings), access_log=False, timeout_graceful_shutdown=5)
+    configuration = uvicorn.Config(create_app(settings), http=Gathering, access_log=False, timeout_graceful_shutdown=5)
     uvicorn.Server(configuration).run(sockets=[listener])
     return 0
 

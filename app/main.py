@@ -2,10 +2,11 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import datasets, envelope, files, health, inference, job_story, jobs, models, openapi, uploads
 from app.api.deps import Services
@@ -23,7 +24,22 @@ STREAMED = re.compile("/v1/(files|datasets|uploads/[^/]+/parts)")
 DESCRIPTION = "Turns your own data into your own embedding and prediction API."
 
 
-def create_app(settings: Settings) -> FastAPI:
+class House(FastAPI):
+    """Asks first whether a request belongs to the hot path, which has nothing of FastAPI in it."""
+
+    hot: Mapping[str, ASGIApp]
+    """Path to application, for POST."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = self.hot.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if hot is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await hot(scope, receive, send)
+
+
+def create_app(settings: Settings) -> House:
     """The application. The database must have been migrated; nothing is opened for long before the lifespan begins."""
     database, storage = Database(settings.resolved_database_url), open_storage(settings)
     serving = Serving(settings, database, storage)
@@ -43,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
             serving.stop()
             database.close()
 
-    app = FastAPI(
+    app = House(
         title="Rootstock",
         version=version("rootstock"),
         description=DESCRIPTION,
@@ -60,8 +76,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.guarded)
     envelope.install(app)
     openapi.install(app)
-    app.add_middleware(
-        BodyLimit, max_body_bytes=settings.max_body_bytes, max_file_bytes=settings.max_file_bytes, streamed=STREAMED
-    )
-    app.add_middleware(RequestContext, telemetry=telemetry)  # outermost: added last
+
+    def within_layers(inner: ASGIApp) -> ASGIApp:
+        bounded = BodyLimit(inner, settings.max_body_bytes, settings.max_file_bytes, STREAMED)
+        return RequestContext(bounded, telemetry)
+
+    app.hot = {path: within_layers(endpoint) for path, endpoint in inference.endpoints(app.state.services).items()}
+    app.add_middleware(within_layers)
     return app

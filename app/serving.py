@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class Serving:
         self._names: dict[tuple[str, str], Target] = {}
         self._generation = 0
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self._loaded: dict[str, Predictor] = {}
         self._loading: dict[str, Future[Predictor]] = {}
         self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
         self._stopped = threading.Event()
@@ -79,9 +79,9 @@ class Serving:
         for predictor in predictors:
             predictor.batcher.join(self._settings.stop_seconds)
 
-    def knows(self, secret: str) -> bool:
-        """True when `caller` needs no SQL."""
-        return _digest(secret) in self._callers
+    def known(self, secret: str) -> Caller | None:
+        """Who has this key, where that takes no SQL."""
+        return self._callers.get(_digest(secret))
 
     def caller(self, secret: str) -> Caller:
         """Who has this key. Raises InvalidApiKey for one that is unknown or revoked."""
@@ -99,18 +99,29 @@ class Serving:
                 self._callers[digest] = found
         return found
 
+    def at_hand(self, project_id: str, reference: str) -> Predictor | None:
+        """The model of that name, where it is known and loaded."""
+        target = self._names.get((project_id, reference))
+        predictor = None if target is None else self._loaded.get(target.version_id)
+        if predictor is not None:
+            predictor.used_at = time.monotonic()
+        return predictor
+
     async def model(self, project_id: str, reference: str) -> Predictor:
         """The loaded model of that name; loads it on first use, once for all who ask meanwhile.
 
         Raises ModelNotFound, and InferenceFailed when its artifact is damaged.
         """
+        ready = self.at_hand(project_id, reference)
+        if ready is not None:
+            return ready
         target = self._names.get((project_id, reference))
         if target is None:
             target = await asyncio.to_thread(self._resolve, project_id, reference)
         with self._lock:
             predictor = self._loaded.get(target.version_id)
             if predictor is not None:
-                self._loaded.move_to_end(target.version_id)
+                predictor.used_at = time.monotonic()
                 return predictor
             loading = self._loading.get(target.version_id)
             if loading is None:
@@ -172,7 +183,8 @@ class Serving:
             self._loaded[version_id] = predictor
             total = sum(loaded.size_bytes for loaded in self._loaded.values())
             while total > self._settings.model_memory_bytes and len(self._loaded) > 1:
-                _, oldest = self._loaded.popitem(last=False)
+                others = [(loaded.used_at, identity) for identity, loaded in self._loaded.items()]
+                oldest = self._loaded.pop(min(other for other in others if other[1] != version_id)[1])
                 total -= oldest.size_bytes
                 oldest.close()  # who still holds it is answered; its memory goes with the last of them
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from app.errors import Malformed, MethodNotAllowed, NotFound, RootstockError, from_validation
 
@@ -27,11 +28,17 @@ def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> J
     return JSONResponse({"error": error.body()}, error.status, hints)
 
 
+def refuse(error: RootstockError | ClientDisconnect, scope: Scope) -> JSONResponse:
+    """The envelope of what ended a request; one that is the server's own fault is logged."""
+    if isinstance(error, ClientDisconnect):  # in the middle of its body; nobody reads this answer
+        return answer(Malformed("the body ended before it was complete"))
+    if error.status == 500:
+        log.error("%s %s failed: %s", scope["method"], scope["path"], error, exc_info=error)
+    return answer(error)
+
+
 async def named(request: Request, error: Exception) -> JSONResponse:
-    refusal = cast(RootstockError, error)
-    if refusal.status == 500:
-        log.error("%s %s failed: %s", request.method, request.url.path, refusal, exc_info=refusal)
-    return answer(refusal)
+    return refuse(cast(RootstockError | ClientDisconnect, error), request.scope)
 
 
 async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -60,13 +67,8 @@ async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
     return answer(Malformed(str(refusal.detail)), refusal.headers)
 
 
-async def gone(request: Request, error: Exception) -> JSONResponse:
-    """The client went away in the middle of its body; nobody reads this answer."""
-    return answer(Malformed("the body ended before it was complete"))
-
-
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RootstockError, named)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused_by_router)
-    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(ClientDisconnect, named)

@@ -1,8 +1,6 @@
 """Who is let in, and what has been done: permits and counters of one process."""
 
-import contextlib
 import threading
-from collections.abc import Iterator
 
 from app.errors import Overloaded
 
@@ -15,17 +13,15 @@ class Permits:
         self.taken = 0
         self.refused = 0
 
-    @contextlib.contextmanager
-    def take(self) -> Iterator[None]:
-        """Holds one permit. Raises Overloaded when there is none."""
+    def __enter__(self) -> None:
+        """Takes one permit. Raises Overloaded when there is none."""
         if self.taken >= self.limit:
             self.refused += 1
             raise Overloaded(f"{self.taken} requests are waiting and at most {self.limit} may; try again in a second")
         self.taken += 1
-        try:
-            yield
-        finally:
-            self.taken -= 1
+
+    def __exit__(self, *raised: object) -> None:
+        self.taken -= 1
 
 
 class Counters:

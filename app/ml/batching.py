@@ -1,6 +1,7 @@
 """Queue, batch cut, and the one thread that owns a model. Knows no HTTP and nothing of what a network means.
 
 No waiting window: the owner takes what has piled up, so an idle model answers at once and a busy one fills its batches.
+A batch that takes less than the hop to a thread and back is computed where the requests arrive, on the event loop.
 A batch is cut by cost, in elements (numbers per row times rows). Every waiting request gets an equal share of it, and a
 request that is larger than its share is worked off over several batches, so that no small one waits behind it.
 Rows of different lengths are worked off in the order of their lengths, so that few of them are padded.
@@ -13,18 +14,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
 from app.ml.modalities.base import Tensors
-from app.ml.padding import joined, joined_answers, shortened
+from app.ml.padding import joined
+from app.ml.work import Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
 
@@ -33,44 +33,11 @@ FIRST_BUDGET = 32 * 1024
 LARGEST_BUDGET = 1024 * 1024
 TARGET_SECONDS = 0.02
 """What a batch may take, and so about how long a newcomer waits: the budget is halved above and doubled well below."""
+HERE_SECONDS = 0.001
+"""What a batch on the event loop may take: for so long no other request is read."""
 
 Run = Callable[[str, Tensors], Tensor]
 """Ability and inputs [B, …] to answers [B, …]."""
-
-
-@dataclass(eq=False)
-class Work:
-    """A request's rows in the queue, and their answers as far as they are known."""
-
-    ability: str
-    inputs: Tensors
-    future: "asyncio.Future[Work]"
-    rows: int
-    row_cost: int
-    queued_at: float = field(default_factory=time.perf_counter)
-    started_at: float = 0.0
-    finished_at: float = 0.0
-    done: int = 0
-    parts: list[Tensor] = field(default_factory=list)
-    order: Tensor | None = None
-    """Which row of the request the answers belong to, one after the other; None where they are in its order."""
-
-    def __post_init__(self) -> None:
-        if self.rows > 1 and "mask" in self.inputs:
-            self.order = self.inputs["mask"].sum(1).argsort()
-            self.inputs = {name: tensor[self.order] for name, tensor in self.inputs.items()}
-
-    @property
-    def outputs(self) -> NDArray[np.float32]:
-        """All answers, [rows, …]."""
-        answers = joined_answers(self.parts)
-        if self.order is None:
-            return answers.numpy()
-        return torch.empty_like(answers).index_copy_(0, self.order, answers).numpy()
-
-    def take(self, rows: int) -> Tensors:
-        """The next rows that have no answer."""
-        return shortened({name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()})
 
 
 class Batcher:
@@ -82,9 +49,14 @@ class Batcher:
         self._lanes: dict[str, deque[Work]] = {}
         self._changed = threading.Condition()
         self._owner: threading.Thread | None = None
-        self._idle = False
+        self._busy = False
+        """True while somebody computes; whoever it is takes what has come meanwhile."""
+        self._called = False
+        """True from when the thread is asked to compute until it begins."""
         self._closed = False
         self._budget = FIRST_BUDGET
+        self._cheap = 0
+        """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
 
     @property
     def waiting(self) -> int:
@@ -96,10 +68,11 @@ class Batcher:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
         values = inputs["values"]
         loop = asyncio.get_running_loop()
-        work = Work(ability, inputs, loop.create_future(), len(values), max(1, values[0].numel()))
+        rows = values.shape[0]
+        work = Work(ability, inputs, loop.create_future(), rows, max(1, values.numel() // rows))
         with self._changed:
             self._lanes.setdefault(ability, deque()).append(work)
-        loop.call_soon(self._wake_owner)  # behind all requests that are ready now: they go in one batch
+        loop.call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
         return await work.future
 
     def close(self) -> None:
@@ -114,35 +87,53 @@ class Batcher:
         if owner is not None:
             owner.join(timeout)
 
-    def _wake_owner(self) -> None:
+    def _begin(self) -> None:
+        """On the event loop."""
         with self._changed:
-            if self._owner is None:
-                self._owner = threading.Thread(target=self._own, name=f"model {self._name}", daemon=True)
-                self._owner.start()
-            elif self._idle:
-                self._idle = False
+            if self._busy or not self._lanes:
+                return
+            waiting = sum((work.rows - work.done) * work.row_cost for lane in self._lanes.values() for work in lane)
+            self._busy = True
+            if waiting > self._cheap or self._threads > 1:
+                if self._owner is None:
+                    self._owner = threading.Thread(target=self._own, name=f"model {self._name}", daemon=True)
+                    self._owner.start()
+                self._called = True
                 self._changed.notify()
+                return
+        with computing_with(1):
+            while batch := self._take():
+                self._work_off(batch)
 
     def _own(self) -> None:
         with computing_with(self._threads):
-            while batch := self._next():
-                started = time.perf_counter()
-                cost = sum(rows * work.row_cost for work, rows in batch)
-                self._answer(batch, started)
-                seconds = time.perf_counter() - started
-                self._counters.add(batches_total=1, batch_rows_total=sum(rows for _, rows in batch))
-                self._adapt(cost, seconds)
+            while self._wait():
+                while batch := self._take():
+                    self._work_off(batch)
 
-    def _next(self) -> list[tuple[Work, int]]:
-        """The next batch: works and how many rows of each; empty when the thread shall end."""
+    def _wait(self) -> bool:
+        """Until there is something for the owner's thread; False when it shall end."""
         with self._changed:
-            while True:
-                while not self._lanes:
-                    if self._closed:
-                        self._owner = None
-                        return []
-                    self._idle = True
-                    self._changed.wait()
+            while not self._called:
+                if self._closed:
+                    self._owner = None
+                    return False
+                self._changed.wait()
+            self._called = False
+            return True
+
+    def _work_off(self, batch: list[tuple[Work, int]]) -> None:
+        started = time.perf_counter()
+        cost = sum(rows * work.row_cost for work, rows in batch)
+        self._answer(batch, started)
+        seconds = time.perf_counter() - started
+        self._counters.add(batches_total=1, batch_rows_total=sum(rows for _, rows in batch))
+        self._adapt(cost, seconds)
+
+    def _take(self) -> list[tuple[Work, int]]:
+        """The next batch: works and how many rows of each; empty, and nobody computes any more, when nothing waits."""
+        with self._changed:
+            while self._lanes:
                 ability, lane = next(iter(self._lanes.items()))
                 del self._lanes[ability]
                 lane = deque(work for work in lane if not work.future.done())  # their callers have gone
@@ -155,6 +146,8 @@ class Batcher:
                     self._lanes[ability] = lane  # at the end: abilities take turns
                 if batch:
                     return batch
+            self._busy = False
+            return []
 
     def _cut(self, lane: "deque[Work]") -> list[tuple[Work, int]]:
         """From the front of the lane: an equal share of the budget for each, then what others left over."""
@@ -180,7 +173,10 @@ class Batcher:
         for work, _ in batch:
             work.started_at = work.started_at or started
         try:
-            outputs = torch.split(self._run(batch[0][0].ability, joined(taken)), [rows for _, rows in batch])
+            inputs = joined(taken)
+            outputs = self._run(batch[0][0].ability, inputs)
+            if len(outputs) != len(inputs["values"]):
+                raise ValueError(f"{len(outputs)} answers to {len(inputs['values'])} rows; this is a bug")
         except Exception as error:
             if len(batch) > 1:  # one of them is bad: each alone, so that only that one fails
                 for one in batch:
@@ -189,20 +185,24 @@ class Batcher:
             log.exception("model %s failed to %s", self._name, batch[0][0].ability)
             self._fail(batch[0][0], error)
             return
-        self._deliver(list(zip((work for work, _ in batch), outputs, strict=True)))
+        self._deliver(batch, outputs)
 
-    def _deliver(self, answers: list[tuple[Work, Tensor]]) -> None:
+    def _deliver(self, batch: list[tuple[Work, int]], outputs: Tensor) -> None:
         now = time.perf_counter()
+        finite = bool(np.isfinite(outputs.numpy()).all())
         finished: list[Work] = []
-        for work, answer in answers:
-            work.parts.append(answer)
-            work.done += len(answer)
+        first = 0
+        for work, rows in batch:
+            work.parts.append(outputs[first : first + rows])
+            work.finite = work.finite and finite
+            work.done += rows
+            first += rows
             if work.done == work.rows:
                 work.finished_at = now
                 finished.append(work)
         for loop in {work.future.get_loop() for work in finished}:
             ready = [work for work in finished if work.future.get_loop() is loop]
-            _wake(loop, partial(_resolve, ready))
+            call_in(loop, partial(resolve, ready))
 
     def _fail(self, work: Work, error: Exception) -> None:
         failure = InferenceFailed(f"model {self._name} failed to {work.ability}: {type(error).__name__}: {error}")
@@ -211,9 +211,13 @@ class Batcher:
                 if work in lane:
                     lane.remove(work)
 
-        _wake(work.future.get_loop(), partial(_reject, work, failure))
+        call_in(work.future.get_loop(), partial(reject, work, failure))
 
     def _adapt(self, cost: int, seconds: float) -> None:
+        if seconds < HERE_SECONDS / 2:
+            self._cheap = max(self._cheap, 2 * cost)
+        elif seconds > HERE_SECONDS:
+            self._cheap = min(self._cheap, cost // 2)
         if cost * 2 < self._budget:
             return  # a batch that was far from full says little of what a full one takes
         if seconds > TARGET_SECONDS:
@@ -231,19 +235,3 @@ def computing_with(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _resolve(works: list[Work]) -> None:
-    for work in works:
-        if not work.future.done():
-            work.future.set_result(work)
-
-
-def _reject(work: Work, failure: InferenceFailed) -> None:
-    if not work.future.done():
-        work.future.set_exception(failure)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-        loop.call_soon_threadsafe(call)

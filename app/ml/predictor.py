@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 SMALL_WORK = 10_000_000
 """Multiplications per row up to which one torch thread serves a model best: more would cost more than they compute."""
+MANY = 16 * 1024
+"""Numbers in an answer beyond which it is rendered off the event loop."""
 HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 ALL_THREADS = torch.get_num_threads()
 
@@ -40,7 +42,10 @@ class Timings:
 
 
 class Predictor:
-    """A loaded model that answers. `size_bytes` is what its weights take."""
+    """A loaded model that answers.
+
+    `size_bytes` is what its weights take; `takes_arrays` is its modality's; `used_at` is set by who looks it up.
+    """
 
     def __init__(
         self, artifact: Artifact, *, reference: str, max_inputs: int, counters: Counters, device: str = "cpu"
@@ -48,6 +53,8 @@ class Predictor:
         """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
         self.reference = reference
         self.size_bytes = artifact.size_bytes
+        self.takes_arrays = artifact.roles["input"].takes_arrays
+        self.used_at = time.monotonic()
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
         self._device = torch.device(device)
         if self._device.type == "cuda":
@@ -58,9 +65,12 @@ class Predictor:
             verify(artifact, self._device)
         self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters)
 
-    async def answer(self, operation: Operation, request: Any, *, large: bool) -> tuple[dict[str, Any], Timings]:
-        """The answer's body and its timings. `large` input is read, encoded and rendered off the event loop.
+    async def answer(
+        self, operation: Operation, request: Any, *, large: bool, pack: Callable[[dict[str, Any]], T]
+    ) -> tuple[T, Timings]:
+        """What `pack` makes of the answer's body, and its timings.
 
+        `large` input is read and encoded, and a large answer rendered and packed, off the event loop.
         Raises AbilityMissing, InferenceFailed, and whatever is wrong with the input.
         """
         began = time.perf_counter()
@@ -68,8 +78,10 @@ class Predictor:
         inputs = await aside(large, self._encode, request.input)
         preprocess = time.perf_counter() - began
         work = await self.batcher.submit(operation.ability, inputs)
-        answer = await aside(large, self._render, operation, request, inputs, work.outputs)
-        answer["model"] = self.reference
+        outputs = work.outputs
+        if not work.finite:
+            self._check_finite(outputs)
+        answer = await aside(outputs.size > MANY, self._render, operation, request, inputs, outputs, pack)
         timings = Timings(preprocess, work.started_at - work.queued_at, work.finished_at - work.started_at)
         self._counters.add(
             requests_total=1,
@@ -103,17 +115,26 @@ class Predictor:
         on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         return ask(self._artifact.network, ability, on_device).cpu()
 
-    def _render(
-        self, operation: Operation, request: Any, inputs: Tensors, outputs: NDArray[np.float32]
-    ) -> dict[str, Any]:
+    def _check_finite(self, outputs: NDArray[np.float32]) -> None:
         if not np.isfinite(outputs).all():
             row = int(np.argwhere(~np.isfinite(outputs))[0][0])
-            log.error("model %s answered %s with a number that is not finite", self.reference, operation.name)
+            log.error("model %s answered with a number that is not finite", self.reference)
             raise InferenceFailed(
                 f"model {self.reference} answered input[{row}] with a number that is not finite; nothing is returned"
             )
+
+    def _render(
+        self,
+        operation: Operation,
+        request: Any,
+        inputs: Tensors,
+        outputs: NDArray[np.float32],
+        pack: Callable[[dict[str, Any]], T],
+    ) -> T:
         roles = self._artifact.roles
-        return operation.answer(request, roles["input"], roles.get("target"), inputs, outputs)
+        answer = operation.answer(request, roles["input"], roles.get("target"), inputs, outputs)
+        answer["model"] = self.reference
+        return pack(answer)
 
 
 async def aside(large: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -78,7 +78,7 @@ def test_a_moved_alias_and_a_revoked_key_are_noticed(
     publish(database, storage, project, "tiny", networks.write(tmp_path / "b"))
     assert get(serving, project, "tiny").reference == "tiny:1"
     caller = serving.caller(KEY)
-    assert serving.knows(KEY)
+    assert serving.known(KEY) == caller
     with database.session() as session:
         models.set_alias(session, project, "tiny", "default", 2)
     until(lambda: get(serving, project, "tiny").reference == "tiny:2")
@@ -93,7 +93,7 @@ def test_a_moved_alias_and_a_revoked_key_are_noticed(
         return False
 
     until(refused)
-    assert not serving.knows(KEY)
+    assert serving.known(KEY) is None
 
 
 def test_the_least_recently_used_model_goes_and_whoever_holds_it_is_answered(
@@ -109,7 +109,7 @@ def test_the_least_recently_used_model_goes_and_whoever_holds_it_is_answered(
     get(serving, project, "three")
     assert get(serving, project, "one") is one, "it was used later than the other"
     request = Embed.Request.model_validate({"model": "two", "input": networks.rows(1, 784)[0].tolist()})
-    answer, _ = asyncio.run(two.answer(Embed(), request, large=False))
+    answer, _ = asyncio.run(two.answer(Embed(), request, large=False, pack=dict))
     assert answer["model"] == "two:1"
     assert get(serving, project, "two") is not two
     assert serving.metrics()["rootstock_models_loaded"] == 2

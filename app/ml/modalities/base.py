@@ -9,12 +9,12 @@ Legend: `B` batch, `W` width, `C` channels, `H` height, `L` tokens.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,7 +46,7 @@ class Shape:
     @property
     def count(self) -> int:
         """Numbers per item."""
-        return int(np.prod(self.size))
+        return math.prod(self.size)
 
 
 class Modality(Settings):
@@ -82,6 +82,8 @@ class Fitted:
 
     settings: Modality
     shape: Shape
+    takes_arrays: ClassVar[bool] = False
+    """True when `read` takes float64 arrays [W] and [B, W], of finite numbers, for the same numbers in lists."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class FittedImage(Fitted):
     """Brings pictures to one size and colouring, and their pixels to 0…1."""
 
     settings: Image
+    takes_arrays: ClassVar[bool] = True
 
     def __init__(self, settings: Image, size: tuple[int, int, int], stored: tuple[int, int]) -> None:
         self.settings = settings

@@ -3,6 +3,7 @@
 Legend: `B` batch, `W` width (numbers per row).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -76,6 +77,8 @@ class Vectors(Modality):
 class FittedVectors(Fitted):
     """Subtracts an offset and divides by a scale, per column."""
 
+    takes_arrays: ClassVar[bool] = True
+
     def __init__(
         self, settings: Vectors, scaling: Scaling, offset: NDArray[np.float64], scale: NDArray[np.float64]
     ) -> None:
@@ -113,10 +116,11 @@ class FittedVectors(Fitted):
         return self._finite(column, alone)
 
     def encode(self, column: Column) -> Tensors:
+        low, high = self._limits
         with np.errstate(over="ignore"):
-            values = np.subtract(column, self._offset32, dtype=np.float32)
-            values /= self._scale32
-        np.clip(values, *self._limits, out=values)
+            values: NDArray[np.float32] = np.subtract(column, self._offset32, dtype=np.float32)
+            np.divide(values, self._scale32, out=values)
+        np.minimum(np.maximum(values, low, out=values), high, out=values)
         return {"values": torch.from_numpy(values)}
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
@@ -152,8 +156,10 @@ class FittedVectors(Fitted):
 
     def _finite(self, column: NDArray[Any], alone: bool) -> Column:
         with np.errstate(over="ignore"):
-            narrow = column.astype(np.float32)
-        if not np.isfinite(narrow).all():
+            narrow: Column = column.astype(np.float32)
+            flat = narrow.ravel()
+            squares = float(flat @ flat)  # quicker than a look at every number; finite when all of them are small
+        if not math.isfinite(squares) and not np.isfinite(narrow).all():
             index, place = np.argwhere(~np.isfinite(narrow))[0]
             name = "input" if alone else f"input[{index}]"
             value = column[index, place]

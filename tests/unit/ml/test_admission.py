@@ -6,20 +6,20 @@ from app.ml.admission import Counters, Permits
 
 def test_one_more_than_the_limit_is_refused_and_a_returned_permit_is_given_again() -> None:
     permits = Permits(2)
-    with permits.take(), permits.take():
-        with pytest.raises(Overloaded, match="at most 2") as refusal, permits.take():
+    with permits, permits:
+        with pytest.raises(Overloaded, match="at most 2") as refusal, permits:
             pass
         assert refusal.value.status == 429
         assert refusal.value.retry_after == 1
         assert permits.taken == 2
-    with permits.take():
+    with permits:
         assert permits.taken == 1
     assert permits.refused == 1
 
 
 def test_a_failed_request_gives_its_permit_back() -> None:
     permits = Permits(1)
-    with pytest.raises(ZeroDivisionError), permits.take():
+    with pytest.raises(ZeroDivisionError), permits:
         raise ZeroDivisionError
     assert permits.taken == 0
 

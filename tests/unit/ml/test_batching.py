@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
-from app.ml.batching import FIRST_BUDGET, TARGET_SECONDS, Batcher, Work
+from app.ml.batching import FIRST_BUDGET, HERE_SECONDS, TARGET_SECONDS, Batcher
 from app.ml.modalities.base import Tensors
+from app.ml.work import Work
 
 Tasks = list["asyncio.Task[Work]"]
 
@@ -200,3 +202,36 @@ def test_a_stall_with_a_small_batch_does_not_shrink_the_next_ones(doubler: Doubl
 
     asyncio.run(story())
     assert [len(values) for _, values in doubler.batches] == [1, FIRST_BUDGET // 4]
+
+
+def test_what_is_cheap_is_computed_on_the_event_loop_and_what_is_not_in_the_thread() -> None:
+    threads: list[str] = []
+
+    def run(ability: str, inputs: Tensors) -> Tensor:
+        threads.append(threading.current_thread().name)
+        if ability == "sleep":
+            time.sleep(2 * HERE_SECONDS)
+        return inputs["values"]
+
+    made = Batcher(run, name="mixed:1", threads=1, counters=Counters())
+    here, aside = threading.current_thread().name, "model mixed:1"
+
+    async def until(ability: str, where: str) -> None:
+        for _ in range(1000):  # a busy machine may make anything look dear for a while
+            await made.submit(ability, filled(2, 1))
+            if threads[-1] == where:
+                return
+        raise AssertionError(f"{ability} was never computed in {where}")
+
+    async def story() -> None:
+        await made.submit("idle", filled(2, 1))
+        assert threads == [aside], "nothing is known of its cost yet"
+        await until("idle", here)
+        await until("sleep", aside)
+        await made.submit("sleep", filled(1000, 1))
+        assert threads[-1] == aside
+        await until("idle", here)
+
+    asyncio.run(story())
+    made.close()
+    made.join(30)

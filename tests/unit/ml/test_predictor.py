@@ -32,7 +32,7 @@ def predictor(loaded: artifact.Artifact) -> Iterator[Predictor]:
 
 async def ask(predictor: Predictor, operation: Operation, items: Any, *, large: bool = False, **options: Any) -> Any:
     request = operation.Request.model_validate({"model": "tiny", "input": items, **options})
-    answer, timings = await predictor.answer(operation, request, large=large)
+    answer, timings = await predictor.answer(operation, request, large=large, pack=dict)
     assert timings.preprocess > 0
     assert timings.queue >= 0
     assert timings.inference > 0

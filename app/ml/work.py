@@ -1,0 +1,82 @@
+"""What waits in a model's queue: one request's rows, and how its caller hears of the answers. Knows no model."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.errors import InferenceFailed
+from app.ml.modalities.base import Tensors
+from app.ml.padding import joined_answers, shortened
+
+
+@dataclass(eq=False)
+class Work:
+    """A request's rows in the queue, and their answers as far as they are known."""
+
+    ability: str
+    inputs: Tensors
+    future: "asyncio.Future[Work]"
+    rows: int
+    row_cost: int
+    queued_at: float = field(default_factory=time.perf_counter)
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    done: int = 0
+    parts: list[Tensor] = field(default_factory=list)
+    finite: bool = True
+    """False when a number in a batch that it was part of, perhaps a stranger's, is not finite."""
+    order: Tensor | None = None
+    """Which row of the request the answers belong to, one after the other; None where they are in its order."""
+
+    def __post_init__(self) -> None:
+        if self.rows > 1 and "mask" in self.inputs:
+            self.order = self.inputs["mask"].sum(1).argsort()
+            self.inputs = {name: tensor[self.order] for name, tensor in self.inputs.items()}
+
+    @property
+    def outputs(self) -> NDArray[np.float32]:
+        """All answers, [rows, …]."""
+        answers = joined_answers(self.parts)
+        if self.order is None:
+            return answers.numpy()
+        return torch.empty_like(answers).index_copy_(0, self.order, answers).numpy()
+
+    def take(self, rows: int) -> Tensors:
+        """The next rows that have no answer."""
+        if rows == self.rows:
+            return self.inputs
+        return shortened({name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()})
+
+
+def resolve(works: list[Work]) -> None:
+    for work in works:
+        if not work.future.done():
+            work.future.set_result(work)
+
+
+def reject(work: Work, failure: InferenceFailed) -> None:
+    if not work.future.done():
+        work.future.set_exception(failure)
+
+
+def call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """At once where this is that loop's thread."""
+    if _running() is loop:
+        call()
+        return
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        loop.call_soon_threadsafe(call)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
