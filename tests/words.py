@@ -9,6 +9,7 @@ from torch import Tensor
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Fitted, Shape, Tensors
 from app.ml.objectives.base import Batch, Objective, Role
+from app.ml.tokenization import SPECIALS
 
 VOCABULARY, MOST = 12, 8
 SHAPE = Shape("tokens", (MOST,), vocabulary=VOCABULARY)
@@ -32,7 +33,7 @@ def batch(rows: int = 6, seed: int = 0) -> Batch:
     lengths = torch.arange(rows) % MOST + 1
     lengths[-1] = MOST
     mask = torch.arange(MOST) < lengths[:, None]
-    values = torch.randint(1, VOCABULARY, (rows, MOST), generator=random).masked_fill(~mask, 0)
+    values = torch.randint(len(SPECIALS), VOCABULARY, (rows, MOST), generator=random).masked_fill(~mask, 0)
     return Batch({"input": {"values": values, "mask": mask}}, torch.arange(rows), seed)
 
 

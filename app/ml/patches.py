@@ -35,3 +35,9 @@ def joined(patches: Tensor, shape: Shape, size: int) -> Tensor:
     rows, columns = lattice(shape, size)
     values = fold(patches.transpose(1, 2), (rows * size, columns * size), size, stride=size)
     return values[:, :, : shape.size[1], : shape.size[2]].contiguous()
+
+
+def over_grid(marked: Tensor, shape: Shape, size: int) -> Tensor:
+    """Marked patches [B, L] bool as a mask [B, C, H, W] of the grid's values."""
+    each = marked[:, :, None].float().expand(-1, -1, shape.size[0] * size**2)
+    return joined(each, shape, size) > 0

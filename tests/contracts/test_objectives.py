@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.ml.objectives.base import Batch, Objective
+from app.ml.objectives.base import Batch, Comparison, Objective
 from tests.contracts.specimens import ROWS, Pair, fit, pairs
 
 ALL = [pytest.param(pair, id=str(pair)) for pair in pairs()]
@@ -118,7 +118,7 @@ def test_a_batch_of_one_can_be_learned_from(pair: Pair) -> None:
     assert all(math.isfinite(loss) for loss in teach(pair.build(), pair.batch(rows=1), steps=2))
 
 
-@pytest.mark.parametrize("pair", ALL)
+@pytest.mark.parametrize("pair", [pair for pair in pairs() if not isinstance(pair.build(), Comparison)], ids=str)
 @torch.inference_mode()
 def test_two_halves_sum_to_the_whole(pair: Pair) -> None:
     network, batch = pair.build().eval(), pair.batch()
@@ -137,3 +137,14 @@ def test_metrics_are_numbers_and_hold_what_is_watched(pair: Pair) -> None:
     assert pair.objective.watch[0] in {"loss", *metrics}
     whole = network.metrics(iter([batch]))
     assert metrics == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.parametrize("pair", [pair for pair in pairs() if isinstance(pair.build(), Comparison)], ids=str)
+@torch.inference_mode()
+def test_parts_are_represented_apart_and_compared_together(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    assert isinstance(network, Comparison)
+    parts = [network.represent(part(batch, rows)) for rows in (slice(0, 2), slice(2, None))]
+    together = network.loss_from(torch.cat(parts))
+    torch.testing.assert_close(together.sum, network.loss(batch).sum, rtol=1e-4, atol=1e-5)
+    assert together.count == ROWS

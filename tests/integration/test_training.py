@@ -63,7 +63,9 @@ def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
     assert graft.metrics["accuracy"] > graft.metrics["baselines"]["majority"]["accuracy"] + 0.2
 
 
-@pytest.mark.parametrize("objective", ["autoencoding", "denoising", "variational", "masked", "classification"])
+@pytest.mark.parametrize(
+    "objective", ["autoencoding", "denoising", "variational", "masked", "contrastive", "classification"]
+)
 def test_a_resumed_job_ends_with_the_same_weights(
     sqlite: Workshop, objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

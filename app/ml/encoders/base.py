@@ -44,10 +44,7 @@ class Encoder(nn.Module):
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
-        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared.
-
-        Of tokens, the id just beyond the vocabulary is a hidden one: whoever reads tokens has an entry for it.
-        """
+        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared."""
 
     @abstractmethod
     def decoder(self, shape: Shape, code: int) -> nn.Module:

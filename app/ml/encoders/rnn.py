@@ -62,7 +62,7 @@ class RnnEncoder(Encoder):
             self.embed: nn.Module = linear(shape.size[0] * shape.size[1], settings.width)
         else:
             assert shape.vocabulary is not None
-            self.embed = nn.Embedding(shape.vocabulary + 1, settings.width)  # the last one stands for a hidden token
+            self.embed = nn.Embedding(shape.vocabulary, settings.width)
         self.embed_norm, self.dropout = nn.LayerNorm(settings.width), nn.Dropout(settings.dropout)
         self.layers = CELLS[settings.cell](
             settings.width, settings.width, settings.depth, batch_first=True, bidirectional=settings.bidirectional

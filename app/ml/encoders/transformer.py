@@ -102,7 +102,7 @@ class TransformerEncoder(Encoder):
             self.places = Places(settings, self.grid)
         else:
             assert shape.vocabulary is not None
-            self.embed = nn.Embedding(shape.vocabulary + 1, settings.width)  # the last one stands for a hidden token
+            self.embed = nn.Embedding(shape.vocabulary, settings.width)
             self.places = Places(settings, shape.size)
         self.layers = nn.ModuleList(
             Layer(settings.width, settings.heads, settings.depth, settings.dropout) for _ in range(settings.depth)

@@ -31,16 +31,18 @@ class Batch:
     rows: Tensor
     seed: int = 0
     """Seed of this batch's random numbers: drawn from the job's seed and the step."""
+    views: tuple[Roles, ...] = ()
+    """Differently augmented versions of the roles, where the objective asks for several and the job augments."""
 
     def generator(self) -> torch.Generator:
         """Random numbers of this batch, on the CPU: the same at every replay."""
         return torch.Generator().manual_seed(self.seed)
 
     def to(self, device: torch.device) -> Batch:
-        moved = {
-            role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in self.roles.items()
-        }
-        return Batch(moved, self.rows, self.seed)
+        def moved(roles: Roles) -> Roles:
+            return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
+
+        return Batch(moved(self.roles), self.rows, self.seed, tuple(moved(view) for view in self.views))
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,25 @@ class Objective(nn.Module):
         """Called after every optimizer step."""
 
 
+class Comparison(Objective):
+    """An objective whose loss compares all rows of a batch with each other.
+
+    The trainer may call `represent` on parts of a batch, on several devices too, join what comes back along its first
+    axis and call `loss_from` once (gradient caching, Gao 2021). So the parts must not know of each other: no BatchNorm.
+    """
+
+    @abstractmethod
+    def represent(self, batch: Batch) -> Tensor:
+        """One entry per row of the batch along the first axis, [B, …]."""
+
+    @abstractmethod
+    def loss_from(self, representations: Tensor) -> Loss:
+        """The loss of the batch whose rows these are; its count is B."""
+
+    def loss(self, batch: Batch) -> Loss:
+        return self.loss_from(self.represent(batch))
+
+
 class ObjectiveSettings(Settings):
     """What a client may set. For every name in `abilities`, the built module has a method of that name.
 
@@ -122,6 +143,9 @@ class ObjectiveSettings(Settings):
     abilities: ClassVar[frozenset[str]]
     watch: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric that chooses the best weights, and whether more of it is better."""
+
+    views: ClassVar[int] = 1
+    """How many differently augmented versions of every row the loss compares."""
 
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""

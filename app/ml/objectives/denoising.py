@@ -14,6 +14,7 @@ from app.errors import DoesNotFit
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import Batch, Data, ObjectiveSettings, Role, RoleNeeds
+from app.ml.tokenization import MASK, SPECIALS
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
 EXTREME = 2.0
@@ -84,5 +85,6 @@ class Denoiser(Autoencoder):
         assert vocabulary is not None
         hit = (torch.rand(words.shape, generator=random) < self.settings.strength).to(words.device)
         if self.settings.noise == "masking":
-            return words.masked_fill(hit, vocabulary)
-        return words.where(~hit, torch.randint(vocabulary, words.shape, generator=random).to(words.device))
+            return words.masked_fill(hit, MASK)
+        others = torch.randint(len(SPECIALS), vocabulary, words.shape, generator=random)
+        return words.where(~hit, others.to(words.device))

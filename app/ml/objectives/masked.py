@@ -22,6 +22,7 @@ from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.rebuilding import bounded, errors, measures, real, rendered
+from app.ml.tokenization import MASK, SPECIALS
 
 PATCHES, OTHERS = 0.75, 0.3
 """Shares that are hidden by default: neighbouring pixels tell so much that most must go (He 2021)."""
@@ -161,7 +162,7 @@ class MaskedPatches(MaskedNetwork):
         return bounded(patches.joined(self.draw(tokens), self.shape, self.side), self.shape)
 
     def covered(self, where: Tensor) -> Tensor:
-        return _over_grid(where, self.shape, self.side)
+        return patches.over_grid(where, self.shape, self.side)
 
 
 class MaskedValues(MaskedNetwork):
@@ -184,7 +185,7 @@ class MaskedValues(MaskedNetwork):
         return bounded(self.decoder(self.embed(shown)), self.shape)
 
     def covered(self, where: Tensor) -> Tensor:
-        return _over_grid(where, self.shape, self.side) if self.side else where
+        return patches.over_grid(where, self.shape, self.side) if self.side else where
 
 
 class MaskedTokens(MaskedNetwork):
@@ -202,21 +203,16 @@ class MaskedTokens(MaskedNetwork):
         return masking.hidden_tokens(batch.rows, seed, self.ratio, real(batch.roles["input"]))
 
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
-        return {**inputs, "values": inputs["values"].masked_fill(where, self.vocabulary)}
+        return {**inputs, "values": inputs["values"].masked_fill(where, MASK)}
 
     def disguise(self, batch: Batch, where: Tensor) -> Tensors:
         words = batch.roles["input"]["values"]
-        draw = torch.rand(2, *words.shape, generator=batch.generator()).to(words.device)
-        others = (draw[1] * self.vocabulary).long()
-        words = words.where(~(where & (draw[0] < LIE)), others)
-        return self.show({**batch.roles["input"], "values": words}, where & (draw[0] >= LIE + TRUTH))
+        random = batch.generator()
+        draw = torch.rand(words.shape, generator=random).to(words.device)
+        others = torch.randint(len(SPECIALS), self.vocabulary, words.shape, generator=random).to(words.device)
+        words = words.where(~(where & (draw < LIE)), others)
+        return self.show({**batch.roles["input"], "values": words}, where & (draw >= LIE + TRUTH))
 
     def told(self, shown: Tensors, where: Tensor) -> Tensor:
         scores: Tensor = self.head(self.neck(self.encoders["input"](shown).tokens))
         return scores
-
-
-def _over_grid(where: Tensor, shape: Shape, side: int) -> Tensor:
-    """Hidden patches [B, L] as a mask [B, C, H, W] of the grid's values."""
-    each = where[:, :, None].float().expand(-1, -1, shape.size[0] * side**2)
-    return patches.joined(each, shape, side) > 0

@@ -1,0 +1,126 @@
+"""Learns to find the other view of an item among the views of all others: NT-Xent, as in SimCLR (Chen 2020).
+
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding, `P` width of the projection.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from app.ml.layers import linear
+from app.ml.modalities.base import Tensors
+from app.ml.objectives.base import Batch, Comparison, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.views import two_views
+
+PROJECTION = 128
+"""Width in which views are compared (Chen 2020)."""
+ROWS_SEEN = 600_000
+"""Rows that a training sees by default, however few there are: about ten minutes of small pictures on two cores."""
+SPREAD_ROWS = 2000
+"""Rows of whose pairs the uniformity is the mean."""
+
+
+class Contrastive(ObjectiveSettings):
+    """Find the other view of every row among those of the whole batch; learns from rows without labels."""
+
+    name: Literal["contrastive"] = "contrastive"
+    """Tell rows apart, whatever the view."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
+    keeps_dimensions: ClassVar[bool] = True
+    views: ClassVar[int] = 2
+
+    temperature: float = Field(0.2, gt=0, le=10)
+    """Small ones make the loss look at the most similar other rows alone."""
+    corruption: float | None = Field(None, gt=0, lt=1)
+    """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
+    for words 0.15."""
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        return compared_training(data, batch=512)
+
+    def build(self, roles: Mapping[str, Role]) -> "Contrast":
+        return Contrast(self, roles["input"])
+
+
+class TwoViews(Comparison):
+    """An encoder, an embedding of its features, and a projection in which two views of an item are compared."""
+
+    def __init__(self, role: Role, corruption: float | None, projection: int) -> None:
+        super().__init__()
+        assert role.encoder is not None
+        self.shape, self.corruption = role.modality.shape, corruption
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        width = role.dimensions or role.encoder.width
+        self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
+        hidden = max(width, projection)
+        self.projection = nn.Sequential(
+            linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), linear(hidden, projection)
+        )
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        return embedding
+
+    def represent(self, batch: Batch) -> Tensor:
+        """[B, 2, P]"""
+        views = two_views(batch, self.shape, self.corruption, training=self.training)
+        return torch.stack([self.projection(self.embed(view["input"])).float() for view in views], dim=1)
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`alignment` and `uniformity` (Wang & Isola 2020) of the projections: less is better for both."""
+        near, count, kept = 0.0, 0, torch.zeros(0, 1)
+        for batch in batches:
+            views = normalize(self.represent(batch), dim=2)
+            near += (views[:, 0] - views[:, 1]).square().sum().item()
+            count += len(views)
+            if len(kept) < SPREAD_ROWS:
+                kept = torch.cat([kept.to(views).expand(-1, views.shape[2]), views[:, 0]])[:SPREAD_ROWS]
+        return {"alignment": near / max(1, count), "uniformity": spread_of(kept)}
+
+
+class Contrast(TwoViews):
+    """Each view must be nearer to its item's other view than to any view of another item."""
+
+    def __init__(self, settings: Contrastive, role: Role) -> None:
+        super().__init__(role, settings.corruption, PROJECTION)
+        self.temperature = settings.temperature
+
+    def loss_from(self, representations: Tensor) -> Loss:
+        """Mean over both views of each item, summed over the items."""
+        rows = len(representations)
+        views = normalize(representations.float(), dim=2).transpose(0, 1).flatten(0, 1)  # [B, 2, P] -> [2B, P]
+        likeness = views @ views.T / self.temperature
+        likeness.fill_diagonal_(-math.inf)
+        others = torch.arange(2 * rows, device=views.device).roll(rows)
+        return Loss(cross_entropy(likeness, others, reduction="sum") / 2, rows)
+
+
+def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:
+    """Large batches, since rows are each other's examples, a short warm-up, and as many epochs as `ROWS_SEEN` takes."""
+    size = min(batch, max(16, 2 ** round(math.log2(max(1, data.rows / 8)))))
+    epochs = min(max(round(ROWS_SEEN / data.rows), 3), 200)
+    rate = 5e-4 if data.shape.layout == "tokens" else 2e-3
+    values = {"epochs": epochs, "batch_size": size, "learning_rate": rate, "schedule": "cosine", "warmup": 0.05}
+    steps = epochs * math.ceil(data.rows / size)
+    return (
+        values,
+        f"{data.rows:,} training rows, {epochs} times over, are {steps:,} steps; rows are compared in batches",
+    )
+
+
+def spread_of(points: Tensor) -> float:
+    """Uniformity of points [B, P] of length 1: the log of the mean Gaussian potential of all pairs.
+
+    0 of a single one.
+    """
+    if len(points) < 2:
+        return 0.0
+    return torch.pdist(points).square().mul(-2).exp().mean().log().item()

@@ -1,0 +1,89 @@
+"""Objectives that compare two views: their losses, and what they learn."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn.functional import normalize
+
+from app.ml.encoders.mlp import Mlp
+from app.ml.modalities.base import Shape
+from app.ml.modalities.vectors import Vectors
+from app.ml.objectives.base import Batch, Data, Role
+from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
+from app.ml.objectives.vicreg import Decorrelated, Vicreg
+from tests.networks import rows
+
+ROWS = rows(64, 3) @ rows(3, 20, seed=1)
+
+
+def network(settings: Any) -> tuple[TwoViews, Batch]:
+    torch.manual_seed(0)
+    fitted = Vectors().fit([ROWS])
+    built: TwoViews = settings.build({"input": Role(fitted, Mlp(widths=(32,)).build(fitted.shape), 8)})
+    return built, Batch({"input": fitted.encode(ROWS)}, torch.arange(len(ROWS)), 3)
+
+
+def test_the_contrastive_loss_is_nt_xent() -> None:
+    built, _ = network(Contrastive(temperature=0.5))
+    assert isinstance(built, Contrast)
+    pairs = torch.randn(3, 2, 5)
+    points = [normalize(pairs[row, view], dim=0) for row in range(3) for view in range(2)]  # a0 b0 a1 b1 a2 b2
+    expected = 0.0
+    for place, point in enumerate(points):
+        others = [math.exp(float(point @ other) / 0.5) for number, other in enumerate(points) if number != place]
+        expected -= math.log(math.exp(float(point @ points[place ^ 1]) / 0.5) / sum(others))
+    loss = built.loss_from(pairs)
+    assert loss.sum.item() == pytest.approx(expected / 2, rel=1e-5)
+    assert loss.count == 3
+    assert built.loss_from(pairs[:1]).sum.item() == 0
+
+
+def test_vicreg_counts_distance_narrowness_and_likeness() -> None:
+    built, _ = network(Vicreg())
+    assert isinstance(built, Decorrelated)
+    spread = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # deviations above 1, no covariance
+    same = torch.stack([spread, spread], 1)
+    assert built.loss_from(same).sum.item() == 0
+    shifted = torch.stack([spread, spread + 2], 1)
+    assert built.loss_from(shifted).sum.item() == pytest.approx(25 * 4 * 4)
+    alike = torch.stack([spread[:, :1].expand(-1, 2)] * 2, 1)
+    assert built.loss_from(alike).sum.item() == pytest.approx(4 * 2 * (4 / 3) ** 2 / 2)
+    collapsed = torch.ones(4, 2, 2)
+    assert built.loss_from(collapsed).sum.item() == pytest.approx(4 * 25 * (1 - 0.01))
+    assert built.loss_from(same[:1]).sum.isfinite()
+
+
+@pytest.mark.parametrize("settings", [Contrastive(), Vicreg()], ids=lambda settings: str(settings.name))
+def test_views_come_together_and_rows_stay_apart(settings: Any) -> None:
+    built, batch = network(settings)
+    optimizer = torch.optim.AdamW(built.parameters(), lr=3e-3)
+    with torch.inference_mode():
+        before = built.eval().metrics([batch])
+    built.train()
+    for step in range(60):
+        loss = built.loss(Batch(batch.roles, batch.rows, step))
+        optimizer.zero_grad()
+        (loss.sum / loss.count).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.inference_mode():
+        after = built.eval().metrics([batch])
+        embedded = built.embed(batch.roles["input"])
+    assert embedded.shape == (64, 8)
+    assert embedded.std(0).min() > 0.05
+    assert after["alignment"] < 0.9 * before["alignment"]
+    assert after["uniformity"] < -1
+
+
+def test_batches_are_large_where_rows_allow() -> None:
+    sizes = [Contrastive().default_training(Data(Shape("vector", (20,)), rows=n))[0] for n in (50, 1000, 60_000)]
+    assert [values["batch_size"] for values in sizes] == [16, 128, 512]
+    assert [values["epochs"] for values in sizes] == [200, 200, 10]
+
+
+@pytest.mark.parametrize("given", [{"temperature": 0}, {"corruption": 1}, {"corruption": 0}])
+def test_impossible_settings_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Contrastive.model_validate(given)
