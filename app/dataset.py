@@ -11,10 +11,11 @@ tags: list of int32 positions. boxes: list of float32, five for every box: class
 """
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,8 +59,10 @@ def field(role: str, modality: str, shape: Sequence[int] = ()) -> pa.Field:
 class Split:
     """One split; `read` gives views into the mapped file, which must not be written to."""
 
-    def __init__(self, path: Path) -> None:
-        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    def __init__(self, source: Path | IO[bytes]) -> None:
+        """From a path, or from a file that has none."""
+        mapped = pa.memory_map(str(source)) if isinstance(source, Path) else _mapped(source)
+        self._reader = pa.ipc.open_file(mapped)
         roles = [field for field in self._reader.schema if field.name != ROW.name]
         self.modalities: dict[str, str] = {field.name: field.metadata[b"modality"].decode() for field in roles}
         """Of every role that the split has."""
@@ -141,6 +144,10 @@ def open_dataset(files: Mapping[str, Path]) -> Dataset:
     except (ValueError, pa.ArrowInvalid) as error:
         raise ArtifactDamaged(f"the dataset cannot be read: {error}") from error
     return Dataset(info, splits)
+
+
+def _mapped(file: IO[bytes]) -> pa.Buffer:
+    return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _array(column: pa.Array) -> NDArray[Any]:

@@ -162,6 +162,8 @@ class DatasetOptions(_Options):
     """What a row of a plain text is; empty lines end a paragraph."""
     cleaning: Cleaning = Cleaning()
     """What is repaired or left out instead of reported."""
+    profile: Literal["full", "basic"] = "full"
+    """`basic` leaves out what is found on samples: histograms, doubtful labels, drift, leaks, near duplicates."""
     on_fault: Literal["fail", "drop"] = "fail"
     """`drop` leaves out rows that have a fault, and lists them; faults of whole files fail in any case."""
 

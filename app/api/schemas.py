@@ -192,6 +192,8 @@ class Profile(Wire):
     """Rows whose content equals that of an earlier one."""
     cleaning: dict[str, Any]
     """Rows left out, by reason, and what was changed in how many of the others."""
+    examination: dict[str, Any] | None = None
+    """What samples show, their sizes beside it: histograms, doubtful labels, drift, leaks, near duplicates."""
     warnings: list[Any]
     inferred: dict[str, Any]
     """What was not asked for and decided by the content."""

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from app.dataset import BATCH_BYTES, ROW, split_file
+from app.dataset import BATCH_BYTES, ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
-from worker.ingest import duplicates, profile, splits
+from worker.ingest import duplicates, splits
 from worker.ingest.columns import follow, plan_columns
 from worker.ingest.faults import Faults
 from worker.ingest.formats import open_source
@@ -25,6 +25,8 @@ from worker.ingest.kinds.vectors import no_names
 from worker.ingest.labels import in_order
 from worker.ingest.layout import Joined, heads_of, join, stack_sources
 from worker.ingest.plan import Part, Plan
+from worker.ingest.profile.description import describe
+from worker.ingest.profile.examination import examine
 from worker.ingest.source import Context, Head, Input, Source
 from worker.ingest.splits import Places
 from worker.ingest.writer import SplitWriter
@@ -80,7 +82,10 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     for kind in made.values():
         kind.settle(places != splits.OUT)
     files = _write(groups, made, places, context)
-    described = profile.describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
+    described = describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
+    if options.profile == "full":
+        found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
+        described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
     return Assembled(files, described)
 
 

@@ -1,0 +1,113 @@
+"""What a careful practitioner would point out: planted in the data, found again, and not cried out where it is not."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+DRAWN = np.random.default_rng(0)
+WORDS = [f"word{n}" for n in range(200)]
+
+
+def blobs(rows: int = 600, width: int = 6) -> tuple[Any, Any]:
+    label = DRAWN.integers(0, 3, rows)
+    return (DRAWN.normal(0, 4, (3, width))[label] + DRAWN.normal(0, 1, (rows, width))).astype(np.float32), label
+
+
+def warned(made: Any) -> str:
+    return " ".join(made.profile["warnings"])
+
+
+def test_a_sound_table_gets_no_warning(ingest: Any, to_npz: Any) -> None:
+    values, label = blobs()
+    made = ingest({"d.npz": to_npz(x=values, y=label)})
+    assert made.profile["warnings"] == []
+    found = made.profile["examination"]
+    assert found["sampled_rows"] == 480
+    assert len(found["histograms"]) == 6
+    assert all(sum(histogram["counts"]) == 480 for histogram in found["histograms"])
+    assert found["label_noise"]["agreement"] > 0.95
+    assert found["near_duplicates"] == {"validation": 0, "test": 0}
+    assert "examination" not in ingest({"d.npz": to_npz(x=values, y=label)}, profile="basic").profile
+
+
+def test_wrong_labels_are_suspected(ingest: Any, to_npz: Any) -> None:
+    values, label = blobs()
+    wrong = np.arange(0, 600, 30)
+    label[wrong] = (label[wrong] + 1) % 3
+    made = ingest({"d.npz": to_npz(x=values, y=label)})
+    noise = made.profile["examination"]["label_noise"]
+    listed = {each["row"] for each in noise["rows"]}
+    assert len(listed) >= 12
+    assert listed <= set(wrong.tolist())
+    assert "disagree with nearly all their neighbours" in warned(made)
+
+
+def test_a_split_that_is_another_world(ingest: Any, to_npz: Any) -> None:
+    values, label = blobs()
+    split = np.array(["train"] * 400 + ["test"] * 200)
+    made = ingest({"d.npz": to_npz(x=values, y=label, split=split)}, columns={"split": "split", "features": "x"})
+    assert made.profile["examination"]["drift"]["columns"] == []
+    values[400:, 2] += 3
+    made = ingest({"d.npz": to_npz(x=values, y=label, split=split)}, columns={"split": "split", "features": "x"})
+    assert [column["name"] for column in made.profile["examination"]["drift"]["columns"]] == ["x[2]"]
+    assert "train and test differ in 'x[2]'" in warned(made)
+
+
+def test_a_column_that_gives_the_label_away(ingest: Any) -> None:
+    rows = [f"{DRAWN.normal()},{n % 2 + 0.5},{'ab'[n % 2]}" for n in range(400)]
+    made = ingest({"d.csv": ("x,paid,label\n" + "\n".join(rows)).encode()})
+    assert made.profile["examination"]["leaks"] == [{"column": "paid", "accuracy": 1.0}]
+    assert "'paid' alone gives the label away" in warned(made)
+
+
+def test_a_word_that_gives_the_label_away(ingest: Any) -> None:
+    rows = [
+        {"text": " ".join([*DRAWN.choice(WORDS, 8), "unsubscribe" if n % 2 else "regards"]), "label": "ab"[n % 2]}
+        for n in range(300)
+    ]
+    made = ingest({"d": b"".join(json.dumps(row).encode() + b"\n" for row in rows)})
+    assert [leak["column"] for leak in made.profile["examination"]["leaks"]] == ["regards", "unsubscribe"]
+
+
+def test_nearly_equal_rows_across_splits(ingest: Any, to_npz: Any) -> None:
+    texts = [" ".join(DRAWN.choice(WORDS, 8)) for _ in range(100)]
+    rows = [{"text": text, "split": "train"} for text in texts]
+    rows += [{"text": f"{text.title()}!", "split": "test"} for text in texts[:7]]
+    rows += [{"text": " ".join(DRAWN.choice(WORDS, 8)), "split": "test"} for _ in range(20)]
+    made = ingest({"d": b"".join(json.dumps(row).encode() + b"\n" for row in rows)})
+    assert made.profile["examination"]["near_duplicates"]["test"] >= 5  # some of their doubles went to validation
+    pictures = DRAWN.integers(0, 256, (60, 16, 16), dtype=np.uint8)
+    pictures[50:55] = pictures[:5]
+    pictures[50:55, 3, 3] ^= 1
+    split = np.array(["train"] * 50 + ["test"] * 10)
+    made = ingest({"d.npz": to_npz(x=pictures, split=split)}, columns={"image": "x", "split": "split"})
+    assert made.profile["examination"]["near_duplicates"]["test"] >= 4
+    assert "nearly equal row in train" in warned(made)
+
+
+def test_uneven_and_lone_classes_and_too_few_rows(ingest: Any, to_npz: Any) -> None:
+    label = np.array(["common"] * 380 + ["rare"] * 19 + ["lone"])
+    made = ingest({"d.npz": to_npz(x=DRAWN.normal(size=(400, 3)), y=label)})
+    assert "classes are uneven" in warned(made)
+    assert "1 classes have a single row" in warned(made)
+    made = ingest({"d.npz": to_npz(x=DRAWN.normal(size=(40, 30)))})
+    assert "32 training rows are few for 30 columns" in warned(made)
+
+
+def test_values_far_out_and_plain_pictures(ingest: Any, to_npz: Any) -> None:
+    values, label = blobs()
+    values[::100, 1] = 1e4
+    made = ingest({"d.npz": to_npz(x=values, y=label)})
+    assert made.profile["examination"]["outliers"]["columns"][0]["name"] == "x[1]"
+    pictures = DRAWN.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    pictures[:5] = np.arange(5)[:, None, None]
+    made = ingest({"d.npz": to_npz(x=pictures)}, split={"train": 0.9, "validation": 0.1})
+    assert 3 <= made.profile["examination"]["outliers"]["plain_pictures"] <= 5
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10])
+def test_a_few_rows_are_examined_without_fault(ingest: Any, to_npz: Any, rows: int) -> None:
+    values, label = blobs(rows)
+    assert ingest({"d.npz": to_npz(x=values, y=label)}).profile["examination"]["label_noise"] is None

@@ -1,0 +1,56 @@
+"""Columns or words that give the label away: what no model should have to be trained for."""
+
+import re
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+
+from worker.ingest.profile.sample import Sample
+
+FEWEST = 100
+PERFECT = 0.99
+"""Share of held-out rows that one column alone predicts, from which on it is suspicious."""
+DULL = 0.9
+"""Share of the commonest class beyond which nobody can tell."""
+BINS = 32
+WORD = re.compile(r"\w+")
+
+
+def leaks(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
+    """Columns of a table, or words of a text, that predict the label of rows they were not chosen on."""
+    rows = np.flatnonzero(sample.labelled)
+    labels, codes = np.unique(sample.labels[rows].astype(str), return_inverse=True)
+    if len(rows) < FEWEST or len(labels) < 2 or np.bincount(codes).max() > DULL * len(rows):
+        return []
+    if sample.modality == "text":
+        return _words([str(sample.raw[row]) for row in rows], codes, [str(label) for label in labels])
+    if sample.modality != "vectors" or names is None or len(names) != sample.features.shape[1]:
+        return []
+    half = np.arange(len(rows)) % 2 == 0
+    found = []
+    for place, name in enumerate(names):
+        values = sample.features[rows, place]
+        edges = np.unique(np.quantile(values[half], np.linspace(0, 1, BINS + 1)[1:-1]))
+        bins = np.searchsorted(edges, values, "right")
+        votes = np.zeros((len(edges) + 1, len(labels)), np.int64)
+        np.add.at(votes, (bins[half], codes[half]), 1)
+        right = float((votes.argmax(axis=1)[bins[~half]] == codes[~half]).mean())
+        if right >= PERFECT:
+            found.append({"column": name, "accuracy": round(right, 4)})
+    return found
+
+
+def _words(texts: list[str], codes: Any, labels: list[str]) -> list[dict[str, Any]]:
+    """Words that stand in nearly all texts of one class and in nearly none of the others."""
+    seen: dict[str, Counter[int]] = defaultdict(Counter)
+    for text, code in zip(texts, codes.tolist(), strict=True):
+        for word in set(WORD.findall(text.casefold())):
+            seen[word][code] += 1
+    sizes = np.bincount(codes, minlength=len(labels))
+    found = []
+    for word, counts in seen.items():
+        code, number = counts.most_common(1)[0]
+        if number >= PERFECT * counts.total() and number >= PERFECT * sizes[code] and sizes[code] >= FEWEST / 10:
+            found.append({"column": word, "label": labels[code], "accuracy": round(number / counts.total(), 4)})
+    return sorted(found, key=lambda leak: str(leak["column"]))[:20]
