@@ -31,7 +31,7 @@ from worker.ingest.source import Context, Head, Input, Source
 from worker.ingest.splits import Places
 from worker.ingest.writer import SplitWriter
 
-RAGGED_ROWS = 4096
+RAGGED_ROWS = 1 << 15
 """Rows of a block where items differ in length."""
 RAGGED_BYTES = 4 * BATCH_BYTES
 """Of a column of them in a block, unless a single row has more."""
@@ -185,7 +185,7 @@ def _assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults
     fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
     together = duplicates.sets(rows.hashes, rows.groups, keep)
     if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
-        together = None if rows.groups is None else rows.groups.astype(np.int64)  # nearly all rows are one and the same
+        together = rows.groups  # nearly all rows are one and the same
     if isinstance(options.split, FileSplit) or first.plan.split is not None:
         places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
         if rows.hashes is not None:

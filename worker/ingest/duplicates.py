@@ -13,6 +13,7 @@ from worker.ingest.splits import TEST, TRAIN, VALIDATION, Places
 
 Hashes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+CHUNK = 1 << 20
 MIX = np.int64(-7046029254386353131)
 """2^64 over the golden ratio, as the sequence of parts must count."""
 
@@ -27,56 +28,65 @@ def hash_rows(columns: Sequence[Sequence[bytes | str]]) -> Hashes:
 
 def repeated(hashes: Hashes, keep: Mask) -> Mask:
     """The kept rows that are equal to an earlier one."""
-    rows = np.flatnonzero(keep)
-    _, first = np.unique(hashes[rows], return_index=True)
-    found = keep.copy()
+    numbers = _doubles(hashes, keep)
+    found = numbers >= 0
+    rows = np.flatnonzero(found)
+    _, first = np.unique(numbers[rows], return_index=True)
     found[rows[first]] = False
     return found
 
 
-def sets(hashes: Hashes | None, groups: NDArray[np.int32] | None, keep: Mask) -> NDArray[np.int64] | None:
+def sets(hashes: Hashes | None, groups: NDArray[np.int32] | None, keep: Mask) -> NDArray[np.int32] | None:
     """For every row the number of the set that has to stay together, -1 for rows that are alone; None without any.
 
     Equal rows belong together, and rows of one group; sets that share a row are one.
     """
     if groups is not None:
-        numbers = groups.astype(np.int64)
-        if hashes is not None:
-            numbers = _merge(hashes, numbers, keep)
-        return np.where(keep, numbers, -1)
-    if hashes is None:
-        return None
-    rows = np.flatnonzero(keep)
-    _, which, sizes = np.unique(hashes[rows], return_inverse=True, return_counts=True)
-    numbers = np.full(len(keep), -1, np.int64)
-    several = sizes[which] > 1
-    if not several.any():
-        return None
-    numbers[rows[several]] = which[several]
-    return numbers
+        numbers = groups if hashes is None else _merge(hashes, groups, keep)
+        return np.where(keep, numbers, np.int32(-1))
+    doubles = _doubles(hashes, keep) if hashes is not None else None
+    return doubles if doubles is not None and doubles.max(initial=-1) >= 0 else None
+
+
+def _doubles(hashes: Hashes, keep: Mask) -> NDArray[np.int32]:
+    """For every kept row that is not the only one of its hash, the number of that hash; -1 for all others."""
+    ordered = np.sort(hashes[keep])
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    found = np.full(len(keep), -1, np.int32)
+    if len(several):
+        for start in range(0, len(keep), CHUNK):
+            part = hashes[start : start + CHUNK]
+            place = np.minimum(np.searchsorted(several, part), len(several) - 1)
+            found[start : start + CHUNK] = np.where(several[place] == part, place, -1)
+        found[~keep] = -1
+    return found
 
 
 def across(hashes: Hashes, places: Places) -> Mask:
     """Rows of train that stand in validation or test too, and rows of validation that stand in test."""
     found = np.zeros(len(places), np.bool_)
     for inner, outer in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
-        rows = np.flatnonzero(places == inner)
-        found[rows] = np.isin(hashes[rows], hashes[np.isin(places, outer)])
+        there = np.unique(hashes[np.isin(places, outer)])
+        for start in range(0, len(places) if len(there) else 0, CHUNK):
+            part = slice(start, start + CHUNK)
+            known = there[np.minimum(np.searchsorted(there, hashes[part]), len(there) - 1)] == hashes[part]
+            found[part] |= known & (places[part] == inner)
     return found
 
 
-def _merge(hashes: Hashes, groups: NDArray[np.int64], keep: Mask) -> NDArray[np.int64]:
-    """Groups that share a row as one. Rows without a group get one of their own, by their hash."""
-    rows = np.flatnonzero(keep)
-    order = rows[np.argsort(hashes[rows], kind="stable")]
-    same = hashes[order[1:]] == hashes[order[:-1]]
+def _merge(hashes: Hashes, groups: NDArray[np.int32], keep: Mask) -> NDArray[np.int32]:
+    """Groups that share a row as one. Rows without a group get one of their own, or their double's."""
+    doubles = _doubles(hashes, keep)
     numbers = groups.copy()
-    lost = np.flatnonzero(keep & (groups < 0))
-    _, own = np.unique(hashes[lost], return_inverse=True)
-    numbers[lost] = own + int(groups.max(initial=-1)) + 1
+    lost = np.flatnonzero(keep & (groups < 0) & (doubles >= 0))
+    numbers[lost] = doubles[lost] + int(groups.max(initial=-1)) + 1
+    rows = np.flatnonzero(doubles >= 0)
+    order = rows[np.argsort(doubles[rows], kind="stable")]
+    same = doubles[order[1:]] == doubles[order[:-1]]
     pairs = np.stack([numbers[order[:-1]][same], numbers[order[1:]][same]], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
-    parent = np.arange(int(numbers.max(initial=-1)) + 1)
+    parent = np.arange(int(numbers.max(initial=-1)) + 1, dtype=np.int32)
 
     def root(number: int) -> int:
         while parent[number] != number:
@@ -86,5 +96,5 @@ def _merge(hashes: Hashes, groups: NDArray[np.int64], keep: Mask) -> NDArray[np.
 
     for one, other in pairs.tolist():
         parent[root(one)] = root(other)
-    roots = np.array([root(number) for number in range(len(parent))], np.int64)
-    return np.where(numbers >= 0, roots[numbers], -1)
+    roots = np.array([root(number) for number in range(len(parent))] or [-1], np.int32)
+    return np.where(numbers >= 0, roots[numbers], np.int32(-1))

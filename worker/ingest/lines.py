@@ -21,7 +21,7 @@ MOST_ROW = 64 << 20
 """Bytes of one row at most."""
 SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 1000
-LINE_FEED = 10
+LINE_FEED, SPACE = 10, 32
 GAP = re.compile(rb"\n(?:[ \t]*\n)+")
 TEXT = "text"
 
@@ -87,13 +87,13 @@ def _blocks(file: Input, gap: re.Pattern[bytes] | None) -> Iterator[bytes]:
             breaks = [found.end() for found in gap.finditer(rest, max(0, len(rest) - len(chunk) - 2), end)]
             end = breaks[-1] if breaks else 0
         if end:
-            yield rest[:end].replace(b"\r\n", b"\n")
+            yield _line_feeds(rest[:end])
             rest = rest[end:]
         elif len(rest) > MOST_ROW:
             yield b""
             return
     if rest.strip() or (gap is None and rest):
-        yield rest.replace(b"\r\n", b"\n").removesuffix(b"\n") + b"\n"
+        yield _line_feeds(rest).removesuffix(b"\n") + b"\n"
 
 
 def _lines(block: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -101,12 +101,17 @@ def _lines(block: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     values = np.frombuffer(block, BYTE)
     ends = np.flatnonzero(values == LINE_FEED)
     lengths = np.diff(ends, prepend=-1) - 1
-    blank = np.add.reduceat(values > 32, np.concatenate([[0], ends[:-1] + 1])) == 0
     keep = values != LINE_FEED
-    if (blank & (lengths > 0)).any():
+    starts = ends - lengths
+    if (values[starts] <= SPACE).any():  # a line that begins with a space may hold nothing else
+        blank = np.add.reduceat(values > SPACE, starts) == 0
         keep &= ~np.repeat(blank, lengths + 1)
         lengths = np.where(blank, 0, lengths)
     return values[keep], lengths
+
+
+def _line_feeds(block: bytes) -> bytes:
+    return block.replace(b"\r\n", b"\n") if b"\r" in block else block
 
 
 def _paragraphs(block: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

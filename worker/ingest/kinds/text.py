@@ -19,6 +19,8 @@ from worker.ingest.stages import as_texts
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
 """The same for Arrow."""
+PLAIN = bytes([9, 10, *range(32, 127)])
+"""ASCII that is no control character: where nothing else is, nothing needs to be looked at."""
 TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -43,9 +45,10 @@ class TextKind(Kind):
         assert self._held is not None
         for code, number in self._held[2].items():
             self.changed[code] = self.changed.get(code, 0) + number
-        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
-        few = pc.less(pc.utf8_length(texts), self.cleaning.min_characters)
-        out: Mask = pc.or_(blank, few).to_numpy(zero_copy_only=False) & block.kept
+        short = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+        if self.cleaning.min_characters > 1:
+            short = pc.or_(short, pc.less(pc.utf8_length(texts), self.cleaning.min_characters))
+        out: Mask = short.to_numpy(zero_copy_only=False) & block.kept
         if not out.any():
             return None
         self._empty += int(out.sum())
@@ -76,11 +79,12 @@ class TextKind(Kind):
         """The texts, and how many each step changed."""
         steps = {}
         asked = self.cleaning
+        plain_bytes = not np.asarray(texts.buffers()[2]).tobytes().translate(None, PLAIN) if len(texts) else True
         if asked.html == "remove":
             steps["html"] = (pc.match_substring_regex(texts, r"[<&]"), remove_html)
-        if asked.unicode == "nfc":
+        if asked.unicode == "nfc" and not plain_bytes:
             steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
-        if asked.control == "remove":
+        if asked.control == "remove" and not plain_bytes:
             steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), plain)
         if asked.max_characters is not None:
             most = asked.max_characters
