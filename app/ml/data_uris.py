@@ -5,11 +5,13 @@ import base64
 from app.errors import Malformed
 
 
-def read(uri: str, kind: str, example: str, name: str) -> bytes:
+def read(uri: str | bytes, kind: str, example: str, name: str) -> bytes:
     """The content of a `data:<kind>/…;base64,…` URI; `name` is what errors call it, `example` a fitting MIME type.
 
-    Raises Malformed.
+    Bytes are the content itself, as a form brings it. Raises Malformed.
     """
+    if isinstance(uri, bytes):
+        return uri
     if uri[:8].lower().startswith(("http://", "https://")):
         raise Malformed(f"{name}: URLs are never fetched; send the {kind} itself as a data: URI", param=name)
     header, comma, body = uri.partition(",")

@@ -29,8 +29,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Brightness of red, green and blue (ITU-R BT.601)."""
 
 
-def decode_uri(uri: str, name: str) -> Pixels:
-    """The picture in a `data:image/…;base64,…` URI; `name` is what errors call it.
+def decode_uri(uri: str | bytes, name: str) -> Pixels:
+    """The picture in a `data:image/…;base64,…` URI, or in its bytes; `name` is what errors call it.
 
     Raises Malformed, or TooLarge beyond MOST_PIXELS.
     """

@@ -44,7 +44,8 @@ class Timings:
 class Predictor:
     """A loaded model that answers.
 
-    `size_bytes` is what its weights take; `takes_arrays` is its modality's; `used_at` is set by who looks it up.
+    `size_bytes` is what its weights take; `row_numbers` is how many numbers make an item, where
+    items may come as arrays of such rows; `used_at` is set by who looks it up.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Predictor:
         """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
         self.reference = reference
         self.size_bytes = artifact.size_bytes
-        self.takes_arrays = artifact.roles["input"].takes_arrays
+        modality = artifact.roles["input"]
+        self.row_numbers = modality.shape.count if modality.takes_arrays else None
         self.used_at = time.monotonic()
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
         self._device = torch.device(device)

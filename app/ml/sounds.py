@@ -59,8 +59,8 @@ def is_sound(first: bytes) -> bool:
     return wave or layer_3 or first.startswith(MAGIC)
 
 
-def decode_uri(uri: str, name: str, rate: int) -> Samples:
-    """The sound in a `data:audio/…;base64,…` URI at `rate`; `name` is what errors call it. Raises as `decode` does."""
+def decode_uri(uri: str | bytes, name: str, rate: int) -> Samples:
+    """The sound in a `data:audio/…;base64,…` URI, or in its bytes, at `rate`; raises as `decode` does."""
     return decode(data_uris.read(uri, "audio", "audio/wav", name), name, rate)
 
 

@@ -130,12 +130,12 @@ class FittedAudio(Fitted):
     def read(self, items: Any) -> Ragged:
         """One sound or a list of them, to int16 rows at the model's rate.
 
-        A sound is a `data:audio/…;base64,…` URI of any rate, or samples at the model's: whole numbers of 16 bits, or
-        fractions from -1 to 1.
+        A sound is a `data:audio/…;base64,…` URI or a file's bytes, of any rate, or samples at the model's: whole
+        numbers of 16 bits, or fractions from -1 to 1.
         """
         if isinstance(items, Ragged):
             return items
-        if isinstance(items, str):
+        if isinstance(items, str | bytes):
             return Ragged.of([decode_uri(items, "input", self.settings.rate)])
         if not isinstance(items, list | tuple | np.ndarray):
             raise WrongType(f"input: expected a sound or a list of sounds, got {items!r:.60}", param="input")
@@ -157,7 +157,7 @@ class FittedAudio(Fitted):
         return [encode_uri(quantise(wave), self.settings.rate) for wave in self.mel.waves(decibels).numpy()]
 
     def _sound(self, item: Any, name: str) -> Samples:
-        return decode_uri(item, name, self.settings.rate) if isinstance(item, str) else _samples(item, name)
+        return decode_uri(item, name, self.settings.rate) if isinstance(item, str | bytes) else _samples(item, name)
 
 
 def _placed(sounds: Sequence[Samples], samples: int, mel: Mel) -> Tensor:

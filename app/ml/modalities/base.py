@@ -83,7 +83,7 @@ class Fitted:
     settings: Modality
     shape: Shape
     takes_arrays: ClassVar[bool] = False
-    """True when `read` takes float64 arrays [W] and [B, W], of finite numbers, for the same numbers in lists."""
+    """True when `read` takes arrays [W] and [B, W] of floats for the same numbers in lists, W being `shape.count`."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Fitted:
 
     @abstractmethod
     def read(self, items: Any) -> AnyColumn:
-        """Request items (as decoded from JSON, or already an array) to a raw column.
+        """Request items (as decoded from JSON, already an array, or the bytes of files) to a raw column.
 
         Raises WrongShape, NonFinite, WrongType, Malformed or EmptyInput with `param="input"` or `input[3]`.
         """

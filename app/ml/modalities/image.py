@@ -77,9 +77,9 @@ class FittedImage(Fitted):
         """One picture or a list of them, to uint8 [B, H, W, C].
 
         A picture is nested numbers or an array [H, W] or [H, W, C], a flat list of H · W · C numbers, or a
-        `data:image/…;base64,…` URI. Numbers go from 0 to 255; fractions are rounded.
+        `data:image/…;base64,…` URI, or a file's bytes. Numbers go from 0 to 255; fractions are rounded.
         """
-        if isinstance(items, str):
+        if isinstance(items, str | bytes):
             return self._decoded(items, "input")
         if not isinstance(items, list | tuple | np.ndarray):
             raise WrongType(
@@ -112,7 +112,7 @@ class FittedImage(Fitted):
 
     def _read_one(self, item: Any, name: str) -> Pixels:
         """[1, H, W, C]"""
-        if isinstance(item, str):
+        if isinstance(item, str | bytes):
             return self._decoded(item, name)
         if not isinstance(item, list | tuple | np.ndarray):
             raise WrongType(f"{name}: expected a picture, got {item!r:.60}; {self._expected()}", param=name)
@@ -124,7 +124,7 @@ class FittedImage(Fitted):
             raise WrongShape(f"{name}: has shape {list(numbers.shape)}; {self._expected()}", param=name)
         return self._fitted(_pixels(picture, [name]))
 
-    def _decoded(self, uri: str, name: str) -> Pixels:
+    def _decoded(self, uri: str | bytes, name: str) -> Pixels:
         """[1, H, W, C]; a picture of another size is scaled only where the dataset's are, too."""
         pixels = decode_uri(uri, name)
         if self.settings.size is None and pixels.shape[:2] != self._stored:

@@ -40,6 +40,8 @@ class Operation:
     """Documents and validates the body; has `model: str` and `input: Input`."""
     Answer: ClassVar[type[BaseModel]]
     """Documents the answer."""
+    numbers: ClassVar[str | None] = None
+    """Key of an entry's numbers, where the answer has a binary form."""
 
     @abstractmethod
     def answer(

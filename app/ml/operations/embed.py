@@ -60,6 +60,7 @@ class Embed(Operation):
     path: ClassVar[str] = "/v1/embeddings"
     Request: ClassVar[type[BaseModel]] = EmbedRequest
     Answer: ClassVar[type[BaseModel]] = EmbedAnswer
+    numbers: ClassVar[str | None] = "embedding"
 
     def answer(
         self,

@@ -53,6 +53,7 @@ class Reconstruct(Operation):
     path: ClassVar[str] = "/v1/reconstructions"
     Request: ClassVar[type[BaseModel]] = ReconstructRequest
     Answer: ClassVar[type[BaseModel]] = ReconstructAnswer
+    numbers: ClassVar[str | None] = "reconstruction"
 
     def answer(
         self,
