@@ -25,7 +25,8 @@ PROTOCOL = 1
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
 ENOUGH_LABELS = 20
 NEIGHBOURS = 10
-CHUNK = 1024
+CHUNK, PLACES = 1024, 256 * 1024
+"""Rows, and places of padded rows, that are answered at once."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,10 @@ def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) ->
 def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
     """An ability's answers [N, …], computed in chunks."""
     rows = len(inputs["values"])
+    chunk = max(1, min(CHUNK, PLACES // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
     parts = [
-        getattr(network, ability)(shortened({name: tensor[first : first + CHUNK] for name, tensor in inputs.items()}))
-        for first in range(0, rows, CHUNK)
+        getattr(network, ability)(shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()}))
+        for first in range(0, rows, chunk)
     ]
     return joined_answers(parts).float()
 

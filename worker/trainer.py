@@ -18,6 +18,7 @@ from worker.optimizer import build_optimizer, rate_factor
 from worker.preparation import Run, prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
+from worker.solving import solve
 
 VALIDATION_ROWS = 20_000
 ENOUGH_TO_CHOOSE = 100
@@ -32,7 +33,10 @@ def run(reporter: Reporter) -> None:
     """
     try:
         training = prepare(reporter)
-        Trainer(reporter, training).train()
+        if training.spec.objective.solved:
+            solve(reporter, training)
+        else:
+            Trainer(reporter, training).train()
         publish(reporter, training)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"the device's memory did not suffice: {error}; try a smaller batch_size") from error

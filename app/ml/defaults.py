@@ -96,7 +96,7 @@ def _objective(
     elif base is not None:
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
     else:
-        name, reason = "autoencoding", "pretraining without labels"
+        name, reason = find("modalities", Modality)[profile["input"]["modality"]].pretext, "pretraining without labels"
     choices.append(_choice("objective", name, reason))
     return _complete(OBJECTIVE, name, request.objective.given(), "objective")
 
@@ -140,7 +140,8 @@ def _roles(
             modality, encoder = base[role].modality, base[role].encoder
             choices.append(_choice(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model"))
         else:
-            modality = _modality(part.modality, facts, role, choices).completed(facts)
+            reads = objective.reads if needs.encoded else {}
+            modality = _modality(part.modality, facts, role, reads, choices).completed(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
         dimensions = encoder.dimensions if encoder is not None else None
         if role in base:  # a graft reads the encoder's features, not the narrow code of its base
@@ -165,17 +166,27 @@ def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
         )
 
 
-def _modality(asked: Modality | Auto, facts: Mapping[str, Any], role: str, choices: list[dict[str, Any]]) -> Modality:
+def _modality(
+    asked: Modality | Auto,
+    facts: Mapping[str, Any],
+    role: str,
+    reads: Mapping[str, Any],
+    choices: list[dict[str, Any]],
+) -> Modality:
     name = facts["modality"]
     if isinstance(asked, Auto):
         choices.append(_choice(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}"))
-        return _complete(MODALITY, name, asked.given(), "modality")
+        asked = _complete(MODALITY, name, asked.given(), "modality")
     if asked.name != name:
         raise DoesNotFit(
             f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
             param="modality",
         )
-    return asked
+    left = {key: value for key, value in reads.items() if getattr(asked, key, value) in (None, "auto")}
+    choices += [
+        _choice(f"roles.{role}.modality.{key}", value, "what the objective reads") for key, value in left.items()
+    ]
+    return _complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
 
 
 def _encoder(

@@ -127,17 +127,19 @@ class Pair:
         return Batch(encoded, torch.arange(rows), seed)
 
 
-def pairs() -> Iterator[Pair]:
-    """Every objective with every encoder and input modality that the validator lets through.
+def pairs(*, solved: bool = False) -> Iterator[Pair]:
+    """Every objective that is stepped (or solved) with every encoder and input modality that fit it.
 
     Networks see layouts, not modalities: `AGAIN` goes through the objective's default encoder alone. So do embeddings
     of the features' own width.
     """
     for objective in plugins("objectives", ObjectiveSettings):
-        read = next(needs.layouts for needs in objective.roles.values() if needs.encoded)
+        needs = next(needs for needs in objective.roles.values() if needs.encoded)
         for encoder in plugins("encoders", EncoderSettings):
+            if objective.solved != solved or not needs.capabilities <= encoder.capabilities:
+                continue
             for modality in plugins("modalities", Modality):
-                if modality.layout in encoder.accepts and modality.layout in read:
+                if modality.layout in encoder.accepts and modality.layout in needs.layouts:
                     usual = encoder.name == objective.default_encoder(fit(modality).shape)[0]
                     if modality.name in AGAIN and not usual:
                         continue

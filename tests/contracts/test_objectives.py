@@ -73,8 +73,11 @@ def test_every_weight_gets_a_gradient(pair: Pair) -> None:
 def test_some_steps_on_one_batch_lower_the_loss(pair: Pair) -> None:
     network, batch = pair.build(), pair.batch()
     before = judged(network, batch)
-    teach(network, batch, steps=20)
-    assert judged(network, batch) < 0.95 * before
+    for _ in range(5):  # a single linear map takes longer
+        teach(network, batch, steps=20)
+        if judged(network, batch) < 0.95 * before:
+            return
+    raise AssertionError(f"the loss only went from {before} to {judged(network, batch)}")
 
 
 @pytest.mark.parametrize("pair", ALL)

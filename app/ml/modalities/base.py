@@ -54,6 +54,8 @@ class Modality(Settings):
 
     name: str
     layout: ClassVar[Layout]
+    pretext: ClassVar[str] = "autoencoding"
+    """Name of the objective that pretrains on such inputs when none is asked for."""
     invertible: ClassVar[bool] = True
     """False where what is rendered shows an item and does not lead back to it: a spectrogram has lost its phases."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -130,6 +130,26 @@ class Comparison(Objective):
         return self.loss_from(self.represent(batch))
 
 
+Stream = Callable[[], Iterator[Batch]]
+"""Every call gives the batches of the training split from the beginning, in its order."""
+Tell = Callable[[float], None]
+"""Called at least once a second with the share that is done; raises when the job is asked to leave."""
+
+
+class Solved(Objective):
+    """An objective whose weights are computed from the data as a whole, without steps."""
+
+    @abstractmethod
+    def solve(self, stream: Stream, tell: Tell) -> None:
+        """Fills the weights. Random numbers come from torch's global state, so that a restart ends with the same.
+
+        Raises subclasses of app.errors.Invalid for data that have no solution, and what `tell` raises.
+        """
+
+    def loss(self, batch: Batch) -> Loss:
+        raise AssertionError("a solved objective has no loss to step down on: this is a bug")
+
+
 class ObjectiveSettings(Settings):
     """What a client may set. For every name in `abilities`, the built module has a method of that name.
 
@@ -149,6 +169,11 @@ class ObjectiveSettings(Settings):
 
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
+
+    solved: ClassVar[bool] = False
+    """True when the built module is a `Solved`."""
+    reads: ClassVar[Mapping[str, Any]] = {}
+    """Values for keys of the input's modality that a client leaves open."""
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""
@@ -181,3 +206,16 @@ class ObjectiveSettings(Settings):
     @abstractmethod
     def build(self, roles: Mapping[str, Role]) -> Objective:
         """A freshly initialised module around the given encoders, from torch's global random state."""
+
+
+class SolvedSettings(ObjectiveSettings):
+    """Settings of an objective that is solved: what decides steps has no meaning for it."""
+
+    solved: ClassVar[bool] = True
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        return {"epochs": 1, "batch_size": 1024, "learning_rate": 1e-3}, "weights are computed, there are no steps"
+
+    @abstractmethod
+    def build(self, roles: Mapping[str, Role]) -> Solved:
+        """A module with weights that nothing has taught yet."""

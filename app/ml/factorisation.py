@@ -1,0 +1,114 @@
+"""Leading directions of large matrices by randomised subspace iteration (Halko, Martinsson & Tropp 2011).
+
+A matrix is given by what it does to a few vectors, so that it may be streamed or sparse. Knows no text and no network.
+Legend: `N` rows, `F` columns, `Q` vectors, `T` entries that are not zero.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag, pad
+
+MORE = 16
+"""Vectors that are carried beside those asked for: the wanted ones converge the faster."""
+PASSES = 5
+BLOCK_ENTRIES = 4_000_000
+"""Entries of a sparse block: its products take a fraction of a second."""
+
+Apply = Callable[[Tensor], Tensor]
+
+
+def leading(apply: Apply, size: int, rank: int, *, passes: int = PASSES) -> tuple[Tensor, Tensor]:
+    """The `rank` leading eigenvectors [size, rank] and eigenvalues [rank] of a symmetric matrix without negative ones.
+
+    `apply` multiplies it with [size, Q]; it is called `passes` times. Directions that the matrix does not have are
+    zero. Begins at vectors from torch's global random state.
+    """
+    width = min(size, rank + MORE)
+    basis = torch.linalg.qr(torch.randn(size, width)).Q
+    for _ in range(passes - 1):
+        basis = torch.linalg.qr(apply(basis)).Q
+    turns, values = eigen(basis.T @ apply(basis), rank)
+    return basis @ turns, values
+
+
+def eigen(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The `rank` leading eigenvectors [F, rank] and eigenvalues [rank] of a symmetric matrix without negative ones.
+
+    Vectors of directions that the matrix [F, F] does not have are zero.
+    """
+    values, vectors = torch.linalg.eigh((matrix + matrix.T).double() / 2)
+    values, vectors = values.flip(0)[:rank], vectors.flip(1)[:, :rank]
+    there = values > 1e-7 * values[:1].clamp(min=1e-30)
+    missing = rank - len(values)
+    values, vectors = values * there, vectors * there
+    return pad(vectors, (0, missing)).float(), pad(values, (0, missing)).float()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a sparse matrix."""
+
+    starts: Tensor
+    """[rows + 1] int64: where each row begins."""
+    columns: Tensor
+    """[T] int64"""
+    values: Tensor
+    """[T] float32"""
+
+    @classmethod
+    def of(cls, rows: Tensor, columns: Tensor, values: Tensor, count: int) -> "Block":
+        """From entries ordered by their `rows` [T], which are below `count`."""
+        starts = torch.zeros(count + 1, dtype=torch.int64)
+        torch.cumsum(torch.bincount(rows, minlength=count), 0, out=starts[1:])
+        return cls(starts, columns, values)
+
+    def times(self, dense: Tensor) -> Tensor:
+        """[rows, Q] of `dense` [F, Q]. Sums of embeddings are sparse products, and far faster than those of CSR."""
+        return embedding_bag(
+            self.columns, dense, self.starts, mode="sum", per_sample_weights=self.values, include_last_offset=True
+        )
+
+    def transposed(self, width: int) -> "Block":
+        """The block on its side; `width` is F."""
+        order = self.columns.argsort(stable=True)
+        rows = torch.repeat_interleave(self.starts.diff())
+        return Block.of(self.columns[order], rows[order], self.values[order], width)
+
+
+class Sparse:
+    """A sparse matrix [N, F] in blocks of rows, held with its transpose."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.blocks: list[tuple[Block, Block]] = []
+
+    @property
+    def rows(self) -> int:
+        return sum(len(block.starts) - 1 for block, _ in self.blocks)
+
+    def add(self, block: Block) -> None:
+        """Appends rows."""
+        self.blocks.append((block, block.transposed(self.width)))
+
+    def gram(self, tell: Callable[[], None]) -> Apply:
+        """Multiplication by the transpose times the matrix [F, F]; `tell` is called after every block."""
+
+        def apply(dense: Tensor) -> Tensor:
+            total = torch.zeros_like(dense)
+            for block, side in self.blocks:
+                total += side.times(block.times(dense))
+                tell()
+            return total
+
+        return apply
+
+
+def merged(blocks: Sequence[Block]) -> Block:
+    """The rows of all blocks, one after the other."""
+    counts = torch.cat([block.starts.diff() for block in blocks])
+    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    columns, values = (torch.cat([getattr(block, name) for block in blocks]) for name in ("columns", "values"))
+    return Block(starts, columns, values)

@@ -1,0 +1,54 @@
+"""TF-IDF of words and pairs of words, narrowed by truncated SVD (latent semantic analysis, Deerwester 1990).
+
+Legend: `B` batch, `V` vocabulary, `P` pairs, `F` features: V + P, `E` width of the embedding.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from app.ml.bag_fitting import fit_bags
+from app.ml.encoders.linear import BagEncoder
+from app.ml.modalities.base import Shape, Tensors
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
+
+
+class TfidfSvd(SolvedSettings):
+    """Texts by the words and pairs of words that they hold; computed, without steps. Learns from texts without labels.
+
+    Vectors have length 1; a text without any word of the vocabulary is all zeros."""
+
+    name: Literal["tfidf_svd"] = "tfidf_svd"
+    """TF-IDF, narrowed by SVD."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"tokens"}), True, frozenset({"linear"}))}
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
+    keeps_dimensions: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        return "linear", "it holds a vector per word"
+
+    def build(self, roles: Mapping[str, Role]) -> "WeightedBags":
+        return WeightedBags(roles["input"])
+
+
+class WeightedBags(Solved):
+    """A vector per word and pair; the embedding of a text is their weighted sum, scaled to length 1."""
+
+    def __init__(self, role: Role) -> None:
+        super().__init__()
+        assert isinstance(role.encoder, BagEncoder)
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoder = role.encoder
+        self.code = role.dimensions or role.encoder.width
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        pooled: Tensor = self.encoder.bags(inputs["values"], inputs["mask"])
+        return normalize(pooled[:, : self.code])
+
+    @torch.no_grad()
+    def solve(self, stream: Stream, tell: Tell) -> None:
+        fit_bags(self.encoder.bags, lambda: (batch.roles["input"] for batch in stream()), tell)

@@ -1,0 +1,37 @@
+"""Sums by key, merged in blocks, and bounded."""
+
+import numpy as np
+import pytest
+
+from app.ml import counting
+from app.ml.counting import Tally
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "PENDING", 1000)
+
+
+def test_sums_are_those_of_all_entries() -> None:
+    draw = np.random.default_rng(0)
+    keys, weights = draw.integers(0, 500, 20_000), draw.random(20_000).astype(np.float32)
+    tally = Tally(1000)
+    for first in range(0, 20_000, 700):
+        tally.add(keys[first : first + 700], weights[first : first + 700])
+    found, sums = tally.result()
+    assert found.tolist() == sorted(set(keys.tolist()))
+    np.testing.assert_allclose(sums, np.bincount(keys, weights)[found], rtol=1e-4)
+    assert tally.forgotten == 0
+
+
+def test_beyond_its_bound_it_forgets_the_rare() -> None:
+    draw = np.random.default_rng(0)
+    tally = Tally(300)
+    for _ in range(20):
+        keys = np.concatenate([np.arange(50), draw.integers(100, 1_000_000, 400)])
+        tally.add(keys, np.ones(len(keys), np.float32))
+    found, sums = tally.result()
+    assert len(found) <= 300
+    assert found[:50].tolist() == list(range(50))
+    assert (sums[:50] == 20).all()
+    assert tally.forgotten >= 1
