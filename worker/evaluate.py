@@ -2,10 +2,11 @@
 
 Protocol, version 1: the test split, or the validation split where there is none; at most `TRAIN_ROWS` and `TEST_ROWS`
 rows, spread evenly. `knn_accuracy` is the share of rows whose label is the commonest among the 10 nearest training rows
-by Euclidean distance. PCA (Pearson 1901) has the width of the model's embedding.
+by Euclidean distance. PCA (Pearson 1901), for texts TF-IDF with SVD, has the width of the model's embedding.
 Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.ml.bag_fitting import fit_bags
+from app.ml.bags import Bags
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.modalities.classes import Classes
-from app.ml.objectives.base import Objective
+from app.ml.objectives.base import Batch, Objective
 from app.ml.padding import joined, joined_answers, shortened
 from worker.loader import Loader
 from worker.preparation import Run
@@ -76,7 +79,14 @@ def evaluate(run: Run) -> dict[str, Any]:
 def reconstruction(
     run: Run, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
 ) -> None:
-    """The error of the reconstructions against PCA of the embedding's width and against the training mean."""
+    """The error of the reconstructions against PCA of the embedding's width and against the training mean.
+
+    Of texts, what the objective itself measures.
+    """
+    if "mask" in test.inputs:
+        few = pieces_of(test.inputs, PLACES // 64)  # scores of a whole vocabulary at every place
+        result |= run.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in few)
+        return
     answers = answer(run.network, "reconstruct", test.inputs)
     result["mse"] = float((answers.flatten(1) - test.flat).square().mean())
     components, mean = pca(train.flat, answer(run.network, "embed", test.inputs).shape[1])
@@ -88,16 +98,18 @@ def reconstruction(
 def neighbours(
     run: Run, unlabelled: Rows, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
 ) -> None:
-    """Judges the embedding by its neighbours against PCA of its width, the untrained network and the raw rows."""
+    """Judges the embedding by its neighbours against the best simple one of its width, the untrained network and the
+    raw rows."""
     torch.manual_seed(run.spec.training.seed)
     untrained = build_network(run.spec.network(), run.fitted).eval()
     codes = [answer(run.network, "embed", rows.inputs) for rows in (train, test)]
-    components, mean = pca(unlabelled.flat, codes[0].shape[1])
+    name, simple = classical(run, unlabelled, codes[0].shape[1])
     compared = {
-        "pca": [(rows.flat - mean) @ components for rows in (train, test)],
+        name: [simple(rows) for rows in (train, test)],
         "untrained": [answer(untrained, "embed", rows.inputs) for rows in (train, test)],
-        "raw": [rows.flat for rows in (train, test)],
     }
+    if "mask" not in train.inputs:
+        compared["raw"] = [rows.flat for rows in (train, test)]
     result["knn_accuracy"] = knn_accuracy(codes[0], codes[1], train.labels, test.labels)
     for name, (ours, theirs) in compared.items():
         baselines.setdefault(name, {})["knn_accuracy"] = knn_accuracy(ours, theirs, train.labels, test.labels)
@@ -138,13 +150,31 @@ def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) ->
 
 def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
     """An ability's answers [N, …], computed in chunks."""
-    rows = len(inputs["values"])
-    chunk = max(1, min(CHUNK, PLACES // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
-    parts = [
-        getattr(network, ability)(shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()}))
-        for first in range(0, rows, chunk)
-    ]
+    parts = [getattr(network, ability)(piece) for piece in pieces_of(inputs)]
     return joined_answers(parts).float()
+
+
+def classical(run: Run, rows: Rows, width: int) -> tuple[str, Callable[[Rows], Tensor]]:
+    """Name and map of the best simple embedding that `rows` teach: TF-IDF with SVD for texts, PCA for all else."""
+    shape = run.fitted["input"].shape
+    if shape.vocabulary is None:
+        components, mean = pca(rows.flat, width)
+        return "pca", lambda other: (other.flat - mean) @ components
+    bags = Bags(shape.vocabulary, width)
+    pieces = list(pieces_of(rows.inputs))
+    torch.manual_seed(0)
+    fit_bags(bags, lambda: iter(pieces), lambda share: None)
+    return "tfidf_svd", lambda other: torch.cat(
+        [bags(piece["values"], piece["mask"]) for piece in pieces_of(other.inputs)]
+    )
+
+
+def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
+    """The rows in chunks of bounded size."""
+    rows = len(inputs["values"])
+    chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
+    for first in range(0, rows, chunk):
+        yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})
 
 
 def pca(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,11 @@ the same weights; one that had ended is not done twice.
 """
 
 import time
-from collections.abc import Iterator
 
 import torch
 
 from app.errors import NonFiniteLoss
-from app.ml.objectives.base import Batch, Solved
+from app.ml.objectives.base import Solved
 from worker import checkpoint
 from worker.preparation import Run
 from worker.progress import Reporter, Stopped
@@ -26,49 +25,61 @@ def solve(reporter: Reporter, run: Run) -> None:
     """
     network, position = run.network.cpu(), run.position
     assert isinstance(network, Solved), "a solved objective builds a network that can be solved: this is a bug"
-    begun = reported = time.monotonic()
-    loader = run.loader("train", run.spec.training.batch_size)
-
-    def stream() -> Iterator[Batch]:
-        return loader.in_order()
-
-    def tell(share: float) -> None:
-        nonlocal reported
-        if reporter.stop.is_set():
-            raise Stopped
-        if time.monotonic() - reported < REPORT_SECONDS:
-            return
-        reported = time.monotonic()
-        elapsed = reported - begun
-        reporter.progress(
-            {
-                "percentage_done": round(100 * share, 2),
-                "epoch": 0,
-                "max_epoch": 1,
-                "step": 0,
-                "max_steps": 1,
-                "elapsed_time": round(elapsed, 3),
-                "estimated_remaining_seconds": round(elapsed * (1 - share) / share, 3) if share > 0 else None,
-                "samples_per_second": None,
-                "best_step": None,
-            }
-        )
-
+    telling = Telling(reporter)
     if position.step:
         network.load_state_dict(checkpoint.under("network", run.tensors))
         return
     position.total_steps = 1
-    checkpoint.save(reporter, checkpoint.State(position, checkpoint.prefixed("network", network.state_dict())))
+    save(reporter, run)
     torch.manual_seed(run.spec.training.seed)
-    network.solve(stream, tell)
+    size = run.spec.training.batch_size
+    loader = run.loader("train", size)
+    network.solve(loader.in_order, telling)
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise NonFiniteLoss(f"the computed weights {name!r} are not finite; look for extreme values in the data")
     with torch.inference_mode():
-        network.eval()
-        scores = network.metrics(run.loader("validation", run.spec.training.batch_size).in_order(VALIDATION_ROWS))
+        scores = network.eval().metrics(run.loader("validation", size).in_order(VALIDATION_ROWS))
     reporter.metrics(step=1, epoch=1.0, split="validation", values=scores)
     position.metrics = {f"validation_{name}": value for name, value in scores.items()}
     position.step = position.best_step = 1
-    position.elapsed_seconds = time.monotonic() - begun
-    checkpoint.save(reporter, checkpoint.State(position, checkpoint.prefixed("network", network.state_dict())))
+    position.elapsed_seconds = time.monotonic() - telling.begun
+    save(reporter, run)
+    telling.report(1.0)
+
+
+def save(reporter: Reporter, run: Run) -> None:
+    """A checkpoint: before solving for what the modalities learned, after it for the weights."""
+    tensors = checkpoint.prefixed("network", run.network.state_dict())
+    checkpoint.save(reporter, checkpoint.State(run.position, tensors))
+
+
+class Telling:
+    """Called with the share that is done: leaves when asked to, and reports now and then."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.begun = self.reported = time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        if self.reporter.stop.is_set():
+            raise Stopped
+        if time.monotonic() - self.reported >= REPORT_SECONDS:
+            self.report(share)
+
+    def report(self, share: float) -> None:
+        self.reported = time.monotonic()
+        elapsed, done = self.reported - self.begun, int(share >= 1)
+        self.reporter.progress(
+            {
+                "percentage_done": round(100 * share, 2),
+                "epoch": done,
+                "max_epoch": 1,
+                "step": done,
+                "max_steps": 1,
+                "elapsed_time": round(elapsed, 3),
+                "estimated_remaining_seconds": round(elapsed * (1 - share) / share, 3) if share > 0 else None,
+                "samples_per_second": None,
+                "best_step": done or None,
+            }
+        )

@@ -53,9 +53,14 @@ class Components(Solved):
         super().__init__()
         assert isinstance(role.encoder, LinearEncoder)
         self.encoders = nn.ModuleDict({"input": role.encoder})
-        self.encoder = role.encoder
         self.code = role.dimensions or role.encoder.width
         self.size = role.modality.shape.size
+
+    @property
+    def encoder(self) -> LinearEncoder:
+        encoder = self.encoders["input"]
+        assert isinstance(encoder, LinearEncoder)
+        return encoder
 
     def embed(self, inputs: Tensors) -> Tensor:
         pooled: Tensor = self.encoder(inputs).pooled

@@ -42,8 +42,13 @@ class WeightedBags(Solved):
         super().__init__()
         assert isinstance(role.encoder, BagEncoder)
         self.encoders = nn.ModuleDict({"input": role.encoder})
-        self.encoder = role.encoder
         self.code = role.dimensions or role.encoder.width
+
+    @property
+    def encoder(self) -> BagEncoder:
+        encoder = self.encoders["input"]
+        assert isinstance(encoder, BagEncoder)
+        return encoder
 
     def embed(self, inputs: Tensors) -> Tensor:
         pooled: Tensor = self.encoder.bags(inputs["values"], inputs["mask"])

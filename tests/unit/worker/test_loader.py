@@ -11,6 +11,7 @@ import torch
 from app.dataset import ROW, Split, field
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
+from app.ml.modalities.text import Text
 from app.ml.modalities.vectors import Vectors
 from worker.loader import Loader
 
@@ -111,3 +112,28 @@ def test_in_order_is_in_order_and_bounded(split: Split, fitted: dict[str, Fitted
     some = [row for batch in loaded.in_order(50) for row in batch.rows.tolist()]
     assert some == sorted(some)
     assert (len(some), some[0], some[-1]) == (50, 0, ROWS - 1)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_texts_are_as_long_as_the_longest_of_their_batch(tmp_path: Path, windows: int) -> None:
+    texts = [" ".join(["word"] * (1 + row % 7)) for row in range(100)]
+    path = tmp_path / "texts.arrow"
+    described = pa.schema([field("input", "text"), ROW])
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, described) as writer:
+        for first in range(0, 100, 20):
+            rows = list(range(first, first + 20))
+            columns = [pa.array([texts[row] for row in rows]), pa.array(rows, pa.int64())]
+            writer.write_batch(pa.record_batch(columns, schema=described))
+    roles: dict[str, Fitted] = {"input": Text(tokenizer="words").fit([np.array(texts, dtype=object)])}
+    loaded = Loader(Split(path), roles, batch_size=16, seed=0, window_bytes=100 // windows * 40)
+    whole = list(loaded.epoch(2))
+
+    assert sorted(row for batch in whole for row in batch.rows.tolist()) == list(range(100))
+    for batch in whole:
+        mask = batch.roles["input"]["mask"]
+        assert torch.equal(mask.sum(1), 1 + batch.rows % 7)
+        assert mask.shape[1] == mask.sum(1).max()
+        assert (batch.roles["input"]["values"][~mask] == 0).all()
+    for start in range(len(whole)):
+        resumed = next(loaded.epoch(2, start))
+        assert torch.equal(resumed.roles["input"]["values"], whole[start].roles["input"]["values"])

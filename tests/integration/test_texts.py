@@ -1,0 +1,70 @@
+"""Texts from upload to model: solved objectives, their metrics and grafts, and what an interruption leaves."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.registry import leases, metrics
+from app.registry.db import Database
+from app.registry.tables import Dataset
+from app.storage import Storage
+from tests.workshop import Workshop, blobs
+from worker.progress import Stopped
+from worker.trainer import run
+
+TOPICS = {"tree": "oak elm ash yew fir beech lime alder", "food": "bread butter jam milk cheese honey salt oats"}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    database.migrate()
+    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+def topics(workshop: Workshop, rows: int = 400) -> Dataset:
+    draw = np.random.default_rng(0)
+    names = [draw.choice(list(TOPICS)) for _ in range(rows)]
+    lines = [f"{name},{' '.join(draw.choice(TOPICS[name].split(), draw.integers(2, 9)))}" for name in names]
+    made = workshop.dataset("\n".join(["label,text", *lines]).encode(), "texts.csv", modality="text")
+    assert made.status == "ready", made.report
+    return made
+
+
+def test_texts_pretrain_by_default_and_take_a_graft(workshop: Workshop) -> None:
+    dataset = topics(workshop)
+    job = workshop.job(dataset, encoder={"name": "auto", "dimensions": 8})
+    base = workshop.train(job)
+
+    assert (base.modality, base.dimensions, base.abilities) == ("text", 8, ["embed"])
+    assert base.metrics["knn_accuracy"] > 0.9
+    assert set(base.metrics["baselines"]) == {"tfidf_svd", "untrained"}
+    done = workshop.look(job)
+    assert (done.status, done.progress["percentage_done"]) == ("succeeded", 100.0)
+    assert done.spec is not None
+    assert done.spec["roles"]["input"]["modality"]["tokenizer"] == "words"
+    graft = workshop.train(workshop.job(dataset, base, kind="finetune", name="graft", training={"epochs": 20}))
+    assert graft.abilities == ["embed", "predict"]
+    assert graft.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("objective", ["pca", "tfidf_svd"])
+def test_an_interrupted_solving_ends_with_the_same_weights(workshop: Workshop, objective: str) -> None:
+    dataset = topics(workshop, 200) if objective != "pca" else workshop.dataset(blobs())
+    body: dict[str, Any] = {"objective": {"name": objective}, "encoder": {"name": "auto", "dimensions": 4}}
+    whole = workshop.train(workshop.job(dataset, **body))
+    interrupted = workshop.job(dataset, **body)
+    stop = threading.Event()
+    stop.set()
+    reporter = workshop.claim(interrupted.id, stop)
+    with pytest.raises(Stopped):
+        run(reporter)
+    with workshop.database.session() as session:
+        assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+    assert workshop.weights(workshop.train(interrupted)) == workshop.weights(whole)
+    with workshop.database.reading() as session:
+        series = metrics.series(session, interrupted.id, limit=10)
+        assert {point.name for point in series} == ({"mse"} if objective == "pca" else set())
