@@ -56,13 +56,11 @@ class ClassesKind(Kind):
         }
 
     def columns(self) -> list[dict[str, Any]]:
-        kind = self.tables[0].stacks[0].heads.get(self.part.columns[0])
-        kinds = [
-            stack.heads[self.part.columns[0]] for stack in self.tables[0].stacks if self.part.columns[0] in stack.heads
-        ]
-        shown = str((kind or kinds[0]).dtype)
+        name = self.part.columns[0]
+        head = next(stack.heads[name] for stack in self.tables[0].stacks if name in stack.heads)
+        kind = "text" if head.is_text else str(head.dtype)
         missing = int((self.coded.codes < 0).sum())
-        return [self.described(self.part.columns[0], shown, missing=missing, distinct=len(self.coded.names))]
+        return [self.described(name, kind, missing=missing, distinct=len(self.coded.names))]
 
     def warnings(self, places: Places) -> list[str]:
         name, found = self.part.columns[0], []
