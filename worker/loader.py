@@ -152,7 +152,7 @@ class Loader:
 
     def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
         seed = int(np.random.SeedSequence([self.seed, epoch, step]).generate_state(1)[0])
-        return Batch(part[0], part[1], seed)
+        return Batch(part[0], part[1], seed, epoch=epoch)
 
 
 def _take(held: Held, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from app.dataset import Dataset, open_dataset
 from app.ml import artifact
+from app.ml.augmentations.base import augment
 from app.ml.build import build_network, graft
 from app.ml.defaults import resolve
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Objective
+from app.ml.objectives.base import Batch, Objective
 from app.ml.spec import JobRequest, TrainSpec
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version
@@ -49,6 +50,11 @@ class Run:
             seed=self.spec.training.seed,
             window_bytes=self.window_bytes,
         )
+
+    def augment(self, batch: Batch) -> Batch:
+        """The batch as a step of training sees it."""
+        spec = self.spec
+        return augment(spec.augmentation, batch, self.fitted, seed=spec.training.seed, views=spec.objective.views)
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:

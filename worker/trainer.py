@@ -120,8 +120,9 @@ class Trainer:
 
     def forward_backward_step(self, batch: Batch) -> None:
         """Gradients of the mean loss over the batch."""
+        batch = self.run.augment(batch.to(self.run.device))
         with self.run.autocast():
-            loss = self.network.loss(batch.to(self.run.device))
+            loss = self.network.loss(batch)
         (loss.sum / loss.count).backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.sum.detach()
         self.loss_count += loss.count

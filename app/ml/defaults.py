@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import DoesNotFit, Invalid, OutOfRange, WrongShape, from_validation
+from app.ml.augmentations.base import Augmentation
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import Data, ObjectiveSettings
 from app.ml.plugins import Auto, find
 from app.ml.spec import (
+    AnyAugmentation,
     AnyEncoder,
     AnyModality,
     AnyObjective,
@@ -31,6 +33,7 @@ T = TypeVar("T")
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
+AUGMENTATION: TypeAdapter[Augmentation] = TypeAdapter(AnyAugmentation)
 NOUNS = {"target": "labels"}
 USUAL = "serves most networks and data"
 AUTO_TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "one_cycle", "warmup": 0.25, "clip_norm": 1.0}
@@ -68,8 +71,7 @@ def resolve(
                 choices.append(
                     _choice(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
                 )
-    if request.augmentation.name == "auto":
-        choices.append(_choice("augmentation", "none", "the modality offers none"))
+    augmentation = _augmentation(request.augmentation, objective, roles, data, choices)
     spec = TrainSpec(
         kind=request.kind,
         datasets=request.dataset_refs,
@@ -77,7 +79,7 @@ def resolve(
         base_model=base["reference"] if base else None,
         roles=roles,
         objective=objective,
-        augmentation=request.augmentation.model_copy(update={"name": "none"}),
+        augmentation=augmentation,
         training=_training(request, objective, data, choices),
         publish=request.publish,
     )
@@ -202,6 +204,35 @@ def _encoder(
     name, reason = objective.default_encoder(modality.expected(facts))
     choices.append(_choice(f"roles.{role}.encoder", name, reason))
     return _complete(ENCODER, name, asked.given() if asked else {}, "encoder")
+
+
+def _augmentation(
+    asked: Augmentation | Auto,
+    objective: ObjectiveSettings,
+    roles: Mapping[str, RoleSpec],
+    data: Data,
+    choices: list[dict[str, Any]],
+) -> Augmentation:
+    found = find("augmentations", Augmentation)
+    inputs = [part.modality.name for role, part in roles.items() if role != "target"]
+    if isinstance(asked, Auto):
+        given, own = asked.given(), next((name for name in inputs if name in found), "none")
+        usual, reason = found[own].usual(data.shape, objective.views)
+        if given:
+            asked = _complete(AUGMENTATION, own, given, "augmentation")
+            reason = "the modality of the inputs"
+        else:
+            asked = usual or _complete(AUGMENTATION, "none", {}, "augmentation")
+        choices.append(_choice("augmentation", asked.model_dump(exclude_defaults=True) | {"name": asked.name}, reason))
+    if asked.name not in ("none", *inputs):
+        fitting = [repr(name) for name in dict.fromkeys(inputs) if name in found]
+        raise DoesNotFit(
+            f"augmentation {asked.name!r} does not fit: the inputs are {' and '.join(map(repr, inputs))}; "
+            f"{' or '.join([*fitting, repr('none')])} does",
+            param="augmentation",
+        )
+    asked.check({role: part.modality.layout for role, part in roles.items()})
+    return asked
 
 
 def _data(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from app.ml.augmentations.base import Augmentation
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings
@@ -18,9 +19,11 @@ REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
 AnyModality = Annotated[Modality, AnyOf("modalities", Modality)]
 AnyEncoder = Annotated[EncoderSettings, AnyOf("encoders", EncoderSettings)]
 AnyObjective = Annotated[ObjectiveSettings, AnyOf("objectives", ObjectiveSettings)]
+AnyAugmentation = Annotated[Augmentation, AnyOf("augmentations", Augmentation)]
 ModalityChoice = Annotated[Modality | Auto, AnyOf("modalities", Modality, auto=True)]
 EncoderChoice = Annotated[EncoderSettings | Auto, AnyOf("encoders", EncoderSettings, auto=True)]
 ObjectiveChoice = Annotated[ObjectiveSettings | Auto, AnyOf("objectives", ObjectiveSettings, auto=True)]
+AugmentationChoice = Annotated[Augmentation | Auto, AnyOf("augmentations", Augmentation, auto=True)]
 AutoName = Literal["auto"]
 Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -40,13 +43,6 @@ class EarlyStopping(Settings):
 
     patience: int = Field(5, ge=1, le=10_000)
     """Validations without improvement after which training stops."""
-
-
-class Augmentation(Settings):
-    """Random changes of training rows."""
-
-    name: Literal["auto", "none"] = "auto"
-    """`none` leaves rows as they are; `auto` takes what the modality offers by default."""
 
 
 class Training(Settings):
@@ -112,7 +108,9 @@ class TrainRequest(Settings):
     """For objectives with several encoded roles: what each is made of."""
     objective: ObjectiveChoice = Field(default_factory=Auto)
     """What is learned."""
-    augmentation: Augmentation = Field(default_factory=Augmentation)
+    augmentation: AugmentationChoice = Field(default_factory=Auto)
+    """Random changes of training rows, named like the modality whose inputs they change; `none` leaves rows as they
+    are, `auto` takes what suits modality and objective."""
     training: Training = Field(default_factory=Training)
     publish: Publish | None = None
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
@@ -178,7 +176,7 @@ class TrainSpec(Settings):
     """The version taken over, as `name:number`."""
     roles: dict[str, RoleSpec]
     objective: AnyObjective
-    augmentation: Augmentation
+    augmentation: AnyAugmentation
     training: ResolvedTraining
     publish: Publish | None = None
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.ml.augmentations.base import Augmentation
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings
@@ -13,6 +14,7 @@ from tests.contracts.specimens import plugins
 
 FOLDERS: list[tuple[str, type[Any]]] = [
     ("modalities", Modality),
+    ("augmentations", Augmentation),
     ("encoders", EncoderSettings),
     ("objectives", ObjectiveSettings),
 ]

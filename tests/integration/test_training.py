@@ -73,6 +73,7 @@ def test_a_resumed_job_ends_with_the_same_weights(
     body: dict[str, Any] = {
         "objective": {"name": objective},
         "encoder": {"name": "mlp", "widths": [16, 8], "dropout": 0.1},
+        "augmentation": {"name": "vectors", "noise": 0.1, "swap": 0.1},
     }
     whole = sqlite.train(sqlite.job(dataset, training=SHORT, **body))
     interrupted = sqlite.job(dataset, training=SHORT, **body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +33,8 @@ class Batch:
     """Seed of this batch's random numbers: drawn from the job's seed and the step."""
     views: tuple[Roles, ...] = ()
     """Differently augmented versions of the roles, where the objective asks for several and the job augments."""
+    epoch: int = 0
+    """Counts the passes over the split; with the job's seed and a row it decides how that row is augmented."""
 
     def generator(self) -> torch.Generator:
         """Random numbers of this batch, on the CPU: the same at every replay."""
@@ -42,7 +44,7 @@ class Batch:
         def moved(roles: Roles) -> Roles:
             return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
 
-        return Batch(moved(self.roles), self.rows, self.seed, tuple(moved(view) for view in self.views))
+        return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views))
 
 
 @dataclass(frozen=True)

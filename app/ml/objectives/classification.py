@@ -67,7 +67,9 @@ class Classifier(Objective):
         return self._scores(inputs).softmax(1)
 
     def loss(self, batch: Batch) -> Loss:
-        scores, classes = self._scores(batch.roles["input"]), batch.roles["target"]["values"]
+        target = batch.roles["target"]
+        classes = target.get("weights", target["values"])  # [B, K] where labels are mixed, else [B]
+        scores = self._scores(batch.roles["input"])
         total = cross_entropy(scores, classes, reduction="sum", label_smoothing=self.settings.label_smoothing)
         return Loss(total, len(classes))
 

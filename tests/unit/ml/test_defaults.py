@@ -114,3 +114,26 @@ def test_a_base_of_another_modality_is_refused() -> None:
             IMAGES,
             {"reference": "root:1", "spec": base.spec.model_dump(mode="json")},
         )
+
+
+def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
+    found = resolved({"kind": "pretrain"}, IMAGES)
+    flipped = resolved({"kind": "pretrain", "augmentation": {"name": "auto", "flip": 0.5}}, IMAGES)
+
+    assert found.spec.augmentation.name == "none"
+    assert flipped.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}
+    assert flipped.spec.augmentation.name == "image"
+    (choice,) = [choice for choice in flipped.choices if choice["key"] == "augmentation"]
+    assert choice["value"] == {"name": "image", "flip": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        ({"name": "image"}, "augmentation 'image' does not fit: the inputs are 'vectors'; 'vectors' or 'none' does"),
+        ({"name": "auto", "flip": 0.5}, "flip"),
+    ],
+)
+def test_an_augmentation_that_does_not_fit_is_refused(augmentation: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        resolved({"kind": "pretrain", "augmentation": augmentation}, TABLE)

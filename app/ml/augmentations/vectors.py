@@ -1,0 +1,51 @@
+"""Random changes of rows of numbers.
+
+Legend: `B` batch, `W` width of the encoded rows.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from app.ml.augmentations.base import Augmentation, Draw
+from app.ml.modalities.base import Fitted, Shape, Tensors
+from app.ml.objectives.base import Roles
+
+
+class VectorsAugmentation(Augmentation):
+    """Noise on rows of numbers, numbers taken away, and numbers of other rows."""
+
+    name: Literal["vectors"] = "vectors"
+    """Changes rows of numbers."""
+
+    noise: float = Field(0.0, ge=0, le=10)
+    """Deviation of the normal noise that is added to the scaled numbers."""
+    masking: float = Field(0.0, ge=0, lt=1)
+    """Share of the numbers that are set to zero: the training mean where scaling is `standard`."""
+    swap: float = Field(0.0, ge=0, lt=1)
+    """Share of the numbers that are replaced by those of any rows of the batch in the same column (Bahri 2021), so that
+    each stays a number that occurs there."""
+
+    @classmethod
+    def usual(cls, shape: Shape, views: int) -> tuple["VectorsAugmentation | None", str]:
+        if views == 1:
+            return super().usual(shape, views)
+        return cls(swap=0.3), "two views of a row of numbers share what other rows cannot tell (Bahri 2021)"
+
+    def apply(self, roles: Roles, draw: Draw, fitted: Mapping[str, Fitted]) -> Roles:
+        inputs = self.inputs(roles, fitted)
+        return roles | {role: self._changed(roles[role], draw.of(role)) for role in inputs}
+
+    def _changed(self, inputs: Tensors, draw: Draw) -> Tensors:
+        values = inputs["values"]  # [B, W]
+        width = values.shape[1]
+        if self.swap:
+            others = values.gather(0, draw.others("swap", width))
+            values = torch.where(draw.uniform("swapped", width) < self.swap, others, values)
+        if self.noise:
+            values = values + self.noise * draw.normal("noise", width)
+        if self.masking:
+            values = values.masked_fill(draw.uniform("masking", width) < self.masking, 0.0)
+        return {**inputs, "values": values}
