@@ -56,6 +56,10 @@ class Run:
         spec = self.spec
         return augment(spec.augmentation, batch, self.fitted, seed=spec.training.seed, views=spec.objective.views)
 
+    def compare(self, batch: Batch) -> Batch:
+        """A batch of held-out rows as they are, with the views that the objective compares, if it compares any."""
+        return self.augment(batch) if self.spec.objective.views > 1 else batch
+
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
         """bf16 where the spec asks for it, or leaves the choice and the device is a GPU."""

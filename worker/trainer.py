@@ -231,10 +231,10 @@ def score(network: Objective, run: Run, loader: Loader) -> dict[str, float]:
     total, count = 0.0, 0
     with torch.inference_mode(), run.autocast():
         for batch in loader.in_order(VALIDATION_ROWS):
-            loss = network.loss(batch.to(run.device))
+            loss = network.loss(run.compare(batch.to(run.device)))
             total, count = total + float(loss.sum), count + loss.count
         mean: Tensor = torch.tensor(total / max(1, count))
-        metrics = network.metrics(batch.to(run.device) for batch in loader.in_order(VALIDATION_ROWS))
+        metrics = network.metrics(run.compare(batch.to(run.device)) for batch in loader.in_order(VALIDATION_ROWS))
     network.train()
     if not torch.isfinite(mean):
         raise NonFiniteLoss(f"the validation loss became {float(mean)}; try a smaller learning_rate")
