@@ -35,7 +35,7 @@ class Columns(_Options):
     tags: str | None = None
     """Column of lists of labels, or of labels with `|` between them."""
     boxes: str | None = None
-    """What lies where in a picture."""
+    """What lies where in a picture: `boxes`, where an archive has COCO, YOLO or Pascal VOC files."""
     caption: str | None = None
     """Text that belongs to the input, for pictures and recordings."""
     source: str | None = None
@@ -137,6 +137,11 @@ class Cleaning(_Options):
     silence: Literal["keep", "drop", "trim"] = "keep"
     """Recordings: `drop` leaves out those in which nothing is louder than a thousandth of full scale (-60 dB); `trim`
     also cuts such silence off the beginning and the end of the others."""
+    boxes: Literal["fault", "clip"] = "fault"
+    """Boxes that reach beyond their picture by more than a pixel, or that have no area: `clip` cuts them at its edge
+    and leaves out those of which nothing is left."""
+    crowds: Literal["fault", "drop"] = "fault"
+    """Boxes around a crowd (COCO's `iscrowd`): `drop` leaves them out."""
     constant: Literal["keep", "drop"] = "keep"
     """`drop` leaves columns out that have (nearly) one value in all rows."""
 

@@ -49,10 +49,15 @@ def decode(content: bytes, name: str) -> Pixels:
 def measure(content: bytes, name: str) -> tuple[int, int, int]:
     """Height, width and channels that `decode` gives, by the header alone; raises as `decode` does."""
     with _opened(content, name) as opened:
-        tagged = opened.format != "PNG" or any(mark in content for mark in PNG_EXIF)
-        turned = tagged and opened.getexif().get(ORIENTATION, 1) in QUARTER_TURNS
+        turned = _turn(opened, content) in QUARTER_TURNS
         height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
         return height, width, 1 if _is_gray(opened) else 3
+
+
+def turn(content: bytes, name: str) -> int:
+    """How `decode` turns and mirrors the picture: EXIF's orientation, 1 to 8, by the header alone."""
+    with _opened(content, name) as opened:
+        return _turn(opened, content)
 
 
 def encode_uri(pixels: Pixels) -> str:
@@ -97,6 +102,13 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         shown = f"{error}".partition("<")[0].strip()
         raise Malformed(f"{name}: is no {', '.join(FORMATS)} picture: {shown}", param=name) from None
+
+
+def _turn(opened: Pillow.Image, content: bytes) -> int:
+    if opened.format == "PNG" and not any(mark in content for mark in PNG_EXIF):
+        return 1
+    found = opened.getexif().get(ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
 
 
 def _is_gray(picture: Pillow.Image) -> bool:

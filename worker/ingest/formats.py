@@ -76,7 +76,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
             return recordings.open_recordings(archive, options.sample_rate, context)
         from worker.ingest.images import open_pictures  # only those who read pictures wait for torch
 
-        return open_pictures(archive, options.image_size, context)
+        return open_pictures(archive, options, context)
     if found == AUDIO:
         return recordings.open_recording(file, options.sample_rate, context)
     return READERS[found](file, context)

@@ -39,6 +39,9 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
     if not any(role in plan.parts for role in INPUTS):
         _find_input(plan, left, options)
     has_input = any(role in plan.parts for role in INPUTS)
+    boxes = [name for name, head in left.items() if head.ragged == "boxes"]
+    if boxes and "target" not in plan.parts:
+        plan.parts["target"] = Part("boxes", [left.pop(boxes[0]).name])
     if "target" not in plan.parts and "source" not in plan.parts:
         arrays = [head for head in left.values() if not head.is_plain and head.is_number]
         head = _find_label(plan, left, has_input=has_input or bool(arrays), faults=faults)

@@ -1,5 +1,6 @@
 """What lies where in a picture."""
 
+from collections import Counter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -7,31 +8,55 @@ import pyarrow as pa
 
 from app.dataset_options import SPLITS
 from worker.ingest.kinds.base import Block, Mask
-from worker.ingest.kinds.ragged import RaggedKind
-from worker.ingest.splits import Places
+from worker.ingest.kinds.ragged import RaggedKind, spread
+from worker.ingest.kinds.vectors import some
+from worker.ingest.splits import OUT, Places
 
 
 class BoxesKind(RaggedKind):
-    """`about` brings the names of the classes; a picture without boxes shows nothing, and stays."""
+    """A picture without boxes shows nothing, and stays."""
 
     is_content: ClassVar[bool] = False
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._counts = np.zeros(len(self.part.about["names"]), np.int64)
+        self._labels: list[str] = self.part.about["labels"]
+        self._counts = np.zeros(len(self._labels), np.int64)
+        self._sides: list[Any] = []
+        changed: Counter[str] = Counter()
+        for stack in (stack for table in self.tables for stack in table.stacks):
+            for source, head in zip(stack.sources, stack.heads_of(self.part.columns[0]), strict=False):
+                changed.update(head.about["changed"])
+                if head.about["labels"] != self._labels:
+                    others, ours = some(head.about["labels"]), some(self._labels)
+                    message = f"{source.file.name} has boxes of the classes {others}, and the first file of {ours}"
+                    self.faults.add("categories_differ", message, file=source.file.id, column=self.part.columns[0])
+        self.changed = dict(changed)
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
-        rows = self.read(block)[chosen]
-        held = rows.values[rows.offsets[0] : rows.offsets[-1], 0].astype(np.int64)
-        self._counts += np.bincount(held, minlength=len(self._counts))
+        boxes = self.read(block)[chosen].flat
+        self._counts += np.bincount(boxes[:, 0].astype(np.int64), minlength=len(self._counts))
+        self._sides.append(np.sqrt((boxes[:, 3] - boxes[:, 1]) * (boxes[:, 4] - boxes[:, 2])))
         return super().column(block, chosen)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
+        """`lengths` are boxes per picture; `sizes` square roots of their areas, in pixels of the stored pictures."""
         facts = super().facts(places) or {}
-        names = facts.pop("names")
+        facts.pop("changed")
         return {
             **facts,
-            "classes": dict(zip(names, self._counts.tolist(), strict=True)),
+            "sizes": spread(np.concatenate([np.zeros(0), *self._sides])),
+            "classes": dict(zip(self._labels, self._counts.tolist(), strict=True)),
             "missing": 0,
             "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
         }
+
+    def warnings(self, places: Places) -> list[str]:
+        found = []
+        empty = int((self.lengths() == 0).sum())
+        if empty:
+            found.append(f"{empty:,} of {int((places != OUT).sum()):,} pictures have no box")
+        unseen = [label for label, count in zip(self._labels, self._counts, strict=True) if not count]
+        if unseen:
+            found.append(f"no picture has a box of the classes {some(unseen)}")
+        return found

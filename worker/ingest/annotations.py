@@ -1,0 +1,63 @@
+"""Finds the boxes that lie beside the pictures of an archive, in the format that its files show."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from worker.ingest.archives import Archive, Member
+from worker.ingest.coco import read_coco
+from worker.ingest.faults import shown
+from worker.ingest.items import contents
+from worker.ingest.marks import Marks
+from worker.ingest.paths import Paths
+from worker.ingest.source import Context, Input
+from worker.ingest.voc import read_voc
+from worker.ingest.yolo import is_yolo, read_yolo
+
+
+@dataclass(frozen=True)
+class Format:
+    """How annotations are written down."""
+
+    shows: Callable[[Sequence[str]], bool]
+    """Whether an archive with these paths has it."""
+    files: re.Pattern[str]
+    """Annotation files, and whatever else belongs to the format and is no picture of the dataset."""
+    read: Callable[[Input, Sequence[Member], Paths, Context], Marks]
+
+
+JSON = re.compile(r"\.json$", re.IGNORECASE)
+XML = re.compile(r"\.xml$", re.IGNORECASE)
+OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
+"""What VOC's archives hold beside pictures and boxes."""
+TEXTS = re.compile(r"\.(txt|names|ya?ml)$", re.IGNORECASE)
+FORMATS = (
+    Format(lambda paths: any(map(JSON.search, paths)), JSON, read_coco),
+    Format(lambda paths: any(map(XML.search, paths)), XML, read_voc),
+    Format(is_yolo, TEXTS, read_yolo),
+)
+
+
+def read_annotations(archive: Archive, context: Context) -> tuple[Archive, Marks | None]:
+    """The archive without its annotation files, and the boxes; None where there are no such files."""
+    found = contents(archive)
+    paths = [member.path for member in found]
+    format = next((format for format in FORMATS if format.shows(paths)), None)
+    if format is None:
+        return archive, None
+    files = [member for member in found if format.files.search(member.path)]
+    others = {path for path in paths if format.files is XML and OTHERS.search(path)}
+    gone = others | {member.path for member in files}
+    if len(gone) == len(paths):  # no archive of pictures at all
+        return archive, None
+    members = [member for member in archive.members if member.path not in gone]
+    rest = replace(archive, members=members, junk=archive.junk + len(others))
+    pictures = [member.path for member in contents(rest)]
+    before = context.faults.total
+    marks = format.read(archive.file, files, Paths(pictures), context)
+    if marks.complete and context.faults.total == before:
+        for number, path in enumerate(pictures):
+            if number not in marks.listed:
+                message = f"{archive.file.name}: no annotation file speaks of {shown(path)}; take the picture out"
+                marks.fault("missing_row", message, archive.file, number + 1, context, number)
+    return rest, marks
