@@ -1,8 +1,11 @@
 """What a model is worth on rows it never saw, each figure beside its baselines on the same rows.
 
-Protocol, version 1: the test split, or the validation split where there is none; at most `TRAIN_ROWS` and `TEST_ROWS`
-rows, spread evenly. `knn_accuracy` is the share of rows whose label is the commonest among the 10 nearest training rows
-by Euclidean distance. PCA (Pearson 1901), for texts TF-IDF with SVD, has the width of the model's embedding.
+Protocol, version 2: the test split, or the validation split where there is none; at most `TRAIN_ROWS` and `TEST_ROWS`
+rows, spread evenly, fewer where rows or networks are large (`rows_learned`, `rows_judged` say how many).
+`knn_accuracy` is the share of rows whose label is the commonest among the 10 nearest training rows by cosine,
+`linear_accuracy` that which a regularised linear classifier tells; worker/evaluation/probes.py says how rows are scaled
+and what is chosen by which rows. `intervals` are the middle 95 % of 1,000 bootstrap samples of the judged rows;
+`advantages` those of the difference to the best baseline: a win is one whose whole interval is above 0.
 Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
 """
 
@@ -21,15 +24,30 @@ from app.ml.modalities.base import Fitted, Tensors
 from app.ml.modalities.classes import Classes
 from app.ml.objectives.base import Batch, Objective
 from app.ml.padding import joined, joined_answers, shortened
+from worker.evaluation import baselines as easy
+from worker.evaluation import geometry, probes
 from worker.loader import Loader
 from worker.preparation import Run
 
-PROTOCOL = 1
+PROTOCOL = 2
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
+MOST_BYTES = 256 * 2**20
+"""Encoded rows that are held at once."""
+MOST_WORK = 2_000_000_000_000
+"""Multiplications that embedding the training rows may cost: about a minute on two cores."""
+USES = 64
+"""How often each weight of a network is used on a grid, about."""
+FEWEST_ROWS = 500
+OWN_ROWS = 2000
+"""Rows by which an objective judges itself."""
+WIDEST_RAW = 4096
+"""Numbers per row beyond which raw rows are no baseline: their probe alone would outlast the training."""
 ENOUGH_LABELS = 20
-NEIGHBOURS = 10
 CHUNK, PLACES = 1024, 256 * 1024
 """Rows, and places of padded rows, that are answered at once."""
+
+Featured = Callable[["Rows"], Tensor]
+Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -46,91 +64,138 @@ class Rows:
 
 
 def evaluate(run: Run) -> dict[str, Any]:
-    """`{"split", "rows", "protocol", "<metric>": …, "baselines": {"<name>": {"<metric>": …}}}`.
+    """`{"split", "rows", "protocol", "<metric>": …, "intervals", "advantages", "baselines": {"<name>": {…}}}`.
 
-    Errors are mean squared errors in the unit of the scaled input; accuracies are shares in [0, 1].
+    Errors are mean squared errors in the unit of the scaled input, perplexities are per token; accuracies are shares
+    in [0, 1]; `effective_rank` counts dimensions.
     """
     split = "test" if run.dataset.splits["test"].rows else "validation"
     abilities = run.spec.objective.abilities
     result: dict[str, Any] = {"protocol": PROTOCOL, "split": split, "rows": run.dataset.splits[split].rows}
-    baselines: dict[str, dict[str, float]] = {}
-    target = labels_of(run)
-    with torch.inference_mode():
-        train = read_rows(run, "train", TRAIN_ROWS)
-        if "reconstruct" in abilities:
-            reconstruction(run, train, read_rows(run, split, TEST_ROWS), result, baselines)
+    scores: Scores = {}
+    with torch.no_grad():
+        train, test = read_rows(run, "train", TRAIN_ROWS), read_rows(run, split, TEST_ROWS)
+        result |= {"rows_learned": len(train.labels), "rows_judged": len(test.labels)}
+        if "reconstruct" in abilities and "mask" not in test.inputs:
+            reconstruction(run, train, test, result, scores)
+        if "embed" in abilities:
+            features = representations(run, train, test)
+            shape_of_space(features, test, result, scores)
+        target = labels_of(run, split)
         if target is not None:
             labelled = read_rows(run, "train", TRAIN_ROWS, target), read_rows(run, split, TEST_ROWS, target)
             if "embed" in abilities:
-                neighbours(run, train, *labelled, result, baselines)
+                probed(features, *labelled, run.spec.training.seed, result, scores)
             if "predict" in abilities:
-                prediction(run, *labelled, result, baselines)
-        elif "target" in run.fitted and run.fitted["target"].shape.layout != "classes":
-            batches = [
-                list(run.loader(name, CHUNK).in_order(rows))
-                for name, rows in (("train", TRAIN_ROWS), (split, TEST_ROWS))
-            ]
-            if all(batches):
-                result |= run.network.metrics(batches[1])
-                baselines |= run.network.baselines(*batches)
-    return {**result, "baselines": baselines}
+                prediction(run, *labelled, result, scores)
+        judged_by_itself(run, split, train, test, result, scores)
+    return {**result, "baselines": scores}
 
 
-def reconstruction(
-    run: Run, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
-) -> None:
-    """The error of the reconstructions against PCA of the embedding's width and against the training mean.
-
-    Of texts, what the objective itself measures.
-    """
-    if "mask" in test.inputs:
-        few = pieces_of(test.inputs, PLACES // 64)  # scores of a whole vocabulary at every place
-        result |= run.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in few)
-        return
+def reconstruction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+    """The error of the reconstructions against PCA of the embedding's width and against the training mean."""
     answers = answer(run.network, "reconstruct", test.inputs)
     result["mse"] = float((answers.flatten(1) - test.flat).square().mean())
-    components, mean = pca(train.flat, answer(run.network, "embed", test.inputs).shape[1])
+    width = answer(run.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()}).shape[1]
+    components, mean = easy.pca(train.flat, width)
     back = (test.flat - mean) @ components @ components.T + mean
-    baselines.setdefault("pca", {})["mse"] = float((back - test.flat).square().mean())
-    baselines.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
+    scores.setdefault("pca", {})["mse"] = float((back - test.flat).square().mean())
+    scores.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
 
 
-def neighbours(
-    run: Run, unlabelled: Rows, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
-) -> None:
-    """Judges the embedding by its neighbours against the best simple one of its width, the untrained network and the
-    raw rows."""
+def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
+    """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
     torch.manual_seed(run.spec.training.seed)
     untrained = build_network(run.spec.network(), run.fitted).eval()
-    codes = [answer(run.network, "embed", rows.inputs) for rows in (train, test)]
-    name, simple = classical(run, unlabelled, codes[0].shape[1])
-    compared = {
-        name: [simple(rows) for rows in (train, test)],
-        "untrained": [answer(untrained, "embed", rows.inputs) for rows in (train, test)],
+    ours = answer(run.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
+    found: dict[str, Featured] = {
+        "": lambda rows: answer(run.network, "embed", rows.inputs),
+        "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
     }
-    if "mask" not in train.inputs:
-        compared["raw"] = [rows.flat for rows in (train, test)]
-    result["knn_accuracy"] = knn_accuracy(codes[0], codes[1], train.labels, test.labels)
-    for name, (ours, theirs) in compared.items():
-        baselines.setdefault(name, {})["knn_accuracy"] = knn_accuracy(ours, theirs, train.labels, test.labels)
+    fitted, width = run.fitted["input"], ours.shape[1]
+    if fitted.shape.layout == "tokens":
+        assert fitted.shape.vocabulary is not None
+        bags, pieces = Bags(fitted.shape.vocabulary, width), list(pieces_of(train.inputs))
+        torch.manual_seed(0)
+        fit_bags(bags, lambda: iter(pieces), lambda share: None)
+        found["tfidf_svd"] = lambda rows: torch.cat([bags(**piece) for piece in pieces_of(rows.inputs)])
+        return found
+    components, mean = easy.pca(train.flat, width)
+    found["pca"] = lambda rows: (rows.flat - mean) @ components
+    if fitted.settings.name == "audio":
+        found["mfcc"] = lambda rows: easy.mfcc(rows.inputs["values"])
+    if fitted.shape.count <= WIDEST_RAW:
+        found["raw"] = lambda rows: rows.flat
+    return found
 
 
-def prediction(
-    run: Run, train: Rows, test: Rows, result: dict[str, Any], baselines: dict[str, dict[str, float]]
+def shape_of_space(features: dict[str, Featured], test: Rows, result: dict[str, Any], scores: Scores) -> None:
+    """Figures of the embeddings that need no labels, beside those of the untrained network."""
+    few = Rows({name: tensor[: geometry.ROWS] for name, tensor in test.inputs.items()}, test.labels)
+    for name, into in (("", result), ("untrained", scores.setdefault("untrained", {}))):
+        embeddings = features[name](few)
+        into["effective_rank"] = geometry.effective_rank(embeddings)
+        into["uniformity"] = geometry.uniformity(embeddings)
+
+
+def probed(
+    features: dict[str, Featured], train: Rows, test: Rows, seed: int, result: dict[str, Any], scores: Scores
 ) -> None:
+    """Judges the embedding and every baseline by its neighbours and by a linear classifier."""
+    right: dict[str, dict[str, Tensor]] = {"knn_accuracy": {}, "linear_accuracy": {}}
+    for name, features_of in features.items():
+        rows = probes.Labelled(features_of(train), features_of(test), train.labels, test.labels)
+        right["knn_accuracy"][name] = probes.nearest_right(rows)
+        right["linear_accuracy"][name] = probes.linear_right(rows, seed)
+    result["intervals"], result["advantages"] = {}, {}
+    for metric, told in right.items():
+        means = {name: float(each.float().mean()) for name, each in told.items()}
+        result[metric] = means.pop("")
+        for name, mean in means.items():
+            scores.setdefault(name, {})[metric] = mean
+        best = max(means, key=lambda name: means[name])
+        ahead = told[""].float() - told[best].float()
+        result["intervals"][metric] = list(probes.interval(told[""]))
+        result["advantages"][metric] = {
+            "over": best,
+            "difference": float(ahead.mean()),
+            "interval": list(probes.interval(ahead)),
+        }
+
+
+def prediction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The accuracy of the predictions against always naming the commonest class."""
-    scores = answer(run.network, "predict", test.inputs)
-    result["accuracy"] = float((scores.argmax(1) == test.labels).float().mean())
+    told = answer(run.network, "predict", test.inputs).argmax(1) == test.labels
+    result["accuracy"] = float(told.float().mean())
+    result.setdefault("intervals", {})["accuracy"] = list(probes.interval(told))
     majority = train.labels.mode().values
-    baselines.setdefault("majority", {})["accuracy"] = float((test.labels == majority).float().mean())
+    scores.setdefault("majority", {})["accuracy"] = float((test.labels == majority).float().mean())
 
 
-def labels_of(run: Run) -> Fitted | None:
+def judged_by_itself(run: Run, split: str, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+    """The objective's own figures and their baselines; what is judged above already stays."""
+    if "target" in run.fitted:
+        kept = [list(run.loader(name, CHUNK).in_order(OWN_ROWS)) for name in ("train", split)]
+        if all(kept):
+            result |= run.network.metrics(kept[1]) | result
+            for name, figures in run.network.baselines(*kept).items():
+                scores[name] = figures | scores.get(name, {})
+        return
+    few = {name: tensor[:OWN_ROWS] for name, tensor in test.inputs.items()}
+    pieces = pieces_of(few, PLACES // 64)  # scores of a whole vocabulary at every place
+    own = run.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces)
+    result |= own | result
+    if "perplexity" in own:
+        vocabulary = run.fitted["input"].shape.vocabulary
+        assert vocabulary is not None
+        scores.setdefault("unigram", {}).update(easy.unigram(train.inputs, few, vocabulary))
+
+
+def labels_of(run: Run, split: str) -> Fitted | None:
     """The modality of the labels, when the training split and the judged one have enough of them."""
     facts = run.dataset.profile["target"]
     if facts is None or facts["modality"] != "classes":
         return None
-    split = "test" if run.dataset.splits["test"].rows else "validation"
     if min(int(run.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:
         return None
     if "target" in run.fitted:
@@ -140,11 +205,15 @@ def labels_of(run: Run) -> Fitted | None:
 
 def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) -> Rows:
     """At most `limit` rows of a split; with `target`, labelled ones only."""
-    roles = {"input": run.fitted["input"]} | ({"target": target} if target is not None else {})
+    fitted = run.fitted["input"]
+    weights = sum(parameter.numel() for parameter in run.network.encoders.parameters())
+    uses = {"tokens": fitted.shape.size[0], "grid": USES}.get(fitted.shape.layout, 1)
+    limit = min(limit, max(FEWEST_ROWS, min(MOST_BYTES // (8 * fitted.shape.count), MOST_WORK // (weights * uses + 1))))
+    roles = {"input": fitted} | ({"target": target} if target is not None else {})
     loader = Loader(run.dataset.splits[split], roles, batch_size=CHUNK, seed=0, window_bytes=run.window_bytes)
     batches = list(loader.in_order(limit))
     inputs = joined([batch.roles["input"] for batch in batches])
-    labels = torch.cat([b.roles["target"]["values"] for b in batches]) if target is not None else torch.empty(0)
+    labels = torch.cat([b.roles["target"]["values"] if target is not None else b.rows for b in batches])
     return Rows(inputs, labels)
 
 
@@ -154,47 +223,9 @@ def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
     return joined_answers(parts).float()
 
 
-def classical(run: Run, rows: Rows, width: int) -> tuple[str, Callable[[Rows], Tensor]]:
-    """Name and map of the best simple embedding that `rows` teach: TF-IDF with SVD for texts, PCA for all else."""
-    shape = run.fitted["input"].shape
-    if shape.vocabulary is None:
-        components, mean = pca(rows.flat, width)
-        return "pca", lambda other: (other.flat - mean) @ components
-    bags = Bags(shape.vocabulary, width)
-    pieces = list(pieces_of(rows.inputs))
-    torch.manual_seed(0)
-    fit_bags(bags, lambda: iter(pieces), lambda share: None)
-    return "tfidf_svd", lambda other: torch.cat(
-        [bags(piece["values"], piece["mask"]) for piece in pieces_of(other.inputs)]
-    )
-
-
 def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
     """The rows in chunks of bounded size."""
     rows = len(inputs["values"])
     chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
     for first in range(0, rows, chunk):
         yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})
-
-
-def pca(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Principal directions [W, E] and mean [W] of `rows` [N, W]; by randomised SVD (Halko 2011) where W is large."""
-    width = min(width, *rows.shape)
-    mean = rows.mean(0)
-    centred = rows - mean
-    if rows.shape[1] <= 2048:
-        _, vectors = torch.linalg.eigh((centred.T @ centred).double())
-        return vectors[:, -width:].flip(1).float(), mean
-    torch.manual_seed(0)
-    return torch.svd_lowrank(centred, q=min(width + 8, *rows.shape), niter=4)[2][:, :width], mean
-
-
-def knn_accuracy(train: Tensor, test: Tensor, train_labels: Tensor, test_labels: Tensor) -> float:
-    """Share of `test` rows whose label is the commonest of their nearest `train` rows; ties go to the lower class."""
-    neighbours = min(NEIGHBOURS, len(train))
-    correct = 0
-    for first in range(0, len(test), CHUNK):
-        nearest = torch.cdist(test[first : first + CHUNK], train).topk(neighbours, largest=False).indices
-        voted = train_labels[nearest].mode(1).values
-        correct += int((voted == test_labels[first : first + CHUNK]).sum())
-    return correct / len(test)

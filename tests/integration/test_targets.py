@@ -39,7 +39,7 @@ def test_a_graft_predicts_numbers_in_their_unit(workshop: Workshop) -> None:
         pytest.approx(frame.target.mean(), rel=1e-5),
     )
     base = workshop.train(workshop.job(dataset, training={"epochs": 5}))
-    assert base.metrics["baselines"].keys() == {"mean", "pca"}
+    assert base.metrics["baselines"].keys() == {"mean", "pca", "untrained"}
     version = workshop.train(workshop.job(dataset, base, kind="finetune", name="progression"))
     assert version.spec["objective"]["name"] == "regression"
     assert version.metrics["rmse"] < version.metrics["baselines"]["mean"]["rmse"]

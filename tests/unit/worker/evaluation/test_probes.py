@@ -1,0 +1,74 @@
+"""Probes against scikit-learn's on the same features, intervals against their formula."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from worker.evaluation.probes import STRENGTHS, Labelled, _fitted, interval, linear_right, nearest_right, scaled
+
+
+def digits(rows: int = 900) -> Labelled:
+    pixels, labels = load_digits(return_X_y=True)
+    features, classes = torch.tensor(pixels, dtype=torch.float32), torch.tensor(labels, dtype=torch.int64)
+    return Labelled(features[:rows], features[rows : rows + 500], classes[:rows], classes[rows : rows + 500])
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    rows = digits()
+    found = {
+        divided: float(
+            (
+                KNeighborsClassifier(10, metric="cosine")
+                .fit(*(part.numpy() for part in (scaled(rows.train, rows.test, divided=divided)[0], rows.train_labels)))
+                .predict(scaled(rows.train, rows.test, divided=divided)[1].numpy())
+                == rows.test_labels.numpy()
+            ).mean()
+        )
+        for divided in (True, False)
+    }
+    assert float(nearest_right(rows).float().mean()) == pytest.approx(max(found.values()), abs=0.005)
+
+
+def test_the_classifier_is_that_of_scikit_learn() -> None:
+    rows = digits(300)
+    train, _ = scaled(rows.train, rows.test, divided=True)
+    train = train * 8
+    weights = _fitted(train, rows.train_labels, 10, (0.1, 0.01))
+    for place, strength in enumerate((0.1, 0.01)):
+        theirs = LogisticRegression(C=1 / (300 * strength), max_iter=2000, tol=1e-8).fit(train, rows.train_labels)
+        shares = torch.softmax(train @ weights[place, :-1] + weights[place, -1], 1)
+        np.testing.assert_allclose(shares.numpy(), theirs.predict_proba(train), atol=0.02)
+
+
+def test_digits_are_told_by_a_linear_classifier_and_noise_is_not() -> None:
+    rows = digits()
+    assert linear_right(rows).float().mean() > 0.9
+    noise = Labelled(torch.rand_like(rows.train), torch.rand_like(rows.test), rows.train_labels, rows.test_labels)
+    assert linear_right(noise).float().mean() < 0.2
+    assert nearest_right(noise).float().mean() < 0.2
+
+
+def test_columns_of_other_units_change_nothing() -> None:
+    rows = digits()
+    units = torch.logspace(-3, 3, 64)
+    moved = Labelled(rows.train * units + 5, rows.test * units + 5, rows.train_labels, rows.test_labels)
+    assert (linear_right(rows) == linear_right(moved)).float().mean() > 0.99
+    assert nearest_right(moved).float().mean() > 0.85
+
+
+@pytest.mark.parametrize("train", [torch.ones(30, 4), torch.zeros(1, 4), torch.full((30, 4), 1e30)])
+def test_features_that_say_nothing_break_nothing(train: torch.Tensor) -> None:
+    rows = Labelled(train, torch.ones(5, 4), torch.arange(len(train)) % 3, torch.arange(5) % 3)
+    for right in (linear_right(rows), nearest_right(rows)):
+        assert right.shape == (5,)
+
+
+def test_an_interval_is_as_wide_as_its_rows_allow() -> None:
+    values = torch.arange(1000) % 5 == 0
+    low, high = interval(values)
+    assert low < 0.2 < high
+    assert high - low == pytest.approx(2 * 1.96 * (0.2 * 0.8 / 1000) ** 0.5, rel=0.1)
+    assert min(STRENGTHS) > 0
