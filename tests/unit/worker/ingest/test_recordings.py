@@ -9,7 +9,7 @@ import pytest
 from app.ml.sounds import decode
 from tests.picture_archives import to_tar, to_zip
 from tests.sounds import sound, tone
-from worker.ingest import assembly
+from worker.ingest import groups
 from worker.ingest.kinds import base
 
 TONES = [tone(200 + 40 * n, 0.05 + 0.01 * n) for n in range(10)]
@@ -144,7 +144,7 @@ def test_silence_is_kept_left_out_or_trimmed(ingest: Any) -> None:
 
 
 def test_long_recordings_pass_a_few_at_a_time(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "RAGGED_BYTES", 4000)
+    monkeypatch.setattr(groups, "RAGGED_BYTES", 4000)
     sizes, original = [], base.Block
 
     def counted(*given: Any) -> base.Block:
@@ -152,7 +152,7 @@ def test_long_recordings_pass_a_few_at_a_time(ingest: Any, monkeypatch: pytest.M
         sizes.append(block.rows)
         return block
 
-    monkeypatch.setattr("worker.ingest.kinds.base.Block", counted)
+    monkeypatch.setattr("worker.ingest.groups.Block", counted)
     made = ingest({"x": to_zip(SOUNDS)})
     assert rows(made) == [samples.tolist() for samples in TONES]
     assert max(sizes) <= 2

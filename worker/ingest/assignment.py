@@ -1,0 +1,103 @@
+"""Assigns every row that stays to a split, and says which rows cannot stay because of the others. Reads no value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
+from worker.ingest import duplicates, splits
+from worker.ingest.faults import Faults
+from worker.ingest.groups import Group
+from worker.ingest.splits import Places
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Rows:
+    """What is known of every row once all were judged."""
+
+    keep: Mask
+    hashes: duplicates.Hashes | None
+    classes: NDArray[np.int32]
+    """By which splits are stratified; -1 where there is no label."""
+    groups: NDArray[np.int32] | None
+    repeated: int = 0
+    """Rows that are equal to an earlier one."""
+
+
+def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> None:
+    """Counts the rows that are equal to earlier ones, and leaves them out where that was asked for."""
+    if rows.hashes is None:
+        return
+    repeated = duplicates.repeated(rows.hashes, rows.keep)
+    rows.repeated = int(repeated.sum())
+    if options.cleaning.duplicates == "drop":
+        _leave_out(groups, repeated, "duplicate", "equals an earlier row", faults)
+        rows.keep &= ~repeated
+
+
+def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> Places:
+    """Places for all rows. Raises Refused when the splits cannot be made."""
+    first, keep = groups[0], rows.keep
+    fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
+    together = duplicates.sets(rows.hashes, rows.groups, keep)
+    if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
+        together = rows.groups  # nearly all rows are one and the same
+    if isinstance(options.split, FileSplit) or first.plan.split is not None:
+        places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
+        if rows.hashes is not None:
+            crossing = duplicates.across(rows.hashes, places)
+            _leave_out(groups, crossing, "duplicate_across_splits", "stands in validation or test, too", faults)
+            places[crossing] = splits.OUT
+    else:
+        places = splits.draw(rows.classes, fractions, keep, together)
+    places = splits.with_validation(places, rows.classes, fractions.seed, together)
+    sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}
+    if not sizes["train"] or not sizes["validation"]:
+        faults.add(
+            "too_few_rows",
+            f"train has {sizes['train']} rows and validation {sizes['validation']}; each needs at least 1",
+        )
+    faults.stop_here()
+    return places
+
+
+def _given(groups: Sequence[Group], keep: Mask, faults: Faults) -> Places:
+    """Places as files or a column say."""
+    first = groups[0]
+    if first.place is not None:
+        return np.concatenate([np.full(group.table.rows, group.place, np.int8) for group in groups])
+    assert first.plan.split is not None
+    given = first.table.names[first.plan.split]
+    places, unknown = splits.from_names(given.names, given.codes)
+    for row in unknown[keep[unknown]]:
+        where = first.table.origin(int(row), first.plan.split)
+        value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
+        faults.row(
+            "unknown_split",
+            f"{where.file.name}, row {where.row:,}, column {where.column!r}: {value!r} is no split; "
+            f"give {', '.join(SPLITS)}",
+            file=where.file.id,
+            row=where.row,
+            column=where.column,
+        )
+    return places
+
+
+def _leave_out(groups: Sequence[Group], rows: Mask, code: str, problem: str, faults: Faults) -> None:
+    """Lists rows of the whole source as left out."""
+    spots = np.flatnonzero(rows)
+    for number, row in enumerate(spots.tolist()):
+        if faults.drops_full:
+            faults.count_drops(code, len(spots) - number)
+            return
+        for group in groups:
+            if row < group.table.rows:
+                break
+            row -= group.table.rows
+        column = next(iter(group.plan.parts.values())).columns[0]
+        where = group.table.origin(row, column)
+        faults.drop(code, f"{where.file.name}, row {where.row:,} {problem}", file=where.file.id, row=where.row)

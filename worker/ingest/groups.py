@@ -1,0 +1,87 @@
+"""The files of a dataset as tables: one for each split that is given by files, else one. Knows no value."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dataset import BATCH_BYTES
+from app.dataset_options import SPLITS, DatasetOptions, FileSplit
+from worker.ingest.columns import follow, plan_columns
+from worker.ingest.formats import open_source
+from worker.ingest.kinds.base import Block
+from worker.ingest.layout import Joined, heads_of, join, stack_sources
+from worker.ingest.plan import Plan
+from worker.ingest.source import Context, Head, Input, Source
+
+RAGGED_ROWS = 1 << 15
+"""Rows of a block where items differ in length."""
+RAGGED_BYTES = 4 * BATCH_BYTES
+"""Of a column of them in a block, unless a single row has more."""
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Group:
+    """The files of one split, or all of them, as one table."""
+
+    place: int | None
+    plan: Plan
+    heads: Sequence[Head]
+    table: Joined
+
+
+def open_groups(inputs: Sequence[Input], options: DatasetOptions, context: Context) -> list[Group]:
+    """Those that have rows, the first split's first. Raises Refused when files or columns have faults."""
+    faults = context.faults
+    found = {file.id: open_source(file, options, context) for file in inputs}
+    faults.stop_here()
+    sources = {id: source for id, source in found.items() if source is not None}
+    groups: list[Group] = []
+    for place, members in _by_split(sources, options):
+        stacks = stack_sources(members, faults)
+        faults.stop_here()
+        heads = heads_of(stacks)
+        plan = follow(groups[0].plan, heads, options, faults) if groups else plan_columns(heads, options, faults)
+        faults.stop_here()
+        table = join(stacks, plan, context)
+        faults.stop_here()
+        groups.append(Group(place, plan, heads, table))
+    rows = sum(group.table.rows for group in groups)
+    if rows < 2:
+        code, there = ("single_row", "a single row") if rows else ("no_rows", "no rows")
+        names = " + ".join(file.name for file in inputs)
+        faults.add(code, f"{names}: {there}; a dataset needs at least 2, to learn from and to check with")
+    faults.stop_here()
+    return [group for group in groups if group.table.rows]
+
+
+def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[tuple[int | None, list[Source]]]:
+    if not isinstance(options.split, FileSplit):
+        yield None, list(sources.values())
+        return
+    for place, split in enumerate(SPLITS):
+        ids = getattr(options.split.files, split)
+        if ids:
+            yield place, [sources[id] for id in ids]
+
+
+def blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[Block]:
+    """Rows that fit a few megabytes; the pages behind them are given back when the next ones are asked for."""
+    offset = 0
+    for group in groups:
+        table, parts = group.table, group.plan.parts.values()
+        width = sum(prod(part.shape) for part in parts) * 8
+        step = max(1, BATCH_BYTES // max(8, width))
+        if any(not part.shape and part.modality not in ("classes", "numbers") for part in parts):
+            step = min(step, RAGGED_ROWS)
+        start = 0
+        while start < table.rows:
+            stop = table.fitting(start, min(start + step, table.rows), RAGGED_BYTES)
+            yield Block(table, start, stop, offset + start, keep[offset + start : offset + stop])
+            table.release()
+            context.tick(stop - start)
+            start = stop
+        offset += table.rows
