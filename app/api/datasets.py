@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import shown
+from app.api.augmentation_trial import AugmentationTrial, AugmentedRows, try_on_rows
 from app.api.dataset_rows import read_rows
 from app.api.deps import (
     METADATA_FILTER,
@@ -173,6 +174,18 @@ def get_rows(
         held = objects.held(session, dataset.id)
     rows, has_more = read_rows(here.storage, held, split, after + 1, limit)
     return shown.page(rows, has_more)
+
+
+@router.post("/v1/datasets/{dataset_id}/augmentations", response_model=AugmentedRows)
+def try_augmentation(dataset_id: str, body: AugmentationTrial, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Some rows beside randomly changed versions of them, to look at before a job uses that augmentation.
+
+    What a modality learns from data, such as a tokenizer, is learned here from the split's first 2,000 rows.
+    """
+    with here.database.reading() as session:
+        dataset = ready(datasets.get(session, who.project_id, dataset_id))
+        held = objects.held(session, dataset.id)
+    return try_on_rows(here.storage, held, body)
 
 
 @router.delete("/v1/datasets/{dataset_id}", response_model=Deleted)

@@ -5,19 +5,18 @@ Takes profiles and specs as JSON; knows no registry. The recipes themselves belo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from app.errors import DoesNotFit, Invalid, OutOfRange, WrongShape, from_validation
-from app.ml.augmentations.base import Augmentation
+from app.errors import DoesNotFit, OutOfRange, WrongShape
+from app.ml.augmenting import choose, shown
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import Data, ObjectiveSettings
-from app.ml.plugins import Auto, find
+from app.ml.plugins import Auto, complete, find
 from app.ml.spec import (
-    AnyAugmentation,
     AnyEncoder,
     AnyModality,
     AnyObjective,
@@ -29,11 +28,9 @@ from app.ml.spec import (
     TrainSpec,
 )
 
-T = TypeVar("T")
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
-AUGMENTATION: TypeAdapter[Augmentation] = TypeAdapter(AnyAugmentation)
 NOUNS = {"target": "labels"}
 USUAL = "serves most networks and data"
 AUTO_TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "one_cycle", "warmup": 0.25, "clip_norm": 1.0}
@@ -71,7 +68,11 @@ def resolve(
                 choices.append(
                     _choice(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
                 )
-    augmentation = _augmentation(request.augmentation, objective, roles, data, choices)
+    inputs = [part.modality.name for role, part in roles.items() if role != "target"]
+    augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views)
+    augmentation.check({role: part.modality.layout for role, part in roles.items()})
+    if isinstance(request.augmentation, Auto):
+        choices.append(_choice("augmentation", shown(augmentation), reason))
     spec = TrainSpec(
         kind=request.kind,
         datasets=request.dataset_refs,
@@ -100,7 +101,7 @@ def _objective(
     else:
         name, reason = find("modalities", Modality)[profile["input"]["modality"]].pretext, "pretraining without labels"
     choices.append(_choice("objective", name, reason))
-    return _complete(OBJECTIVE, name, request.objective.given(), "objective")
+    return complete(OBJECTIVE, name, request.objective.given(), "objective")
 
 
 def _for_target(modality: str) -> tuple[str, str]:
@@ -178,7 +179,7 @@ def _modality(
     name = facts["modality"]
     if isinstance(asked, Auto):
         choices.append(_choice(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}"))
-        asked = _complete(MODALITY, name, asked.given(), "modality")
+        asked = complete(MODALITY, name, asked.given(), "modality")
     if asked.name != name:
         raise DoesNotFit(
             f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
@@ -188,7 +189,7 @@ def _modality(
     choices += [
         _choice(f"roles.{role}.modality.{key}", value, "what the objective reads") for key, value in left.items()
     ]
-    return _complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
+    return complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
 
 
 def _encoder(
@@ -203,36 +204,7 @@ def _encoder(
         return asked
     name, reason = objective.default_encoder(modality.expected(facts))
     choices.append(_choice(f"roles.{role}.encoder", name, reason))
-    return _complete(ENCODER, name, asked.given() if asked else {}, "encoder")
-
-
-def _augmentation(
-    asked: Augmentation | Auto,
-    objective: ObjectiveSettings,
-    roles: Mapping[str, RoleSpec],
-    data: Data,
-    choices: list[dict[str, Any]],
-) -> Augmentation:
-    found = find("augmentations", Augmentation)
-    inputs = [part.modality.name for role, part in roles.items() if role != "target"]
-    if isinstance(asked, Auto):
-        given, own = asked.given(), next((name for name in inputs if name in found), "none")
-        usual, reason = found[own].usual(data.shape, objective.views)
-        if given:
-            asked = _complete(AUGMENTATION, own, given, "augmentation")
-            reason = "the modality of the inputs"
-        else:
-            asked = usual or _complete(AUGMENTATION, "none", {}, "augmentation")
-        choices.append(_choice("augmentation", asked.model_dump(exclude_defaults=True) | {"name": asked.name}, reason))
-    if asked.name not in ("none", *inputs):
-        fitting = [repr(name) for name in dict.fromkeys(inputs) if name in found]
-        raise DoesNotFit(
-            f"augmentation {asked.name!r} does not fit: the inputs are {' and '.join(map(repr, inputs))}; "
-            f"{' or '.join([*fitting, repr('none')])} does",
-            param="augmentation",
-        )
-    asked.check({role: part.modality.layout for role, part in roles.items()})
-    return asked
+    return complete(ENCODER, name, asked.given() if asked else {}, "encoder")
 
 
 def _data(
@@ -289,17 +261,6 @@ def _training(
             _choice("training.early_stopping.patience", values["early_stopping"].patience, "a third of the validations")
         )
     return ResolvedTraining.model_validate(values)
-
-
-def _complete(union: TypeAdapter[T], name: str, given: Mapping[str, Any], param: str) -> T:
-    body = {**given, "name": name}
-    try:
-        return union.validate_python(body)
-    except ValidationError as error:
-        invalid: Invalid = from_validation(error.errors(), body)
-        raise type(invalid)(
-            f"{param}.{invalid.message}", param=f"{param}.{invalid.param}" if invalid.param else param
-        ) from None
 
 
 def _choice(key: str, value: Any, reason: str) -> dict[str, Any]:

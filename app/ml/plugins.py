@@ -2,10 +2,15 @@
 
 import importlib
 import pkgutil
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
+
+from app.errors import Invalid, from_validation
+
+T = TypeVar("T")
 
 
 class Settings(BaseModel):
@@ -31,6 +36,18 @@ def plugin_name(plugin: type[Any]) -> str:
     """The literal default of the class's field `name`, or its class variable of that name."""
     fields = getattr(plugin, "model_fields", {})
     return str(fields["name"].default if "name" in fields else plugin.name)
+
+
+def complete(union: TypeAdapter[T], name: str, given: Mapping[str, Any], param: str) -> T:
+    """The plug-in of that name with what is given; `param` is what errors call it. Raises subclasses of Invalid."""
+    body = {**given, "name": name}
+    try:
+        return union.validate_python(body)
+    except ValidationError as error:
+        invalid: Invalid = from_validation(error.errors(), body)
+        raise type(invalid)(
+            f"{param}.{invalid.message}", param=f"{param}.{invalid.param}" if invalid.param else param
+        ) from None
 
 
 class AnyOf:

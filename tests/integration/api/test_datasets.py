@@ -155,3 +155,55 @@ def test_a_dataset_is_deleted_unless_a_job_needs_it(garden: Garden) -> None:
     assert garden.client.delete(f"/v1/datasets/{free}").json()["deleted"] is True
     refused(garden.client.get(f"/v1/datasets/{free}"), 404, "not_found")
     refused(garden.client.delete(f"/v1/datasets/{busy.id}"), 409, "in_use")
+
+
+def test_an_augmentation_is_tried_on_rows_before_it_is_used(garden: Garden) -> None:
+    dataset = make_ready(garden, pictures())
+    body = {"augmentation": {"name": "image", "flip": 1.0}, "count": 2, "versions": 2, "seed": 3}
+
+    tried = garden.client.post(f"/v1/datasets/{dataset}/augmentations", json=body).json()
+
+    assert tried["augmentation"] == {"name": "image", "flip": 1.0}
+    rows = garden.client.get(f"/v1/datasets/{dataset}/rows", params={"limit": 100}).json()["data"]
+    assert len(tried["data"]) == 2
+    for row in tried["data"]:
+        original, *changed = [png(version["input"]) for version in (row["original"], *row["augmented"])]
+        assert np.array_equal(original, png(rows[int(row["id"])]["input"]))
+        assert len(changed) == 2
+        assert all(np.array_equal(picture, original[:, ::-1]) for picture in changed)
+    again = garden.client.post(f"/v1/datasets/{dataset}/augmentations", json=body).json()
+    assert again == tried
+
+
+def test_rows_of_numbers_are_tried_in_their_unit_and_with_their_labels(garden: Garden) -> None:
+    dataset = make_ready(garden, vectors())
+    url, body = f"/v1/datasets/{dataset}/augmentations", {"augmentation": {"name": "auto", "masking": 0.5}}
+
+    row = garden.client.post(url, json=body).json()["data"][0]
+
+    assert len(row["augmented"]) == 3
+    assert row["original"]["input"] != row["augmented"][0]["input"]
+    assert row["original"]["target"] == row["augmented"][0]["target"]
+    auto = garden.client.post(url, json={"augmentation": {"name": "auto"}}).json()
+    assert auto["augmentation"] == {"name": "vectors", "swap": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"augmentation": {"name": "image"}}, "does_not_fit", "augmentation"),
+        ({"augmentation": {"name": "vectors", "flip": 1}}, "unknown_key", "augmentation.flip"),
+        ({"augmentation": {"name": "none"}, "count": 0}, "out_of_range", "count"),
+        ({}, "missing_key", "augmentation"),
+    ],
+)
+def test_a_trial_that_cannot_be_is_refused(garden: Garden, body: dict[str, Any], code: str, param: str) -> None:
+    dataset = make_ready(garden, vectors())
+
+    answer = garden.client.post(f"/v1/datasets/{dataset}/augmentations", json=body)
+
+    refused(answer, 422, code, param)
+
+
+def png(uri: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
