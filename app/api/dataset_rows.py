@@ -47,10 +47,10 @@ def show(item: Any, facts: Mapping[str, Any]) -> Any:
     if modality == "audio":
         return sounds.encode_uri(item[: SHOWN_SECONDS * facts["rate"]], facts["rate"])
     if modality == "tags":
-        names = list(facts["classes"])
+        names = facts["labels"]
         return [names[position] for position in item.tolist()]
     if modality == "boxes":
-        names = list(facts["classes"])
+        names = facts["labels"]
         return [{"label": names[int(position)], "box": box} for position, *box in item.tolist()]
     if modality == "numbers":
         return None if item != item else float(item)  # NaN is a value withheld

@@ -48,16 +48,15 @@ def decode(content: bytes, name: str) -> Pixels:
 
 def measure(content: bytes, name: str) -> tuple[int, int, int]:
     """Height, width and channels that `decode` gives, by the header alone; raises as `decode` does."""
-    with _opened(content, name) as opened:
-        turned = _turn(opened, content) in QUARTER_TURNS
-        height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
-        return height, width, 1 if _is_gray(opened) else 3
+    return look(content, name)[:3]
 
 
-def turn(content: bytes, name: str) -> int:
-    """How `decode` turns and mirrors the picture: EXIF's orientation, 1 to 8, by the header alone."""
+def look(content: bytes, name: str) -> tuple[int, int, int, int]:
+    """What `measure` gives, and how `decode` turns and mirrors the picture: EXIF's orientation, 1 to 8."""
     with _opened(content, name) as opened:
-        return _turn(opened, content)
+        turn = _turn(opened, content)
+        height, width = (opened.width, opened.height) if turn in QUARTER_TURNS else (opened.height, opened.width)
+        return height, width, 1 if _is_gray(opened) else 3, turn
 
 
 def encode_uri(pixels: Pixels) -> str:

@@ -1,7 +1,7 @@
 """Finds the format of a file by its content, and its reader. A name's ending decides between prose and tables only."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.dataset_options import DatasetOptions
 from app.ml import sounds
@@ -19,7 +19,7 @@ from worker.ingest import (
     recordings,
     tables,
 )
-from worker.ingest.source import Context, Input, Source
+from worker.ingest.source import Context, Head, Input, Source
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
@@ -79,7 +79,26 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         return open_pictures(archive, options, context)
     if found == AUDIO:
         return recordings.open_recording(file, options.sample_rate, context)
-    return READERS[found](file, context)
+    source = READERS[found](file, context)
+    head = picture_column(source.heads, options)
+    if head is None or context.faults.total:
+        return source
+    from worker.ingest.encoded import open_cells
+
+    return open_cells(source, head, options, context)
+
+
+def picture_column(heads: Sequence[Head], options: DatasetOptions) -> Head | None:
+    """The column of pictures as files that is asked for, or the first one where no other input is."""
+    asked = options.columns
+    encoded = {head.name: head for head in heads if head.encoded}
+    for name in (asked.image, asked.left, asked.right):
+        if name in encoded:
+            return encoded[name]
+    others = (asked.features, asked.image, asked.text, asked.audio, asked.source, asked.left)
+    if options.modality not in ("auto", "image") or any(other is not None for other in others):
+        return None
+    return next(iter(encoded.values()), None)
 
 
 def detect(first: bytes, wanted: str | None = None) -> str | None:

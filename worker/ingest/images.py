@@ -6,16 +6,18 @@ Headers are looked at first, so that size and colours are known; pixels are unpa
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.dataset_options import DatasetOptions
 from app.ml import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
 from worker.ingest.items import Items, list_items
-from worker.ingest.marks import BOXES
+from worker.ingest.marks import BOXES, Marks
 from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
 
 IMAGE = "image"
@@ -29,76 +31,92 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of an archive, with what is said of them."""
+    """Pictures with what is said of them. Their size is decided once those of all files have been looked at."""
 
     items: Items
-    heads: Sequence[Head]
-    size: Size = (0, 0, 0)
-    boxes: Mapped | None = None
-    """In every picture, where annotation files say so."""
+    looks: NDArray[np.int32]
+    """Of every picture that can be read: height, width and channels once upright, and its orientation by EXIF."""
+    marks: Marks | None
+    options: DatasetOptions
+    context: Context
 
     @property
     def file(self) -> Input:
         return self.items.file
 
+    @cached_property
+    def heads(self) -> Sequence[Head]:
+        if not self.items.members:
+            return []
+        size, scaled, note = self._common
+        size_all = len(self.items.members) * int(np.prod(size, dtype=object))
+        self.items.fits(size_all, f"pictures of {_shown(size)}", "give a smaller image_size", self.context)
+        heads = [Head(self.items.column, "array", PIXEL, size, note=note + self.items.note, scaled=scaled)]
+        if self.marks is None or self.boxes is None:
+            return [*heads, *self.items.heads]
+        about = {"labels": self.marks.names, "picture": list(size[:2]), "changed": dict(self.marks.changed)}
+        count, names = len(self.boxes.rows.values), len(self.marks.names)
+        note = f"{self.marks.format} files with {count:,} boxes of {names:,} classes"
+        heads.append(Head(BOXES, "array", BOX, ragged="boxes", note=note, about=about))
+        folders = [each for each in self.items.heads if each.name not in self.items.folders or each.name != "label"]
+        return [*heads, *folders]
+
+    @cached_property
+    def boxes(self) -> Mapped | None:
+        """In every picture, where annotation files say so."""
+        if self.marks is None:
+            return None
+        readable = [row for row in range(len(self.items.members)) if row not in self.items.bad]
+        looks = {row: (look[0], look[1], look[3]) for row, look in zip(readable, self.looks.tolist(), strict=True)}
+        boxes = self.marks.place(self.items, looks, self._common[0], self.options.cleaning, self.context)
+        self.items.bad.update(self.marks.bad)
+        return boxes
+
+    @cached_property
+    def _common(self) -> tuple[Size, bool, str]:
+        return common(self.context.sizes, self.options.image_size)
+
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         rest = replace(wanted, ragged=[name for name in wanted.ragged if name != BOXES])
         said = self.items.load(rest, context)
-        numbers = iter(said.numbers)
-        pixels = [self._pixels(context) if list(part) == [IMAGE] else next(numbers) for part in wanted.numbers]
-        ragged = (
-            {**said.ragged, BOXES: self.boxes} if self.boxes is not None and BOXES in wanted.ragged else said.ragged
-        )
+        numbers, own = iter(said.numbers), [self.items.column]
+        pixels = [self._pixels(context) if list(part) == own else next(numbers, []) for part in wanted.numbers]
+        ragged = {**said.ragged, BOXES: self.boxes} if self.boxes and BOXES in wanted.ragged else said.ragged
         return replace(said, numbers=pixels, ragged=ragged, bad=sorted({*self.items.bad, *said.bad}))
 
     def _pixels(self, context: Context) -> list[Numbers]:
-        staged, nothing = context.temporary(), np.zeros(self.size, PIXEL)
+        size = self._common[0]
+        staged, nothing = context.temporary(), np.zeros(size, PIXEL)
 
         def fitted(content: bytes, name: str) -> pictures.Pixels:
             """[H, W, C], by the same steps as a request's picture takes."""
-            pixels = pictures.recolour(pictures.decode(content, name), self.size[2])
-            return np.ascontiguousarray(pictures.resize(pixels[None], self.size[0], self.size[1])[0])
+            pixels = pictures.recolour(pictures.decode(content, name), size[2])
+            return np.ascontiguousarray(pictures.resize(pixels[None], size[0], size[1])[0])
 
         for pixels in self.items.unpack(fitted, context):
             staged.write((nothing if pixels is None else pixels).data)
         staged.flush()
         if context.faults.total:
             return []
-        values, release = map_array(staged, PIXEL, (len(self.items.members), *self.size))
-        return [Numbers([IMAGE], values, release)]
+        values, release = map_array(staged, PIXEL, (len(self.items.members), *size))
+        return [Numbers([self.items.column], values, release)]
 
 
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
     archive, marks = read_annotations(archive, context)
-    items = list_items(archive, "picture", IMAGE, context)
-    if not items.members:
-        return Pictures(items, [])
-    look = pictures.measure if marks is None else _look
-    looks: list[tuple[int, ...]] = list(items.look(look, context))
-    shape, scaled, note = _common(Counter((each[0], each[1], each[2]) for each in looks), options.image_size)
-    size_all = len(items.members) * int(np.prod(shape, dtype=object))
-    items.fits(size_all, f"pictures of {_shown(shape)}", "give a smaller image_size", context)
-    heads = [Head(IMAGE, "array", PIXEL, shape, note=note + items.note, scaled=scaled), *items.heads]
-    if marks is None:
-        return Pictures(items, heads, shape)
-    readable = [row for row in range(len(items.members)) if row not in items.bad]
-    seen = {row: (each[0], each[1], each[3]) for row, each in zip(readable, looks, strict=True)}
-    boxes = marks.place(items, seen, shape, options.cleaning, context)
-    items.bad.update(marks.bad)
-    about = {"labels": marks.names, "picture": list(shape[:2]), "changed": dict(marks.changed)}
-    there = f"{marks.format} files with {len(boxes.rows.values):,} boxes of {len(marks.names):,} classes"
-    head = Head(BOXES, "array", BOX, ragged="boxes", note=there, about=about)
-    folders = [each for each in heads if each.name != "label" or each.name in items.metadata.heads]
-    return Pictures(items, [*folders, head], shape, boxes)
+    return open_items(list_items(archive, "picture", IMAGE, context), marks, options, context)
 
 
-def _look(content: bytes, name: str) -> tuple[int, int, int, int]:
-    """Height, width and channels once upright, and the orientation by EXIF."""
-    return *pictures.measure(content, name), pictures.turn(content, name)
+def open_items(items: Items, marks: Marks | None, options: DatasetOptions, context: Context) -> Pictures:
+    """Looks at every picture's header."""
+    looks = np.array(list(items.look(pictures.look, context)), np.int32).reshape(-1, 4)
+    sizes, counts = np.unique(looks[:, :3], axis=0, return_counts=True)
+    context.sizes.update({(h, w, c): n for (h, w, c), n in zip(sizes.tolist(), counts.tolist(), strict=True)})
+    return Pictures(items, looks, marks, options, context)
 
 
-def _common(found: Counter[Size], size: int | None) -> tuple[Size, bool, str]:
+def common(found: Counter[Size], size: int | None) -> tuple[Size, bool, str]:
     """The size that all get, whether that scales any, and the reason."""
     channels = max((each[2] for each in found), default=1)
     sizes = sorted({each[:2] for each in found}, key=lambda each: each[0] * each[1]) or [(1, 1)]

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.errors import Malformed, TooLarge
 from worker.ingest.archives import BROKEN, Archive, Member, open_tar, open_zip
@@ -22,6 +22,15 @@ MOST_BYTES = 64 << 20
 """Of one item's file."""
 THREADS = min(4, os.cpu_count() or 1)
 T = TypeVar("T")
+
+
+class Described(Protocol):
+    """Further columns of the items, one row for each."""
+
+    @property
+    def heads(self) -> Mapping[str, Head]: ...
+
+    def load(self, wanted: Wanted, context: Context) -> Loaded: ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,8 @@ class Items:
     """Of the columns that folders and metadata files give."""
     folders: Mapping[str, Coded] = field(default_factory=dict)
     """Label and split, where folders give them."""
-    metadata: Metadata = field(default_factory=lambda: Metadata(0))
-    """What a metadata file says."""
+    metadata: Described = field(default_factory=lambda: Metadata(0))
+    """What a metadata file, or the table that holds the items, says."""
     junk: int = 0
     bad: set[int] = field(default_factory=set)
     """Rows, from 0, that have a fault for which they are left out; found while looking and while unpacking."""
@@ -58,7 +67,7 @@ class Items:
             [name for name in wanted.ragged if name != self.column],
         )
         said = self.metadata.load(rest, context)
-        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, (), said.bad)
+        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, said.bad)
 
     def fits(self, size: int, what: str, remedy: str, context: Context) -> None:
         """Adds a fault where `size` bytes are more than may be unpacked."""

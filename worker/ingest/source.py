@@ -6,6 +6,7 @@ Legend: `N` rows.
 
 import mmap
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ class Context:
     expect: Callable[[int], None] = lambda rows: None
     """Called once it is known how many rows there are to do."""
 
+    sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    """Height, width and channels of all pictures that were looked at: they decide the size of all."""
+
     def temporary(self) -> IO[bytes]:
         return self.opened.enter_context(tempfile.TemporaryFile(dir=self.scratch))
 
@@ -68,6 +72,8 @@ class Head:
     """Of a text column, in the mean of those rows."""
     note: str = ""
     """How the column came about, where the file has none of that name; the profile says it."""
+    encoded: Literal["", "bytes", "base64"] = ""
+    """How a row holds a whole picture's file, where it does."""
     scaled: bool = False
     """True for pictures that were not all of this shape in their files."""
     about: Mapping[str, Any] = field(default_factory=dict)

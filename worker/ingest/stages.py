@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
@@ -54,11 +55,20 @@ def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    files = whole_files(column)
+    column = column if files is None else files
     whole = column.cast(pa.large_binary() if _is_binary(column.type) else pa.large_string()).fill_null("")
     _, places, held = whole.buffers()
     offsets = np.frombuffer(places, OFFSET, len(whole) + 1 + whole.offset)[whole.offset :]
     values = np.frombuffer(held, BYTE) if held is not None and held.size else np.zeros(0, BYTE)
     return values[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def whole_files(column: pa.Array) -> pa.Array | None:
+    """The bytes of a column of files: one of bytes, or of `{"bytes", "path"}` as Hugging Face has it; else None."""
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        column = pc.struct_field(column, "bytes")
+    return column if _is_binary(column.type) else None
 
 
 def as_texts(rows: Ragged) -> pa.StringArray:

@@ -7,7 +7,7 @@ every name.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.labels import Coder
+from worker.ingest.signatures import is_encoded_picture, is_picture
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
-from worker.ingest.stages import RaggedStage
+from worker.ingest.stages import RaggedStage, whole_files
 from worker.ingest.unpack import is_bomb, refuse
 
 FLOAT = np.dtype(np.float64)
@@ -50,7 +51,7 @@ class Staging:
             if not head.is_number:
                 self._refuse(head, "not_a_number", "holds no numbers")
         for name in [*wanted.names, *wanted.ragged]:
-            if known[name].dtype == OTHER:
+            if known[name].dtype == OTHER and not (known[name].encoded and name in wanted.ragged):
                 self._refuse(known[name], "unsupported_type", "holds neither numbers nor text")
 
     def broke_off(self, error: Exception) -> None:
@@ -169,6 +170,9 @@ def head_of(name: str, sample: pa.Array) -> Head:
         return head or Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
         return Head(name, "table", number)
+    files = whole_files(sample)
+    if files is not None and any(is_picture(file) for file in files.drop_null()[:1].to_pylist()):
+        return Head(name, "table", OTHER, distinct=2, sampled=2, encoded="bytes")
     if not _is_text(kind):
         return Head(name, "table", OTHER, distinct=2, sampled=2)
     present = sample.drop_null()
@@ -179,7 +183,8 @@ def head_of(name: str, sample: pa.Array) -> Head:
 def text_head(name: str, texts: Sequence[str]) -> Head:
     """A column of texts, by the first of them."""
     words = sum(len(text.split()) for text in texts) / max(1, len(texts))
-    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words)
+    encoded: Literal["", "base64"] = "base64" if texts and is_encoded_picture(texts[0]) else ""
+    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, encoded=encoded)
 
 
 def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
