@@ -1,7 +1,9 @@
 """Sounds as mel spectrograms of one length: grids of one channel, mels high and frames wide.
 
-A sound shorter than that length lies in its middle with silence around it, even if it is shorter than a window; of a
-longer one the middle is kept. Legend: `B` batch, `n` samples, `M` mels, `F` frames.
+The middle of a spectrogram is where the weight of its sound lies, so that the same word said early or late in a
+recording looks the same. A short sound, even one shorter than a window, has its own background around it, so that how
+long a recording goes on after the word shows as little as possible; of a long one the part around its weight is kept.
+Legend: `B` batch, `n` samples, `M` mels, `F` frames.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +26,10 @@ LONGEST = 30.0
 """Seconds at most."""
 USUAL = 0.99
 """Share of the training sounds that are kept whole, if that takes no more than LONGEST."""
+BACKGROUND = 0.1
+"""Share of a sound's frames, the quietest of every mel, that are its background."""
+MOVED = 0.25
+"""Share of the length by which a sound is moved at most, and loses of its far end, where it is no longer than that."""
 LOOKED_AT = 64
 """Sounds of each piece of the training split from which the loudness of every mel is learned."""
 ENDING = 1000
@@ -96,8 +102,8 @@ class Audio(Modality):
             lengths += np.bincount(milliseconds, minlength=longest + 1)
             for row in np.unique(np.linspace(0, len(column) - 1, min(len(column), LOOKED_AT)).round().astype(int)):
                 sound = column.row(row)
-                heard = _placed([sound], min(len(sound), mel.samples(mel.frames(round(LONGEST * self.rate)))), mel)
-                spread.add(mel.decibels(heard)[0].T.numpy())
+                heard = min(mel.frames(len(sound)), mel.frames(round(LONGEST * self.rate)))
+                spread.add(_decibels([sound], heard, mel)[0].T.numpy())
         if spread.rows == 0:
             raise OutOfRange("there are no training rows to learn the sounds' length from", param="dataset")
         usual = int(np.searchsorted(np.cumsum(lengths), USUAL * lengths.sum()))
@@ -146,8 +152,8 @@ class FittedAudio(Fitted):
         return Ragged.of([self._sound(item, f"input[{index}]") for index, item in enumerate(items)])
 
     def encode(self, column: Ragged) -> Tensors:
-        waves = _placed([column.row(row) for row in range(len(column))], self.mel.samples(self.frames), self.mel)
-        return {"values": ((self.mel.decibels(waves) - self._middle) / self._scale)[:, None]}
+        decibels = _decibels([column.row(row) for row in range(len(column))], self.frames, self.mel)
+        return {"values": ((decibels - self._middle) / self._scale)[:, None]}
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Spectrograms [M][F] in dB (0 is noise as loud as full scale), or WAV `data:` URIs of sounds like that."""
@@ -160,16 +166,37 @@ class FittedAudio(Fitted):
         return decode_uri(item, name, self.settings.rate) if isinstance(item, str | bytes) else _samples(item, name)
 
 
-def _placed(sounds: Sequence[Samples], samples: int, mel: Mel) -> Tensor:
-    """Sounds in the middle of [B, n], n being `samples` or a window, in fractions of full scale."""
-    waves = np.zeros((len(sounds), max(samples, mel.window)), np.float32)
-    for wave, sound in zip(waves, sounds, strict=True):
-        spare = len(wave) - len(sound)
-        if spare >= 0:
-            wave[spare // 2 : spare // 2 + len(sound)] = sound
-        else:
-            wave[:] = sound[-spare // 2 : -spare // 2 + len(wave)]
-    return torch.from_numpy(waves).div_(FULL_SCALE)
+def _decibels(sounds: Sequence[Samples], frames: int, mel: Mel) -> Tensor:
+    """[B, M, F]: sounds with their weight in the middle, and their background where they are not."""
+    length = mel.samples(frames)
+    waves = np.zeros((len(sounds), length), np.float32)
+    spans = np.zeros((len(sounds), 2, 1), np.int64)  # where each begins and ends
+    for wave, span, sound in zip(waves, spans, sounds, strict=True):
+        middle = len(sound) / 2
+        most = MOVED * length + max(0, len(sound) - length) / 2
+        first = round(min(max(weight(sound, mel.hop), middle - most), middle + most) - length / 2)
+        begin, end = max(first, 0), min(first + length, len(sound))
+        wave[begin - first : end - first] = sound[begin:end]
+        span[:, 0] = begin - first, end - first
+    starts = np.arange(frames) * mel.hop
+    whole = (starts >= spans[:, 0]) & (starts + mel.window <= spans[:, 1])  # [B, F]
+    touched = (starts < spans[:, 1]) & (starts + mel.window > spans[:, 0])
+    there = torch.from_numpy(np.where(whole.any(1, keepdims=True), whole, touched))[:, None]
+    decibels = mel.decibels(torch.from_numpy(waves).div_(FULL_SCALE))
+    if there.all():
+        return decibels
+    heard = decibels.masked_fill(~there, torch.inf).sort(dim=2).values  # the sound's frames first
+    quiet = (there.sum(2, keepdim=True) * BACKGROUND).long().expand(-1, mel.mels, -1)
+    return torch.where(there, decibels, heard.gather(2, quiet))
+
+
+def weight(sound: Samples, step: int) -> int:
+    """The sample around which a sound is balanced, to within `step`: its loudness is the weight; of silence half."""
+    firsts = np.arange(0, len(sound), step)
+    loudness = np.add.reduceat(np.abs(sound, dtype=np.float32), firsts, dtype=np.float64)
+    total = loudness.sum()
+    middle = (loudness @ firsts) / total + step / 2 if total else len(sound) / 2
+    return int(min(middle, len(sound)))
 
 
 def _samples(item: Any, name: str) -> Samples:
