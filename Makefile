@@ -23,7 +23,7 @@ serve: $(VENV)/.installed-demo
 	$(BIN)/rootstock serve
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,18 @@ for variable in [name for name in os.environ if name.upper().startswith("ROOTSTO
 
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the launcher sets it for jobs; read when torch is imported
+if servers.WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of one run share the cores
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, since many tests wait for processes of their own; each starts servers."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names long bytes by their length: some hold the time, and every process has to find the same tests."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +66,27 @@ def postgres_url(postgres_database: Callable[[], str]) -> str:
     return postgres_database()
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty registry, migrated once and copied by every test that wants one."""
+    path = tmp_path_factory.mktemp("registry") / "registry.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: servers.Postgres) -> str:
+    """The name of an empty registry, migrated once: PostgreSQL copies it faster than it migrates another."""
+    return str(_migrate(postgres_server.database()))
+
+
+def _migrate(url: str) -> str | None:
+    database = Database(url)
+    database.migrate()
+    database.close()
+    return database.url.database
+
+
 @pytest.fixture
 def valkey_url() -> Iterator[str]:
     """A Valkey server of this test's own."""
@@ -77,16 +111,27 @@ def s3_url(s3_server: servers.S3, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{s3_server.url}/{secrets.token_hex(6)}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A migrated registry, once on each database."""
-    url = f"sqlite:///{tmp_path}/registry.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = Database(url)
-    try:
-        opened.migrate()
-        yield opened
-    finally:
-        opened.close()
+@pytest.fixture
+def sqlite_registry(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
+    """A migrated registry, where the kind of database makes no difference."""
+    opened = Database(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path)}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def postgres_registry(postgres_server: servers.Postgres, migrated_postgres: str) -> Iterator[Database]:
+    """A migrated registry on PostgreSQL."""
+    opened = Database(postgres_server.database(migrated_postgres))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite_registry", "postgres_registry"], ids=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated registry, once on each kind of database."""
+    opened: Database = request.getfixturevalue(request.param)
+    return opened
 
 
 @pytest.fixture(params=["folder", "s3"])

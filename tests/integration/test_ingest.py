@@ -46,11 +46,10 @@ def bench(database: Database, storage: Storage, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Bench:
+def local(sqlite_registry: Database, tmp_path: Path) -> Bench:
     """Where neither the database nor the store makes a difference."""
-    database = Database(f"sqlite:///{tmp_path}/registry.db")
-    database.migrate()
-    return Bench(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    return Bench(sqlite_registry, storage, tmp_path / "home")
 
 
 def test_an_ingest_makes_a_dataset_that_opens(bench: Bench) -> None:

@@ -183,17 +183,15 @@ def test_a_worker_outlives_its_broker(database: Database, tmp_path: Path) -> Non
         assert machine.wait_for(unrung, "succeeded").attempt == 1
 
 
-def test_a_worker_outlives_its_database(postgres_url: str, valkey_url: str, tmp_path: Path) -> None:
-    database = Database(postgres_url)
-    database.migrate()
+def test_a_worker_outlives_its_database(postgres_registry: Database, valkey_url: str, tmp_path: Path) -> None:
+    database = postgres_registry
     with contextlib.ExitStack() as stack:
-        stack.callback(database.close)
         machine = Machine(database, valkey_url, tmp_path, stack)
         machine.worker()
         job_id = machine.job(steps=60, silent=True)
         pid = machine.at_work(job_id)
         database.close()
-        with servers.postgres_outage(postgres_url):
+        with servers.postgres_outage(machine.settings.database_url or ""):
             time.sleep(1.5)  # more than one heartbeat, less than the lease
             assert alive(pid)
         job = machine.wait_for(job_id, "succeeded")

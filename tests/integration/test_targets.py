@@ -16,10 +16,10 @@ from tests.workshop import Workshop
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    database = Database(f"sqlite:///{tmp_path}/registry.db")
-    database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
+    return Workshop(
+        sqlite_registry, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home"
+    )
 
 
 def load(workshop: Workshop, version: Version) -> artifact.Artifact:

@@ -28,11 +28,10 @@ def workshop(database: Database, tmp_path: Path) -> Workshop:
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Workshop:
+def sqlite(sqlite_registry: Database, tmp_path: Path) -> Workshop:
     """Where the database makes no difference."""
-    database = Database(f"sqlite:///{tmp_path}/registry.db")
-    database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 
 def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: Workshop) -> None:

@@ -1,7 +1,6 @@
 """A waiter hears of the change that it has not seen, however many wait, and of no other."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,8 @@ from tests import rows
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/registry.db")
-    opened.migrate()
-    yield opened
-    opened.close()
+def database(sqlite_registry: Database) -> Database:
+    return sqlite_registry
 
 
 def test_only_who_has_not_seen_it_is_woken(database: Database) -> None:

@@ -1,8 +1,6 @@
 """The registry's unit tests run on SQLite alone; what depends on the database runs on both in tests/integration."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
@@ -11,21 +9,9 @@ from app.registry.db import Database
 from tests import rows
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty registry, migrated once and copied for each test."""
-    path = tmp_path_factory.mktemp("registry") / "registry.db"
-    opened = Database(f"sqlite:///{path}")
-    opened.migrate()
-    opened.close()
-    return path
-
-
 @pytest.fixture
-def database(migrated: Path, tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{shutil.copy(migrated, tmp_path)}")
-    yield opened
-    opened.close()
+def database(sqlite_registry: Database) -> Database:
+    return sqlite_registry
 
 
 @pytest.fixture
