@@ -105,6 +105,18 @@ class Sparse:
 
         return apply
 
+    def product(self, tell: Callable[[], None]) -> Apply:
+        """Multiplication by the matrix itself, which is square; `tell` is called after every block."""
+
+        def apply(dense: Tensor) -> Tensor:
+            parts = []
+            for block, _ in self.blocks:
+                parts.append(block.times(dense))
+                tell()
+            return torch.cat(parts)
+
+        return apply
+
 
 def merged(blocks: Sequence[Block]) -> Block:
     """The rows of all blocks, one after the other."""

@@ -1,0 +1,90 @@
+"""Which words stand near each other: counted in one pass over the texts, and weighed as a sparse matrix.
+
+A pair of words at distance `d` counts (w + 1 - d) / w in a window of `w` words to either side. Frequent words are left
+out at random before (subsampling, Mikolov 2013), so that windows reach past them; how frequent a word is, is known from
+what was counted until then. Legend: `B` batch, `L` tokens, `V` vocabulary, `T` pairs.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.ml.bags import occurrences
+from app.ml.counting import Keys, Tally, Weights
+from app.ml.factorisation import BLOCK_ENTRIES, Block, Sparse
+
+MOST_PAIRS = 40_000_000
+"""Different pairs that are counted exactly (1 GB while they are merged); beyond them the rarest are forgotten."""
+SMOOTHING = 0.75
+"""Power of the frequencies of contexts: rare ones would seem too telling else (Levy, Goldberg & Dagan 2015)."""
+
+
+class Cooccurrences:
+    """Weighted counts of pairs of words, and counts of words."""
+
+    def __init__(self, vocabulary: int, *, window: int, subsample: float) -> None:
+        self.vocabulary, self.window, self.subsample = vocabulary, window, subsample
+        self.words = torch.zeros(vocabulary, dtype=torch.int64)
+        """How often each word was read [V]."""
+        self._pairs = Tally(MOST_PAIRS)
+
+    def add(self, values: Tensor, mask: Tensor) -> None:
+        """Counts texts [B, L]. Draws from torch's global random state."""
+        rows, words = occurrences(values, mask, self.vocabulary)
+        self.words += torch.bincount(words, minlength=self.vocabulary)
+        share = self.words[words] / self.words.sum()
+        bound = max(self.subsample, 1 / max(1, int(self.words.count_nonzero())))  # a few words are all frequent
+        kept = torch.rand(len(words)) < (bound / share).sqrt()
+        rows, words = rows[kept], words[kept]
+        keys, weights = [], []
+        for distance in range(1, min(self.window, len(words) - 1) + 1):
+            together = rows[distance:] == rows[:-distance]
+            first, second = words[:-distance][together], words[distance:][together]
+            keys.append(torch.minimum(first, second) * self.vocabulary + torch.maximum(first, second))
+            weights.append(torch.full((len(first),), (self.window + 1 - distance) / self.window))
+        if keys:
+            self._pairs.add(torch.cat(keys).numpy(), torch.cat(weights).numpy())
+
+    def result(self) -> "Pairs":
+        """All pairs, in both directions."""
+        keys, sums = self._pairs.result()
+        first, second = keys // self.vocabulary, keys % self.vocabulary
+        apart = first != second
+        return Pairs(
+            np.concatenate([first, second[apart]]),
+            np.concatenate([second, first[apart]]),
+            np.concatenate([np.where(apart, sums, 2 * sums), sums[apart]]),
+            self.vocabulary,
+        )
+
+
+class Pairs:
+    """The entries of a symmetric matrix [V, V] of counts, ordered by their first word."""
+
+    def __init__(self, first: Keys, second: Keys, counts: Weights, vocabulary: int) -> None:
+        order = np.argsort(first, kind="stable")
+        self.first, self.second, self.counts = first[order], second[order], counts[order]
+        self.vocabulary = vocabulary
+
+    def information(self, smoothing: float) -> Weights:
+        """Positive pointwise mutual information in nats of every pair, the first word being the context [T]."""
+        often = np.bincount(self.first, self.counts, self.vocabulary)
+        smooth = often**smoothing
+        chance = often[self.second] * (smooth[self.first] / smooth.sum())
+        found: Weights = np.maximum(0, np.log(self.counts / chance)).astype(np.float32)
+        return found
+
+    def matrix(self, values: Weights) -> Sparse:
+        """The matrix with `values` [T] in place of the counts, the first words as rows; zeros are left out."""
+        kept = np.flatnonzero(values)
+        first, second, weights = (torch.from_numpy(array[kept]) for array in (self.first, self.second, values))
+        matrix = Sparse(self.vocabulary)
+        blocks = max(1, math.ceil(len(kept) / BLOCK_ENTRIES))
+        bounds = torch.bincount(first, minlength=self.vocabulary).cumsum(0)
+        edges = sorted(set(torch.searchsorted(bounds, torch.arange(1, blocks) * (len(kept) // blocks)).tolist()))
+        for begin, end in zip([0, *edges], [*edges, self.vocabulary], strict=True):
+            inside = slice(int(bounds[begin - 1]) if begin else 0, int(bounds[end - 1]) if end else 0)
+            matrix.add(Block.of(first[inside] - begin, second[inside], weights[inside], end - begin))
+        return matrix

@@ -1,0 +1,47 @@
+"""A vector per word, and texts as averages of them: what word embeddings fill.
+
+Legend: `B` batch, `L` tokens, `D` width of the features.
+"""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
+from app.ml.encoders.linear import BagDecoder
+from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.word_vectors import WordVectors
+
+WIDTH = 200
+
+
+class Words(EncoderSettings):
+    """A vector per word; a text is the average of its words, in which rare ones count more."""
+
+    name: Literal["words"] = "words"
+    """A vector per word."""
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"tokens"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"words"})
+
+    def build(self, shape: Shape) -> "WordEncoder":
+        assert shape.vocabulary is not None
+        return WordEncoder(shape.vocabulary, self.dimensions or WIDTH)
+
+
+class WordEncoder(Encoder):
+    """Tokens are the words' vectors; `pooled` has length 1."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.words = WordVectors(vocabulary, width)
+
+    def forward(
+        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
+    ) -> Features:
+        values, mask = inputs["values"], inputs["mask"]
+        return Features(embedding(values, self.words.table), self.words(values, mask), mask)
+
+    def decoder(self, shape: Shape, code: int) -> nn.Module:
+        return BagDecoder(shape, code)

@@ -1,0 +1,123 @@
+"""Vectors of words from what stands around them. Knows no objective.
+
+Legend: `V` vocabulary, `D` width of a vector.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.errors import OutOfRange
+from app.ml.cooccurrence import SMOOTHING, Cooccurrences, Pairs
+from app.ml.factorisation import PASSES, leading
+from app.ml.modalities.base import Tensors
+from app.ml.objectives.base import Tell
+from app.ml.padding import Packed
+from app.ml.word_vectors import WordVectors
+
+Method = Literal["pmi", "laplacian"]
+
+COUNTING = 0.6
+"""Share of the whole at which the pass over the texts ends."""
+SAMPLE = 20_000
+"""Texts that are kept to find what all have in common."""
+PASSES_OF_LAPLACIAN = 20
+"""Its eigenvalues lie close together, so that directions part slowly."""
+
+
+def fit_words(
+    words: WordVectors,
+    texts: Callable[[], Iterator[Tensors]],
+    tell: Tell,
+    *,
+    method: Method,
+    window: int,
+    subsample: float,
+) -> None:
+    """Fills `words` from the texts: one pass, memory bounded by the vocabulary and the number of different pairs.
+
+    Raises OutOfRange when no two words stand together.
+    """
+    found = Cooccurrences(words.vocabulary, window=window, subsample=subsample)
+    sample = Sample()
+    read = 0
+    for inputs in texts():
+        found.add(inputs["values"], inputs["mask"])
+        sample.add(inputs)
+        read += len(inputs["values"])
+        tell(COUNTING * (1 - 1 / (1 + read / 100_000)))
+    solve = {"pmi": by_information, "laplacian": by_laplacian}[method]
+    pairs = found.result()
+    if not len(pairs.counts):
+        raise OutOfRange("no training text has two known words, so none has a neighbour to learn from", param="dataset")
+    words.set(solve(pairs, words.table.shape[1], tell), found.words)
+    words.set_common(**sample.result())
+
+
+def by_information(pairs: Pairs, width: int, tell: Tell) -> Tensor:
+    """Left singular vectors [V, D] of positive PMI with smoothed contexts, all of equal weight.
+
+    Levy, Goldberg & Dagan 2015: leaving the singular values out (power 0) serves similarity best.
+    """
+    matrix = pairs.matrix(pairs.information(SMOOTHING))
+    vectors, _ = leading(matrix.gram(_on(tell, PASSES * len(matrix.blocks))), pairs.vocabulary, width)
+    return vectors
+
+
+def by_laplacian(pairs: Pairs, width: int, tell: Tell) -> Tensor:
+    """Vectors [V, D] that minimise the sum of a_ij |w_i - w_j|^2 with orthonormal columns (Belkin & Niyogi 2003).
+
+    a_ij is the positive PMI of the words i and j; columns are orthonormal where every word counts by its degree. The
+    leading solution has one vector for all words and is left out.
+    """
+    information = pairs.information(1.0)
+    degrees = np.bincount(pairs.first, information, pairs.vocabulary)
+    scale = np.divide(1, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0).astype(np.float32)
+    matrix = pairs.matrix(information * scale[pairs.first] * scale[pairs.second])
+    multiply = matrix.product(_on(tell, PASSES_OF_LAPLACIAN * len(matrix.blocks)))
+    connected = torch.from_numpy((degrees > 0).astype(np.float32))[:, None]
+    # half of the identity beside it: then no eigenvalue is negative, and the order stays
+    vectors, _ = leading(
+        lambda basis: (multiply(basis) + basis * connected) / 2,
+        pairs.vocabulary,
+        width + 1,
+        passes=PASSES_OF_LAPLACIAN,
+    )
+    return vectors[:, 1:] * torch.from_numpy(scale)[:, None]
+
+
+def _on(tell: Tell, calls: int) -> Callable[[], None]:
+    done = 0
+
+    def on() -> None:
+        nonlocal done
+        done += 1
+        tell(min(1.0, COUNTING + (1 - COUNTING) * done / calls))
+
+    return on
+
+
+class Sample:
+    """Texts that stand for all, spread evenly: every second one is dropped whenever they are too many."""
+
+    def __init__(self) -> None:
+        self._kept: list[Packed] = []
+        self._every, self._seen, self._held = 1, 0, 0
+
+    def add(self, texts: Tensors) -> None:
+        rows = torch.arange(-self._seen % self._every, len(texts["values"]), self._every)
+        self._seen += len(texts["values"])
+        if len(rows):
+            self._kept.append(Packed.of({name: tensor[rows] for name, tensor in texts.items()}))
+            self._held += len(rows)
+        if self._held > SAMPLE:
+            whole = Packed.joined(self._kept)
+            self._kept = [Packed.of(whole.take(torch.arange(0, self._held, 2)))]
+            self._every, self._held = 2 * self._every, len(self._kept[0].lengths)
+
+    def result(self) -> Tensors:
+        whole = Packed.joined(self._kept)
+        return whole.take(torch.arange(len(whole.lengths)))
