@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api import datasets, envelope, files, health, inference, job_story, jobs, models, openapi, uploads
+from app.api import datasets, envelope, files, fine_tuning, health, inference, job_story, jobs, models, openapi, uploads
 from app.api.deps import Services
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.telemetry import Telemetry
@@ -71,7 +71,17 @@ def create_app(settings: Settings) -> House:
     app.state.services = Services(settings, database, storage, serving)
     app.state.watcher = watcher
     app.state.telemetry = telemetry
-    for part in (inference, files, uploads, datasets, jobs, job_story, models, health):  # the hottest first
+    for part in (
+        inference,
+        files,
+        uploads,
+        datasets,
+        jobs,
+        job_story,
+        fine_tuning,
+        models,
+        health,
+    ):  # the hottest first
         app.include_router(part.router)
     app.include_router(health.guarded)
     envelope.install(app)

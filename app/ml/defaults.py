@@ -255,6 +255,7 @@ def _training(
             values[key] = value
         elif key != "early_stopping":
             choices.append(_choice(f"training.{key}", values[key], reason if key in recipe else USUAL))
+    values["learning_rate"] *= values.pop("learning_rate_multiplier")
     if asked["early_stopping"] == "auto":
         values["early_stopping"] = EarlyStopping(patience=max(5, min(100, values["epochs"]) // 3))
         choices.append(

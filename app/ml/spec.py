@@ -54,6 +54,8 @@ class Training(Settings):
     """Rows per optimizer step."""
     learning_rate: Annotated[Real, Field(gt=0, le=10)] | AutoName = "auto"
     """Peak rate of the schedule."""
+    learning_rate_multiplier: Annotated[Real, Field(gt=0, le=1000)] = 1.0
+    """Factor on the rate, above all on one that is chosen from the data."""
     optimizer: Literal["auto", "adamw", "adam", "sgd"] = "auto"
     """`adamw` decays weights apart from the gradient (Loshchilov & Hutter 2017) and spares norms and biases."""
     weight_decay: Annotated[Real, Field(ge=0, le=10)] | AutoName = "auto"

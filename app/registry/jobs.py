@@ -94,13 +94,17 @@ def list_page(
     descending: bool,
     status: str | None = None,
     kind: str | None = None,
+    based: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Job]:
+    """`based` leaves out those without a base model."""
     statement = sa.select(Job).where(Job.project_id == project_id, *metadata_equals(Job.metadata_, metadata))
     if status is not None:
         statement = statement.where(Job.status == status)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
+    if based:
+        statement = statement.where(Job.base_version_id.is_not(None))
     return paginate(session, statement, Job.id, limit=limit, after=after, descending=descending)
 
 
