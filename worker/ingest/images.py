@@ -10,15 +10,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.dataset_options import DatasetOptions
 from app.ml import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
 from worker.ingest.items import Items, list_items
-from worker.ingest.marks import BOXES, Marks
-from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
+from worker.ingest.marks import BOXES, Marks, Placed
+from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
 
 IMAGE = "image"
 PIXEL = np.dtype(np.uint8)
@@ -34,9 +33,8 @@ class Pictures:
     """Pictures with what is said of them. Their size is decided once those of all files have been looked at."""
 
     items: Items
-    looks: NDArray[np.int32]
-    """Of every picture that can be read: height, width and channels once upright, and its orientation by EXIF."""
-    marks: Marks | None
+    placed: Placed | None
+    """Boxes in the pictures, where annotation files say so."""
     options: DatasetOptions
     context: Context
 
@@ -52,25 +50,14 @@ class Pictures:
         size_all = len(self.items.members) * int(np.prod(size, dtype=object))
         self.items.fits(size_all, f"pictures of {_shown(size)}", "give a smaller image_size", self.context)
         heads = [Head(self.items.column, "array", PIXEL, size, note=note + self.items.note, scaled=scaled)]
-        if self.marks is None or self.boxes is None:
+        if self.placed is None:
             return [*heads, *self.items.heads]
-        about = {"labels": self.marks.names, "picture": list(size[:2]), "changed": dict(self.marks.changed)}
-        count, names = len(self.boxes.rows.values), len(self.marks.names)
-        note = f"{self.marks.format} files with {count:,} boxes of {names:,} classes"
+        marks = self.placed.marks
+        about = {"labels": marks.names, "picture": list(size[:2]), "changed": dict(marks.changed)}
+        note = f"{marks.format} files with {len(self.placed):,} boxes of {len(marks.names):,} classes"
         heads.append(Head(BOXES, "array", BOX, ragged="boxes", note=note, about=about))
         folders = [each for each in self.items.heads if each.name not in self.items.folders or each.name != "label"]
         return [*heads, *folders]
-
-    @cached_property
-    def boxes(self) -> Mapped | None:
-        """In every picture, where annotation files say so."""
-        if self.marks is None:
-            return None
-        readable = [row for row in range(len(self.items.members)) if row not in self.items.bad]
-        looks = {row: (look[0], look[1], look[3]) for row, look in zip(readable, self.looks.tolist(), strict=True)}
-        boxes = self.marks.place(self.items, looks, self._common[0], self.options.cleaning, self.context)
-        self.items.bad.update(self.marks.bad)
-        return boxes
 
     @cached_property
     def _common(self) -> tuple[Size, bool, str]:
@@ -81,7 +68,9 @@ class Pictures:
         said = self.items.load(rest, context)
         numbers, own = iter(said.numbers), [self.items.column]
         pixels = [self._pixels(context) if list(part) == own else next(numbers, []) for part in wanted.numbers]
-        ragged = {**said.ragged, BOXES: self.boxes} if self.boxes and BOXES in wanted.ragged else said.ragged
+        ragged = dict(said.ragged)
+        if self.placed is not None and BOXES in wanted.ragged:
+            ragged[BOXES] = self.placed.mapped(self._common[0])
         return replace(said, numbers=pixels, ragged=ragged, bad=sorted({*self.items.bad, *said.bad}))
 
     def _pixels(self, context: Context) -> list[Numbers]:
@@ -109,11 +98,16 @@ def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -
 
 
 def open_items(items: Items, marks: Marks | None, options: DatasetOptions, context: Context) -> Pictures:
-    """Looks at every picture's header."""
-    looks = np.array(list(items.look(pictures.look, context)), np.int32).reshape(-1, 4)
-    sizes, counts = np.unique(looks[:, :3], axis=0, return_counts=True)
-    context.sizes.update({(h, w, c): n for (h, w, c), n in zip(sizes.tolist(), counts.tolist(), strict=True)})
-    return Pictures(items, looks, marks, options, context)
+    """Looks at every picture's header, and judges the boxes."""
+    looks = list(items.look(pictures.look, context))
+    context.sizes.update((height, width, channels) for height, width, channels, _ in looks)
+    if marks is None:
+        return Pictures(items, None, options, context)
+    readable = [row for row in range(len(items.members)) if row not in items.bad]
+    seen = {row: (look[0], look[1], look[3]) for row, look in zip(readable, looks, strict=True)}
+    placed = Placed(marks, items, seen, options.cleaning, context)
+    items.bad.update(marks.bad)
+    return Pictures(items, placed, options, context)
 
 
 def common(found: Counter[Size], size: int | None) -> tuple[Size, bool, str]:

@@ -75,28 +75,19 @@ class Marks:
             self.bad.add(picture)
         context.faults.row(code, message, file=archive.id, row=row, column=BOXES)
 
-    def place(
+
+class Placed:
+    """The boxes of the pictures that can be read, sorted by picture, each of them judged: what is wrong is a fault."""
+
+    def __init__(
         self,
+        marks: Marks,
         items: Items,
         looks: Mapping[int, tuple[int, int, int]],
-        size: Sequence[int],
         cleaning: Cleaning,
         context: Context,
-    ) -> Mapped:
-        """Rows [class, x0, y0, x1, y1] of every picture, in pixels of `size`; what is wrong with a box is a fault.
-
-        `looks` has height and width of every picture once upright, and its orientation by EXIF.
-        """
-        boxes = _Boxes(self, items, looks, context)
-        boxes.check_sizes()
-        boxes.judge(cleaning)
-        return boxes.mapped(size)
-
-
-class _Boxes:
-    """The boxes of the pictures that can be read, sorted by picture."""
-
-    def __init__(self, marks: Marks, items: Items, looks: Mapping[int, tuple[int, int, int]], context: Context) -> None:
+    ) -> None:
+        """`looks` has height and width of every picture once upright, and its orientation by EXIF."""
         self.marks, self.items, self.looks, self.context = marks, items, looks, context
         pictures = np.array(marks._pictures, np.int64)
         readable = np.isin(pictures, np.array(list(looks), np.int64))
@@ -110,8 +101,23 @@ class _Boxes:
         self.upright: Floats = known[self.pictures, :2].astype(np.float64)  # [N, 2] height, width
         self.turns = known[self.pictures, 2]
         self.stored = np.where(np.isin(self.turns, QUARTER_TURNS)[:, None], self.upright[:, ::-1], self.upright)
+        self._check_sizes()
+        self._judge(cleaning)
 
-    def check_sizes(self) -> None:
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def mapped(self, size: Sequence[int]) -> Mapped:
+        """Rows [class, x0, y0, x1, y1] of every picture, turned along with it, then scaled to pixels of `size`."""
+        corners = turned(self.corners, self.stored, self.turns)
+        corners *= (np.array(size[:2], np.float64) / self.upright)[:, [1, 0, 1, 0]]
+        classes = np.array(self.marks._classes, np.float64)[self.order]
+        stage = RaggedStage(self.context, np.dtype(np.float32), (5,))
+        lengths = np.bincount(self.pictures, minlength=len(self.items.members))
+        stage.add(np.column_stack([classes, corners]), lengths)
+        return stage.mapped()
+
+    def _check_sizes(self) -> None:
         """Where the file says how large a picture is, that decides whether its boxes are upright already."""
         is_upright = np.zeros(len(self.pictures), np.bool_)
         for picture, said in self.marks.said.items():
@@ -122,9 +128,8 @@ class _Boxes:
             if said == stored:
                 continue
             if said == (height, width):
-                is_upright[
-                    np.searchsorted(self.pictures, picture) : np.searchsorted(self.pictures, picture, "right")
-                ] = True
+                first, after = (np.searchsorted(self.pictures, picture, side) for side in ("left", "right"))
+                is_upright[first:after] = True
                 continue
             there = f"{stored[1]} by {stored[0]}"
             problem = f"is {there} pixels, and the annotations say {said[1]} by {said[0]}; annotate the file as it is"
@@ -135,7 +140,7 @@ class _Boxes:
         if self.marks.relative:
             self.corners *= self.stored[:, [1, 0, 1, 0]]
 
-    def judge(self, cleaning: Cleaning) -> None:
+    def _judge(self, cleaning: Cleaning) -> None:
         """Empty boxes and those that leave their picture: a fault, or repaired and counted."""
         crowds = np.array(self.marks._crowds, np.int8)[self.order]
         if cleaning.crowds == "fault":
@@ -164,16 +169,6 @@ class _Boxes:
                     self._refuse(code, place, problem, '{"boxes": "clip"}')
         self.corners = inside
         self._keep(np.flatnonzero(~flat))
-
-    def mapped(self, size: Sequence[int]) -> Mapped:
-        """Turned along with the picture, then scaled."""
-        corners = turned(self.corners, self.stored, self.turns)
-        corners *= (np.array(size[:2], np.float64) / self.upright)[:, [1, 0, 1, 0]]
-        classes = np.array(self.marks._classes, np.float64)[self.order]
-        stage = RaggedStage(self.context, np.dtype(np.float32), (5,))
-        lengths = np.bincount(self.pictures, minlength=len(self.items.members))
-        stage.add(np.column_stack([classes, corners]), lengths)
-        return stage.mapped()
 
     def _keep(self, kept: NDArray[Any]) -> None:
         self.order, self.pictures, self.corners = self.order[kept], self.pictures[kept], self.corners[kept]
