@@ -112,7 +112,7 @@ def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
         "": lambda rows: answer(run.network, "embed", rows.inputs),
         "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
     }
-    fitted, width = run.fitted["input"], ours.shape[1]
+    fitted, width = run.fitted[run.spec.objective.asked], ours.shape[1]
     if fitted.shape.layout == "tokens":
         assert fitted.shape.vocabulary is not None
         bags, pieces = Bags(fitted.shape.vocabulary, width), list(pieces_of(train.inputs))
@@ -174,7 +174,7 @@ def prediction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores
 
 def judged_by_itself(run: Run, split: str, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The objective's own figures and their baselines; what is judged above already stays."""
-    if "target" in run.fitted:
+    if len(run.fitted) > 1:
         kept = [list(run.loader(name, CHUNK).in_order(OWN_ROWS)) for name in ("train", split)]
         if all(kept):
             result |= run.network.metrics(kept[1]) | result
@@ -205,14 +205,15 @@ def labels_of(run: Run, split: str) -> Fitted | None:
 
 def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) -> Rows:
     """At most `limit` rows of a split; with `target`, labelled ones only."""
-    fitted = run.fitted["input"]
+    asked = run.spec.objective.asked
+    fitted = run.fitted[asked]
     weights = sum(parameter.numel() for parameter in run.network.encoders.parameters())
     uses = {"tokens": fitted.shape.size[0], "grid": USES}.get(fitted.shape.layout, 1)
     limit = min(limit, max(FEWEST_ROWS, min(MOST_BYTES // (8 * fitted.shape.count), MOST_WORK // (weights * uses + 1))))
-    roles = {"input": fitted} | ({"target": target} if target is not None else {})
+    roles = {asked: fitted} | ({"target": target} if target is not None else {})
     loader = Loader(run.dataset.splits[split], roles, batch_size=CHUNK, seed=0, window_bytes=run.window_bytes)
     batches = list(loader.in_order(limit))
-    inputs = joined([batch.roles["input"] for batch in batches])
+    inputs = joined([batch.roles[asked] for batch in batches])
     labels = torch.cat([b.roles["target"]["values"] if target is not None else b.rows for b in batches])
     return Rows(inputs, labels)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from app.dataset import Dataset, open_dataset
 from app.ml import artifact
 from app.ml.augmentations.base import augment
-from app.ml.build import build_network, graft
+from app.ml.build import build_network, graft, lender
 from app.ml.defaults import resolve
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Objective
@@ -105,7 +105,8 @@ def prepare(reporter: Reporter) -> Run:
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
     if base_model is not None:
-        graft(network, base_model.network)
+        lenders = {role: lender(role, spec.network(), base_model.spec) for role in network.encoders}
+        graft(network, base_model.network, lenders)
     sources = [
         {"id": row.dataset_id, "fingerprint": dataset.fingerprint, "weight": row.weight} for row, dataset in used
     ]
@@ -156,10 +157,15 @@ def _fit(spec: TrainSpec, dataset: Dataset, base: artifact.Artifact | None) -> d
     fitted: dict[str, Fitted] = {}
     train = dataset.splits["train"]
     for role, part in spec.roles.items():
-        if base is not None and part.encoder is not None:
-            fitted[role] = base.roles[role]
+        if part.like is not None:
+            fitted[role] = fitted[part.like]
+        elif base is not None and part.encoder is not None:
+            fitted[role] = base.roles[lender(role, spec.network(), base.spec)]
         else:
-            fitted[role] = part.modality.fit(train.read(role, number) for number in range(train.batches))
+            alike = [role, *(name for name, other in spec.roles.items() if other.like == role)]
+            fitted[role] = part.modality.fit(
+                train.read(name, number) for name in alike for number in range(train.batches)
+            )
     return fitted
 
 

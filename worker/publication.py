@@ -41,7 +41,7 @@ def publish(reporter: Reporter, run: Run) -> None:
             job_id=job.id,
             parent_id=run.base.id if run.base is not None else None,
             spec=spec.model_dump(mode="json"),
-            modality=spec.roles["input"].modality.name,
+            modality=spec.roles[spec.objective.asked].modality.name,
             dimensions=dimensions(run),
             abilities=sorted(spec.objective.abilities),
             metrics=metrics,
@@ -56,7 +56,7 @@ def publish(reporter: Reporter, run: Run) -> None:
 def golden_inputs(run: Run) -> Tensors:
     """The first rows of the validation split, encoded: what every later load of the model must answer alike."""
     batch = next(run.loader("validation", GOLDEN_ROWS).in_order(GOLDEN_ROWS))
-    return batch.roles["input"]
+    return batch.roles[run.spec.objective.asked]
 
 
 def dimensions(run: Run) -> int | None:

@@ -42,6 +42,8 @@ class Artifact:
     spec: dict[str, Any]
     abilities: list[str]
     dimensions: int | None
+    asked: str
+    """Role whose items requests bring."""
     golden_inputs: Tensors
     golden_outputs: Tensors
     """Ability to answers."""
@@ -117,6 +119,7 @@ def load(files: Mapping[str, Path]) -> Artifact:
             spec=spec,
             abilities=about["abilities"],
             dimensions=about["dimensions"],
+            asked=_OBJECTIVE.validate_python(spec["objective"]).asked,
             golden_inputs=_below("input", golden),
             golden_outputs=_below("output", golden),
             size_bytes=sum(tensor.nbytes for tensor in weights.values()),

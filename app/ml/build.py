@@ -20,12 +20,24 @@ def build_network(spec: Mapping[str, Any], fitted: Mapping[str, Fitted]) -> Obje
     roles: dict[str, Role] = {}
     for name, part in spec["roles"].items():
         role = RoleSpec.model_validate(part)
-        encoder = role.encoder.build(fitted[name].shape) if role.encoder is not None else None
+        if role.like is not None:
+            encoder = roles[role.like].encoder
+        else:
+            encoder = role.encoder.build(fitted[name].shape) if role.encoder is not None else None
         roles[name] = Role(fitted[name], encoder, role.dimensions)
     return _OBJECTIVE.validate_python(spec["objective"]).build(roles)
 
 
-def graft(network: Objective, base: Objective) -> None:
-    """Copies the weights of `base`'s encoders into the encoders of the same role."""
+def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """The role of the spec `base` that lends its preprocessing and encoder to `role` of `spec`.
+
+    It is the role of that name; what is asked of the one is else what is asked of the other.
+    """
+    ours, theirs = (_OBJECTIVE.validate_python(each["objective"]).asked for each in (spec, base))
+    return theirs if role == ours and role not in base["roles"] else role
+
+
+def graft(network: Objective, base: Objective, lenders: Mapping[str, str]) -> None:
+    """Copies the weights of `base`'s encoders into the encoders of those roles that they lend to."""
     for role, encoder in network.encoders.items():
-        encoder.load_state_dict(base.encoders[role].state_dict())
+        encoder.load_state_dict(base.encoders[lenders[role]].state_dict())

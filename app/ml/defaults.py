@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from app.errors import DoesNotFit, OutOfRange, WrongShape
 from app.ml.augmenting import choose, shown
+from app.ml.build import lender
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
@@ -56,8 +57,13 @@ def resolve(
     profile = profiles[0]
     base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
     objective = _objective(request, profile, base, choices)
+    if base and (lent := base_roles.get(lender(objective.asked, {"objective": objective}, base["spec"]))) is not None:
+        base_roles[objective.asked] = lent
     roles = _roles(request, profile, objective, base_roles, choices)
     check_fit(objective, roles)
+    for role, other in objective.shares(roles).items():
+        roles[role] = roles[role].model_copy(update={"like": other})
+        choices.append(_choice(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder"))
     _check_rows(objective, profile)
     data = _data(profile, objective, roles, bool(base))
     for role, part in roles.items():
@@ -98,6 +104,8 @@ def _objective(
         name, reason = _for_target(profile["target"]["modality"])
     elif base is not None:
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
+    elif profile.get("input") is None and profile.get("right") is not None:
+        name, reason = "alignment", "the dataset holds pairs"
     else:
         name, reason = find("modalities", Modality)[profile["input"]["modality"]].pretext, "pretraining without labels"
     choices.append(_choice("objective", name, reason))
@@ -211,7 +219,7 @@ def _data(
     profile: Mapping[str, Any], objective: ObjectiveSettings, roles: Mapping[str, RoleSpec], from_base: bool
 ) -> Data:
     return Data(
-        shape=roles["input"].modality.expected(profile["input"]),
+        shape=roles[objective.asked].modality.expected(profile[objective.asked]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,

@@ -54,7 +54,7 @@ class Predictor:
         """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
         self.reference = reference
         self.size_bytes = artifact.size_bytes
-        modality = artifact.roles["input"]
+        modality = artifact.roles[artifact.asked]
         self.row_numbers = modality.shape.count if modality.takes_arrays else None
         self.used_at = time.monotonic()
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
@@ -106,7 +106,7 @@ class Predictor:
             )
 
     def _encode(self, items: Any) -> Tensors:
-        modality = self._artifact.roles["input"]
+        modality = self._artifact.roles[self._artifact.asked]
         column = modality.read(items)
         if len(column) > self._max_inputs:
             raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
@@ -134,7 +134,7 @@ class Predictor:
         pack: Callable[[dict[str, Any]], T],
     ) -> T:
         roles = self._artifact.roles
-        answer = operation.answer(request, roles["input"], roles.get("target"), inputs, outputs)
+        answer = operation.answer(request, roles[self._artifact.asked], roles.get("target"), inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)
 

@@ -164,6 +164,8 @@ class RoleSpec(Settings):
     encoder: AnyEncoder | None = None
     dimensions: int | None = None
     """Width of the embedding; null takes the encoder's own."""
+    like: str | None = None
+    """Role whose preprocessing and encoder this one shares."""
     shape: list[int] = Field(default_factory=list)
     """Shape of a raw item of the dataset."""
 

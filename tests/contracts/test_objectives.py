@@ -43,7 +43,9 @@ def judged(network: Objective, batch: Batch) -> float:
 @torch.inference_mode()
 def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
     network.eval()
-    return {name: getattr(network, name)(batch.roles["input"]) for name in sorted(pair.objective.abilities)}
+    return {
+        name: getattr(network, name)(batch.roles[pair.objective.asked]) for name in sorted(pair.objective.abilities)
+    }
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -105,10 +107,10 @@ def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None
     assert given.keys() == pair.objective.abilities
     assert all(answer.isfinite().all() for answer in given.values())
     if "embed" in given:
-        encoder = network.encoders["input"]
+        encoder = network.encoders[pair.objective.asked]
         assert given["embed"].shape == (rows, pair.dimensions or encoder.width)
     if "reconstruct" in given:
-        assert given["reconstruct"].shape == batch.roles["input"]["values"].shape
+        assert given["reconstruct"].shape == batch.roles[pair.objective.asked]["values"].shape
     if "predict" in given:
         target = pair.modalities["target"]
         assert given["predict"].shape == (rows, fit(target).shape.count)

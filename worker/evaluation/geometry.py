@@ -30,10 +30,3 @@ def uniformity(embeddings: Tensor) -> float:
         return 0.0
     apart = torch.pdist(normalize(embeddings))
     return float(apart.square().mul(-2).exp().mean().log())
-
-
-def recall(left: Tensor, right: Tensor, nearest: int) -> float:
-    """Share of rows of `left` [N, E] whose partner in `right` [N, E] is among the `nearest` by cosine."""
-    likeness = normalize(left) @ normalize(right).T
-    own = likeness.diagonal()[:, None]
-    return float(((likeness > own).sum(1) < nearest).float().mean())

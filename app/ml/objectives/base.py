@@ -163,6 +163,8 @@ class ObjectiveSettings(Settings):
     name: str
     roles: ClassVar[Mapping[str, RoleNeeds]]
     abilities: ClassVar[frozenset[str]]
+    asked: ClassVar[str] = "input"
+    """The role whose items requests bring, and which a graft takes over as its own."""
     watch: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric that chooses the best weights, and whether more of it is better."""
 
@@ -179,6 +181,10 @@ class ObjectiveSettings(Settings):
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""
+
+    def shares(self, parts: Mapping[str, Any]) -> Mapping[str, str]:
+        """Roles that take over the preprocessing and the encoder of another one, given the resolved parts of each."""
+        return {}
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         """Name of the encoder for `encoder: auto`, and why."""

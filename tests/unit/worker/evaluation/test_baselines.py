@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import normalize
 
 from worker.evaluation.baselines import mfcc, pca, unigram
-from worker.evaluation.geometry import effective_rank, recall, uniformity
+from worker.evaluation.geometry import effective_rank, uniformity
 
 
 def test_pca_rebuilds_what_has_few_directions() -> None:
@@ -46,10 +45,3 @@ def test_uniformity_tells_a_point_from_a_sphere() -> None:
     assert uniformity(torch.ones(20, 4)) == pytest.approx(0, abs=1e-5)
     assert uniformity(torch.randn(500, 64)) == pytest.approx(-4, abs=0.2)
     assert uniformity(torch.ones(1, 4)) == 0
-
-
-def test_recall_counts_partners_among_the_nearest() -> None:
-    left = normalize(torch.randn(40, 16))
-    assert recall(left, left * 3, 1) == 1
-    assert recall(left, left.roll(1, 0), 1) == 0
-    assert recall(left, torch.randn(40, 16), 40) == 1

@@ -1,0 +1,132 @@
+"""Learns to find the partner of an item among all others: pictures and captions, questions and answers, any pairs.
+
+CLIP (Radford 2021) chooses among a batch's partners, SigLIP (Zhai 2023) judges every pair of the batch by itself.
+Legend: `B` batch, `N` pairs, `D` width of an encoder's features, `E` width of the embedding.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, logsigmoid, normalize
+
+from app.errors import DoesNotFit
+from app.ml.layers import linear
+from app.ml.modalities.base import Layout, Tensors
+from app.ml.objectives.base import Batch, Comparison, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.contrastive import compared_training
+
+READS: frozenset[Layout] = frozenset({"vector", "grid", "tokens"})
+STEEPEST = math.log(100.0)
+"""Logarithm of the largest factor on a cosine: beyond it a training becomes unstable (Radford 2021)."""
+FIRST = {"clip": (math.log(1 / 0.07), 0.0), "siglip": (math.log(10.0), -10.0)}
+"""Logarithm of the first factor on a cosine, and what is first added, as published."""
+JUDGED = 2000
+"""Pairs among which partners are looked for."""
+
+
+class Alignment(ObjectiveSettings):
+    """Bring the two sides of every pair together and keep them apart from those of other pairs."""
+
+    name: Literal["alignment"] = "alignment"
+    """Find an item's partner."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "left": RoleNeeds(READS, encoded=True),
+        "right": RoleNeeds(READS, encoded=True),
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
+    asked: ClassVar[str] = "left"
+    keeps_dimensions: ClassVar[bool] = True
+
+    loss: Literal["clip", "siglip"] = "clip"
+    """`clip` chooses the partner among those of the batch, `siglip` judges every pair by itself."""
+    shared: bool | None = None
+    """One encoder for both sides. By default where both are of one modality and ask for the same encoder."""
+
+    def shares(self, parts: Mapping[str, Any]) -> Mapping[str, str]:
+        left, right = parts["left"], parts["right"]
+        alike = (left.modality, left.encoder, left.shape) == (right.modality, right.encoder, right.shape)
+        if self.shared and not alike:
+            raise DoesNotFit(
+                "objective.shared: the two sides cannot share an encoder, since they differ in modality, shape or "
+                "encoder; give roles.left and roles.right the same ones, or leave shared out",
+                param="objective.shared",
+            )
+        return {"right": "left"} if alike and self.shared is not False else {}
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        return compared_training(data, batch=256)
+
+    def build(self, roles: Mapping[str, Role]) -> "Aligned":
+        return Aligned(self, roles["left"], roles["right"])
+
+
+class Aligned(Comparison):
+    """An encoder and a projection per side, or one for both; embeddings are what is compared."""
+
+    def __init__(self, settings: Alignment, left: Role, right: Role) -> None:
+        super().__init__()
+        assert left.encoder is not None
+        assert right.encoder is not None
+        self.kind = settings.loss
+        self.own = left.encoder is not right.encoder
+        """True where the right side has an encoder of its own."""
+        width = left.dimensions or left.encoder.width
+        self.encoders = nn.ModuleDict({"left": left.encoder})
+        self.projections = nn.ModuleDict({"left": linear(left.encoder.width, width)})
+        if self.own:
+            self.encoders["right"] = right.encoder
+            self.projections["right"] = linear(right.encoder.width, width)
+        factor, offset = FIRST[settings.loss]
+        self.factor = nn.Parameter(torch.tensor(factor))
+        self.offset = nn.Parameter(torch.tensor(offset)) if settings.loss == "siglip" else None
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        """Of items of the left side."""
+        return self.embed_side("left", inputs)
+
+    def embed_side(self, side: str, inputs: Tensors) -> Tensor:
+        """[B, E], rows of length 1."""
+        tower = side if self.own else "left"
+        return normalize(self.projections[tower](self.encoders[tower](inputs).pooled).float(), dim=1)
+
+    def represent(self, batch: Batch) -> Tensor:
+        """[B, 2, E]"""
+        return torch.stack([self.embed_side(side, batch.roles[side]) for side in ("left", "right")], dim=1)
+
+    def loss_from(self, representations: Tensor) -> Loss:
+        rows = len(representations)
+        likeness = self.factor.clamp(max=STEEPEST).exp() * representations[:, 0] @ representations[:, 1].T
+        if self.offset is not None:
+            partners = 2 * torch.eye(rows, device=likeness.device) - 1
+            return Loss(-logsigmoid(partners * (likeness + self.offset)).sum(), rows)
+        own = torch.arange(rows, device=likeness.device)
+        both = cross_entropy(likeness, own, reduction="sum") + cross_entropy(likeness.T, own, reduction="sum")
+        return Loss(both / 2, rows)
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`recall_at_1` and `recall_at_10`: the share of items whose partner is among the nearest 1 and 10.
+
+        Mean over both directions, among at most `JUDGED` pairs.
+        """
+        kept: list[Tensor] = []
+        for batch in batches:
+            if sum(map(len, kept)) < JUDGED:
+                kept.append(self.represent(batch))
+        pairs = torch.cat(kept)[:JUDGED]
+        return {f"recall_at_{nearest}": recall(pairs, nearest) for nearest in (1, 10)}
+
+    def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
+        """`chance`: partners drawn at random."""
+        count = min(JUDGED, sum(len(batch.rows) for batch in test))
+        return {"chance": {f"recall_at_{nearest}": min(1.0, nearest / count) for nearest in (1, 10)}}
+
+
+def recall(pairs: Tensor, nearest: int) -> float:
+    """Share of the sides of `pairs` [N, 2, E] whose partner is among the `nearest` of the other side."""
+    likeness = pairs[:, 0] @ pairs[:, 1].T
+    own = likeness.diagonal()
+    ahead = [(likeness > own[:, None]).sum(1), (likeness > own[None]).sum(0)]
+    return float((torch.stack(ahead) < nearest).float().mean())

@@ -1,0 +1,63 @@
+"""Pairs from upload to model: one encoder for both sides, resumed alike, and taken over by a graft."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.registry import leases
+from app.registry.db import Database
+from app.storage import Storage
+from tests.workshop import Workshop
+from worker.progress import Stopped
+from worker.trainer import run
+
+WORDS = {"oak": "tree", "bread": "food", "wren": "bird", "iron": "metal", "red": "colour", "shirt": "clothes"}
+BODY: dict[str, Any] = {
+    "roles": {side: {"encoder": {"name": "transformer", "preset": "nano"}} for side in ("left", "right")},
+    "training": {"epochs": 8, "batch_size": 32},
+}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    database.migrate()
+    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+def lines(rows: int = 300) -> list[tuple[str, str]]:
+    draw = np.random.default_rng(0)
+    drawn = [(draw.choice(list(WORDS)), number) for number in draw.permutation(1000)[:rows]]
+    return [(f"{word} {number}", f"{number} {WORDS[word]}") for word, number in drawn]
+
+
+def test_pairs_become_a_model_whose_encoder_a_graft_takes(workshop: Workshop) -> None:
+    content = "\n".join(["left,right", *(f"{left},{right}" for left, right in lines())]).encode()
+    dataset = workshop.dataset(content, "pairs.csv", columns={"left": "left", "right": "right"})
+    assert dataset.status == "ready", dataset.report
+    job = workshop.job(dataset, **BODY)
+    base = workshop.train(job)
+
+    spec = workshop.look(job).spec or {}
+    assert spec["objective"]["name"] == "alignment"
+    assert spec["roles"]["right"]["like"] == "left"
+    assert (base.abilities, base.modality, base.dimensions) == (["embed"], "text", 64)
+    assert base.metrics["recall_at_10"] > 2 * base.metrics["baselines"]["chance"]["recall_at_10"]
+
+    stop = threading.Event()
+    stop.set()
+    interrupted = workshop.job(dataset, **BODY)
+    reporter = workshop.claim(interrupted.id, stop)
+    with pytest.raises(Stopped):
+        run(reporter)
+    with workshop.database.session() as session:
+        assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+    assert workshop.weights(workshop.train(interrupted)) == workshop.weights(base)
+
+    labelled = "\n".join(["text,label", *(f"{left},{right.split()[1]}" for left, right in lines())]).encode()
+    texts = workshop.dataset(labelled, "texts.csv", modality="text")
+    graft = workshop.train(workshop.job(texts, base, kind="finetune", name="graft", training={"epochs": 5}))
+    assert graft.metrics["accuracy"] > graft.metrics["baselines"]["majority"]["accuracy"]

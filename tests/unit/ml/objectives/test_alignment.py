@@ -1,0 +1,82 @@
+"""Pairs: the published losses, towers of their own and shared ones."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from app.errors import DoesNotFit
+from app.ml.encoders.mlp import Mlp
+from app.ml.modalities.vectors import Vectors
+from app.ml.objectives.alignment import Aligned, Alignment, recall
+from app.ml.objectives.base import Batch, Role
+from app.ml.spec import RoleSpec
+from tests.networks import rows
+
+LEFT = rows(60, 6)
+RIGHT = LEFT @ rows(6, 9, seed=1)
+NET = Mlp(widths=(32,))
+
+
+def network(settings: Alignment) -> tuple[Aligned, Batch]:
+    torch.manual_seed(0)
+    left, right = Vectors().fit([LEFT]), Vectors().fit([RIGHT])
+    roles = {"left": Role(left, NET.build(left.shape), 8), "right": Role(right, NET.build(right.shape), 8)}
+    return settings.build(roles), Batch({"left": left.encode(LEFT), "right": right.encode(RIGHT)}, torch.arange(60))
+
+
+def test_the_losses_are_the_published_ones() -> None:
+    pairs = normalize(torch.randn(3, 2, 8), dim=2)
+    likeness = pairs[:, 0] @ pairs[:, 1].T
+    clip, _ = network(Alignment())
+    scaled = likeness / 0.07
+    expected = sum(2 * scaled[i, i] - scaled[i].logsumexp(0) - scaled[:, i].logsumexp(0) for i in range(3)) / -2
+    torch.testing.assert_close(clip.loss_from(pairs).sum, expected)
+    siglip, _ = network(Alignment(loss="siglip"))
+    each = [
+        -math.log(1 / (1 + math.exp(-(1 if i == j else -1) * (10 * float(likeness[i, j]) - 10))))
+        for i in range(3)
+        for j in range(3)
+    ]
+    assert siglip.loss_from(pairs).sum.item() == pytest.approx(sum(each), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["clip", "siglip"])
+def test_partners_are_found(loss: str) -> None:
+    built, batch = network(Alignment.model_validate({"loss": loss}))
+    optimizer = torch.optim.AdamW(built.parameters(), lr=1e-2)
+    for _ in range(60):
+        told = built.loss(batch)
+        optimizer.zero_grad()
+        (told.sum / told.count).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.inference_mode():
+        assert built.metrics([batch])["recall_at_1"] > 0.9
+        assert built.baselines([batch], [batch])["chance"]["recall_at_10"] == pytest.approx(1 / 6)
+        assert built.embed(batch.roles["left"]).shape == (60, 8)
+
+
+def test_one_encoder_for_both_sides_is_kept_once() -> None:
+    fitted = Vectors().fit([LEFT])
+    encoder = NET.build(fitted.shape)
+    built = Alignment().build({"left": Role(fitted, encoder), "right": Role(fitted, encoder)})
+    assert list(built.encoders) == ["left"]
+    inputs = fitted.encode(LEFT)
+    assert torch.equal(built.embed_side("right", inputs), built.embed(inputs))
+
+
+def test_sides_of_one_kind_share_unless_told_otherwise() -> None:
+    text, picture = RoleSpec(modality=Vectors(), encoder=NET, shape=[6]), RoleSpec(modality=Vectors(), shape=[9])
+    assert Alignment().shares({"left": text, "right": text}) == {"right": "left"}
+    assert Alignment(shared=False).shares({"left": text, "right": text}) == {}
+    assert Alignment().shares({"left": text, "right": picture}) == {}
+    with pytest.raises(DoesNotFit, match="cannot share"):
+        Alignment(shared=True).shares({"left": text, "right": picture})
+
+
+def test_recall_counts_partners_among_the_nearest() -> None:
+    left = normalize(torch.randn(40, 16))
+    assert recall(torch.stack([left, left], 1), 1) == 1
+    assert recall(torch.stack([left, left.roll(1, 0)], 1), 1) == 0
+    assert recall(torch.stack([left, normalize(torch.randn(40, 16))], 1), 40) == 1
