@@ -102,7 +102,9 @@ def api(options: argparse.Namespace) -> int:
             gate.read()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # what streams without end, events for example, must not hold up a stop
-    configuration = uvicorn.Config(create_app(settings), http=Gathering, access_log=False, timeout_graceful_shutdown=5)
+    configuration = uvicorn.Config(
+        create_app(settings), http=Gathering, proxy_headers=False, access_log=False, timeout_graceful_shutdown=5
+    )
     uvicorn.Server(configuration).run(sockets=[listener])
     return 0
 

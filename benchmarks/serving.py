@@ -1,10 +1,12 @@
-"""Embeddings per second over HTTP: Rootstock against a hand-written FastAPI + pydantic + torch server, same weights.
+"""Embeddings per second over HTTP: Rootstock beside hand-written FastAPI, LitServe, BentoML, MLflow and a bare echo.
 
-Both serve the reference autoencoder (784-128-64-32-16-8) on loopback, one process and one torch thread each, and answer
-numbers in JSON. Rootstock also checks the key and every answer. The load comes from a process of its own, in rounds
-that alternate; what is printed are medians and their ratio.
+All serve the reference autoencoder (784-128-64-32-16-8) with the same weights on loopback, one process and one torch
+thread each; Rootstock also checks the key and every answer. The load is a closed loop in a process of its own, in
+rounds that alternate between the servers; what is printed are medians. `raw` is Rootstock with float32 bodies, `echo`
+and `raw echo` a bare ASGI application that reads and answers as many bytes. The peers are installed into a cache of
+this script's own (XDG_CACHE_HOME); those that cannot be are left out, with a message.
 
-    .venv/bin/python benchmarks/serving.py [--seconds 3] [--rounds 5]
+    .venv/bin/python benchmarks/serving.py [--seconds 2] [--rounds 5] [--servers rootstock raw fastapi …]
 """
 
 import argparse
@@ -12,6 +14,8 @@ import asyncio
 import contextlib
 import io
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,114 +24,174 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import numpy as np
+import torch
+import uvloop
 
 from app.demo.service import Client, started
 
-WIDTH = 784
+WIDTH, CODE = 784, 8
 WARM_SECONDS = 1.0
-CASES = [(1, 16), (32, 16), (1, 128)]
+START_SECONDS = 90.0
+CASES = [(1, 16), (32, 16), (1, 128), (32, 128)]
 """Vectors per request, connections."""
+PEERS = {"fastapi": "/v1/embeddings", "litserve": "/predict", "bentoml": "/embed", "mlflow": "/invocations"}
+ALL = ["rootstock", "raw", *PEERS, "echo", "raw echo"]
+PACKAGES = ("litserve", "bentoml", "mlflow")
+KEYS = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")
 
 
-async def connection(host: str, port: int, request: bytes, until: float, latencies: list[float]) -> None:
-    reader, writer = await asyncio.open_connection(host, port)
-    while time.perf_counter() < until:
-        began = time.perf_counter()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in head[:16]:
-            raise RuntimeError(head.decode())
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
-        latencies.append(time.perf_counter() - began)
-    writer.close()
+def message(server: str, key: str, vectors: int) -> bytes:
+    """One request, as bytes."""
+    rows = np.random.default_rng(0).random((vectors, WIDTH)).round(4)
+    path, headers = PEERS.get(server, "/v1/embeddings"), {"host": "127.0.0.1", "content-type": "application/json"}
+    body = json.dumps({"model": "reference", "input": rows.tolist() if vectors > 1 else rows[0].tolist()}).encode()
+    if server == "mlflow":
+        body = json.dumps({"inputs": rows.tolist()}).encode()
+    elif server in PEERS:
+        named = {"model": "reference"} if server == "fastapi" else {}
+        body = json.dumps({**named, "input": rows.tolist()}).encode()
+    elif server.startswith("raw"):
+        path, body = "/v1/embeddings?model=reference", rows.astype("<f4").tobytes()
+        headers |= {"content-type": "application/octet-stream", "accept": "application/octet-stream"}
+    if server in ("rootstock", "raw"):
+        headers["authorization"] = f"Bearer {key}"
+    if server.endswith("echo"):
+        headers["x-answer"] = str(4 * CODE * vectors if server == "raw echo" else 150 * vectors)
+    headers["content-length"] = str(len(body))
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-async def load(url: str, key: str, vectors: int, connections: int, seconds: float) -> dict[str, float]:
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    body = await reader.readexactly(int(length.split(b":")[1]))
+    if b" 200 " not in head[:16]:
+        raise RuntimeError((head + body).decode())
+    return body
+
+
+async def load(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
     """Requests per second and latencies in milliseconds of a closed loop over `connections` connections."""
-    items = np.random.default_rng(0).random((vectors, WIDTH)).round(4).tolist()
-    body = json.dumps({"model": "reference", "input": items if vectors > 1 else items[0]}).encode()
-    parsed = httpx.URL(url)
-    head = (
-        f"POST /v1/embeddings HTTP/1.1\r\nhost: {parsed.host}\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
     latencies: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def connection() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (began := time.perf_counter()) < until:
+            await ask(reader, writer, request)
+            latencies.append(time.perf_counter() - began)
+        writer.close()
+
     began = time.perf_counter()
-    calls = [
-        connection(parsed.host, parsed.port or 80, head.encode() + body, began + seconds, latencies)
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*calls)
+    await asyncio.gather(*(connection() for _ in range(connections)))
     elapsed = time.perf_counter() - began
-    p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1e3
-    return {"requests_per_second": len(latencies) / elapsed, "p50_ms": float(p50), "p99_ms": float(p99)}
+    p50, p95, p99 = np.quantile(latencies, [0.5, 0.95, 0.99]) * 1e3
+    rate = len(latencies) / elapsed
+    return {"requests_per_second": rate, "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
 
 
-def measure(url: str, key: str, vectors: int, connections: int, seconds: float) -> dict[str, float]:
+def measure(server: str, port: int, key: str, vectors: int, connections: int, seconds: float) -> dict[str, float]:
     """One round, in a process of its own."""
-    asked = ["--load", url, key, str(vectors), str(connections), str(seconds)]
-    done = subprocess.run([sys.executable, __file__, *asked], capture_output=True, text=True, check=True)
+    asked = ["--load", server, str(port), key, str(vectors), str(connections), str(seconds)]
+    done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 
 
-def plain(weights: Path, port: int) -> None:
-    """What one would write by hand."""
-    import torch
-    import uvicorn
-    from fastapi import FastAPI
-    from pydantic import BaseModel
-    from safetensors.torch import load_file
+def peers() -> Path | None:
+    """The Python that has the peers, installed on first use; None when they cannot be."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    python = cache / "rootstock" / "benchmarks" / "serving-peers" / "bin" / "python"
+    complete = python.parents[1] / "complete"
+    if complete.exists():
+        return python
+    print("installing the peers, which takes minutes", flush=True)
+    wanted = [f"torch=={torch.__version__.partition('+')[0]}", "safetensors", *PACKAGES]
+    make = [
+        [sys.executable, "-m", "venv", "--clear", str(python.parents[1])],
+        [str(python), "-m", "pip", "-q", "install"],
+    ]
+    for command in (make[0], [*make[1], *wanted]):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            print(f"the peers cannot be installed and are left out: {done.stdout.strip().splitlines()[-1]}")
+            return None
+    complete.touch()
+    return python
 
-    torch.set_num_threads(1)
-    tensors = load_file(weights)
-    matrices = [tensors[name] for name in tensors if name.startswith("encoders.input.") and name.endswith("weight")]
-    matrices = [*sorted(matrices, key=lambda matrix: -matrix.shape[1]), tensors["bottleneck.weight"]]
-    layers: list[torch.nn.Module] = []
-    for matrix in matrices:
-        layers += [torch.nn.Linear(matrix.shape[1], matrix.shape[0]), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1]).eval()
-    app = FastAPI()
 
-    class Request(BaseModel):
-        model: str
-        input: list[float] | list[list[float]]
-
-    @app.post("/v1/embeddings")
-    def embed(request: Request) -> dict[str, object]:
-        values = torch.tensor(request.input)
-        with torch.inference_mode():
-            codes = network(values[None] if values.ndim == 1 else values).tolist()
-        data = [{"object": "embedding", "index": index, "embedding": code} for index, code in enumerate(codes)]
-        return {"object": "list", "model": request.model, "data": data}
-
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+def versions(python: Path, packages: tuple[str, ...]) -> str:
+    code = f"from importlib.metadata import version as v; print(*[f'{{p}} {{v(p)}}' for p in {packages!r}], sep=', ')"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @contextlib.contextmanager
-def plain_server(client: Client) -> Iterator[str]:
+def serving(name: str, python: Path, folder: Path, port: int, request: bytes) -> Iterator[int]:
+    """The process group of a running peer that has answered once."""
+    program = [
+        str(python),
+        str(Path(__file__).parent / "peers" / "serving_peers.py"),
+        name.removeprefix("raw "),
+        str(folder),
+    ]
+    with (folder / f"{name}.log").open("wb") as log:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            [*program, str(port)], stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                asyncio.run(once(port, request))
+                break
+            except (OSError, asyncio.IncompleteReadError):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(
+                        f"{name} does not start: {(folder / f'{name}.log').read_text()[-2000:]}"
+                    ) from None
+                time.sleep(0.2)
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+async def once(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await ask(reader, writer, request)
+    finally:
+        writer.close()
+
+
+def memory(port: int, group: int | None) -> float:
+    """MiB of the processes of a group (their shared pages shared out), or of the API that listens on a port."""
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if group is not None:
+                ours = os.getpgid(int(entry.name)) == group
+            else:
+                ours = b"app.cli\0api" in (entry / "cmdline").read_bytes()
+            if ours:
+                rollup = (entry / "smaps_rollup").read_text().splitlines()
+                total += next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+    return total / 1024
+
+
+def unpack(client: Client, folder: Path) -> None:
     archive = client.http.get("/v1/models/reference/artifact").raise_for_status().content
-    with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
-        (weights,) = Path(folder).rglob("weights.safetensors")
-        port = 18080
-        process = subprocess.Popen([sys.executable, __file__, "--plain", str(weights), str(port)])
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    httpx.get(url)
-                    break
-                time.sleep(0.1)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(folder, filter="data")
+    for path in list(folder.rglob("*.*")):
+        if path.is_file():
+            path.rename(folder / path.name)
 
 
 def train(client: Client) -> None:
@@ -141,50 +205,87 @@ def train(client: Client) -> None:
         "kind": "pretrain",
         "name": "reference",
         "dataset": dataset["id"],
-        "encoder": {"name": "mlp", "preset": "reference", "dimensions": 8},
+        "encoder": {"name": "mlp", "preset": "reference", "dimensions": CODE},
         "training": {"epochs": 2},
     }
     client.train("train", request)
 
 
+def compare(ports: dict[str, int], key: str, vectors: int, connections: int, arguments: argparse.Namespace) -> None:
+    """Alternating rounds of one case; prints a row per server."""
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
+    for name, port in ports.items():
+        measure(name, port, key, vectors, connections, WARM_SECONDS)
+    for _ in range(arguments.rounds):
+        for name, port in ports.items():
+            rounds[name].append(measure(name, port, key, vectors, connections, arguments.seconds))
+    base = [part["requests_per_second"] for part in rounds["rootstock"]]
+    for name, parts in rounds.items():
+        ratios = [mine / part["requests_per_second"] for mine, part in zip(base, parts, strict=True)]
+        rate, *quantiles = (statistics.median(part[key] for part in parts) for key in KEYS)
+        shown = "  ".join(f"{value:7.2f}" for value in quantiles)
+        ratio = statistics.median(ratios)
+        print(f"{vectors:7}  {connections:11}  {name:9}  {rate:10.0f}  {shown}  {ratio:8.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
-    parser.add_argument("--plain", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--servers", nargs="+", choices=ALL, default=ALL)
+    parser.add_argument("--load", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.plain:
-        return plain(Path(arguments.plain[0]), int(arguments.plain[1]))
     if arguments.load:
-        url, key, vectors, connections, seconds = arguments.load
-        print(json.dumps(asyncio.run(load(url, key, int(vectors), int(connections), float(seconds)))))
-        return None
-    with started() as client:
+        server, port, key, vectors, connections, seconds = arguments.load
+        request = message(server, key, int(vectors))
+        print(json.dumps(uvloop.run(load(int(port), request, int(connections), float(seconds)))))
+        return
+    run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    own = Path(sys.executable)
+    wanted = [name for name in arguments.servers if name not in ("rootstock", "raw")]
+    python = peers() if set(wanted) & set(PACKAGES) else None
+    print(versions(own, ("rootstock", "torch", "fastapi", "uvicorn", "pydantic")))
+    if python is not None:
+        print(versions(python, (*PACKAGES, "torch")))
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(started())
         train(client)
-        ours, key = str(client.http.base_url), client.sdk.api_key
-        with plain_server(client) as theirs:
-            print("\nvectors  connections  server      requests/s  p50 ms  p99 ms  ratio")
-            for vectors, connections in CASES:
-                compare(vectors, connections, {"rootstock": ours, "plain": theirs}, key, arguments)
-    return None
+        port, key = client.http.base_url.port or 80, client.sdk.api_key
+        ports, groups = {"rootstock": port, "raw": port}, {}
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        unpack(client, folder)
+        for place, name in enumerate(wanted):
+            chosen = python if name in PACKAGES else own
+            if chosen is not None:
+                ports[name] = 18080 + place
+                started_peer = serving(name, chosen, folder, ports[name], message(name, key, 1))
+                groups[name] = stack.enter_context(started_peer)
+        check(ports, key)
+        print("\nvectors  connections  server     requests/s   p50 ms   p95 ms   p99 ms  rootstock is … times as fast")
+        for vectors, connections in CASES:
+            compare(ports, key, vectors, connections, arguments)
+        print("\nMiB after that: " + ", ".join(f"{name} {memory(ports[name], groups.get(name)):.0f}" for name in ports))
 
 
-def compare(vectors: int, connections: int, urls: dict[str, str], key: str, arguments: argparse.Namespace) -> None:
-    """Alternating rounds of one case; prints a row per server."""
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
-    for url in urls.values():
-        measure(url, key, vectors, connections, WARM_SECONDS)
-    for _ in range(arguments.rounds):
-        for name, url in urls.items():
-            rounds[name].append(measure(url, key, vectors, connections, arguments.seconds))
-    rates = {name: [part["requests_per_second"] for part in parts] for name, parts in rounds.items()}
-    ratio = statistics.median(mine / other for mine, other in zip(rates["rootstock"], rates["plain"], strict=True))
-    for name, parts in rounds.items():
-        p50, p99 = (statistics.median(part[key] for part in parts) for key in ("p50_ms", "p99_ms"))
-        shown = f"{ratio:.2f}" if name == "rootstock" else "1"
-        rate = statistics.median(rates[name])
-        print(f"{vectors:7}  {connections:11}  {name:10}  {rate:10.0f}  {p50:6.2f}  {p99:6.2f}  {shown:>5}")
+def check(ports: dict[str, int], key: str) -> None:
+    """Every server gives the same embedding."""
+    for vectors in (1, 32):
+        answers = {name: asyncio.run(once(port, message(name, key, vectors))) for name, port in ports.items()}
+        wanted = np.frombuffer(answers["raw"], "<f4").reshape(vectors, CODE)
+        for name in (name for name in ports if not name.startswith("raw") and name != "echo"):
+            np.testing.assert_allclose(rows_in(json.loads(answers[name])), wanted, atol=1e-4, err_msg=name)
+
+
+def rows_in(answer: Any) -> Any:
+    """The embeddings in any server's JSON."""
+    if isinstance(answer, list):
+        return answer
+    if "data" in answer:
+        return [item["embedding"] for item in answer["data"]]
+    return answer.get("embeddings") or answer["predictions"]
 
 
 if __name__ == "__main__":

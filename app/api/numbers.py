@@ -16,7 +16,6 @@ _Parser: Any = importlib.import_module("simdjson").Parser if importlib.util.find
 
 LARGEST_KEPT = 4 * 1024 * 1024
 """Bodies up to this size are read with a parser that keeps its memory: fresh pages cost more than the reading."""
-BRACKET = ord("[")
 
 _mine = threading.local()
 
@@ -30,24 +29,34 @@ def read(body: bytes, key: str) -> tuple[dict[str, Any], NDArray[np.float64]] | 
         return None
     try:
         found = _parser(len(body)).parse(body)
-        names = list(found)
-        beside = {name: found[name] for name in names if name != key}
         numbers = found[key]
         values = np.frombuffer(numbers.as_buffer(of_type="d"))  # of all that lies below it, however deep
-        nested = numbers[0].__class__ is numbers.__class__
-        widths = {len(row) for row in numbers} if nested else {len(numbers)}
-        rows = len(numbers) if nested else 0
+        beside, names = {}, 0
+        for name in found:
+            names += 1
+            if name != key:
+                beside[name] = found[name]
+        rows, width = 0, len(numbers)
+        if numbers[0].__class__ is numbers.__class__:
+            rows, width = width, len(numbers[0])
+            if any(len(row) != width for row in numbers):
+                return None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, RecursionError):
         _mine.parser = None
         return None
-    brackets = np.count_nonzero(np.frombuffer(body, np.uint8) == BRACKET)  # one more would be an array deeper down
-    plain = all(value is None or isinstance(value, str | int | float) for value in beside.values())
-    if len(widths) != 1 or brackets != rows + 1 or len(beside) + 1 != len(names) or not plain:
+    if not width or values.size != max(rows, 1) * width or len(beside) + 1 != names or _arrays(body, rows) != rows + 1:
         return None
-    (width,) = widths
-    if width == 0 or values.size != max(rows, 1) * width:
-        return None
-    return beside, values.reshape(rows, width) if nested else values
+    for value in beside.values():
+        if value is not None and not isinstance(value, str | int | float):
+            return None
+    return beside, values.reshape(rows, width) if rows else values
+
+
+def _arrays(body: bytes, rows: int) -> int:
+    """How many arrays there are at most, strings being few; more than one and its rows would lie deeper down."""
+    if rows == 0:
+        return body.count(b"[")
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))  # quicker where there are many
 
 
 def _parser(size: int) -> Any:
