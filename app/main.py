@@ -8,7 +8,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api import datasets, envelope, files, fine_tuning, health, inference, job_story, jobs, models, openapi, uploads
+from app.api import (
+    datasets,
+    envelope,
+    files,
+    fine_tuning,
+    health,
+    inference,
+    job_story,
+    jobs,
+    models,
+    oip,
+    openapi,
+    uploads,
+)
 from app.api.deps import Services
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.telemetry import Telemetry
@@ -80,6 +93,7 @@ def create_app(settings: Settings) -> House:
         job_story,
         fine_tuning,
         models,
+        oip,
         health,
     ):  # the hottest first
         app.include_router(part.router)

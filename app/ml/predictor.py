@@ -16,7 +16,7 @@ from app.errors import AbilityMissing, InferenceFailed, OutOfRange
 from app.ml.admission import Counters
 from app.ml.artifact import Artifact, ask, verify
 from app.ml.batching import Batcher, computing_with
-from app.ml.modalities.base import Tensors
+from app.ml.modalities.base import Fitted, Tensors
 from app.ml.operations.base import Operation
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,23 @@ class Predictor:
         with computing_with(threads):
             verify(artifact, self._device)
         self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters)
+
+    @property
+    def abilities(self) -> list[str]:
+        """What it can be asked for."""
+        return self._artifact.abilities
+
+    @property
+    def modality(self) -> Fitted:
+        """How its inputs are read."""
+        return self._artifact.roles["input"]
+
+    def sample(self, operation: Operation, pack: Callable[[dict[str, Any]], T]) -> T:
+        """What `pack` makes of the answer to the first golden input."""
+        inputs = {name: tensor[:1] for name, tensor in self._artifact.golden_inputs.items()}
+        outputs = self._artifact.golden_outputs[operation.ability][:1].numpy()
+        request = operation.Request.model_construct(model=self.reference, input=None)
+        return self._render(operation, request, inputs, outputs, pack)
 
     async def answer(
         self, operation: Operation, request: Any, *, large: bool, pack: Callable[[dict[str, Any]], T]

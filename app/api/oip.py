@@ -1,0 +1,203 @@
+"""The Open Inference Protocol, version 2, over HTTP with its binary tensors: what `tritonclient.http` and KServe speak.
+
+A model has the input `input`: FP32 rows for vectors, UINT8 pictures, INT16 or FP32 samples, BYTES for texts. It has the
+outputs of all that it can: `embedding`, `reconstruction`, `error`, `label`, `score`, `value`; structures come as JSON
+in BYTES.
+"""
+
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version as installed
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from app.api.deps import ServicesHere, authenticate, bearer, services
+from app.api.health import CHECKS
+from app.api.inference import OPERATIONS
+from app.api.oip_tensors import BYTES, decode, encode
+from app.errors import MissingKey, RootstockError, UnknownChoice, WrongType
+from app.ml.operations.base import Operation
+from app.ml.predictor import Predictor
+from app.registry import models
+
+HEADER = "inference-header-content-length"
+INPUT = "input"
+PLATFORM = "rootstock"
+LEFT_OUT = ("object", "index")
+
+
+class Spoken(APIRoute):
+    """Says what is wrong as the protocol does: `{"error": …}`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                if "/models/" in request.url.path:
+                    request.state.caller = await run_in_threadpool(authenticate, request, "infer")
+                return await inner(request)
+            except RootstockError as error:
+                hint = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+                return JSONResponse({"error": error.message}, error.status, hint)
+
+        return handle
+
+
+FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"description": '`{"error": …}`'} for status in (400, 401, 403, 404, 413, 422, 424, 429, 503)
+}
+router = APIRouter(
+    prefix="/v2", tags=["open inference protocol"], route_class=Spoken, responses=FAULTS, dependencies=[Depends(bearer)]
+)
+
+
+@router.get("")
+def about() -> dict[str, Any]:
+    """Name, version and extensions of the server."""
+    return {"name": PLATFORM, "version": installed("rootstock"), "extensions": ["binary_tensor_data"]}
+
+
+@router.get("/health/live")
+def live() -> dict[str, bool]:
+    """The process answers."""
+    return {"live": True}
+
+
+@router.get("/health/ready")
+def ready(here: ServicesHere) -> dict[str, bool]:
+    """Database, broker and storage answer; a 503 otherwise."""
+    for check in CHECKS.values():
+        check(here)
+    return {"ready": True}
+
+
+@router.get("/models/{model}")
+@router.get("/models/{model}/versions/{number}")
+async def metadata(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    """Inputs and outputs of a model."""
+    here, project = services(request), request.state.caller.project_id
+    predictor = await find(request, model, number)
+
+    def versions() -> list[str]:
+        with here.database.reading() as session:
+            found = models.get(session, project, predictor.reference.partition(":")[0])
+            return [str(each.number) for each in models.versions(session, found.id)]
+
+    return {
+        "name": model,
+        "versions": await run_in_threadpool(versions),
+        "platform": PLATFORM,
+        "inputs": [{"name": INPUT, **taken(predictor)}],
+        "outputs": [output for each in abilities(predictor) for output in given(each, predictor)],
+    }
+
+
+@router.get("/models/{model}/ready")
+@router.get("/models/{model}/versions/{number}/ready")
+async def model_ready(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+    """The model is loaded and gives its golden answers."""
+    predictor = await find(request, model, number)
+    return {"name": predictor.reference, "ready": True}
+
+
+@router.post("/models/{model}/infer")
+@router.post("/models/{model}/versions/{number}/infer")
+async def infer(request: Request, model: str, number: str | None = None) -> Response:
+    """Asks a model for all that it can, or for the named outputs."""
+    here = services(request)
+    size = request.headers.get(HEADER)
+    if size is not None and not (size.isascii() and size.isdigit()):
+        raise WrongType(f"{HEADER} is {size!r}; a number of bytes is right", param=HEADER)
+    body = await request.body()
+    with here.serving.permits:
+        wanted = await run_in_threadpool(decode, body, None if size is None else int(size))
+        if set(wanted.inputs) != {INPUT}:
+            raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")
+        predictor = await find(request, model, number)
+        tensors: dict[str, Any] = {}
+        for operation in abilities(predictor):
+            names = [output["name"] for output in given(operation, predictor)]
+            if wanted.outputs is None or any(name in wanted.outputs for name in names):
+                asked = operation.Request.model_validate({"model": model, INPUT: wanted.inputs[INPUT]})
+                found, _ = await predictor.answer(operation, asked, large=True, pack=tensors_of)
+                tensors |= found
+        for name in wanted.outputs or ():
+            if name not in tensors:
+                known = ", ".join(output["name"] for each in abilities(predictor) for output in given(each, predictor))
+                raise UnknownChoice(f"outputs: the model has no {name!r}; it has {known}", param="outputs")
+        chosen = {name: value for name, value in tensors.items() if wanted.outputs is None or name in wanted.outputs}
+        binary = wanted.outputs or dict.fromkeys(chosen, wanted.binary)
+        name, _, version = predictor.reference.partition(":")
+        head = {"model_name": name, "model_version": version, **({"id": wanted.id} if wanted.id else {})}
+        content, head_size = await run_in_threadpool(encode, head, chosen, binary)
+    if head_size is None:
+        return Response(content, media_type="application/json")
+    return Response(content, media_type="application/octet-stream", headers={HEADER: str(head_size)})
+
+
+async def find(request: Request, model: str, number: str | None) -> Predictor:
+    """The loaded model of that name, which may hold a version or an alias itself."""
+    reference = model if number is None else f"{model}:{number}"
+    here, project = services(request), request.state.caller.project_id
+    return here.serving.at_hand(project, reference) or await here.serving.model(project, reference)
+
+
+def abilities(predictor: Predictor) -> list[Operation]:
+    return [operation for operation in OPERATIONS if operation.ability in predictor.abilities]
+
+
+def taken(predictor: Predictor) -> dict[str, Any]:
+    """Type and shape of the input."""
+    modality, shape = predictor.modality.settings.name, list(predictor.modality.shape.size)
+    if modality == "text":
+        return {"datatype": BYTES, "shape": [-1]}
+    if modality == "image":
+        channels, height, width = shape
+        return {"datatype": "UINT8", "shape": [-1, height, width, channels]}
+    return (
+        {"datatype": "INT16", "shape": [-1, -1]} if modality == "audio" else {"datatype": "FP32", "shape": [-1, *shape]}
+    )
+
+
+def given(operation: Operation, predictor: Predictor) -> list[dict[str, Any]]:
+    """The outputs of one operation, by what it answers to the golden input."""
+    return [
+        {"name": name, "datatype": kind, "shape": [-1, *shape]}
+        for name, (kind, shape) in predictor.sample(operation, outline).items()
+    ]
+
+
+def outline(answer: dict[str, Any]) -> dict[str, tuple[str, list[int]]]:
+    return {
+        name: (BYTES, []) if isinstance(value, list) else ("FP32", list(value.shape[1:]))
+        for name, value in tensors_of(answer).items()
+    }
+
+
+def tensors_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer's entries as one tensor for every key: numbers FP32, texts a list, structures as JSON."""
+    entries = answer["data"]
+    found: dict[str, Any] = {}
+    for key in entries[0]:
+        if key in LEFT_OUT:
+            continue
+        values = [entry[key] for entry in entries]
+        if all(isinstance(value, str) for value in values):
+            found[key] = values
+        elif isinstance(values[0], dict) or (isinstance(values[0], list) and values[0] and not _numeric(values[0])):
+            found[key] = [orjson.dumps(value).decode() for value in values]
+        else:
+            found[key] = np.asarray(values, np.float32)
+    return found
+
+
+def _numeric(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, int | float)
