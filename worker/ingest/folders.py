@@ -1,5 +1,6 @@
 """Reads class and split from where an item lies: `[split/]class/item`, as imagefolder and audiofolder have it."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,28 +15,33 @@ SPLIT_FOLDERS = {
     "val": "validation",
     "test": "test",
 }
-"""By a folder's name in lower case."""
+"""By a folder's name in lower case, without the year that COCO puts behind it."""
+YEAR = re.compile(r"(?<=[a-z])\d{4}$")
 LABEL_NOTE = "the folder in which the {} lies"
 SPLIT_NOTE = "the top folders {}"
 
 
 def split_name(given: str) -> str:
     """train, validation or test for what people call them; anything else as it is."""
-    return SPLIT_FOLDERS.get(given.casefold(), given)
+    return SPLIT_FOLDERS.get(YEAR.sub("", given.casefold()), given)
+
+
+def is_split(given: str) -> bool:
+    return split_name(given) in SPLIT_FOLDERS.values()
 
 
 def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tuple[Coded | None, Coded | None, str]:
     """Labels and splits of the items at `paths`, None where no folder gives any, and the split folders' names."""
     folders = [path.split("/")[:-1] for path in paths]
     while folders and len({tuple(each[:1]) for each in folders}) == 1 and all(len(each) > 1 for each in folders):
-        if folders[0][0].casefold() in SPLIT_FOLDERS:
+        if is_split(folders[0][0]):
             break
         folders = [each[1:] for each in folders]  # a folder around everything says nothing
     tops = {each[0] if each else "" for each in folders}
-    named = {top for top in tops if top.casefold() in SPLIT_FOLDERS}
+    named = {top for top in tops if is_split(top)}
     splits: Coded | None = None
     if named and named == tops:
-        splits = code([SPLIT_FOLDERS[each[0].casefold()] for each in folders])
+        splits = code([split_name(each[0]) for each in folders])
         folders = [each[1:] for each in folders]
     elif len(named) > 1:
         other = sorted(tops - named)[0]

@@ -15,7 +15,7 @@ from app.ragged import Ragged
 from worker.ingest import jsonl, tables, transcripts
 from worker.ingest.archives import BROKEN, Archive, Member
 from worker.ingest.faults import shown
-from worker.ingest.folders import SPLIT_FOLDERS, split_name
+from worker.ingest.folders import is_split, split_name
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
 from worker.ingest.staging import OTHER
@@ -186,4 +186,4 @@ def _usable(source: Source) -> list[Head]:
 
 
 def _known(given: Coded) -> list[int]:
-    return [number for number, name in enumerate(given.names) if name.casefold() in SPLIT_FOLDERS]
+    return [number for number, name in enumerate(given.names) if is_split(name)]

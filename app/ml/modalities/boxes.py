@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
+from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
 from app.ml.modalities.base import Fitted, Layout, Modality, Shape, Tensors
 from app.ml.modalities.tags import known, own_labels
 from app.ragged import Ragged
@@ -43,7 +43,9 @@ class Boxes(Modality):
     def completed(self, facts: Mapping[str, Any]) -> Self:
         """With the names that the dataset's positions stand for, and the size of the pictures that boxes lie in."""
         height, width = facts["picture"]
-        return self.model_copy(update={"labels": own_labels(self.labels, facts), "picture": (int(height), int(width))})
+        if self.picture not in (None, (height, width)):
+            raise DoesNotFit(f"picture is the dataset's own: {height} by {width}; leave it out", param="picture")
+        return self.model_copy(update={"labels": own_labels(self.labels, facts), "picture": (height, width)})
 
     def restore(self, state: dict[str, Any]) -> "FittedBoxes":
         return FittedBoxes(self, state["most"])

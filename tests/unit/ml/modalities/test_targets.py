@@ -109,6 +109,11 @@ def test_a_wrong_box_is_named(box: object, message: str) -> None:
     assert caught.value.param == "input[1][0]"
 
 
+def test_the_size_of_the_pictures_is_the_datasets() -> None:
+    with pytest.raises(DoesNotFit, match="10 by 20; leave it out"):
+        Boxes(picture=(10, 21)).completed({"labels": ["a"], "picture": [10, 20]})
+
+
 def test_a_picture_without_a_box_cannot_teach() -> None:
     with pytest.raises(OutOfRange, match="no training picture has a box"):
         Boxes(labels=("a",), picture=(1, 1)).fit([Ragged.of([np.zeros((0, 5), np.float32)])])

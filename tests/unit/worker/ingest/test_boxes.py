@@ -266,6 +266,20 @@ def test_yolo_classes_by_a_list_or_by_number(ingest: Any) -> None:
     assert "no picture has a box of the classes 'bat'" in made.profile["warnings"]
 
 
+def test_folders_of_coco_and_of_yolo_are_splits(ingest: Any) -> None:
+    tops = ["train2017"] * 4 + ["val2017"] + ["test2017"]
+    members = {f"coco/{top}/{n}.png": PICTURES[f"images/{n}.png"] for n, top in enumerate(tops)}
+    made = ingest({"x": with_coco(members)})
+    assert made.profile["splits"] == {"train": 4, "validation": 1, "test": 1}
+    assert made.profile["target"]["splits"] == {"train": 4, "validation": 1, "test": 1}
+    tops = ["train"] * 3 + ["valid"] * 3
+    roboflow = {f"{top}/images/{n}.png": PICTURES[f"images/{n}.png"] for n, top in enumerate(tops)}
+    roboflow |= {f"{tops[n]}/labels/{n}.txt": yolo().get(f"labels/{n}.txt", b"") for n in range(6)}
+    made = ingest({"x": to_zip({**roboflow, "data.yaml": b"names: [cat, dog, owl]\nnc: 3\n"})})
+    assert made.profile["splits"] == {"train": 3, "validation": 3, "test": 0}
+    assert [np.round(row, 4).tolist() for row in rows(made)] == EXPECTED
+
+
 BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><annotation><filename>&c;</filename></annotation>'
 FETCH = b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation><filename>&b;</filename></annotation>'
 
