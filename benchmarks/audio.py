@@ -1,10 +1,9 @@
 """Words said by speakers who were never heard: embeddings against MFCC-20 with deltas, under the same probes.
 
 Rootstock gets the recordings of the training speakers through its HTTP API, pretrains on them without their labels and
-with its defaults alone, and embeds all recordings. The probes (a linear one whose regularisation is chosen by
-cross-validation over speakers, and the 10 nearest neighbours by cosine) learn from the training speakers and are judged
-on the others: accuracy of every held-out speaker, then their mean. The intervals are over seeds, each of which draws
-voices, takes and split anew.
+with its defaults alone, and embeds all recordings. The frozen probes of the service itself, a linear one and the 10
+nearest neighbours by cosine, learn from the training speakers and are judged on the others: accuracy of every held-out
+speaker, then their mean. The intervals are over seeds, each of which draws voices, takes and split anew.
 
     .venv/bin/pip install espeakng-loader
     .venv/bin/python benchmarks/audio.py [--speakers 80] [--held-out 30] [--words 14] [--takes 3] [--seeds 3]
@@ -21,19 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.model_selection import GroupKFold
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
 from speech import Take, archive, cached
 
 from app.demo.service import POLL_SECONDS, Client, started
 from app.ml.sounds import FULL_SCALE, decode
 from app.ml.spectrograms import Mel
+from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 RATE, MELS, COEFFICIENTS, REACH = 16_000, 40, 20, 2
 PER_REQUEST = 64
-NEIGHBOURS = 10
 Rows = NDArray[np.float64]
 
 
@@ -66,24 +61,17 @@ def embed(client: Client, model: str, takes: Sequence[Take]) -> Rows:
     )
 
 
-def probe(rows: Rows, takes: Sequence[Take], known: NDArray[np.bool_], seed: int) -> dict[str, float]:
+def probe(rows: Rows, takes: Sequence[Take], known: NDArray[np.bool_]) -> dict[str, float]:
     """Mean over the held-out speakers of the share of their words that are recognised."""
-    words, people = (np.array([getattr(take, name) for take in takes]) for name in ("word", "speaker"))
-    scaled = StandardScaler().fit(rows[known]).transform(rows)
-    folds = list(GroupKFold(4, shuffle=True, random_state=seed).split(rows[known], groups=people[known]))
-    linear = LogisticRegressionCV(
-        Cs=np.logspace(-3, 0, 4),
-        cv=folds,
-        max_iter=300,
-        l1_ratios=(0.0,),
-        use_legacy_attributes=False,
-        scoring="accuracy",
-    )
-    nearest = KNeighborsClassifier(NEIGHBOURS, metric="cosine")
+    people = np.array([take.speaker for take in takes])[~known]
+    words = sorted({take.word for take in takes})
+    labels = torch.tensor([words.index(take.word) for take in takes])
+    features, heard = torch.from_numpy(rows).float(), torch.from_numpy(known)
+    judged = Labelled(features[heard], features[~heard], labels[heard], labels[~heard])
     found = {}
-    for name, judge in (("linear", linear), ("k-NN", nearest)):
-        right = judge.fit(scaled[known], words[known]).predict(scaled) == words
-        found[name] = float(np.mean([right[people == person].mean() for person in np.unique(people[~known])]))
+    for name, judge in (("linear", linear_right), ("k-NN", nearest_right)):
+        right = judge(judged).numpy()
+        found[name] = float(np.mean([right[people == person].mean() for person in np.unique(people)]))
     return found
 
 
@@ -134,7 +122,7 @@ def main() -> None:
             seconds.append(job["finished_at"] - job["created_at"])
             print(f"seed {seed}: {job['spec']['objective']['name']}, {seconds[-1]} s, metrics {job['metrics']}")
             for name, rows in (("rootstock", embed(client, job["model"], takes)), ("mfcc-20", mfcc(takes))):
-                for kind, score in probe(rows, takes, known, seed).items():
+                for kind, score in probe(rows, takes, known).items():
                     scores.setdefault((kind, name), []).append(score)
     print(
         f"\n{arguments.words} words, {arguments.held_out} unheard speakers of {arguments.speakers}; training took "
