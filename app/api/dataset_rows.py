@@ -55,5 +55,9 @@ def show(item: Any, facts: Mapping[str, Any]) -> Any:
     if modality == "numbers":
         return None if item != item else float(item)  # NaN is a value withheld
     if modality == "vectors":
-        return [None if value != value else value for value in item.tolist()]
+        names = [column.get("categories") for column in facts.get("columns", [{}] * len(item))]
+        return [
+            None if value != value else value if known is None else known[int(value)]
+            for value, known in zip(item.tolist(), names, strict=True)
+        ]
     return item if item is None or isinstance(item, str) else item.tolist()

@@ -175,6 +175,10 @@ def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
             f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}",
             param="base_model",
         )
+    if base.modality.layout == "vector" and base.modality.completed(facts) != base.modality:
+        raise DoesNotFit(
+            "the base model reads numbers without gaps, and the dataset has categories or gaps", param="base_model"
+        )
 
 
 def _modality(

@@ -217,3 +217,27 @@ def test_a_model_of_scaled_pictures_reads_pictures_of_any_size(sqlite: Workshop)
     loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
     uri = "data:image/png;base64," + base64.b64encode(picture(100, size=(31, 17))).decode()
     assert np.asarray(loaded.roles["input"].read([uri])).shape == (1, 8, 8, 1)
+
+
+def test_a_table_with_categories_and_gaps_is_learned_and_asked_in_its_own_words(sqlite: Workshop) -> None:
+    random = np.random.default_rng(0)
+    lines = ["age,colour,kind"]
+    for row in range(240):
+        kind = "adult" if row % 2 else "child"
+        age = "" if row % 9 == 0 else f"{random.integers(20, 60) if row % 2 else random.integers(1, 12)}"
+        lines.append(f"{age},{('red', 'blue', 'green')[row % 3]},{kind}")
+    dataset = sqlite.dataset(
+        "\n".join(lines).encode(), "people.csv", columns={"label": "kind"}, cleaning={"non_finite": "impute"}
+    )
+    version = sqlite.train(sqlite.job(dataset, objective={"name": "classification"}, training=SHORT))
+
+    assert version.metrics["accuracy"] > 0.8
+    with sqlite.database.reading() as session:
+        held = objects.held(session, version.id)
+    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    rows = loaded.roles["input"].read([[40, "red"], {"colour": "blue", "age": 5}, [None, "green"]])
+    answers = loaded.network.predict(loaded.roles["input"].encode(rows))  # type: ignore[operator]
+    assert [answer["label"] for answer in loaded.roles["target"].render(answers)[:2]] == ["adult", "child"]
+    rebuilt = sqlite.train(sqlite.job(dataset, name="rebuilt", training={"epochs": 1}))
+    assert rebuilt.abilities == ["embed", "reconstruct"]
+    assert rebuilt.spec["roles"]["input"]["modality"]["columns"][1]["categories"] == ["blue", "green", "red"]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
 from app.ml.modalities.base import Fitted, Shape, Tensors
@@ -36,16 +37,17 @@ class VectorsAugmentation(Augmentation):
 
     def apply(self, roles: Roles, draw: Draw, fitted: Mapping[str, Fitted]) -> Roles:
         inputs = self.inputs(roles, fitted)
-        return roles | {role: self._changed(roles[role], draw.of(role)) for role in inputs}
+        return roles | {role: self._changed(roles[role], draw.of(role), fitted[role].columns) for role in inputs}
 
-    def _changed(self, inputs: Tensors, draw: Draw) -> Tensors:
+    def _changed(self, inputs: Tensors, draw: Draw, columns: Tensor | None) -> Tensors:
         values = inputs["values"]  # [B, W]
-        width = values.shape[1]
+        owner = torch.arange(values.shape[1]) if columns is None else columns  # what belongs together changes together
+        owner, count = owner.to(values.device), int(owner.max()) + 1
         if self.swap:
-            others = values.gather(0, draw.others("swap", width))
-            values = torch.where(draw.uniform("swapped", width) < self.swap, others, values)
+            others = values.gather(0, draw.others("swap", count)[:, owner])
+            values = torch.where(draw.uniform("swapped", count)[:, owner] < self.swap, others, values)
         if self.noise:
-            values = values + self.noise * draw.normal("noise", width)
+            values = values + self.noise * draw.normal("noise", values.shape[1])
         if self.masking:
-            values = values.masked_fill(draw.uniform("masking", width) < self.masking, 0.0)
+            values = values.masked_fill(draw.uniform("masking", count)[:, owner] < self.masking, 0.0)
         return {**inputs, "values": values}

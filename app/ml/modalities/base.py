@@ -87,6 +87,9 @@ class Fitted:
     takes_arrays: ClassVar[bool] = False
     """True when `read` takes arrays [W] and [B, W] of floats for the same numbers in lists, W being `shape.count`."""
 
+    columns: Tensor | None = None
+    """[W] int64: of a vector, to which column of the raw row each number belongs; None where each is its own."""
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """What was learned, as JSON."""

@@ -4,15 +4,16 @@ Legend: `B` batch, `W` width (numbers per row).
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.ml.columns import FittedTable, Places, TableColumn, columns_of
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.spread import Reservoir, Spread
 
@@ -37,11 +38,38 @@ class Vectors(Modality):
     all columns by the largest training value, for pixels and counts (values beyond it are cut); `none` leaves rows as
     they are. A column that never changes becomes 0."""
 
-    def fit(self, columns: Iterable[Column]) -> "FittedVectors":
-        spread, sample = Spread(), Reservoir()
+    columns: tuple[TableColumn, ...] | None = None
+    """Names of the columns and of their categories. They are the dataset's: leave them out."""
+
+    def completed(self, facts: Mapping[str, Any]) -> Self:
+        """With the dataset's columns, where some hold categories or have gaps."""
+        found = columns_of(facts)
+        if self.columns is None:
+            return self.model_copy(update={"columns": found})
+        if found not in (None, self.columns):
+            raise DoesNotFit(
+                "modality.columns: are not those of the dataset, which has other columns or categories",
+                param="modality.columns",
+            )
+        return self
+
+    def expected(self, facts: Mapping[str, Any]) -> Shape:
+        if self.columns is None:
+            return super().expected(facts)
+        return Shape("vector", (sum(len(column.categories or " ") for column in self.columns),))
+
+    def fit(self, columns: Iterable[Column]) -> "FittedVectors | FittedTable":
+        if self.columns is None:
+            return self._scaled(columns, Reservoir())
+        places, sample = Places(self.columns), Reservoir()
+        numbers = self._scaled(places.watched(iter(columns)), sample, gaps=True)
+        return FittedTable(self, numbers, places, sample.middle()[0].tolist())
+
+    def _scaled(self, columns: Iterable[Column], sample: Reservoir, *, gaps: bool = False) -> "FittedVectors":
+        spread = Spread(gaps=gaps)
         for column in columns:
             spread.add(column)
-            if self.scaling == "robust":
+            if gaps or self.scaling == "robust":
                 sample.add(column)
         if spread.rows == 0:
             raise OutOfRange("there are no training rows to learn the scaling from", param="dataset")
@@ -60,17 +88,22 @@ class Vectors(Modality):
             # a column that is mostly one value has no middle spread, and still varies
             scale = np.where(scale < SMALLEST_SCALE, spread.deviation, scale)
         elif scaling == "unit":
-            if spread.low.min() < 0:
+            if spread.low.min(initial=0) < 0:
                 raise OutOfRange(
                     f"scaling 'unit' needs values of at least 0, and the smallest is {spread.low.min():g}; "
                     "'standard' or 'minmax' can take it",
                     param="modality.scaling",
                 )
-            scale = np.full_like(scale, spread.high.max())
+            scale = np.full_like(scale, spread.high.max(initial=0))
         scale = np.where(scale < SMALLEST_SCALE, 1.0, np.minimum(scale, LARGEST))
         return FittedVectors(self, scaling, offset, scale)
 
-    def restore(self, state: dict[str, Any]) -> "FittedVectors":
+    def restore(self, state: dict[str, Any]) -> "FittedVectors | FittedTable":
+        if self.columns is not None:
+            places = Places(self.columns)
+            places.holed |= np.array(state["holed"], np.bool_)
+            numbers = self.model_copy(update={"columns": None}).restore(state["numbers"])
+            return FittedTable(self, numbers, places, state["medians"])
         return FittedVectors(self, state["scaling"], np.asarray(state["offset"]), np.asarray(state["scale"]))
 
 

@@ -12,7 +12,9 @@ DATA = np.random.default_rng(0).normal([1.0, -50.0, 3000.0], [1.0, 10.0, 0.5], (
 
 
 def fitted(width: int = 3) -> FittedVectors:
-    return Vectors().fit([np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)])
+    found = Vectors().fit([np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)])
+    assert isinstance(found, FittedVectors)
+    return found
 
 
 def encoded(modality: Vectors, rows: np.ndarray) -> np.ndarray:
