@@ -119,6 +119,16 @@ class Storage:
             if counted.stored(item.key) != Stored(item.key, item.size_bytes, item.sha256):
                 raise ArtifactDamaged(f"object {item.key} has other bytes than were stored")
 
+    def has(self, item: Bytes) -> bool:
+        """Whether there is an object of this key and size; its bytes are not read."""
+        try:
+            if self._folder is not None:
+                return (self._folder / item.key).stat().st_size == item.size_bytes
+            with _answering(self.url):
+                return int(obstore.head(self._bucket, item.key)["size"]) == item.size_bytes
+        except FileNotFoundError:
+            return False
+
     def get(self, key: str) -> bytes:
         return b"".join(self._stream(key))
 

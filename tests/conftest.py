@@ -30,6 +30,7 @@ if servers.WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of one run share the cores
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores, since many tests wait for processes of their own; each starts servers."""
     return min((os.cpu_count() or 1) + 1, 8)

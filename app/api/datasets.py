@@ -97,8 +97,9 @@ def form_body(intake: Intake) -> dict[str, Any]:
 
 def make_from_form(session: Session, here: Services, project_id: str, options: DatasetRequest, intake: Intake) -> Made:
     """The rows of the form's files, and the dataset made from them."""
-    arrived = [register(session, project_id, file, "pretrain") for file in intake.files]
-    ids = {file.filename: file.id for file in arrived}
+    ordered = sorted(intake.files, key=lambda file: file.stored.sha256)  # forms that wait for each other's content
+    rows = {file.filename: register(session, here.storage, project_id, file, "pretrain") for file in ordered}
+    ids = {file.filename: rows[file.filename].id for file in intake.files}
     body = options.model_dump()
     body["files"] = list(ids.values())
     if body["split"] is not None and "files" in body["split"]:

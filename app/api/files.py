@@ -14,6 +14,7 @@ from app.api.streaming import download
 from app.errors import MissingKey, UnknownChoice
 from app.registry import files, objects
 from app.registry.tables import File
+from app.storage import Storage
 
 router = guarded_router("files")
 
@@ -51,13 +52,13 @@ async def create_file(request: Request) -> Response:
         project = caller(request).project_id
 
         def make(session: Session) -> Made:
-            return Made(shown.file(register(session, project, intake.files[0], purpose)))
+            return Made(shown.file(register(session, here.storage, project, intake.files[0], purpose)))
 
         return await create_from_form(here, ask, 200, make, intake)
 
 
-def register(session: Session, project_id: str, arrived: Arrived, purpose: str) -> File:
-    """The row of a file that has arrived in storage."""
+def register(session: Session, storage: Storage, project_id: str, arrived: Arrived, purpose: str) -> File:
+    """The row of a file that has arrived in storage; what is there already is stored once."""
     return files.create(
         session,
         project_id=project_id,
@@ -66,6 +67,7 @@ def register(session: Session, project_id: str, arrived: Arrived, purpose: str) 
         objects=[arrived.stored],
         sha256=arrived.stored.sha256,
         size_bytes=arrived.stored.size_bytes,
+        there=storage.has,
     )
 
 

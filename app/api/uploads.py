@@ -103,7 +103,9 @@ def complete_upload(upload_id: str, body: UploadCompletion, here: ServicesHere, 
         whole = uploads.named(session, uploads.get(session, who.project_id, upload_id), body.part_ids)
     sha256 = verified(here.storage, whole, body)  # reads all parts, so no transaction waits for it
     with here.database.session() as session:
-        upload = uploads.complete(session, who.project_id, upload_id, body.part_ids, sha256=sha256)
+        upload = uploads.complete(
+            session, who.project_id, upload_id, body.part_ids, sha256=sha256, there=here.storage.has
+        )
         return shown.upload(session, upload)
 
 

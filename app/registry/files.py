@@ -24,8 +24,16 @@ def create(
     objects: Sequence[stored.Bytes],
     sha256: str,
     size_bytes: int,
+    there: stored.There | None = None,
 ) -> File:
-    """Registers a file whose bytes are already stored; `sha256` is that of the whole."""
+    """Registers a file whose bytes are already stored; `sha256` is that of the whole.
+
+    Given `there`, it holds the bytes of an older file of the same content instead, if storage still has them, and
+    `objects` are left to the sweep.
+    """
+    if there is not None:
+        stored.take_turns(session, sha256)
+        objects = _same_content(session, sha256, size_bytes, there) or objects
     file = File(
         id=new_id("file-"),
         project_id=project_id,
@@ -38,6 +46,13 @@ def create(
     session.flush()
     stored.hold(session, file.id, {CONTENT: objects})
     return file
+
+
+def _same_content(session: Session, sha256: str, size_bytes: int, there: stored.There) -> Sequence[stored.Bytes]:
+    """What the oldest file of this content holds, in any project; empty without one."""
+    equal = sa.select(File.id).where(File.sha256 == sha256, File.size_bytes == size_bytes).order_by(File.id)
+    oldest = session.scalar(equal.limit(1))
+    return [] if oldest is None else stored.held_by(session, oldest, size_bytes, there)
 
 
 def get(session: Session, project_id: str, file_id: str) -> File:

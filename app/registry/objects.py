@@ -1,6 +1,6 @@
 """Which rows hold which bytes. Knows no storage: bytes are written before their row and removed after it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -22,6 +22,10 @@ class Bytes(Protocol):
     def sha256(self) -> str: ...
 
 
+There = Callable[[Bytes], bool]
+"""Whether storage still has these bytes; asked before others are thrown away for them."""
+
+
 def listed(given: Bytes | Sequence[Bytes]) -> Sequence[Bytes]:
     """The objects of one name, in order: one object, or the parts that make it up."""
     return given if isinstance(given, Sequence) else [given]
@@ -35,13 +39,14 @@ def hold(session: Session, owner: str, objects: Mapping[str, Bytes | Sequence[By
     """Links `objects` to `owner` by name and position; their rows are made where they are new."""
     for name, given in objects.items():
         for position, part in enumerate(listed(given)):
-            row = {"key": part.key, "size_bytes": part.size_bytes, "sha256": part.sha256}
-            statement = insert(session, StoredObject).values(row)
-            session.execute(  # the row follows the bytes: a key that was written again has the later content
-                statement.on_conflict_do_update(
-                    index_elements=["key"], set_={"size_bytes": part.size_bytes, "sha256": part.sha256}
+            if not isinstance(part, StoredObject):
+                row = {"key": part.key, "size_bytes": part.size_bytes, "sha256": part.sha256}
+                statement = insert(session, StoredObject).values(row)
+                session.execute(  # the row follows the bytes: a key that was written again has the later content
+                    statement.on_conflict_do_update(
+                        index_elements=["key"], set_={"size_bytes": part.size_bytes, "sha256": part.sha256}
+                    )
                 )
-            )
             session.add(Link(owner=owner, name=name, position=position, key=part.key))
     session.flush()
 
@@ -75,7 +80,8 @@ def forget(session: Session, keys: Iterable[str]) -> list[str]:
     """
     wanted = list(keys)
     # two statements: the first waits for links that are being made, the second then sees them
-    session.scalars(sa.select(StoredObject.key).where(StoredObject.key.in_(wanted)).with_for_update()).all()
+    rows = sa.select(StoredObject.key).where(StoredObject.key.in_(wanted)).order_by(StoredObject.key)
+    session.scalars(rows.with_for_update()).all()
     statement = sa.delete(StoredObject).where(StoredObject.key.in_(wanted), UNLINKED).returning(StoredObject.key)
     return list(session.scalars(statement, execution_options={"synchronize_session": False}))
 
@@ -85,7 +91,21 @@ def known(session: Session, keys: Iterable[str]) -> set[str]:
     return set(session.scalars(sa.select(StoredObject.key).where(StoredObject.key.in_(list(keys)))))
 
 
-def find_by_sha256(session: Session, sha256: str) -> StoredObject | None:
-    """The oldest object of this content, kept from being forgotten until the transaction ends."""
-    statement = sa.select(StoredObject).where(StoredObject.sha256 == sha256).order_by(StoredObject.created_at)
-    return session.scalar(statement.limit(1).with_for_update(read=True, key_share=True))
+def take_turns(session: Session, sha256: str) -> None:
+    """Lets nobody else who stores this content go on before the transaction ends. SQLite has one writer anyhow."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(int(sha256[:15], 16))))
+
+
+def held_by(session: Session, owner: str, size_bytes: int, there: There) -> list[StoredObject]:
+    """The `size_bytes` that `owner` holds, in order, kept from being forgotten until the transaction ends.
+
+    Empty when some of them have gone, from the tables or from storage.
+    """
+    links = sa.select(Link).where(Link.owner == owner).order_by(Link.position)
+    keys = [link.key for link in session.scalars(links)]
+    rows = sa.select(StoredObject).where(StoredObject.key.in_(keys)).order_by(StoredObject.key)
+    kept = {row.key: row for row in session.scalars(rows.with_for_update(read=True, key_share=True))}
+    found = [kept[key] for key in keys if key in kept]
+    whole = sum(row.size_bytes for row in found) == size_bytes and all(map(there, found))
+    return found if whole else []

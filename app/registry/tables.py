@@ -107,6 +107,8 @@ class UploadPart(Table):
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id"), index=True)
     size_bytes: Mapped[int]
     sha256: Mapped[str]
+    position: Mapped[int | None]
+    """Its place in the file of a completed upload; null where it was not named."""
     created_at: Mapped[float] = mapped_column(insert_default=now())
 
 

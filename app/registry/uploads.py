@@ -106,8 +106,17 @@ def named(session: Session, upload: Upload, part_ids: Sequence[str]) -> Whole:
     return Whole(whole, whole[0].sha256 if len(whole) == 1 else None)
 
 
-def complete(session: Session, project_id: str, upload_id: str, part_ids: Sequence[str], *, sha256: str) -> Upload:
-    """Makes the file of the parts as they lie; `sha256` is that of the whole. Repeating it changes nothing.
+def complete(
+    session: Session,
+    project_id: str,
+    upload_id: str,
+    part_ids: Sequence[str],
+    *,
+    sha256: str,
+    there: objects.There | None = None,
+) -> Upload:
+    """Makes the file of the parts as they lie, or, given `there`, of equal bytes that are stored already; `sha256` is
+    that of the whole. Repeating it changes nothing.
 
     Raises what `named` raises.
     """
@@ -122,8 +131,12 @@ def complete(session: Session, project_id: str, upload_id: str, part_ids: Sequen
             objects=whole.parts,
             sha256=sha256,
             size_bytes=upload.size_bytes,
+            there=there,
         )
         upload.file_id = file.id
+        places = {part_id: position for position, part_id in enumerate(part_ids)}
+        for part in parts(session, upload.id):
+            part.position = places.get(part.id)
         _end(session, upload, "completed")
     return upload
 
@@ -169,10 +182,10 @@ def _completed(session: Session, upload: Upload, chosen: Sequence[UploadPart]) -
     if upload.file_id is None:
         raise WrongState(f"upload {upload.id} is completed, and its file was deleted since")
     file = files.get(session, upload.project_id, upload.file_id)
-    held = objects.held(session, file.id)[files.CONTENT]
-    if [(part.sha256, part.size_bytes) for part in chosen] != [(part.sha256, part.size_bytes) for part in held]:
+    placed = sorted((part.position, part) for part in parts(session, upload.id) if part.position is not None)
+    if [(part.sha256, part.size_bytes) for part in chosen] != [(part.sha256, part.size_bytes) for _, part in placed]:
         raise WrongState(f"upload {upload.id} is completed as {file.id}, of other parts or in another order")
-    return Whole(held, file.sha256)
+    return Whole(objects.held(session, file.id)[files.CONTENT], file.sha256)
 
 
 def _links_of(upload_id: str) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound
 from app.registry import datasets, events, files, idempotency, jobs, keys, models, objects
 from app.registry.db import Database
-from app.registry.tables import CreateRequest, Job, StoredObject
+from app.registry.tables import CreateRequest, File, Job, StoredObject
 from tests import rows
 from tests.crowd import at_once
 
@@ -150,6 +150,56 @@ def test_an_object_that_is_linked_while_the_sweep_looks_stays(database: Database
         objects.hold(session, "file-2", {"content": kept})
     with database.session() as session:
         assert objects.forget(session, listed) == [gone.key]
+
+
+def test_equal_files_that_come_at_once_are_held_once(database: Database) -> None:
+    with database.session() as session:
+        project_id = rows.project(session)
+
+    def come(_: int) -> str:
+        with database.session() as session:
+            file = equal_file(session, project_id)
+            return objects.held(session, file.id)["content"][0].key
+
+    [key] = set(at_once(6, come))
+    with database.reading() as session:
+        assert session.scalars(sa.select(StoredObject.key)).all() == [key]
+
+
+def test_a_file_never_holds_what_the_sweep_takes(database: Database) -> None:
+    with database.session() as session:
+        project_id = rows.project(session)
+        old = equal_file(session, project_id).id
+    for _ in range(8):
+
+        def come_or_go(index: int, old: str = old) -> list[str]:
+            with database.session() as session:
+                if index == 0:
+                    return [equal_file(session, project_id).id]
+                if index == 1:
+                    files.delete(session, project_id, old)
+                    return []
+                return objects.forget(session, objects.orphans(session, -1))
+
+        [[new], _, *gone] = at_once(4, come_or_go)
+        with database.reading() as session:
+            [part] = objects.held(session, new)["content"]
+        assert part.key not in [key for keys in gone for key in keys]
+        old = new
+
+
+def equal_file(session: Session, project_id: str) -> File:
+    part = rows.stored(b"the same")
+    return files.create(
+        session,
+        project_id=project_id,
+        filename="a.csv",
+        purpose="pretrain",
+        objects=[part],
+        sha256=part.sha256,
+        size_bytes=part.size_bytes,
+        there=lambda _: True,
+    )
 
 
 def test_a_failed_verb_leaves_nothing_behind(database: Database) -> None:

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from app.registry import objects
 from tests import rows
 from tests.integration.api.conftest import MAX_FILE, Garden
 from tests.integration.api.faults import refused
+from tests.integration.api.parts import arrived, complete, opened
 
 CONTENT = bytes(range(256)) * 300
 
@@ -156,6 +158,22 @@ def test_a_file_is_deleted_unless_a_dataset_needs_it(garden: Garden) -> None:
     assert answer.headers["x-should-retry"] == "false"
 
 
+def test_the_same_content_is_stored_once(garden: Garden, stranger: httpx.Client) -> None:
+    content = b"stored once" * 1000
+    made = upload(garden, content)
+    again = stranger.post("/v1/files", files={"file": ("b", content)}, data={"purpose": "user_data"}).json()
+    part = opened(garden.client, bytes=len(content))
+    pieces = [content[:5000], content[5000:]]
+    third = complete(garden.client, part, arrived(garden.client, part, pieces)).raise_for_status().json()["file"]
+    with garden.database.reading() as session:
+        held = [objects.held(session, file["id"])["content"] for file in (made, again, third)]
+    assert {tuple(part.key for part in parts) for parts in held} == {(held[0][0].key,)}
+
+    garden.client.delete(f"/v1/files/{made['id']}").raise_for_status()
+    assert stranger.get(f"/v1/files/{again['id']}/content").content == content
+    assert garden.client.get(f"/v1/files/{third['id']}/content").content == content
+
+
 def test_bytes_that_are_gone_are_an_error_and_no_broken_answer(garden: Garden) -> None:
     made = upload(garden)["id"]
     with garden.database.reading() as session:
@@ -163,3 +181,5 @@ def test_bytes_that_are_gone_are_an_error_and_no_broken_answer(garden: Garden) -
     garden.house.storage.delete([key])
 
     refused(garden.client.get(f"/v1/files/{made}/content"), 500, "artifact_damaged")
+    again = upload(garden)["id"]
+    assert garden.client.get(f"/v1/files/{again}/content").content == CONTENT, "not taken for what is gone"

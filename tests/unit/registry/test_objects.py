@@ -38,12 +38,12 @@ def test_a_key_that_was_written_again_has_the_later_content(session: Session) ->
     assert (row.size_bytes, row.sha256) == (11, "b" * 64)
 
 
-def test_content_is_found_by_its_sum(session: Session) -> None:
-    first, second = rows.stored(b"same"), rows.stored(b"same")
-    objects.hold(session, "file-1", {"content": first})
-    objects.hold(session, "file-2", {"content": second})
-    found = objects.find_by_sha256(session, first.sha256)
-    assert found is not None
-    assert found.sha256 == first.sha256
-    assert objects.find_by_sha256(session, "0" * 64) is None
-    assert objects.total_bytes({"a": first, "b": [first, second]}) == 12
+def test_what_an_owner_holds_is_given_whole_or_not_at_all(session: Session) -> None:
+    first, second = rows.stored(b"one"), rows.stored(b"three")
+    objects.hold(session, "file-1", {"content": [second, first, second]})
+    held = objects.held_by(session, "file-1", 13, lambda _: True)
+    assert [part.key for part in held] == [second.key, first.key, second.key]
+    assert objects.held_by(session, "file-1", 12, lambda _: True) == []
+    assert objects.held_by(session, "file-1", 13, lambda part: part.key != first.key) == [], "gone from storage"
+    assert objects.held_by(session, "file-2", 0, lambda _: True) == []
+    assert objects.total_bytes({"a": first, "b": [first, second]}) == 11

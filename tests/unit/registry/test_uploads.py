@@ -34,7 +34,7 @@ def arrive(session: Session, upload: Upload, pieces: list[bytes] = PIECES) -> di
 
 def complete(session: Session, upload: Upload, part_ids: list[str]) -> Upload:
     sha256 = hashlib.sha256(WHOLE).hexdigest()
-    return uploads.complete(session, upload.project_id, upload.id, part_ids, sha256=sha256)
+    return uploads.complete(session, upload.project_id, upload.id, part_ids, sha256=sha256, there=lambda _: True)
 
 
 def end(session: Session, upload: Upload, status: str) -> None:
@@ -75,6 +75,29 @@ def test_completing_again_gives_the_same_file(session: Session, project_id: str)
     with pytest.raises(WrongState, match=str(first)):
         complete(session, upload, part_ids[::-1])
     assert len(files.list_page(session, project_id, limit=9, after=None, descending=True).rows) == 1
+
+
+def test_parts_become_the_bytes_of_an_equal_file(session: Session, project_id: str) -> None:
+    whole = rows.stored(WHOLE)
+    older = files.create(
+        session,
+        project_id=project_id,
+        filename="whole.csv",
+        purpose="pretrain",
+        objects=[whole],
+        sha256=whole.sha256,
+        size_bytes=whole.size_bytes,
+    )
+    upload = opened(session, project_id)
+    arrived = arrive(session, upload)
+    part_ids = [arrived[piece].id for piece in PIECES]
+    made = complete(session, upload, part_ids)
+    assert [part.key for part in objects.held(session, made.file_id or "")["content"]] == [whole.key]
+    assert len(objects.orphans(session, -1)) == len(PIECES)
+    files.delete(session, project_id, older.id)
+    assert complete(session, upload, part_ids).file_id == made.file_id
+    with pytest.raises(WrongState, match=str(made.file_id)):
+        complete(session, upload, part_ids[::-1])
 
 
 def test_a_deleted_file_does_not_come_back(session: Session, project_id: str) -> None:
