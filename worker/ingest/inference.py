@@ -39,9 +39,11 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
     if not any(role in plan.parts for role in INPUTS):
         _find_input(plan, left, options)
     has_input = any(role in plan.parts for role in INPUTS)
-    boxes = [name for name, head in left.items() if head.ragged == "boxes"]
-    if boxes and "target" not in plan.parts:
-        plan.parts["target"] = Part("boxes", [left.pop(boxes[0]).name])
+    several = [head for head in left.values() if head.ragged == "boxes" or _is_tags(head)]
+    if several and "target" not in plan.parts and "source" not in plan.parts:
+        plan.parts["target"] = Part(several[0].ragged, [left.pop(several[0].name).name])
+        if several[0].ragged == "tags":
+            plan.inferred["tags"] = f"{several[0].name!r}, lists of labels"
     if "target" not in plan.parts and "source" not in plan.parts:
         arrays = [head for head in left.values() if not head.is_plain and head.is_number]
         head = _find_label(plan, left, has_input=has_input or bool(arrays), faults=faults)
@@ -163,6 +165,10 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         plan.inferred["modality"] = (
             f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
         )
+
+
+def _is_tags(head: Head) -> bool:
+    return head.ragged == "tags" and head.name.casefold() in ("tags", *LABEL_NAMES)
 
 
 def _is_category(head: Head) -> bool:

@@ -17,7 +17,8 @@ import pyarrow as pa
 from worker.ingest import encoding
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import FLOAT, OTHER, Staging, text_head
+from worker.ingest.stages import BETWEEN
+from worker.ingest.staging import FLOAT, OTHER, Staging, labels_head, text_head
 
 START = re.compile(rb"\s*(\{|\[\s*\{)")
 SAMPLE_ROWS = 1000
@@ -60,7 +61,7 @@ class Lines:
                 if not staging.allows(staging.rows + len(rows)):
                     break
                 columns = {name: self._numbers(known[name], rows, staging) for part in wanted.numbers for name in part}
-                columns |= {name: self._texts(name, rows, staging) for name in [*wanted.names, *wanted.ragged]}
+                columns |= {name: self._texts(known[name], rows, staging) for name in [*wanted.names, *wanted.ragged]}
                 staging.add(columns, len(rows))
         except _TooLong:
             _refuse_line(self.file, seen + 1, context)
@@ -111,10 +112,12 @@ class Lines:
                 staging.fault("not_a_number", problem, staging.rows + position, head.name)
         return pa.array(values, kind)
 
-    def _texts(self, name: str, rows: list[Row], staging: Staging) -> pa.Array:
-        values = [row.get(name) for row in rows]
+    def _texts(self, head: Head, rows: list[Row], staging: Staging) -> pa.Array:
+        name, values = head.name, [row.get(head.name) for row in rows]
         for position, value in enumerate(values):
-            if isinstance(value, list | dict):
+            if isinstance(value, list) and head.ragged == "tags" and all(isinstance(text, str) for text in value):
+                values[position] = BETWEEN.join(value)
+            elif isinstance(value, list | dict):
                 problem = f": {shown(value)} is no name; give a text or a number"
                 staging.fault("unsupported_type", problem, staging.rows + position, name)
                 values[position] = None
@@ -164,6 +167,8 @@ def _head(name: str, values: list[Any]) -> Head:
             value = value[0]
         if isinstance(value, int | float):
             return Head(name, "array", FLOAT, tuple(shape))
+        if 2 * sum(all(isinstance(text, str) for text in each) for each in lists) >= len(filled):
+            return labels_head(name)
     texts = [value for value in filled if isinstance(value, str)]
     if 2 * len(texts) < len(filled):
         return Head(name, "table", OTHER, distinct=2, sampled=2)

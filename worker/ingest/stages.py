@@ -12,6 +12,8 @@ from worker.ingest.source import Context, Mapped, map_array
 
 BYTE = np.dtype(np.uint8)
 OFFSET = np.dtype(np.int64)
+BETWEEN = "\x1f"
+"""What stands between the texts of a list that is held as one text: ASCII has it for that."""
 
 
 class RaggedStage:
@@ -52,9 +54,14 @@ class RaggedStage:
 
 
 def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible."""
+    """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible.
+
+    The texts of a list have BETWEEN between them.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if is_labels(column.type):
+        column = pc.binary_join(column, BETWEEN)
     files = whole_files(column)
     column = column if files is None else files
     whole = column.cast(pa.large_binary() if _is_binary(column.type) else pa.large_string()).fill_null("")
@@ -62,6 +69,12 @@ def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     offsets = np.frombuffer(places, OFFSET, len(whole) + 1 + whole.offset)[whole.offset :]
     values = np.frombuffer(held, BYTE) if held is not None and held.size else np.zeros(0, BYTE)
     return values[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def is_labels(kind: pa.DataType) -> bool:
+    """Whether a row is a list of texts."""
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(listed and (pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)))
 
 
 def whole_files(column: pa.Array) -> pa.Array | None:

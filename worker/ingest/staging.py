@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worker.ingest.labels import Coder
 from worker.ingest.signatures import is_encoded_picture, is_picture
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
-from worker.ingest.stages import RaggedStage, whole_files
+from worker.ingest.stages import BETWEEN, RaggedStage, is_labels, whole_files
 from worker.ingest.unpack import is_bomb, refuse
 
 FLOAT = np.dtype(np.float64)
@@ -51,7 +51,8 @@ class Staging:
             if not head.is_number:
                 self._refuse(head, "not_a_number", "holds no numbers")
         for name in [*wanted.names, *wanted.ragged]:
-            if known[name].dtype == OTHER and not (known[name].encoded and name in wanted.ragged):
+            taken = name in wanted.ragged and (known[name].encoded or known[name].ragged)
+            if known[name].dtype == OTHER and not taken:
                 self._refuse(known[name], "unsupported_type", "holds neither numbers nor text")
 
     def broke_off(self, error: Exception) -> None:
@@ -157,6 +158,8 @@ def _side_by_side(heads: Sequence[Head]) -> Iterator[list[Head]]:
 def head_of(name: str, sample: pa.Array) -> Head:
     """What a column is, by its type and its first rows."""
     kind = sample.type
+    if is_labels(kind):
+        return labels_head(name)
     shape: list[int] = []
     while _is_list(kind):
         sample = sample.drop_null()
@@ -178,6 +181,11 @@ def head_of(name: str, sample: pa.Array) -> Head:
     present = sample.drop_null()
     texts = [_name(value) for value in present.to_pylist()]
     return text_head(name, texts)
+
+
+def labels_head(name: str) -> Head:
+    """A column of lists of texts."""
+    return Head(name, "table", OTHER, ragged="tags", distinct=2, sampled=2, about={"between": BETWEEN})
 
 
 def text_head(name: str, texts: Sequence[str]) -> Head:

@@ -150,3 +150,22 @@ def test_sixteen_bits_palette_and_orientation_are_as_in_archives(ingest: Any) ->
         for content in (parquet(table(files)), to_zip({f"{n}.png": held for n, held in enumerate(files)}))
     ]
     np.testing.assert_array_equal(*read)
+
+
+@pytest.mark.parametrize("pack", [parquet, arrow, lines])
+def test_lists_of_labels_are_tags(ingest: Any, pack: Callable[[pa.Table], bytes]) -> None:
+    labels = [["wet", "cold|dark"], [], ["wet"], ["wet", "wet", ""]] * 5
+    rows = pa.table({"a": list(range(20)), "tags": pa.array(labels, pa.list_(pa.string()))})
+    made = ingest({"x": pack(rows)})
+    target = made.profile["target"]
+    assert (target["modality"], target["labels"]) == ("tags", ["cold|dark", "wet"])
+    assert target["classes"] == {"cold|dark": 5, "wet": 15}
+    assert made.profile["inferred"]["tags"] == "'tags', lists of labels"
+    other = ingest({"x": pack(rows.rename_columns(["a", "colours"]))}, columns={"tags": "colours"})
+    assert other.profile["target"]["classes"] == target["classes"]
+
+
+def test_a_list_that_holds_something_else(ingest: Any) -> None:
+    rows = [{"a": n, "tags": ["x"] if n != 3 else ["x", 1]} for n in range(6)]
+    made = ingest({"x.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
+    assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [("unsupported_type", 4, "tags")]
