@@ -1,0 +1,64 @@
+"""Data with nothing in them: every pretext objective ends with a model and finite figures, or with a named error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import DoesNotFit, RootstockError
+from app.registry.db import Database
+from app.storage import Storage
+from tests.workshop import Workshop
+from worker.trainer import run
+
+STEPPED = ["autoencoding", "denoising", "variational", "masked", "contrastive", "vicreg"]
+BRIEF: dict[str, Any] = {"training": {"epochs": 2}}
+SMALL: dict[str, Any] = {"encoder": {"name": "transformer", "preset": "nano"}}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    database = Database(f"sqlite:///{tmp_path}/registry.db")
+    database.migrate()
+    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+
+
+@pytest.mark.parametrize("objective", STEPPED)
+def test_constant_rows(workshop: Workshop, objective: str) -> None:
+    features = np.ones((60, 5), np.float32)
+    dataset = workshop.dataset({"features": features, "label": np.arange(60) % 2}, cleaning={"duplicates": "keep"})
+    training = {"epochs": 2, "batch_size": 512}
+    version = workshop.train(workshop.job(dataset, objective={"name": objective}, training=training))
+    assert json.dumps(version.metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize("objective", [*STEPPED, "next_token"])
+def test_texts_of_one_repeated_word(workshop: Workshop, objective: str) -> None:
+    lines = "\n".join(["text,label", *("no " * (1 + row % 3) + f",{row % 2}" for row in range(60))])
+    modality = {"name": "text", "tokenizer": "words"}
+    dataset = workshop.dataset(lines.encode(), "no.csv", modality="text", cleaning={"duplicates": "keep"})
+    job = workshop.job(dataset, objective={"name": objective}, modality=modality, **SMALL, **BRIEF)
+    assert json.dumps(workshop.train(job).metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"objective": {"name": "next_token"}},
+        {"objective": {"name": "alignment"}},
+        {"objective": {"name": "masked"}, "encoder": {"name": "transformer"}},
+        {"objective": {"name": "denoising", "noise": "gaussian"}, "modality": {"name": "text"}},
+    ],
+)
+def test_what_cannot_work_is_named(workshop: Workshop, body: dict[str, Any]) -> None:
+    dataset = workshop.dataset({"features": np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)})
+    with pytest.raises(DoesNotFit):
+        run(workshop.claim(workshop.job(dataset, **body).id))
+
+
+def test_a_single_column_cannot_be_masked(workshop: Workshop) -> None:
+    dataset = workshop.dataset({"features": np.random.default_rng(0).normal(size=(60, 1)).astype(np.float32)})
+    with pytest.raises(RootstockError, match="a single one"):
+        run(workshop.claim(workshop.job(dataset, objective={"name": "masked"}).id))
