@@ -149,12 +149,12 @@ def probed(
         right["linear_accuracy"][name] = probes.linear_right(rows, seed)
     result["intervals"], result["advantages"] = {}, {}
     for metric, told in right.items():
-        means = {name: float(each.float().mean()) for name, each in told.items()}
+        means = {name: float(each.double().mean()) for name, each in told.items()}
         result[metric] = means.pop("")
         for name, mean in means.items():
             scores.setdefault(name, {})[metric] = mean
         best = max(means, key=lambda name: means[name])
-        ahead = told[""].float() - told[best].float()
+        ahead = told[""].double() - told[best].double()
         result["intervals"][metric] = list(probes.interval(told[""]))
         result["advantages"][metric] = {
             "over": best,
@@ -166,7 +166,7 @@ def probed(
 def prediction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The accuracy of the predictions against always naming the commonest class."""
     told = answer(run.network, "predict", test.inputs).argmax(1) == test.labels
-    result["accuracy"] = float(told.float().mean())
+    result["accuracy"] = float(told.double().mean())
     result.setdefault("intervals", {})["accuracy"] = list(probes.interval(told))
     majority = train.labels.mode().values
     scores.setdefault("majority", {})["accuracy"] = float((test.labels == majority).float().mean())

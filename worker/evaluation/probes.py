@@ -76,7 +76,7 @@ def interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
     """The middle 95 % of the means of `values` [M] over bootstrap samples of the judged rows."""
     random = torch.Generator().manual_seed(seed)
     drawn = torch.randint(len(values), (DRAWS, len(values)), generator=random)
-    low, high = values.float()[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
+    low, high = values.double()[drawn].mean(1).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
     return low, high
 
 
