@@ -4,19 +4,22 @@ A checkpoint is two objects: `state.safetensors` (weights, best weights, optimiz
 modalities, position, thread count). Bytes are written first; they exist once a committed row names them.
 """
 
+import copy
 import json
 import logging
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.errors import ArtifactDamaged
+from app.errors import ArtifactDamaged, NotReady
 from app.registry import checkpoints, objects
 from worker.progress import Reporter
 
@@ -45,11 +48,21 @@ class Position:
     validations: int = 0
     elapsed_seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    accumulation: int = 0
+    """Parts in which batches are computed; 0 before the first step."""
+    bf16: bool = False
+    devices: int = 1
+    rate_scale: float = 1.0
+    """Factor on every learning rate: below 1 after the loss was no number once."""
+    curves: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "validation": []})
+    """Losses at the validations, oldest first."""
+    told: list[str] = field(default_factory=list)
+    """Names of the findings that its owner has been told."""
 
 
 @dataclass
 class State:
-    """A position and its tensors, by name: `network.…`, `best.…`, `optimizer.<parameter number>.<name>`."""
+    """A position and its tensors, by name: `network.…`, `best.…`, `optimizer.<group>.<name>`, `average.weights`."""
 
     position: Position
     tensors: dict[str, Tensor]
@@ -80,6 +93,47 @@ def save(reporter: Reporter, state: State) -> str:
     return added.id
 
 
+class Writer:
+    """Writes checkpoints in a thread, one after the other, from copies: training goes on meanwhile.
+
+    What the thread raises comes out of the next call. A full disk only costs a checkpoint: the one before stays.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[str] | None = None
+
+    def save(self, state: State) -> None:
+        """Copies the state and writes the copy; waits for the one before, so that two at most are held."""
+        self.flush()
+        tensors = {
+            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in state.tensors.items()
+        }
+        copied = State(copy.deepcopy(state.position), tensors)
+        self._pending = self._thread.submit(save, self.reporter, copied)
+
+    def flush(self) -> None:
+        """Waits until everything is written."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.result()
+        except (OSError, SafetensorError, NotReady) as error:
+            log.warning("a checkpoint could not be written: %s", error)
+            self.reporter.event(
+                "checkpoint",
+                f"a checkpoint could not be written, training goes on from memory: {error}",
+                level="warn",
+            )
+
+    def close(self) -> None:
+        """Lets the thread end; waits for what it writes."""
+        self._thread.shutdown()
+
+
 def newest(reporter: Reporter) -> State | None:
     """The newest checkpoint of the job that can be read; a damaged one is reported and passed over."""
     with reporter.database.reading() as session:
@@ -89,7 +143,7 @@ def newest(reporter: Reporter) -> State | None:
             paths = {name: reporter.storage.local(parts[0]) for name, parts in files.items()}
             position = Position(**json.loads(paths["state.json"].read_text()))
             return State(position, load_file(paths["state.safetensors"]))
-        except (ArtifactDamaged, OSError, ValueError, KeyError, TypeError) as error:
+        except (ArtifactDamaged, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             log.warning("checkpoint of step %s cannot be read: %s", step, error)
             reporter.event(
                 "checkpoint", f"the checkpoint of step {step} is damaged; going back to the one before", level="warn"
@@ -98,7 +152,7 @@ def newest(reporter: Reporter) -> State | None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state, flat: `optimizer.<parameter number>.<name>`."""
+    """The optimizer's state, flat: `optimizer.<group>.<name>`."""
     state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
     return {
         f"optimizer.{number}.{name}": torch.as_tensor(value)

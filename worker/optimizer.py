@@ -1,36 +1,123 @@
-"""The optimizer of a training job and the learning rate as a function of the step. Knows no data."""
+"""The weights that learn, in one flat buffer, and how a step moves them. Knows no data.
+
+One buffer for the weights and one for their gradients make a step a handful of operations, whatever the number of
+layers: clear, norm, clip, one fused update per group, average.
+"""
 
 import math
 
 import torch
 import torch._dynamo  # making the first optimizer imports it, for a second: better now, while a spare process waits
-from torch import nn
+from torch import Tensor, nn
 
 from app.ml.objectives.base import Objective
 from app.ml.spec import ResolvedTraining
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""
+ALIGNMENT = 16
+"""Every weight tensor begins at a multiple of this many numbers, 64 bytes: matrix products want that."""
+MESSAGE = 16
+"""Numbers behind the gradients for what devices tell each other along with them."""
 
 
-def build_optimizer(network: Objective, training: ResolvedTraining) -> torch.optim.Optimizer:
-    """Fused, with groups for what decays (matrices and kernels) and what does not (norms, biases), encoder apart.
+class Weights:
+    """The network's weights as one buffer, with its gradients, its optimizer and its moving average.
 
-    Each group carries `peak_lr`. Encoders move at `encoder_rate` times the rate of the rest.
+    Groups follow each other in it: encoder apart, and what decays (matrices and kernels) apart from what does not
+    (norms, biases). Encoders move at `encoder_rate` times the rate of the rest.
     """
+
+    def __init__(self, network: Objective, training: ResolvedTraining) -> None:
+        self.training = training
+        self.groups = _groups(network)
+        self.parameters = [parameter for members in self.groups.values() for parameter in members]
+        device = self.parameters[0].device
+        length = sum(_room(parameter) for parameter in self.parameters)
+        self.values = torch.zeros(length, device=device)
+        self._received = torch.zeros(length + MESSAGE, device=device)
+        self.gradient, self.message = self._received[:length], self._received[length:]
+        self.optimizer = _optimizer(self._lay(), training)
+        self.average = self.values.clone() if training.ema is not None else None
+
+    def step(self, step: int, total: int, scale: float = 1.0) -> None:
+        """Moves the weights against their gradients, at `scale` times the schedule's rate at `step` of `total`."""
+        training = self.training
+        factor = scale * rate_factor(training, step, total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        if training.clip_norm is not None:
+            norm = torch.linalg.vector_norm(self.gradient)
+            self.gradient.mul_((training.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+        self.optimizer.step()
+        if self.average is not None and training.ema is not None:
+            kept = min(training.ema, (1 + step) / (10 + step))  # of the first steps little is kept
+            self.average.lerp_(self.values, 1 - kept)
+
+    def clear(self) -> None:
+        """Sets the gradients, and the message behind them, to zero."""
+        self._received.zero_()
+
+    @property
+    def together(self) -> Tensor:
+        """Gradients and message as one tensor: what several devices add up."""
+        return self._received
+
+    def swap(self) -> None:
+        """Exchanges the weights for their moving average and back, where there is one."""
+        if self.average is not None:
+            held = self.values.clone()
+            self.values.copy_(self.average)
+            self.average.copy_(held)
+
+    def reset(self, values: Tensor) -> None:
+        """Begins again from these values, as if no step had been made."""
+        self.values.copy_(values)
+        if self.average is not None:
+            self.average.copy_(values)
+        self.optimizer.state.clear()
+
+    def release(self) -> None:
+        """Gives every tensor of the network memory of its own again."""
+        for parameter in self.parameters:
+            parameter.data, parameter.grad = parameter.data.clone(), None
+
+    def _lay(self) -> list[dict[str, object]]:
+        """Moves the tensors into the buffers; one flat parameter per group, as an optimizer takes them."""
+        described: list[dict[str, object]] = []
+        at = 0
+        for (encoded, decays), members in self.groups.items():
+            begin = at
+            for parameter in members:
+                assert parameter.dtype == torch.float32, "weights are fp32, whatever computes with them: this is a bug"
+                place = parameter.shape, parameter.stride(), at
+                old, parameter.data = parameter.data, self.values.as_strided(*place)
+                parameter.data.copy_(old)
+                parameter.grad = self.gradient.as_strided(*place)
+                at += _room(parameter)
+            flat = nn.Parameter(self.values[begin:at])
+            flat.grad = self.gradient[begin:at]
+            rate = self.training.learning_rate * (self.training.encoder_rate if encoded else 1.0)
+            decay = self.training.weight_decay if decays else 0.0
+            described.append({"params": [flat], "weight_decay": decay, "peak_lr": rate})
+        return described
+
+
+def _groups(network: Objective) -> dict[tuple[bool, bool], list[nn.Parameter]]:
+    """What learns, by whether it belongs to an encoder and whether it decays."""
     encoders = {id(parameter) for parameter in network.encoders.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
             groups.setdefault((id(parameter) in encoders, parameter.ndim > 1), []).append(parameter)
-    described = [
-        {
-            "params": parameters,
-            "weight_decay": training.weight_decay if decays else 0.0,
-            "peak_lr": training.learning_rate * (training.encoder_rate if encoded else 1.0),
-        }
-        for (encoded, decays), parameters in groups.items()
-    ]
+    return groups
+
+
+def _room(parameter: Tensor) -> int:
+    return -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+
+
+def _optimizer(described: list[dict[str, object]], training: ResolvedTraining) -> torch.optim.Optimizer:
     if training.optimizer == "sgd":
         return torch.optim.SGD(described, lr=training.learning_rate, momentum=0.9, nesterov=True, fused=True)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam

@@ -20,6 +20,7 @@ from app.ml.spec import JobRequest, TrainSpec
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version
 from worker import checkpoint
+from worker.devices import Devices
 from worker.loader import Loader
 from worker.progress import Reporter
 
@@ -40,6 +41,7 @@ class Run:
     sources: list[dict[str, Any]] = field(default_factory=list)
     """Id, fingerprint and weight of the datasets, for the lineage."""
     base: Version | None = None
+    devices: Devices = field(default_factory=Devices)
 
     def loader(self, split: str, batch_size: int) -> Loader:
         roles = {role: self.fitted[role] for role in self.spec.roles}
@@ -62,10 +64,11 @@ class Run:
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
-        """bf16 where the spec asks for it, or leaves the choice and the device is a GPU."""
-        precision = self.spec.training.precision
-        enabled = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+        """bf16 where that was asked for or chosen."""
+        if not self.position.bf16:  # entering torch's context costs more than a small layer
+            yield
+            return
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
             yield
 
 

@@ -66,8 +66,20 @@ class Training(Settings):
     """Share of all steps in which the rate rises from zero; not used by `constant`."""
     clip_norm: Annotated[Real, Field(gt=0)] | AutoName | None = "auto"
     """Largest global norm of the gradient; null does not clip."""
+    accumulation: Whole = Field(1, ge=1, le=4096)
+    """Parts in which a batch is computed one after the other: the memory of one, the gradient of all. Objectives that
+    compare the rows of a batch still compare all of them (gradient caching, Gao 2021)."""
+    ema: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    """Share of the moving average of the weights that a step keeps, such as 0.999; then the average is what is judged
+    and published. Null takes the weights themselves."""
+    max_seconds: Annotated[Real, Field(ge=1, le=31_536_000)] | None = None
+    """Time for the steps and their validations: speed is measured first, then as many steps are planned as fit,
+    `epochs` at most, and the schedule ends with them. Preparation and the final evaluation come on top."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward and backward pass; weights and optimizer are always fp32."""
+    """Arithmetic of the forward and backward pass; weights and optimizer are always fp32. `auto` takes bf16 on GPUs,
+    and on processors that have it for large networks that it makes clearly faster, measured before the first step."""
+    channels_last: bool = False
+    """Keeps the channels of a pixel side by side: often faster for networks of convolutions."""
     seed: Whole = Field(0, ge=0, le=2**31 - 1)
     """Decides initial weights, order and noise: the same seed on the same kind of machine gives the same weights."""
     early_stopping: EarlyStopping | AutoName | None = "auto"
@@ -149,10 +161,14 @@ class ResolvedTraining(Settings):
     warmup: float
     clip_norm: float | None
     precision: Literal["auto", "fp32", "bf16"]
-    """`auto` is settled by the worker, which knows its device: bf16 on CUDA, fp32 on a CPU."""
+    """`auto` is settled by the worker, which knows its device."""
     seed: int
     early_stopping: EarlyStopping | None
     checkpoint_seconds: float
+    accumulation: int = 1
+    ema: float | None = None
+    max_seconds: float | None = None
+    channels_last: bool = False
     encoder_rate: float = 1.0
     """Factor on the learning rate for weights that come from a base model."""
 

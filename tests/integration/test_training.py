@@ -1,21 +1,28 @@
 """A training as its process runs it: what it publishes, how it resumes, how it fails."""
 
 import base64
+import resource
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
 from app.ml import artifact
+from app.ml.objectives.autoencoding import Autoencoder
+from app.ml.objectives.base import Batch, Loss
 from app.registry import checkpoints, events, leases, metrics, models, objects
 from app.registry.db import Database
 from app.storage import Storage
 from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop, blobs
+from worker import checkpoint
+from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer, run
 
@@ -63,19 +70,28 @@ def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(
-    "objective", ["autoencoding", "denoising", "variational", "masked", "contrastive", "classification"]
+    ("objective", "more"),
+    [
+        ("autoencoding", {}),
+        ("denoising", {"ema": 0.95, "accumulation": 3, "optimizer": "sgd", "learning_rate": 0.01}),
+        ("variational", {}),
+        ("masked", {"max_seconds": 3600, "precision": "bf16"}),
+        ("contrastive", {"ema": 0.9, "accumulation": 2}),
+        ("classification", {}),
+    ],
 )
 def test_a_resumed_job_ends_with_the_same_weights(
-    sqlite: Workshop, objective: str, monkeypatch: pytest.MonkeyPatch
+    sqlite: Workshop, objective: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = sqlite.dataset(blobs())
+    training = SHORT | more
     body: dict[str, Any] = {
         "objective": {"name": objective},
         "encoder": {"name": "mlp", "widths": [16, 8], "dropout": 0.1},
         "augmentation": {"name": "vectors", "noise": 0.1, "swap": 0.1},
     }
-    whole = sqlite.train(sqlite.job(dataset, training=SHORT, **body))
-    interrupted = sqlite.job(dataset, training=SHORT, **body)
+    whole = sqlite.train(sqlite.job(dataset, training=training, **body))
+    interrupted = sqlite.job(dataset, training=training, **body)
     for at in (17, 71):  # in mid-epoch
         stop = threading.Event()
         reporter = sqlite.claim(interrupted.id, stop)
@@ -131,6 +147,88 @@ def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Worksho
         assert models.all(session, sqlite.project_id) == []
         for saved in checkpoints.newest(session, job.id):
             assert np.isfinite(list(saved.metrics.values())).all()
+
+
+def test_a_loss_that_is_no_number_once_goes_back_and_on_with_a_smaller_rate(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    step = Trainer.train_step
+
+    def poisoned(self: Trainer, batch: Any) -> None:
+        if self.position.step == 40 and self.position.rate_scale == 1.0:
+            self.weights.values[0] = float("nan")
+        step(self, batch)
+
+    monkeypatch.setattr(Trainer, "train_step", poisoned)
+    version = sqlite.train(job)
+
+    assert np.isfinite(version.metrics["mse"])
+    with sqlite.database.reading() as session:
+        (told,) = [event for event in events.after(session, job.id, 0, 1000) if "goes on from step" in event.message]
+    assert told.level == "warn"
+    assert "0.1 times the learning rate" in told.message
+
+
+def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = sqlite.dataset(blobs())
+    training = SHORT | {"epochs": 2}
+    whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
+    job = sqlite.job(dataset, training=training)
+    loss = Autoencoder.loss
+
+    def hungry(self: Autoencoder, batch: Batch) -> Loss:
+        if self.training and len(batch.rows) > 8:
+            raise torch.OutOfMemoryError("tried to allocate more than there is")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Autoencoder, "loss", hungry)
+    halved = sqlite.train(job)
+
+    assert sqlite.weights(halved) == sqlite.weights(whole)
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 1000) if "memory" in event.message]
+    assert [message.partition("computed in ")[2] for message in told] == ["2 parts", "4 parts"]
+
+
+def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    reporter = sqlite.claim(job.id)
+    trainer = Trainer(reporter, prepare(reporter))
+    trainer.save()
+    trainer.writer.flush()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # what is larger cannot be written
+    try:
+        trainer.save()
+        assert trainer.writer._pending is not None
+        assert isinstance(trainer.writer._pending.exception(), SafetensorError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    trainer.train()
+
+    with sqlite.database.reading() as session:
+        told = [event for event in events.after(session, job.id, 0, 100) if "could not be written" in event.message]
+        assert [event.level for event in told] == ["warn"]
+        newest = checkpoints.newest(session, job.id)
+    assert newest[0].step == trainer.position.total_steps
+    saved = checkpoint.newest(reporter)
+    assert saved is not None
+    assert saved.position.step == trainer.position.step
+
+
+def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
+    training = {"epochs": 100_000, "batch_size": 32, "max_seconds": 2, "early_stopping": None}
+    job = sqlite.job(sqlite.dataset(blobs()), training=training)
+    begun = time.monotonic()
+    sqlite.train(job)
+
+    progress = sqlite.look(job).progress
+    assert progress["step"] == progress["max_steps"] < 100_000
+    assert progress["max_epoch"] < 100_000
+    assert time.monotonic() - begun < 20
 
 
 def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:

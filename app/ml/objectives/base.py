@@ -7,6 +7,7 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.plugins import Settings
 
 Roles = dict[str, Tensors]
+APART = 0x9E3779B1
+"""Distance of the seeds of two parts of a batch: 2^32 over the golden ratio."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,28 @@ class Batch:
         """Random numbers of this batch, on the CPU: the same at every replay."""
         return torch.Generator().manual_seed(self.seed)
 
+    def parts(self, count: int) -> list[Batch]:
+        """The rows in `count` parts of like size, or as the one they are when they are fewer than that.
+
+        Every part has random numbers of its own; those of the first are this batch's.
+        """
+        if count == 1 or len(self.rows) < count:
+            return [self]
+        ends = [len(self.rows) * number // count for number in range(count + 1)]
+
+        def cut(roles: Roles, begin: int, end: int) -> Roles:
+            return {role: {k: t[begin:end] for k, t in part.items()} for role, part in roles.items()}
+
+        return [
+            Batch(
+                cut(self.roles, begin, end),
+                self.rows[begin:end],
+                (self.seed + number * APART) % 2**32,
+                tuple(cut(view, begin, end) for view in self.views),
+            )
+            for number, (begin, end) in enumerate(itertools.pairwise(ends))
+        ]
+
     def to(self, device: torch.device) -> Batch:
         def moved(roles: Roles) -> Roles:
             return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
@@ -51,7 +76,8 @@ class Batch:
 class Loss:
     """A sum over the batch and what it was summed over: the trainer divides by the global count.
 
-    That keeps accumulation and several devices exact. `parts` are further sums over the same count, for the log.
+    That keeps accumulation and several devices exact. `parts` are further sums over the same count, at most 13 of them:
+    their means stand among the job's metrics.
     """
 
     sum: Tensor

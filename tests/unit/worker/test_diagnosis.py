@@ -1,0 +1,60 @@
+"""The rules on curves that everybody would call by the same name."""
+
+import pytest
+import torch
+
+from worker.diagnosis import dead, effective_rank, of_curves, of_embeddings
+
+CURVES = {
+    "overfits": ([5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2, 0.1], [5.0, 4.0, 3.5, 3.2, 3.6, 3.9, 4.2, 4.5]),
+    "diverges": ([1.0, 1.2, 1.5, 2.0, 4.0], [1.0, 1.1, 1.6, 2.1, 4.2]),
+    "underfits": ([10.0, 9.0, 8.0, 7.0, 6.0, 5.0], [10.0, 9.0, 8.0, 7.0, 6.0, 5.0]),
+    None: ([5.0, 2.0, 1.2, 1.05, 1.01, 1.0], [5.0, 2.1, 1.3, 1.15, 1.12, 1.11]),
+}
+
+
+@pytest.mark.parametrize("shift", [0.0, -20.0])
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_are_called_by_their_names(name: str | None, shift: float) -> None:
+    train, validation = ([loss + shift for loss in losses] for losses in CURVES[name])
+    assert [finding.name for finding in of_curves(train, validation, ended=True)] == ([name] if name else [])
+
+
+def test_a_training_that_has_not_ended_does_not_underfit() -> None:
+    assert of_curves(*CURVES["underfits"]) == []
+
+
+def test_few_validations_say_nothing() -> None:
+    train, validation = CURVES["diverges"]
+    assert of_curves(train[:4], validation[:4]) == []
+
+
+def test_a_hardly_noisy_plateau_is_no_overfitting() -> None:
+    validation = [5.0, 2.0, 1.2, 1.1, 1.12, 1.11, 1.13, 1.12]
+    assert of_curves([5.0, 2.0, 1.2, 1.1, 1.0, 0.95, 0.9, 0.88], validation) == []
+
+
+def test_rows_in_a_plane_have_rank_two() -> None:
+    rows = torch.randn(200, 2) @ torch.linalg.qr(torch.randn(8, 2)).Q.T
+    assert effective_rank(rows) == pytest.approx(2.0, abs=0.1)
+    assert effective_rank(torch.ones(10, 4)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        torch.ones(100, 8),
+        torch.randn(100, 1) @ torch.ones(1, 8),
+        torch.randn(100, 8) * torch.tensor([1.0] * 4 + [0.0] * 4),
+    ],
+)
+def test_points_lines_and_idle_numbers_are_a_collapse(rows: torch.Tensor) -> None:
+    _, found = of_embeddings(rows)
+    assert [finding.name for finding in found] == ["collapses"]
+
+
+def test_a_cloud_is_no_collapse() -> None:
+    figures, found = of_embeddings(torch.randn(200, 8))
+    assert found == []
+    assert figures["effective_rank"] > 7
+    assert dead(torch.randn(200, 8)) == 0

@@ -1,0 +1,95 @@
+"""The gradient of a batch: computed whole or in parts, on one device or on several. Knows no optimizer and no schedule.
+
+Parts are numbered through all devices, and every part has random numbers of its own: one process that computes a batch
+in two parts and two that take one each get the same gradient.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.ml.objectives.base import Batch, Comparison, Loss, Objective
+from worker.devices import Devices
+
+Autocast = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Adds the gradients of batches to those of a network's weights."""
+
+    network: Objective
+    device: torch.device
+    devices: Devices
+    autocast: Autocast
+
+    def add(self, batch: Batch, parts: int) -> Loss:
+        """Adds the gradient of this device's share of `sum / rows`; `parts` is what each device computes at once.
+
+        Returns what this device has summed, detached.
+        """
+        shares = batch.parts(parts * self.devices.count)
+        if len(shares) == 1:  # fewer rows than parts: the first device computes them
+            mine = shares if self.devices.first else []
+        else:
+            mine = shares[self.devices.rank * parts :][:parts]
+        if isinstance(self.network, Comparison) and len(shares) > 1:
+            return self._compare(self.network, batch, shares, mine, parts)
+        total = Loss(torch.zeros((), device=self.device), 0)
+        for part in mine:
+            self.seed(part.seed)
+            with self.autocast():
+                loss = self.network.loss(part.to(self.device))
+            (loss.sum / len(batch.rows)).backward()  # type: ignore[no-untyped-call]
+            total = _added(total, loss)
+        return total
+
+    def _compare(
+        self, network: Comparison, batch: Batch, shares: Sequence[Batch], mine: Sequence[Batch], parts: int
+    ) -> Loss:
+        """Gradient caching (Gao 2021): the loss of all rows, with the memory of one part.
+
+        Representations first, without a graph; the loss of all of them gives each its gradient; then every part is
+        represented again, with the same random numbers, and passes its gradients on.
+        """
+        with torch.no_grad():
+            own = torch.cat([self._represent(network, part) for part in mine])
+        ends = [sum(len(share.rows) for share in shares[rank * parts :][:parts]) for rank in range(self.devices.count)]
+        everything = self.devices.gather(own, ends).requires_grad_()
+        self.seed(batch.seed)
+        with self.autocast():
+            loss = network.loss_from(everything)
+        if self.devices.first:
+            (loss.sum / len(batch.rows)).backward()  # type: ignore[no-untyped-call]
+            cached = everything.grad
+        else:  # what the loss itself learns is counted once
+            (cached,) = torch.autograd.grad(loss.sum / len(batch.rows), everything)
+        assert cached is not None, "a comparison depends on what it compares: this is a bug"
+        begin = sum(ends[: self.devices.rank])
+        for part in mine:
+            represented = self._represent(network, part)
+            represented.backward(cached[begin : begin + len(part.rows)])  # type: ignore[no-untyped-call]
+            begin += len(part.rows)
+        share = loss.count if self.devices.first else 0
+        return Loss(
+            loss.sum.detach() * bool(share), share, {k: v.detach() * bool(share) for k, v in loss.parts.items()}
+        )
+
+    def _represent(self, network: Comparison, part: Batch) -> Tensor:
+        self.seed(part.seed)
+        with self.autocast():
+            return network.represent(part.to(self.device))
+
+    def seed(self, seed: int) -> None:
+        """Seeds what dropout draws from. `torch.manual_seed` does the same a hundred times slower."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+
+def _added(total: Loss, loss: Loss) -> Loss:
+    parts = {name: total.parts.get(name, 0) + value.detach() for name, value in loss.parts.items()}
+    return Loss(total.sum + loss.sum.detach(), total.count + loss.count, parts)

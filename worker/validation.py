@@ -1,0 +1,77 @@
+"""Scores a network on its validation split. Knows no schedule."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from app.errors import NonFiniteLoss
+from app.ml.objectives.base import Batch, Objective
+from worker.loader import Loader
+from worker.preparation import Run
+
+VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256
+
+
+class Validation:
+    """The validation split, encoded once and kept as long as it fits into the memory of a window."""
+
+    def __init__(self, run: Run, loader: Loader) -> None:
+        self.run, self.loader, self.rows = run, loader, loader.rows
+        self._kept: list[Batch] | None = None
+
+    def score(self, network: Objective) -> dict[str, float]:
+        """Mean loss, its parts and the objective's own metrics over at most `VALIDATION_ROWS` rows, in one pass.
+
+        Raises NonFiniteLoss when the loss is not a number.
+        """
+        network.eval()
+        sums: dict[str, float] = {"loss": 0.0}
+        count = 0
+
+        def judged() -> Iterator[Batch]:
+            nonlocal count
+            for batch in self._batches():
+                moved = self.run.compare(batch.to(self.run.device))
+                loss = network.loss(moved)
+                count += loss.count
+                for name, value in {"loss": loss.sum, **loss.parts}.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+                yield moved
+
+        with torch.inference_mode(), self.run.autocast():
+            batches = judged()
+            metrics = network.metrics(batches)
+            for _ in batches:  # whatever the metrics had no use for
+                pass
+        network.train()
+        means = {name: value / max(1, count) for name, value in sums.items()}
+        if not torch.tensor(means["loss"]).isfinite():
+            raise NonFiniteLoss(f"the validation loss became {means['loss']}; try a smaller learning_rate")
+        return means | metrics
+
+    @torch.inference_mode()
+    def embeddings(self, network: Objective) -> Tensor:
+        """Embeddings [N, E] of up to `EMBEDDED_ROWS` rows; none where the network has no such ability."""
+        if "embed" not in self.run.spec.objective.abilities:
+            return torch.empty(0, 0)
+        batch = next(self._batches())
+        inputs = {name: tensor[:EMBEDDED_ROWS] for name, tensor in batch.to(self.run.device).roles["input"].items()}
+        network.eval()
+        with self.run.autocast():
+            rows: Tensor = network.embed(inputs)  # type: ignore[operator]
+        network.train()
+        return rows.float().cpu()
+
+    def _batches(self) -> Iterator[Batch]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Batch] | None = []
+        size = 0
+        for batch in self.loader.in_order(VALIDATION_ROWS):
+            size += sum(t.numel() * t.element_size() for role in batch.roles.values() for t in role.values())
+            if kept is not None:
+                kept = [*kept, batch] if size <= self.run.window_bytes else None
+            yield batch
+        self._kept = kept
