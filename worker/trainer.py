@@ -242,6 +242,7 @@ class Trainer:
             self.weights.average.copy_(tensors["average.weights"])
         self.best = checkpoint.under("best", tensors)
         self.sums, self.count = {}, 0
+        self.network.train()
 
     def go_back(self, error: NonFiniteLoss) -> None:
         """Returns to the newest checkpoint, which is finite, with a smaller rate; the second time, gives up."""
