@@ -43,6 +43,7 @@ def test_a_graft_predicts_numbers_in_their_unit(workshop: Workshop) -> None:
     version = workshop.train(workshop.job(dataset, base, kind="finetune", name="progression"))
     assert version.spec["objective"]["name"] == "regression"
     assert version.metrics["rmse"] < version.metrics["baselines"]["mean"]["rmse"]
+    assert version.metrics["baselines"]["ridge"]["rmse"] < version.metrics["baselines"]["mean"]["rmse"]
     assert version.metrics["r2"] > 0.2 > 0.1 > version.metrics["baselines"]["mean"]["r2"]
     model = load(workshop, version)
     values = model.roles["input"].encode(frame.drop(columns="target").to_numpy(np.float32))

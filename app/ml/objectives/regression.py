@@ -3,6 +3,7 @@
 Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,11 @@ from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.classification import GRAFT_RATE
+
+WIDEST = 2048
+"""Numbers per row up to which a linear regression stands beside the network."""
+SHRINKAGES = tuple(10.0**power for power in range(-6, 3))
+"""Of ridge regression, per row."""
 
 
 class Regression(ObjectiveSettings):
@@ -58,6 +64,8 @@ class Regressor(Objective):
         self.head = linear(width, 1)
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
+        shape = role.modality.shape
+        self._is_linear = shape.layout == "vector" and shape.count <= WIDEST
 
     def embed(self, inputs: Tensors) -> Tensor:
         embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
@@ -78,10 +86,13 @@ class Regressor(Objective):
         return self._judged(torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs]))
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
-        """`mean`: the mean of the training rows, for every row."""
-        mean = torch.cat([batch.roles["target"]["values"] for batch in train]).mean()
-        wanted = torch.cat([batch.roles["target"]["values"] for batch in test])
-        return {"mean": self._judged(mean.expand_as(wanted), wanted)}
+        """`mean`: the mean of the training rows, for every row; of vectors also `ridge`, a linear regression."""
+        known, wanted = (torch.cat([batch.roles["target"]["values"] for batch in part]) for part in (train, test))
+        found = {"mean": self._judged(known.mean().expand_as(wanted), wanted)}
+        if self._is_linear:
+            rows, asked = (torch.cat([batch.roles["input"]["values"] for batch in part]) for part in (train, test))
+            found["ridge"] = self._judged(ridge(rows, known, asked), wanted)
+        return found
 
     def _judged(self, given: Tensor, wanted: Tensor) -> dict[str, float]:
         """Of standardised [N, 1]."""
@@ -96,3 +107,24 @@ class Regressor(Objective):
             "mae": error.abs().mean().item(),
             "r2": (1 - error.square().sum() / squares).item() if squares > 0 else 0.0,
         }
+
+
+def ridge(rows: Tensor, values: Tensor, asked: Tensor) -> Tensor:
+    """Ridge regression (Hoerl & Kennard 1970) of `values` [N, 1] on `rows` [N, W], answered for `asked` [M, W].
+
+    How much it shrinks is chosen by generalised cross-validation (Golub, Heath & Wahba 1979).
+    """
+    count, mean, middle = len(rows), rows.double().mean(0), values.double().mean()
+    centred, wanted = rows.double() - mean, values.double() - middle
+    squares, axes = torch.linalg.eigh(centred.T @ centred)
+    squares = squares.clamp_min(0)
+    along, turned = axes.T @ (centred.T @ wanted), centred @ axes  # [W, 1], [N, W]
+    best = (math.inf, torch.zeros_like(along))
+    for strength in SHRINKAGES:
+        shrunk = squares + strength * count
+        weights = along / shrunk[:, None]
+        left = count - 1 - float((squares / shrunk).sum())
+        error = float((turned @ weights - wanted).square().sum()) / max(left, 1e-9) ** 2
+        best = min(best, (error, weights), key=lambda pair: pair[0])
+    answers: Tensor = (asked.double() - mean) @ axes @ best[1] + middle
+    return answers.float()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 from app.ml.encoders.mlp import Mlp
@@ -10,7 +11,7 @@ from app.ml.modalities.numbers import Numbers
 from app.ml.modalities.tags import Tags
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Batch, Objective, Role
-from app.ml.objectives.regression import Regression
+from app.ml.objectives.regression import Regression, ridge
 from app.ml.objectives.tagging import Tagging
 from app.ragged import Ragged
 
@@ -60,6 +61,19 @@ def test_regression_learns_and_is_judged_in_the_unit_of_the_data(error: str) -> 
     assert baseline["mean"] == pytest.approx(
         {"rmse": VALUES.std(), "mae": np.abs(VALUES - VALUES.mean()).mean(), "r2": 0}, rel=1e-4, abs=1e-6
     )
+
+
+def test_ridge_is_that_of_scikit_learn() -> None:
+    values = torch.from_numpy(VALUES)[:, None]
+    given = ridge(torch.from_numpy(ROWS[:48]), values[:48], torch.from_numpy(ROWS[48:]))[:, 0]
+    theirs = {
+        power: Ridge(alpha=10.0**power * 48).fit(ROWS[:48].astype(float), VALUES[:48]).predict(ROWS[48:])
+        for power in range(-6, 3)
+    }
+    assert any(np.allclose(given, their, rtol=1e-4) for their in theirs.values())
+    assert np.abs(given.numpy() - VALUES[48:]).mean() < 2
+    one = ridge(torch.ones(3, 4), torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(1, 4))
+    torch.testing.assert_close(one, torch.tensor([[2.0]]))
 
 
 def test_the_loss_is_huber_in_deviations() -> None:
