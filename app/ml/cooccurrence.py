@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.ml.bags import occurrences
@@ -19,6 +20,9 @@ MOST_PAIRS = 40_000_000
 """Different pairs that are counted exactly (1 GB while they are merged); beyond them the rarest are forgotten."""
 SMOOTHING = 0.75
 """Power of the frequencies of contexts: rare ones would seem too telling else (Levy, Goldberg & Dagan 2015)."""
+
+NOTHING = 1e-6
+"""Nats that are rounding alone."""
 
 
 class Cooccurrences:
@@ -68,13 +72,17 @@ class Pairs:
         self.first, self.second, self.counts = first[order], second[order], counts[order]
         self.vocabulary = vocabulary
 
+    def sums(self, values: Weights) -> NDArray[np.float64]:
+        """Of the `values` [T] of each first word [V]."""
+        return np.bincount(self.first, values, self.vocabulary).astype(np.float64)  # whole numbers where there are none
+
     def information(self, smoothing: float) -> Weights:
         """Positive pointwise mutual information in nats of every pair, the first word being the context [T]."""
-        often = np.bincount(self.first, self.counts, self.vocabulary)
+        often = self.sums(self.counts)
         smooth = often**smoothing
         chance = often[self.second] * (smooth[self.first] / smooth.sum())
-        found: Weights = np.maximum(0, np.log(self.counts / chance)).astype(np.float32)
-        return found
+        found = np.log(self.counts / chance)
+        return np.where(found > NOTHING, found, 0).astype(np.float32)
 
     def matrix(self, values: Weights) -> Sparse:
         """The matrix with `values` [T] in place of the counts, the first words as rows; zeros are left out."""

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.errors import OutOfRange
 from app.ml.cooccurrence import SMOOTHING, Cooccurrences, Pairs
 from app.ml.factorisation import PASSES, leading
 from app.ml.modalities.base import Tensors
@@ -20,6 +19,7 @@ from app.ml.word_vectors import WordVectors
 
 Method = Literal["pmi", "laplacian"]
 
+WINDOW, SUBSAMPLE = 5, 1e-4
 COUNTING = 0.6
 """Share of the whole at which the pass over the texts ends."""
 SAMPLE = 20_000
@@ -39,7 +39,7 @@ def fit_words(
 ) -> None:
     """Fills `words` from the texts: one pass, memory bounded by the vocabulary and the number of different pairs.
 
-    Raises OutOfRange when no two words stand together.
+    All vectors are zero when no two words stand together.
     """
     found = Cooccurrences(words.vocabulary, window=window, subsample=subsample)
     sample = Sample()
@@ -51,8 +51,6 @@ def fit_words(
         tell(COUNTING * (1 - 1 / (1 + read / 100_000)))
     solve = {"pmi": by_information, "laplacian": by_laplacian}[method]
     pairs = found.result()
-    if not len(pairs.counts):
-        raise OutOfRange("no training text has two known words, so none has a neighbour to learn from", param="dataset")
     words.set(solve(pairs, words.table.shape[1], tell), found.words)
     words.set_common(**sample.result())
 
@@ -74,7 +72,7 @@ def by_laplacian(pairs: Pairs, width: int, tell: Tell) -> Tensor:
     leading solution has one vector for all words and is left out.
     """
     information = pairs.information(1.0)
-    degrees = np.bincount(pairs.first, information, pairs.vocabulary)
+    degrees = pairs.sums(information)
     scale = np.divide(1, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0).astype(np.float32)
     matrix = pairs.matrix(information * scale[pairs.first] * scale[pairs.second])
     multiply = matrix.product(_on(tell, PASSES_OF_LAPLACIAN * len(matrix.blocks)))

@@ -51,7 +51,7 @@ def test_texts_pretrain_by_default_and_take_a_graft(workshop: Workshop) -> None:
     assert graft.metrics["accuracy"] > 0.9
 
 
-@pytest.mark.parametrize("objective", ["pca", "tfidf_svd"])
+@pytest.mark.parametrize("objective", ["pca", "tfidf_svd", "word_embeddings", "sentence_embeddings"])
 def test_an_interrupted_solving_ends_with_the_same_weights(workshop: Workshop, objective: str) -> None:
     dataset = topics(workshop, 200) if objective != "pca" else workshop.dataset(blobs())
     body: dict[str, Any] = {"objective": {"name": objective}, "encoder": {"name": "auto", "dimensions": 4}}

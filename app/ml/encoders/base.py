@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.plugins import Settings
 
-Capability = Literal["keep", "cond", "causal", "levels", "linear", "words"]
-"""`linear` and `words` are weights that can be computed: components of items, vectors of words."""
+Capability = Literal["keep", "cond", "causal", "levels", "linear", "words", "sentences"]
+"""`linear`, `words` and `sentences` are weights that can be computed: components of items, vectors of words, both."""
 
 
 @dataclass(frozen=True)

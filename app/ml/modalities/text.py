@@ -48,7 +48,7 @@ class Text(Modality):
     name: Literal["text"] = "text"
     """Texts."""
     layout: ClassVar[Layout] = "tokens"
-    pretext: ClassVar[str] = "tfidf_svd"
+    pretext: ClassVar[str] = "sentence_embeddings"
 
     tokenizer: Literal["auto"] | Kind = "auto"
     """`bpe` (what `auto` takes, unless the objective needs words) joins frequent bytes (Sennrich 2016) and knows every

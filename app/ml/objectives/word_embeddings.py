@@ -11,10 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from app.errors import OutOfRange
 from app.ml.encoders.words import WordEncoder
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
-from app.ml.word_fitting import Method, fit_words
+from app.ml.word_fitting import SUBSAMPLE, WINDOW, Method, fit_words
 
 
 class WordEmbeddings(SolvedSettings):
@@ -32,9 +33,9 @@ class WordEmbeddings(SolvedSettings):
     method: Method = "pmi"
     """`pmi` factorises how much more often than by chance words stand together (Levy, Goldberg & Dagan 2015);
     `laplacian` pulls words that stand together towards each other, under orthonormal columns (Belkin & Niyogi 2003)."""
-    window: int = Field(5, ge=1, le=50)
+    window: int = Field(WINDOW, ge=1, le=50)
     """Words to either side that count as context; the nearest count most."""
-    subsample: float = Field(1e-4, gt=0, le=1)
+    subsample: float = Field(SUBSAMPLE, gt=0, le=1)
     """Share of all words above which a word is left out at random, the more often the more frequent it is."""
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
@@ -75,3 +76,7 @@ class WordNetwork(Solved):
             window=settings.window,
             subsample=settings.subsample,
         )
+        if not self.encoder.words.table.any():
+            raise OutOfRange(
+                "the training texts hold too few different words side by side to learn vectors from", param="dataset"
+            )

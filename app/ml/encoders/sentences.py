@@ -1,0 +1,65 @@
+"""Texts as averages of word vectors beside their weighted words and pairs: what sentence embeddings fill.
+
+Legend: `B` batch, `L` tokens, `D` width of the features.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import embedding, normalize
+
+from app.ml.bags import Bags
+from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
+from app.ml.encoders.linear import WIDEST_OF_TEXT, BagDecoder
+from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.word_vectors import WordVectors
+
+
+class Sentences(EncoderSettings):
+    """Which words and pairs of words a text holds, and beside it, in the last quarter, the average of its words."""
+
+    name: Literal["sentences"] = "sentences"
+    """Averages of words beside weighted words and pairs."""
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"tokens"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"sentences"})
+
+    dimensions: int | None = Field(None, ge=2, le=65536)
+    """Width of the embedding; 256 by default."""
+
+    def build(self, shape: Shape) -> "SentenceEncoder":
+        assert shape.vocabulary is not None
+        return SentenceEncoder(shape.vocabulary, self.dimensions or WIDEST_OF_TEXT)
+
+
+class SentenceEncoder(Encoder):
+    """Tokens are the words' vectors of both parts; `pooled` has length 1, both parts weighing the same."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        average = averaged(width)
+        self.bags = Bags(vocabulary, width - average)
+        self.words = WordVectors(vocabulary, average)
+
+    def forward(
+        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
+    ) -> Features:
+        values, mask = inputs["values"], inputs["mask"]
+        tokens = torch.cat([embedding(values, self.bags.table), embedding(values, self.words.table)], dim=2)
+        return Features(tokens, self.joined(inputs, self.width), mask)
+
+    def joined(self, inputs: Tensors, width: int) -> Tensor:
+        """Both parts [B, width], the first numbers of each where `width` is less than D."""
+        bag, average = (part(inputs["values"], inputs["mask"]) for part in (self.bags, self.words))
+        kept = averaged(width)
+        return normalize(torch.cat([bag[:, : width - kept], average[:, :kept]], dim=1))
+
+    def decoder(self, shape: Shape, code: int) -> nn.Module:
+        return BagDecoder(shape, code)
+
+
+def averaged(width: int) -> int:
+    """How many of so many numbers are the average's: few say most of it, of a bag each one more says something."""
+    return max(1, width // 4)

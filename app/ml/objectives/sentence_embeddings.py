@@ -1,0 +1,67 @@
+"""Texts by what they are about and by the words they hold: frequency-weighted averages of word vectors (Arora 2017)
+beside TF-IDF with SVD (Deerwester 1990). Each sees what the other misses.
+
+Legend: `B` batch, `E` width of the embedding.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from app.ml.bag_fitting import fit_bags
+from app.ml.encoders.sentences import SentenceEncoder
+from app.ml.modalities.base import Shape, Tensors
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
+from app.ml.word_fitting import SUBSAMPLE, WINDOW, fit_words
+
+
+class SentenceEmbeddings(SolvedSettings):
+    """Texts as averages of word vectors beside TF-IDF with SVD; computed, without steps. Learns from texts without
+    labels. Vectors have length 1; a text without any known word is all zeros."""
+
+    name: Literal["sentence_embeddings"] = "sentence_embeddings"
+    """Averages of word vectors beside TF-IDF."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"tokens"}), True, frozenset({"sentences"}))
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
+    keeps_dimensions: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        return "sentences", "it holds vectors of words and pairs of words"
+
+    def build(self, roles: Mapping[str, Role]) -> "SentenceNetwork":
+        return SentenceNetwork(roles["input"])
+
+
+class SentenceNetwork(Solved):
+    """Nothing but its encoder."""
+
+    def __init__(self, role: Role) -> None:
+        super().__init__()
+        assert isinstance(role.encoder, SentenceEncoder)
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.code = role.dimensions or role.encoder.width
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        encoder = self.encoders["input"]
+        assert isinstance(encoder, SentenceEncoder)
+        return encoder
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        return self.encoder.joined(inputs, self.code)
+
+    @torch.no_grad()
+    def solve(self, stream: Stream, tell: Tell) -> None:
+        def texts() -> Iterator[Tensors]:
+            return (batch.roles["input"] for batch in stream())
+
+        def of_words(share: float) -> None:
+            tell(share / 2)
+
+        fit_words(self.encoder.words, texts, of_words, method="pmi", window=WINDOW, subsample=SUBSAMPLE)
+        fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2))
