@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import (
+    batches,
     datasets,
     envelope,
     files,
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> House:
         jobs,
         job_story,
         fine_tuning,
+        batches,
         models,
         oip,
         health,

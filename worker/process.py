@@ -32,6 +32,7 @@ HANDLERS = {
     "pretrain": "worker.trainer:run",
     "finetune": "worker.trainer:run",
     "ingest": "worker.ingest.run:run",
+    "batch": "worker.batch:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

@@ -1,0 +1,158 @@
+"""Batches in OpenAI's shape: a file of requests, answered by a job on a worker, never beside those who wait."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from app.api import shown
+from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, ServicesHere, guarded_router
+from app.api.idempotency import HEADERS, Made, create
+from app.api.inference import OPERATIONS
+from app.api.jobs import AskedHere, steer
+from app.api.schemas import ListOf, Wire
+from app.errors import NotFound, UnknownChoice
+from app.registry import batches, jobs
+from app.registry.tables import Batch, Job
+
+router = guarded_router("batches")
+
+STATUSES = {"queued": "validating", "running": "in_progress", "paused": "in_progress", "succeeded": "completed"}
+"""Of the job to those of a batch; the others are called the same."""
+
+
+class BatchRequest(BaseModel):
+    """A file of requests to one endpoint."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    input_file_id: str
+    """JSON lines: `{"custom_id", "method": "POST", "url", "body"}`."""
+    endpoint: str
+    """Path that all requests ask: `/v1/embeddings` …"""
+    completion_window: Literal["24h"] = "24h"
+    """Taken and not used: a batch is answered as soon as a worker is free."""
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+
+
+class Counts(Wire):
+    """How many requests there are so far, and how they ended."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class BatchObject(Wire):
+    """A file of requests and what became of it."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    input_file_id: str
+    completion_window: str = "24h"
+    status: str
+    job: str
+    """The job that answers it, which can be paused and followed like any other."""
+    output_file_id: str | None
+    """Answers, in JSON lines, in the order of the requests."""
+    error_file_id: str | None
+    """Refusals, each with its `custom_id`; null when there are none."""
+    errors: dict[str, Any] | None
+    request_counts: Counts
+    created_at: int
+    in_progress_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    metadata: dict[str, str]
+
+
+@router.post("/v1/batches", response_model=BatchObject, openapi_extra=HEADERS)
+def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Response:
+    """Queues a batch."""
+    known = [operation.path for operation in OPERATIONS]
+    if body.endpoint not in known:
+        raise UnknownChoice(
+            f"endpoint: {body.endpoint!r} is unknown; choose one of {', '.join(known)}", param="endpoint"
+        )
+
+    def make(session: Session) -> Made:
+        try:
+            batch, job = batches.create(
+                session,
+                project_id=ask.caller.project_id,
+                endpoint=body.endpoint,
+                input_file_id=body.input_file_id,
+                metadata=body.metadata or {},
+                max_attempts=here.settings.max_attempts,
+            )
+        except NotFound as error:
+            raise NotFound(f"input_file_id: {error.message}", param="input_file_id") from None
+        return Made(show(batch, job), [(job.queue, job.id)])
+
+    answer, _ = create(here, ask, 200, make)
+    return answer
+
+
+@router.get("/v1/batches", response_model=ListOf[BatchObject], openapi_extra=METADATA_FILTER)
+def list_batches(here: ServicesHere, who: CallerHere, paging: PagingHere, metadata: MetadataHere) -> dict[str, Any]:
+    """Lists the project's batches."""
+    with here.database.reading() as session:
+        found = batches.list_page(session, who.project_id, **vars(paging), metadata=metadata)
+        return shown.page([show(row, job_of(session, row)) for row in found.rows], found.has_more)
+
+
+@router.get("/v1/batches/{batch_id}", response_model=BatchObject)
+def get_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """A batch's particulars."""
+    with here.database.reading() as session:
+        batch = batches.get(session, who.project_id, batch_id)
+        return show(batch, job_of(session, batch))
+
+
+@router.post("/v1/batches/{batch_id}/cancel", response_model=BatchObject)
+def cancel(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Cancels a batch; what was answered so far is not kept."""
+
+    def do(session: Session) -> Job:
+        batch = batches.get(session, who.project_id, batch_id)
+        return jobs.ask(session, who.project_id, batch.job_id or "", "cancel")
+
+    steer(here, do)
+    return get_batch(batch_id, here, who)
+
+
+def job_of(session: Session, batch: Batch) -> Job:
+    return jobs.get(session, batch.project_id, batch.job_id or "")
+
+
+def show(batch: Batch, job: Job) -> dict[str, Any]:
+    ended = {job.status: shown.seconds(job.finished_at)}
+    cancelling = job.requested == "cancel" and job.status == "running"
+    errors = None
+    if job.error is not None:
+        entry = {"code": job.error["code"], "message": job.error["message"], "param": job.error["param"], "line": None}
+        errors = {"object": "list", "data": [entry]}
+    return shown.wire(
+        BatchObject(
+            id=batch.id,
+            endpoint=batch.endpoint,
+            input_file_id=batch.input_file_id,
+            status="cancelling" if cancelling else STATUSES.get(job.status, job.status),
+            job=job.id,
+            output_file_id=batch.output_file_id,
+            error_file_id=batch.error_file_id,
+            errors=errors,
+            request_counts=Counts.model_validate(batch.counts),
+            created_at=int(batch.created_at),
+            in_progress_at=shown.seconds(job.started_at),
+            completed_at=ended.get("succeeded"),
+            failed_at=ended.get("failed"),
+            cancelling_at=None,
+            cancelled_at=ended.get("cancelled"),
+            metadata=batch.metadata_,
+        )
+    )

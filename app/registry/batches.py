@@ -1,0 +1,131 @@
+"""Batches: files of requests that a job answers shard by shard. Knows no request and no answer.
+
+What a shard gave is linked to the batch in the transaction that counts it, under the job's token: a restart goes on
+with the next shard, and no request is answered twice.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.registry import files, jobs
+from app.registry import objects as stored
+from app.registry.filters import metadata_equals
+from app.registry.ids import new_id
+from app.registry.page import Page, paginate
+from app.registry.tables import Batch, File, Job
+
+OUTPUT, ERRORS, SHARD = "output", "errors", "shard"
+
+
+def create(
+    session: Session,
+    *,
+    project_id: str,
+    endpoint: str,
+    input_file_id: str,
+    metadata: Mapping[str, str],
+    max_attempts: int,
+) -> tuple[Batch, Job]:
+    """A batch and the job that answers it. Raises NotFound for a file that the project does not have."""
+    files.get(session, project_id, input_file_id)
+    batch = Batch(
+        id=new_id("batch_"),
+        project_id=project_id,
+        endpoint=endpoint,
+        input_file_id=input_file_id,
+        status="validating",
+        counts={"total": 0, "completed": 0, "failed": 0},
+        metadata_=dict(metadata),
+    )
+    session.add(batch)
+    session.flush()
+    job = jobs.create(
+        session,
+        project_id=project_id,
+        kind="batch",
+        queue="data",
+        request={"kind": "batch", "batch": batch.id},
+        max_attempts=max_attempts,
+    )
+    batch.job_id = job.id
+    session.flush()
+    return batch, job
+
+
+def get(session: Session, project_id: str, batch_id: str) -> Batch:
+    batch = session.scalar(sa.select(Batch).where(Batch.id == batch_id, Batch.project_id == project_id))
+    if batch is None:
+        raise NotFound(f"no batch {batch_id!r}")
+    return batch
+
+
+def list_page(
+    session: Session,
+    project_id: str,
+    *,
+    limit: int,
+    after: str | None,
+    descending: bool,
+    metadata: Mapping[str, str] | None = None,
+) -> Page[Batch]:
+    wanted = metadata_equals(Batch.metadata_, metadata)
+    statement = sa.select(Batch).where(Batch.project_id == project_id, *wanted)
+    return paginate(session, statement, Batch.id, limit=limit, after=after, descending=descending)
+
+
+def done(session: Session, batch_id: str) -> int:
+    """Shards that are answered."""
+    return len([name for name in stored.held(session, batch_id) if name.startswith(SHARD)])
+
+
+def add_shard(
+    session: Session,
+    batch: Batch,
+    token: int,
+    number: int,
+    progress: dict[str, Any],
+    given: Mapping[str, stored.Bytes],
+    counts: Mapping[str, int],
+) -> None:
+    """What shard `number` gave: `shard` (always), and `output` and `errors` where there are any. Raises Fenced."""
+    assert batch.job_id is not None
+    jobs.set_progress(session, batch.job_id, token, progress)
+    held = session.get_one(Batch, batch.id)
+    held.counts = {key: held.counts[key] + counts[key] for key in held.counts}
+    stored.hold(session, batch.id, {f"{name}-{number:09d}": part for name, part in given.items()})
+
+
+def parts(session: Session, batch_id: str, name: str) -> list[stored.Bytes]:
+    """What all shards gave of `output` or `errors`, in order."""
+    held = stored.held(session, batch_id)
+    return [held[key][0] for key in sorted(held) if key.startswith(f"{name}-")]
+
+
+def finish(session: Session, batch: Batch, token: int, given: Mapping[str, tuple[str, int]]) -> None:
+    """Makes files of the parts and ends the job well. `given` is sha256 and size of the whole, by name.
+
+    Raises Fenced.
+    """
+    assert batch.job_id is not None
+    held = session.get_one(Batch, batch.id)
+    for name, (sha256, size) in given.items():
+        file: File = files.create(
+            session,
+            project_id=batch.project_id,
+            filename=f"{batch.id}_{name}.jsonl",
+            purpose="batch_output",
+            objects=parts(session, batch.id, name),
+            sha256=sha256,
+            size_bytes=size,
+        )
+        if name == OUTPUT:
+            held.output_file_id = file.id
+        else:
+            held.error_file_id = file.id
+    stored.release(session, batch.id)
+    session.flush()
+    jobs.succeed(session, batch.job_id, token, metrics=dict(held.counts))

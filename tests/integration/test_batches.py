@@ -1,0 +1,163 @@
+"""Batches through the stock SDK: answers as the direct path gives them, refusals beside them, restarts, cancels."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from openai import OpenAI
+
+from app.registry import batches, jobs, keys
+from app.settings import Settings
+from tests.integration.api.conftest import House, serve
+from tests.workshop import Workshop, blobs
+from worker import batch
+from worker.progress import Stopped
+
+ROWS = blobs()["features"]
+
+
+class School:
+    """A server, a worker's handler in this process, and a model."""
+
+    def __init__(self, house: House, home: Path) -> None:
+        self.workshop = Workshop(house.database, house.storage, home)
+        with house.database.session() as session:
+            secret = keys.create_key(session, self.workshop.project_id, "test", ("read", "infer", "train"))[1]
+        self.client = OpenAI(base_url=f"{house.base_url}/v1", api_key=secret, max_retries=0)
+        dataset = self.workshop.dataset(blobs(labels=False))
+        self.workshop.train(self.workshop.job(dataset, name="rows", training={"epochs": 1}))
+
+    def upload(self, lines: list[Any]) -> str:
+        file = io.BytesIO(
+            b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
+        )
+        file.name = "requests.jsonl"
+        return self.client.files.create(file=file, purpose="batch").id
+
+    def ask(self, lines: list[Any], endpoint: Any = "/v1/embeddings") -> Any:
+        held = self.upload(lines)
+        return self.client.batches.create(input_file_id=held, endpoint=endpoint, completion_window="24h")
+
+    def work(self, made: Any) -> Any:
+        batch.run(self.workshop.claim(made.job))
+        return self.client.batches.retrieve(made.id)
+
+    def lines(self, file_id: str) -> list[Any]:
+        return [json.loads(line) for line in self.client.files.content(file_id).text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+    home = tmp_path_factory.mktemp("school")
+    with serve(Settings(home=home, sweep_seconds=3600)) as house:
+        yield School(house, home)
+
+
+def line(number: int, *, rows: int = 1, **body: Any) -> dict[str, Any]:
+    items = ROWS[number : number + rows].tolist()
+    asked = {"model": "rows", "input": items[0] if rows == 1 else items, **body}
+    return {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/embeddings", "body": asked}
+
+
+def test_answers_are_those_of_the_direct_path(school: School) -> None:
+    made = school.ask([line(number, rows=1 + number % 3) for number in range(40)])
+    assert (made.status, made.endpoint, made.request_counts.total) == ("validating", "/v1/embeddings", 0)
+    done = school.work(made)
+    assert (done.status, done.error_file_id) == ("completed", None)
+    assert done.request_counts.model_dump() == {"total": 40, "completed": 40, "failed": 0}
+    answers = school.lines(done.output_file_id)
+    assert [answer["custom_id"] for answer in answers] == [f"row-{number}" for number in range(40)]
+    direct = school.client.embeddings.create(model="rows", input=ROWS[5:8].tolist(), encoding_format="float")
+    given = answers[5]["response"]["body"]
+    assert given["model"] == direct.model
+    np.testing.assert_allclose(
+        [each["embedding"] for each in given["data"]], [each.embedding for each in direct.data], rtol=1e-4, atol=1e-5
+    )
+    assert [each.id for each in school.client.batches.list(limit=1)] == [made.id]
+
+
+def test_refusals_have_a_file_of_their_own(school: School) -> None:
+    wrong = [
+        b"not json\n",
+        b"[1]\n",
+        {"method": "POST", "url": "/v1/embeddings", "body": {}},
+        {**line(1), "url": "/v1/predictions"},
+        {"custom_id": "short", "url": "/v1/embeddings", "body": {"model": "rows", "input": [1.0]}},
+        {"custom_id": "nobody", "url": "/v1/embeddings", "body": {"model": "nobody", "input": [1.0]}},
+        {"custom_id": "key", "url": "/v1/embeddings", "body": {"model": "rows", "input": [1.0], "typo": 1}},
+        {"custom_id": "many", "url": "/v1/embeddings", "body": {"model": "rows", "input": [[0.0] * 12] * 2049}},
+        line(2, dimensions=3),
+    ]
+    done = school.work(school.ask([line(0), *wrong, line(9)]))
+    assert done.request_counts.model_dump() == {"total": 11, "completed": 2, "failed": 9}
+    assert [answer["custom_id"] for answer in school.lines(done.output_file_id)] == ["row-0", "row-9"]
+    codes = [answer["error"]["code"] for answer in school.lines(done.error_file_id)]
+    assert codes[:4] == ["malformed"] * 4
+    assert codes[4:] == ["wrong_shape", "model_not_found", "unknown_key", "out_of_range", "out_of_range"]
+
+
+def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SHARD_LINES", 10)
+    made = school.ask([line(number) for number in range(35)])
+    reporter = school.workshop.claim(made.job)
+    original, seen = batch.Answering.answer, []
+
+    def answer(self: Any, lines: Any) -> Any:
+        seen.append(len(lines))
+        if len(seen) == 2:
+            reporter.stop.set()
+        return original(self, lines)
+
+    monkeypatch.setattr(batch.Answering, "answer", answer)
+    with pytest.raises(Stopped):
+        batch.run(reporter)
+    with school.workshop.database.session() as session:
+        assert batches.done(session, made.id) == 2
+        jobs.ask(session, school.workshop.project_id, made.job, "pause")
+        from app.registry import leases
+
+        leases.leave(session, made.job, reporter.token)
+        jobs.resume(session, school.workshop.project_id, made.job)
+    done = school.work(made)
+    assert seen == [10, 10, 10, 5]
+    assert done.request_counts.completed == 35
+    assert [answer["custom_id"] for answer in school.lines(done.output_file_id)] == [f"row-{n}" for n in range(35)]
+
+
+def test_an_empty_file_of_requests_and_one_without_an_end(school: School) -> None:
+    done = school.work(school.ask([b"\n\n"]))
+    assert (done.status, done.output_file_id, done.request_counts.total) == ("completed", None, 0)
+    done = school.work(school.ask([json.dumps(line(3)).encode()]))
+    assert done.request_counts.completed == 1
+
+
+def test_reconstructions_are_batched_too(school: School) -> None:
+    asked = {"custom_id": "a", "url": "/v1/reconstructions", "body": {"model": "rows", "input": ROWS[0].tolist()}}
+    done = school.work(school.ask([asked], endpoint="/v1/reconstructions"))
+    (answer,) = school.lines(done.output_file_id)
+    assert len(answer["response"]["body"]["data"][0]["reconstruction"]) == 12
+
+
+def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
+    made = school.ask([line(0)])
+    assert school.client.batches.cancel(made.id).status == "cancelled"
+    with pytest.raises(openai.ConflictError, match="batch"):
+        school.client.files.delete(made.input_file_id)
+
+
+def test_what_cannot_be_is_refused(school: School) -> None:
+    held = school.upload([line(0)])
+    with pytest.raises(openai.UnprocessableEntityError, match="/v1/embeddings"):
+        school.ask([line(0)], endpoint="/v1/chat/completions")
+    with pytest.raises(openai.NotFoundError, match="input_file_id"):
+        school.client.batches.create(input_file_id="file-no", endpoint="/v1/embeddings", completion_window="24h")
+    with pytest.raises(openai.NotFoundError):
+        school.client.batches.retrieve("batch_no")
+    assert httpx.get(str(school.client.base_url) + "batches").status_code == 401
+    assert held
