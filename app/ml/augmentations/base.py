@@ -9,7 +9,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -76,6 +76,21 @@ class Augmentation(Settings):
     """What a client may set. `name` is that of the modality whose inputs are changed; what is 0 does not happen."""
 
     name: str
+    doubtful: ClassVar[tuple[str, ...]] = ()
+    """Keys of changes that rows of some data do not survive, however seldom they happen."""
+
+    def without(self, key: str) -> Self:
+        """These settings without that change."""
+        return self.model_copy(update={key: type(self).model_fields[key].default})
+
+    def milder(self) -> Self:
+        """Half as strong; what is `doubtful` is either right or wrong, and stays."""
+        update: dict[str, Any] = {}
+        for key, field in type(self).model_fields.items():
+            value, nothing = getattr(self, key), field.default
+            if key not in ("name", *self.doubtful):
+                update[key] = (value + nothing) // 2 if isinstance(nothing, int) else (value + nothing) / 2
+        return self.model_copy(update=update)
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""

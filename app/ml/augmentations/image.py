@@ -6,7 +6,7 @@ Legend: `B` batch, `C` channels, `H`, `W` height and width, `K` classes.
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -33,6 +33,7 @@ class ImageAugmentation(Augmentation):
 
     name: Literal["image"] = "image"
     """Changes pictures."""
+    doubtful: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
 
     crop: float = Field(1.0, gt=0, le=1)
     """Smallest share of the picture's area that a random crop keeps; it is brought back to full size."""
@@ -80,7 +81,7 @@ class ImageAugmentation(Augmentation):
             return super().usual(shape, views)
         colour = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "gray": 0.2} if shape.size[0] == 3 else {}
         if max(shape.size[1:]) <= SMALL:
-            given = cls(crop=0.7, rotation=10, shift=0.1, shear=5, contrast=0.2, brightness=0.2)
+            given = cls(crop=0.7, flip=0.5, rotation=10, shift=0.05, shear=5, contrast=0.2, brightness=0.2)
             return given.model_copy(update=colour), f"mild changes: a picture of {SMALL} pixels or less has few to lose"
         return cls(crop=0.3, flip=0.5, blur=0.2).model_copy(
             update=colour
