@@ -14,6 +14,7 @@ from torch import Tensor
 from app.errors import NonFiniteLoss, OutOfMemory
 from app.ml.objectives.base import Batch
 from worker import checkpoint, diagnosis, pace
+from worker.auditing import settle_augmentation
 from worker.gradients import Gradients
 from worker.optimizer import Weights
 from worker.preparation import Run, prepare
@@ -39,6 +40,7 @@ def run(reporter: Reporter) -> None:
         if training.spec.objective.solved:
             solve(reporter, training)
         else:
+            settle_augmentation(reporter, training)
             Trainer(reporter, training).train()
         if training.devices.first:
             publish(reporter, training)

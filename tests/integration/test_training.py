@@ -339,3 +339,26 @@ def test_a_table_with_categories_and_gaps_is_learned_and_asked_in_its_own_words(
     rebuilt = sqlite.train(sqlite.job(dataset, name="rebuilt", training={"epochs": 1}))
     assert rebuilt.abilities == ["embed", "reconstruct"]
     assert rebuilt.spec["roles"]["input"]["modality"]["columns"][1]["categories"] == ["blue", "green", "red"]
+
+
+def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: Workshop) -> None:
+    """Views of centred strokes that lean one way: mirrored, they would lean the other."""
+    random = np.random.default_rng(0)
+    pixels = np.zeros((300, 12, 12), np.uint8)
+    for drawn in pixels:
+        for place in range(3 + random.integers(0, 2), 9):
+            drawn[place, 10 - place : 12 - place] = random.integers(120, 256)
+    dataset = sqlite.dataset({"images": pixels})
+    job = sqlite.job(dataset, objective={"name": "contrastive"}, training={"epochs": 1})
+    version = sqlite.train(job)
+
+    assert version.spec["augmentation"]["name"] == "image"
+    assert version.spec["augmentation"]["flip"] == 0
+    done = sqlite.look(job)
+    assert done.spec is not None
+    assert done.spec["augmentation"] == version.spec["augmentation"]
+    (choice,) = [choice for choice in done.choices or [] if choice["key"] == "augmentation"]
+    assert "flip: changed rows lie" in choice["reason"]
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 100)]
+    assert any(message.startswith("augmentation tried on") for message in told)

@@ -1,0 +1,81 @@
+"""Asks of an augmentation, before it is used by default, whether rows stay what they are under it. Knows no network.
+
+Two figures on a sample, by Euclidean distances of encoded rows. A change that yields no row of the same kind, as
+mirroring does to digits, takes rows away from all others: how far is the nearest other row, of changed rows by that of
+unchanged ones? A change that is too strong makes a row another one: what share of the changed rows is still nearest to
+its own original?
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from app.ml.augmentations.base import Augmentation, augment
+from app.ml.modalities.base import Fitted
+from app.ml.objectives.base import Batch
+
+ROWS = 500
+NUMBERS = 2**24
+"""Of a sample at most."""
+FEWEST = 50
+"""Rows below which the figures would be noise."""
+FARTHER = 1.1
+"""Times as far from the nearest other row as unchanged rows: up to this, a change is taken to yield such rows again."""
+OWN = 1 / 3
+"""Share of changed rows that has to be nearest to its own original."""
+MILDER = 3
+"""Times that strengths are halved before an augmentation is given up."""
+
+
+def rows_for(width: int) -> int:
+    """Rows of so many numbers that an audit takes; 0 where it cannot be had at a bounded price."""
+    rows = min(ROWS, NUMBERS // width)
+    return rows if rows >= FEWEST else 0
+
+
+def audit(
+    augmentation: Augmentation, batch: Batch, fitted: Mapping[str, Fitted], *, seed: int
+) -> tuple[Augmentation | None, list[str]]:
+    """The augmentation without what harms these rows, None where nothing is left, and the findings in words."""
+    findings: list[str] = []
+    rows = batch.roles["input"]["values"].flatten(1).float()
+    usual = others(rows, rows).median()
+    for key in augmentation.doubtful:
+        if getattr(augmentation, key):
+            alone = type(augmentation).model_validate({"name": augmentation.name, key: 1.0})
+            farther = float(others(_changed(alone, batch, fitted, seed), rows).median() / usual.clamp(min=1e-12))
+            kept = farther <= FARTHER
+            findings.append(
+                f"{key}: changed rows lie {farther:.2f} times as far from the nearest other row as unchanged ones "
+                f"({FARTHER:g} at most): {'kept' if kept else 'left out'}"
+            )
+            augmentation = augmentation if kept else augmentation.without(key)
+    for times in range(MILDER + 1):
+        share = own(_changed(augmentation, batch, fitted, seed), rows)
+        fine = share >= OWN
+        findings.append(
+            f"{share:.0%} of the changed rows are nearest to their own original (at least {OWN:.0%}; by chance "
+            f"{1 / len(rows):.1%})" + ("" if fine else ": strengths are halved" if times < MILDER else ": given up")
+        )
+        if fine:
+            return augmentation, findings
+        augmentation = augmentation.milder()
+    return None, findings
+
+
+def others(changed: Tensor, rows: Tensor) -> Tensor:
+    """[N]: how far each changed row is from the nearest of `rows` [N, W] that is not its own."""
+    return torch.cdist(changed, rows).fill_diagonal_(torch.inf).amin(1)
+
+
+def own(changed: Tensor, rows: Tensor) -> float:
+    """Share of changed rows whose nearest row is its own, or one as near."""
+    distances = torch.cdist(changed, rows)
+    return float((distances.diagonal() <= distances.amin(1)).float().mean())
+
+
+def _changed(augmentation: Augmentation, batch: Batch, fitted: Mapping[str, Fitted], seed: int) -> Tensor:
+    changed = augment(augmentation, replace(batch, views=()), fitted, seed=seed)
+    return changed.roles["input"]["values"].flatten(1).float()
