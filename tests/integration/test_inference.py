@@ -107,6 +107,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     publish(
         database, storage, project, "graft", networks.write(home / "g", modality="image", objective="classification")
     )
+    publish(database, storage, project, "reader", networks.write(home / "reader", modality="text"))
     damaged = publish(database, storage, project, "damaged", networks.write(home / "damaged"))
     assert damaged.number == 1
     path = settings.folder / "storage" / "models" / "damaged" / artifact.WEIGHTS
@@ -427,3 +428,39 @@ def test_counters_and_documentation(house: House) -> None:
         assert "model" in {parameter["name"] for parameter in operation["parameters"]}
     answers = document["paths"]["/v1/embeddings"]["post"]["responses"]["200"]["content"]
     assert set(answers) == {"application/json", RAW, NPY}
+
+
+def test_texts_and_their_tokens_embed_alike_and_usage_counts_tokens(house: House, tmp_path: Path) -> None:
+    texts = ["oak elm", "fig fir yew oak elm"]
+    answer = house.embed(texts, "reader")
+    wanted = numbers(answer)
+    assert [item["index"] for item in answer.json()["data"]] == [0, 1]
+    np.testing.assert_allclose(numbers(house.embed(texts[1], "reader"))[0], wanted[1], atol=1e-5)
+
+    modality = artifact.load(networks.write(tmp_path, modality="text")).roles["input"]
+    encoded = modality.encode(modality.read(texts))
+    tokens = [row[real].tolist() for row, real in zip(encoded["values"], encoded["mask"], strict=True)]
+    used = sum(map(len, tokens))
+    assert answer.json()["usage"] == {"prompt_tokens": used, "total_tokens": used}
+    with openai.OpenAI(base_url=f"{house.url}/v1", api_key=ADMIN_KEY) as client:
+        given = [item.embedding for item in client.embeddings.create(model="reader", input=tokens).data]
+        assert client.embeddings.create(model="reader", input=tokens[0]).usage.total_tokens == len(tokens[0])
+    np.testing.assert_allclose(given, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ("", 400, "empty_input"),
+        (["oak", ""], 400, "empty_input"),
+        ([[1, 10**6]], 422, "out_of_range"),
+        (["oak", [5]], 422, "wrong_type"),
+        (["oak", 1.5], 422, "wrong_type"),
+        ("x" * 5_000_000, 422, "out_of_range"),
+        ("x" * 10_000_000, 413, "too_large"),
+        (["oak"] * 2049, 422, "out_of_range"),
+    ],
+)
+def test_wrong_texts_are_named(house: House, wrong: Any, status: int, code: str) -> None:
+    answer = house.embed(wrong, "reader")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
