@@ -4,7 +4,6 @@ What the user got wrong is one line on standard error and exit status 2.
 """
 
 import argparse
-import logging
 import os
 import socket
 import sys
@@ -47,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         addressed.add_argument("--host", help="address to listen on (ROOTSTOCK_HOST, 127.0.0.1)")
         addressed.add_argument("--port", help="TCP port, 0 for a free one (ROOTSTOCK_PORT, 8080)")
     serve_parser.add_argument("--home", type=Path, help="folder for all data (ROOTSTOCK_HOME, ~/.rootstock)")
+    api_parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the address (1)")
     api_parser.add_argument("--descriptor", type=int, metavar="N", help="use this inherited listening socket")
     api_parser.add_argument("--gate", type=int, metavar="N", help="begin when this inherited pipe is closed")
 
@@ -87,25 +87,35 @@ def serve(options: argparse.Namespace) -> int:
 
 def api(options: argparse.Namespace) -> int:
     settings = read_settings()
+    if options.workers < 1:
+        raise SettingsError(f"--workers {options.workers}: at least 1 is needed")
     from app.embedded import listen
 
     listener = (
         listen(settings.host, settings.port) if options.descriptor is None else socket.socket(fileno=options.descriptor)
     )
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
+    import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
     from app.api.wire import Gathering
-    from app.main import create_app
 
     if options.gate is not None:
         with open(options.gate, "rb") as gate:
             gate.read()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # what streams without end, events for example, must not hold up a stop
     configuration = uvicorn.Config(
-        create_app(settings), http=Gathering, proxy_headers=False, access_log=False, timeout_graceful_shutdown=5
+        "app.main:from_environment",
+        factory=True,
+        workers=options.workers,
+        http=Gathering,
+        proxy_headers=False,
+        access_log=False,
+        timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
-    uvicorn.Server(configuration).run(sockets=[listener])
+    if options.workers > 1:
+        Multiprocess(configuration, sockets=[listener]).run()
+    else:
+        uvicorn.Server(configuration).run(sockets=[listener])
     return 0
 
 

@@ -72,6 +72,14 @@ class MethodNotAllowed(RootstockError):
     type = "invalid_request_error"
 
 
+# 408
+class TooSlow(RootstockError):
+    """The body did not arrive in time; the connection is closed."""
+
+    status = 408
+    type = "invalid_request_error"
+
+
 # 409: state conflict
 class Conflict(RootstockError):
     status = 409

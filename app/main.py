@@ -1,6 +1,7 @@
 """Puts the HTTP door together: services, layers, routes. `create_app` is all that a server needs."""
 
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from app.api.telemetry import Telemetry
 from app.api.watch import Watcher
 from app.registry.db import Database
 from app.serving import Serving
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from app.storage import open_storage
 from app.sweep import Sweeper
 
@@ -51,6 +52,12 @@ class House(FastAPI):
             return
         scope["app"] = self
         await hot(scope, receive, send)
+
+
+def from_environment() -> House:
+    """The application of a server's process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return create_app(read_settings())
 
 
 def create_app(settings: Settings) -> House:
@@ -99,7 +106,8 @@ def create_app(settings: Settings) -> House:
         health,
     ):  # the hottest first
         app.include_router(part.router)
-    app.include_router(health.guarded)
+    for guarded in (inference.guarded, health.guarded):
+        app.include_router(guarded)
     envelope.install(app)
     openapi.install(app)
 

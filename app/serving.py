@@ -5,8 +5,10 @@ caches when anything has changed in any process.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 LOADERS = 4
 """Models that load at once; others wait, and those that are loaded answer on."""
+BROKEN_SECONDS = 30.0
+"""How long it is remembered that a model could not be loaded, before it is tried again."""
 MOST_NAMES = 10_000
 LONGEST_REFERENCE = 200
 
@@ -57,13 +61,19 @@ class Serving:
         self._lock = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
         self._loading: dict[str, Future[Predictor]] = {}
+        self._broken: dict[str, tuple[float, str]] = {}
+        """Version to when, and why, it could not be loaded."""
+        self._kept: set[str] = set()
+        """Versions that stay loaded, however idle."""
         self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="revision", daemon=True)
 
     def start(self) -> None:
-        """Begins to watch the registry's revision."""
+        """Begins to watch the registry's revision and to load what is to be loaded at once."""
         self._watcher.start()
+        if self._settings.preload.strip():
+            self._pool.submit(self._preload)
 
     def stop(self) -> None:
         """Ends all threads; requests that wait are answered first."""
@@ -124,6 +134,9 @@ class Serving:
                 predictor.used_at = time.monotonic()
                 return predictor
             loading = self._loading.get(target.version_id)
+            since, why = self._broken.get(target.version_id, (-math.inf, ""))
+            if loading is None and time.monotonic() < since + BROKEN_SECONDS:
+                raise InferenceFailed(why, param="model")
             if loading is None:
                 loading = self._loading[target.version_id] = self._pool.submit(self._load, target)
         return await asyncio.shield(asyncio.wrap_future(loading))  # a caller that leaves does not end the others' load
@@ -155,7 +168,28 @@ class Serving:
                 self._names[project_id, reference] = target
         return target
 
+    def _preload(self) -> None:
+        """Loads, one after the other, what the settings name, in every project that has it."""
+        try:
+            with self._database.reading() as session:
+                projects = {key.project_id for key in keys.all(session)}
+        except SQLAlchemyError as error:
+            log.warning("nothing is preloaded, the registry does not answer: %s", error)
+            return
+        for reference in filter(None, map(str.strip, self._settings.preload.split(","))):
+            found = 0
+            for project_id in projects:
+                with contextlib.suppress(ModelNotFound):
+                    target = self._resolve(project_id, reference)
+                    self._kept.add(target.version_id)
+                    found += 1
+                    with contextlib.suppress(InferenceFailed):  # which has been logged
+                        asyncio.run(self.model(project_id, reference))
+            if not found:
+                log.warning("%r is to be preloaded, and no project has a model of that name", reference)
+
     def _load(self, target: Target) -> Predictor:
+        began = time.monotonic()
         try:
             files = {name: self._storage.local(item) for name, item in target.objects.items()}
             predictor = Predictor(
@@ -167,10 +201,14 @@ class Serving:
             )
         except ArtifactDamaged as error:
             log.error("model %s cannot be loaded: %s", target.reference, error)
-            raise InferenceFailed(
-                f"model {target.reference} cannot be loaded, its artifact is damaged: {error.message}", param="model"
-            ) from error
+            why = f"model {target.reference} cannot be loaded, its artifact is damaged: {error.message}"
+            with self._lock:
+                self._broken[target.version_id] = time.monotonic(), why
+            raise InferenceFailed(why, param="model") from error
         else:
+            predictor.load_seconds = time.monotonic() - began
+            log.info("model %s loaded in %.2f s", target.reference, predictor.load_seconds)
+            self.counters.add(loads_total=1, load_seconds_total=predictor.load_seconds)
             self._keep(target.version_id, predictor)
             return predictor
         finally:
@@ -180,6 +218,7 @@ class Serving:
     def _keep(self, version_id: str, predictor: Predictor) -> None:
         """Adds a model and lets go of those used least recently, until their weights fit the bound."""
         with self._lock:
+            self._broken.pop(version_id, None)
             self._loaded[version_id] = predictor
             total = sum(loaded.size_bytes for loaded in self._loaded.values())
             while total > self._settings.model_memory_bytes and len(self._loaded) > 1:
@@ -188,9 +227,20 @@ class Serving:
                 total -= oldest.size_bytes
                 oldest.close()  # who still holds it is answered; its memory goes with the last of them
 
+    def _let_go_idle(self) -> None:
+        """Closes the models that nobody has asked for long."""
+        last = time.monotonic() - self._settings.model_idle_seconds
+        with self._lock:
+            idle = [key for key, each in self._loaded.items() if each.used_at < last and key not in self._kept]
+            predictors = [self._loaded.pop(key) for key in idle]
+        for predictor in predictors:
+            log.info("model %s is let go: idle", predictor.reference)
+            predictor.close()
+
     def _watch(self) -> None:
         seen: int | None = None
         while not self._stopped.wait(WATCH_SECONDS):
+            self._let_go_idle()
             try:
                 with self._database.reading() as session:
                     revision = keys.revision(session)

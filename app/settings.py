@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     """Bound of the local cache of objects, in bytes."""
     model_memory_bytes: int = Field(4 * GIB, ge=MIB)
     """Weights that one serving process keeps loaded, in bytes; the least recently used model goes first."""
+    model_idle_seconds: float = Field(3600.0, gt=0)
+    """After so long without a question a model is let go, in seconds; those to preload stay."""
+    preload: str = ""
+    """Models that an API process loads when it starts and keeps, separated by commas: `digits, sounds@champion`."""
+    body_seconds: float = Field(60.0, gt=0)
+    """Time in which the body of a question to a model must have arrived, in seconds."""
     window_bytes: int = Field(256 * MIB, ge=MIB)
     """Encoded rows that a trainer holds at once and shuffles, in bytes."""
 

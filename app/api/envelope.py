@@ -25,6 +25,8 @@ def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> J
         hints["x-should-retry"] = "false"
     if error.status == 401:
         hints["www-authenticate"] = "Bearer"
+    if error.status == 408:
+        hints["connection"] = "close"
     return JSONResponse({"error": error.body()}, error.status, hints)
 
 

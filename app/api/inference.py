@@ -4,7 +4,7 @@ The hot path: the key, the body, a permit, the body decoded in one go, the model
 Between it and the server stand the layers of `app.api.middleware` and nothing else; the router documents it.
 """
 
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
@@ -12,10 +12,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from app.api import asked, envelope, numbers
-from app.api.deps import FAULTS, Services, authenticate, bearer
+from app.api.arrival import Watched, read_body
+from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header
 from app.api.packing import Packed, described, packer
-from app.api.schemas import ErrorEnvelope
+from app.api.schemas import ErrorEnvelope, Wire
 from app.errors import RootstockError
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
@@ -35,19 +36,24 @@ REFUSALS = FAULTS | {
 router = APIRouter(tags=["inference"], responses=REFUSALS, dependencies=[Depends(bearer)])
 
 
+guarded = guarded_router("inference")
+
+
 class Endpoint:
     """The ASGI application that answers one operation."""
 
     def __init__(self, operation: Operation, services: Services) -> None:
         self.path = operation.path
         self._operation, self._serving = operation, services.serving
+        self._body_seconds = services.settings.body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
         try:
             caller = await self._admit(scope)
-            body = await read_body(receive)
-            with self._serving.permits:
+            self._serving.permits.check()  # nobody reads what cannot be worked on
+            body = await read_body(receive, self._body_seconds)
+            with self._serving.permits, Watched(receive):
                 (content, about), timings = await self._answer(scope, caller.project_id, body)
         except (RootstockError, ClientDisconnect) as error:
             await envelope.refuse(error, scope)(scope, receive, send)
@@ -130,21 +136,26 @@ def mount(operation: Operation) -> None:
     )
 
 
+class Ready(Wire):
+    """The model answers."""
+
+    status: Literal["ok"] = "ok"
+    model: str
+    """`name:version`"""
+    load_seconds: float
+    """What its loading took, proof of its golden answers included."""
+
+
+@guarded.get("/v1/models/{reference}/readyz", response_model=Ready, responses={424: REFUSALS[424]})
+async def readyz(reference: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Loads the model where it is not; a 424 says what is wrong with it, while the service works on."""
+    predictor = await here.serving.model(who.project_id, reference)
+    return {"model": predictor.reference, "load_seconds": round(predictor.load_seconds, 3)}
+
+
 def endpoints(services: Services) -> dict[str, Endpoint]:
     """Path to application, for POST."""
     return {operation.path: Endpoint(operation, services) for operation in OPERATIONS}
-
-
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises ClientDisconnect when the client went away in the middle of it."""
-    chunks: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def server_timing(timings: Timings) -> bytes:

@@ -15,10 +15,14 @@ class Permits:
 
     def __enter__(self) -> None:
         """Takes one permit. Raises Overloaded when there is none."""
+        self.check()
+        self.taken += 1
+
+    def check(self) -> None:
+        """Raises Overloaded when there is no permit."""
         if self.taken >= self.limit:
             self.refused += 1
             raise Overloaded(f"{self.taken} requests are waiting and at most {self.limit} may; try again in a second")
-        self.taken += 1
 
     def __exit__(self, *raised: object) -> None:
         self.taken -= 1

@@ -44,8 +44,8 @@ class Timings:
 class Predictor:
     """A loaded model that answers.
 
-    `size_bytes` is what its weights take; `row_numbers` is how many numbers make an item, where
-    items may come as arrays of such rows; `used_at` is set by who looks it up.
+    `size_bytes` is what its weights take; `row_numbers` how many numbers make an item, where items may come as arrays
+    of such rows; who looks it up sets `used_at` (of the monotonic clock), who loads it `load_seconds`.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Predictor:
         modality = artifact.roles[artifact.asked]
         self.row_numbers = modality.shape.count if modality.takes_arrays else None
         self.used_at = time.monotonic()
+        self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
         self._device = torch.device(device)
         if self._device.type == "cuda":

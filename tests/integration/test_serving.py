@@ -116,7 +116,13 @@ def test_the_least_recently_used_model_goes_and_whoever_holds_it_is_answered(
 
 
 def test_a_damaged_model_is_named_and_others_are_served(
-    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving
+    tmp_path: Path,
+    database: Database,
+    storage: Storage,
+    project: str,
+    serving: Serving,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
     broken = networks.write(tmp_path / "b")
@@ -126,5 +132,31 @@ def test_a_damaged_model_is_named_and_others_are_served(
         with pytest.raises(InferenceFailed, match="broken:1 cannot be loaded"):
             get(serving, project, "broken")
     storage.put(f"models/broken/{artifact.WEIGHTS}", broken[artifact.WEIGHTS])
+    with pytest.raises(InferenceFailed, match="broken:1 cannot be loaded"):
+        get(serving, project, "broken")
+    assert caplog.text.count("model broken:1 cannot be loaded") == 1, "it is remembered, not loaded anew"
+    monkeypatch.setattr("app.serving.BROKEN_SECONDS", 0.0)
     assert get(serving, project, "broken").reference == "broken:1"
     assert get(serving, project, "tiny").reference == "tiny:1"
+
+
+def test_models_are_loaded_ahead_and_idle_ones_are_let_go(
+    tmp_path: Path, database: Database, storage: Storage, project: str
+) -> None:
+    for name in ("kept", "idle"):
+        publish(database, storage, project, name, networks.write(tmp_path / name))
+    serving = Serving(
+        Settings(home=tmp_path, model_idle_seconds=0.2, preload="kept@default, no-such-model"), database, storage
+    )
+    serving.start()
+    try:
+        until(lambda: serving.metrics().get("rootstock_inference_loads_total") == 1)
+        assert get(serving, project, "idle").load_seconds > 0
+        assert serving.metrics()["rootstock_models_loaded"] == 2
+        until(lambda: serving.metrics()["rootstock_models_loaded"] == 1)
+        loads = serving.metrics()["rootstock_inference_loads_total"]
+        assert get(serving, project, "kept").reference == "kept:1"
+        assert serving.metrics()["rootstock_inference_loads_total"] == loads, "it was kept"
+        assert get(serving, project, "idle").reference == "idle:1", "it comes back when asked for"
+    finally:
+        serving.stop()

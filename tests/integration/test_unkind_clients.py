@@ -1,0 +1,132 @@
+"""Clients that send too much, too slowly or half, and leave: each gets its answer, and all others are served."""
+
+import base64
+import io
+import json
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.registry import keys
+from app.registry.db import Database
+from app.settings import Settings
+from app.storage import open_storage
+from tests import networks
+from tests.integration.test_inference import ADMIN_KEY, publish, serving
+
+BODY_SECONDS = 0.5
+HEAD = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    home: Path = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, body_seconds=BODY_SECONDS)
+    database, storage = Database(settings.resolved_database_url), open_storage(settings)
+    database.migrate()
+    with database.session() as session:
+        keys.bootstrap(session, ADMIN_KEY)
+        caller = keys.find(session, ADMIN_KEY)
+    assert caller is not None
+    publish(database, storage, caller.project_id, "tiny", networks.write(home / "tiny"))
+    publish(database, storage, caller.project_id, "picture", networks.write(home / "picture", modality="image"))
+    with (
+        serving(settings) as url,
+        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as made,
+    ):
+        yield made
+    database.close()
+
+
+def connected(client: httpx.Client) -> socket.socket:
+    address = urlsplit(str(client.base_url))
+    assert address.hostname is not None
+    assert address.port is not None
+    made = socket.create_connection((address.hostname, address.port))
+    made.settimeout(30)
+    return made
+
+
+def ask(client: httpx.Client, given: Any, model: str = "tiny") -> httpx.Response:
+    return client.post("/v1/embeddings", json={"model": model, "input": given})
+
+
+def works(client: httpx.Client) -> bool:
+    return ask(client, networks.rows(1)[0].tolist()).status_code == 200
+
+
+@pytest.mark.parametrize("announced", ["content-length: 1000", "transfer-encoding: chunked"])
+def test_a_body_that_comes_too_slowly_is_given_up_and_holds_nobody_up(client: httpx.Client, announced: str) -> None:
+    with connected(client) as slow:
+        slow.sendall(f"{HEAD}{announced}\r\n\r\n".encode() + b'5\r\n{"mod')
+        began = time.monotonic()
+        assert works(client)
+        assert time.monotonic() - began < BODY_SECONDS
+        answer = b""
+        while chunk := slow.recv(65536):
+            answer += chunk
+    assert b"408" in answer.split(b"\r\n")[0]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "too_slow"
+
+
+@pytest.mark.parametrize(
+    "half", [b"content-length: 1000\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n5\r\n{", b"content-length: "]
+)
+def test_half_a_request_leaves_the_service_as_it_was(client: httpx.Client, half: bytes) -> None:
+    with connected(client) as leaving:
+        leaving.sendall(HEAD.encode() + half)
+    assert works(client)
+
+
+def test_whoever_leaves_while_waiting_gives_the_permit_back(client: httpx.Client) -> None:
+    body = json.dumps({"model": "tiny", "input": networks.rows(2000).tolist()}).encode()
+    for _ in range(8):
+        with connected(client) as leaving:
+            leaving.sendall(f"{HEAD}content-length: {len(body)}\r\n\r\n".encode() + body)
+    for _ in range(600):
+        if "rootstock_inference_waiting 0\n" in client.get("/metrics").text:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("permits are still held after 30 s")
+    assert works(client)
+
+
+def test_a_text_of_ten_million_letters_is_refused_in_few_words(client: httpx.Client) -> None:
+    for given in ("x" * 10_000_000, ["x" * 10_000_000]):
+        for model in ("tiny", "picture"):
+            refused = ask(client, given, model)
+            assert 400 <= refused.status_code < 500
+            assert len(refused.content) < 1000
+    assert works(client)
+
+
+def test_a_picture_that_would_unpack_to_far_more_is_refused_unread(client: httpx.Client) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    side = 60_000
+    rows = zlib.compress(bytes(10_000_000), 9)
+    bomb = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    bomb.seek(0, io.SEEK_END)
+    for part in (chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), chunk(b"IDAT", rows)):
+        bomb.write(part)
+    bomb.write(chunk(b"IEND", b""))
+    refused = ask(client, f"data:image/png;base64,{base64.b64encode(bomb.getvalue()).decode()}", "picture")
+    assert refused.json()["error"]["code"] == "too_large"
+    assert works(client)
+
+
+def test_a_model_says_whether_it_is_ready(client: httpx.Client) -> None:
+    ready = client.get("/v1/models/tiny@default/readyz").json()
+    assert (ready["status"], ready["model"]) == ("ok", "tiny:1")
+    assert ready["load_seconds"] > 0
+    assert client.get("/v1/models/tinny/readyz").status_code == 404
