@@ -55,7 +55,8 @@ class Trainer:
         self.reporter, self.run = reporter, run
         self.network, self.position, self.training = run.network, run.position, run.spec.training
         self.loader = run.loader("train", self.training.batch_size)
-        self.validation = Validation(run, run.loader("validation", max(1024, self.training.batch_size)))
+        rows = self.training.batch_size if run.spec.objective.tells_words else max(1024, self.training.batch_size)
+        self.validation = Validation(run, run.loader("validation", rows))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)

@@ -56,7 +56,8 @@ class Validation:
         if "embed" not in self.run.spec.objective.abilities:
             return torch.empty(0, 0)
         batch = next(self._batches())
-        inputs = {name: tensor[:EMBEDDED_ROWS] for name, tensor in batch.to(self.run.device).roles["input"].items()}
+        asked = batch.to(self.run.device).roles[self.run.spec.objective.asked]
+        inputs = {name: tensor[:EMBEDDED_ROWS] for name, tensor in asked.items()}
         network.eval()
         with self.run.autocast():
             rows: Tensor = network.embed(inputs)  # type: ignore[operator]

@@ -76,7 +76,7 @@ class Predictor:
     @property
     def modality(self) -> Fitted:
         """How its inputs are read."""
-        return self._artifact.roles["input"]
+        return self._artifact.roles[self._artifact.asked]
 
     def sample(self, operation: Operation, pack: Callable[[dict[str, Any]], T]) -> T:
         """What `pack` makes of the answer to the first golden input."""

@@ -29,6 +29,7 @@ class Autoencoding(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
+    tells_words: ClassVar[bool] = True
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)

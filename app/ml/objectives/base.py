@@ -22,6 +22,8 @@ from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.plugins import Settings
 
 Roles = dict[str, Tensors]
+MOST_SCORES = 250_000_000
+"""Scores of words that a batch may have by default: 1 GB."""
 APART = 0x9E3779B1
 """Distance of the seeds of two parts of a batch: 2^32 over the golden ratio."""
 
@@ -200,6 +202,8 @@ class ObjectiveSettings(Settings):
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
 
+    tells_words: ClassVar[bool] = False
+    """True when the loss of a text scores every word of the vocabulary at its places: large batches would not fit."""
     solved: ClassVar[bool] = False
     """True when the built module is a `Solved`."""
     reads: ClassVar[Mapping[str, Any]] = {}
@@ -229,8 +233,14 @@ class ObjectiveSettings(Settings):
         batch = min(max(2 ** round(math.log2(max(1, data.rows / 32))), 16), 128)
         if data.rows >= 200_000:
             batch = 512
+        seen = 1_200_000
+        if data.shape.layout == "tokens":  # a text costs what many rows do
+            seen = 200_000
+            if self.tells_words:
+                places = data.shape.count * (data.shape.vocabulary or 1)
+                batch = min(batch, max(8, 2 ** int(math.log2(max(1.0, MOST_SCORES / places)))))
         steps = math.ceil(data.rows / batch)
-        epochs = min(max(round(1_200_000 / data.rows), 3), 60)
+        epochs = min(max(round(seen / data.rows), 3), 60)
         epochs = max(epochs, min(math.ceil(600 / steps), 300))
         return (
             {"epochs": epochs, "batch_size": batch, "learning_rate": 2e-3},

@@ -21,6 +21,8 @@ PROJECTION = 128
 """Width in which views are compared (Chen 2020)."""
 ROWS_SEEN = 600_000
 """Rows that a training sees by default, however few there are: about ten minutes of small pictures on two cores."""
+TEXTS_SEEN = 100_000
+"""The same for texts, each of which costs what many rows do."""
 SPREAD_ROWS = 2000
 """Rows of whose pairs the uniformity is the mean."""
 
@@ -106,7 +108,8 @@ class Contrast(TwoViews):
 def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:
     """Large batches, since rows are each other's examples, a short warm-up, and as many epochs as `ROWS_SEEN` takes."""
     size = min(batch, max(16, 2 ** round(math.log2(max(1, data.rows / 8)))))
-    epochs = min(max(round(ROWS_SEEN / data.rows), 3), 200)
+    seen = TEXTS_SEEN if data.shape.layout == "tokens" else ROWS_SEEN
+    epochs = min(max(round(seen / data.rows), 3), 200)
     rate = 5e-4 if data.shape.layout == "tokens" else 2e-3
     values = {"epochs": epochs, "batch_size": size, "learning_rate": rate, "schedule": "cosine", "warmup": 0.05}
     steps = epochs * math.ceil(data.rows / size)

@@ -33,6 +33,7 @@ class Variational(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
+    tells_words: ClassVar[bool] = True
 
     beta: float = Field(1.0, ge=0, le=1000)
     """Weight of what a code says beyond the origin (Higgins 2017): 1 is the bound on the likelihood; more gives

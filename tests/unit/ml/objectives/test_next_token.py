@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.ml.encoders.transformer import Transformer
-from app.ml.objectives.base import Batch
+from app.ml.modalities.base import Shape
+from app.ml.objectives.base import Batch, Data
 from app.ml.objectives.next_token import LanguageModel, NextToken
 from app.ml.tokenization import BEGIN, END
 from tests import words
@@ -49,3 +50,12 @@ def test_an_embedding_does_not_depend_on_padding() -> None:
     built, inputs = network().eval(), words.batch().roles["input"]
     short = {name: tensor[:3] for name, tensor in inputs.items()}
     torch.testing.assert_close(built.embed(short), built.embed(words.shortened(short, 3)))
+
+
+def test_batches_of_long_texts_with_many_words_are_small() -> None:
+    small, large = (
+        NextToken().default_training(Data(Shape("tokens", (length,), vocabulary=words_known), rows=50_000))[0]
+        for length, words_known in ((32, 500), (512, 8000))
+    )
+    assert (small["batch_size"], large["batch_size"]) == (128, 32)
+    assert small["epochs"] == 4
