@@ -16,7 +16,7 @@ from app.registry import batches, jobs, keys
 from app.settings import Settings
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
-from worker import batch
+from worker import answering, batch
 from worker.progress import Stopped
 
 ROWS = blobs()["features"]
@@ -106,7 +106,7 @@ def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.Mon
     monkeypatch.setattr(batch, "SHARD_LINES", 10)
     made = school.ask([line(number) for number in range(35)])
     reporter = school.workshop.claim(made.job)
-    original, seen = batch.Answering.answer, []
+    original, seen = answering.Answering.answer, []
 
     def answer(self: Any, lines: Any) -> Any:
         seen.append(len(lines))
@@ -114,7 +114,7 @@ def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.Mon
             reporter.stop.set()
         return original(self, lines)
 
-    monkeypatch.setattr(batch.Answering, "answer", answer)
+    monkeypatch.setattr(answering.Answering, "answer", answer)
     with pytest.raises(Stopped):
         batch.run(reporter)
     with school.workshop.database.session() as session:
