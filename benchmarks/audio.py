@@ -1,9 +1,10 @@
 """Words said by speakers who were never heard: embeddings against MFCC-20 with deltas, under the same probes.
 
-Rootstock gets the recordings of the training speakers through its HTTP API, pretrains on them without their labels and
-with its defaults alone, and embeds all recordings. The frozen probes of the service itself, a linear one and the 10
-nearest neighbours by cosine, learn from the training speakers and are judged on the others: accuracy of every held-out
-speaker, then their mean. The intervals are over seeds, each of which draws voices, takes and split anew.
+Rootstock gets the recordings of the training speakers through its HTTP API, pretrains on them without their labels,
+with its defaults alone and for ten minutes at most, and embeds all recordings. The frozen probes of the service itself,
+a linear one and the 10 nearest neighbours by cosine, learn from the training speakers and are judged on the others:
+accuracy of every held-out speaker, then their mean. The intervals are over seeds, each of which draws voices, takes and
+split anew.
 
     .venv/bin/pip install espeakng-loader
     .venv/bin/python benchmarks/audio.py [--speakers 80] [--held-out 30] [--words 14] [--takes 3] [--seeds 3]
@@ -75,7 +76,7 @@ def probe(rows: Rows, takes: Sequence[Take], known: NDArray[np.bool_]) -> dict[s
     return found
 
 
-def train(client: Client, takes: Sequence[Take], seed: int, request: dict[str, Any]) -> dict[str, Any]:
+def train(client: Client, takes: Sequence[Take], seed: int, seconds: float, request: dict[str, Any]) -> dict[str, Any]:
     files = {"file": ("speech.zip", archive(list(takes)))}
     file = client.call("POST", "/v1/files", files=files, data={"purpose": "pretrain"})
     columns = {"label": "label", "group": "speaker"}
@@ -87,7 +88,7 @@ def train(client: Client, takes: Sequence[Take], seed: int, request: dict[str, A
     if made["status"] != "ready":
         raise SystemExit(f"the dataset {made['status']}: {made['error']}")
     asked = {"kind": "pretrain", "dataset": made["id"], "name": f"speech-{seed}", **request}
-    asked["training"] = {"seed": seed, **request.get("training", {})}
+    asked["training"] = {"seed": seed, "max_seconds": seconds, **request.get("training", {})}
     return client.train(f"seed {seed}", asked)
 
 
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=14)
     parser.add_argument("--takes", type=int, default=3, help="of every word by every speaker")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=600.0, help="that training may take")
     parser.add_argument("--request", type=json.loads, default={}, help="JSON to add to the job's request")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "rootstock-benchmarks")
     arguments = parser.parse_args()
@@ -118,7 +120,13 @@ def main() -> None:
             everybody = sorted({take.speaker for take in takes})
             unheard = set(np.random.default_rng(seed).permutation(everybody)[: arguments.held_out].tolist())
             known = np.array([take.speaker not in unheard for take in takes])
-            job = train(client, [take for take in takes if take.speaker not in unheard], seed, arguments.request)
+            job = train(
+                client,
+                [take for take in takes if take.speaker not in unheard],
+                seed,
+                arguments.seconds,
+                arguments.request,
+            )
             seconds.append(job["finished_at"] - job["created_at"])
             print(f"seed {seed}: {job['spec']['objective']['name']}, {seconds[-1]} s, metrics {job['metrics']}")
             for name, rows in (("rootstock", embed(client, job["model"], takes)), ("mfcc-20", mfcc(takes))):

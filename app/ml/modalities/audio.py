@@ -42,6 +42,7 @@ class Audio(Modality):
     name: Literal["audio"] = "audio"
     """Sounds."""
     layout: ClassVar[Layout] = "grid"
+    pretext: ClassVar[str] = "contrastive"  # on spoken words far ahead of autoencoding after as much work
     invertible: ClassVar[bool] = False
 
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])

@@ -29,12 +29,17 @@ TABLE: dict[str, Any] = {
     "target": None,
 }
 
+SOUNDS: dict[str, Any] = TABLE | {
+    "modality": "audio",
+    "input": {"name": "audio", "modality": "audio", "rate": 8000, "seconds": {"p99": 1.0, "max": 40.0}},
+}
+
 
 def resolved(body: dict[str, Any], profile: dict[str, Any], base: dict[str, Any] | None = None) -> Resolved:
     return resolve(JobRequest.validate_python({"dataset": "ds-1", **body}), [profile], base, name="from-dataset")
 
 
-@pytest.mark.parametrize("profile", [IMAGES, TABLE])
+@pytest.mark.parametrize("profile", [IMAGES, TABLE, SOUNDS])
 def test_nothing_is_left_open(profile: dict[str, Any]) -> None:
     found = resolved({"kind": "pretrain"}, profile)
 
@@ -49,6 +54,13 @@ def test_what_is_given_beside_auto_is_kept() -> None:
     found = resolved({"kind": "pretrain", "encoder": {"name": "auto", "dimensions": 8}}, IMAGES)
 
     assert found.spec.roles["input"].dimensions == 8
+
+
+def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
+    spec = resolved({"kind": "pretrain"}, SOUNDS).spec
+
+    assert spec.roles["input"].modality.model_dump()["rate"] == 8000
+    assert spec.objective.name == "contrastive"
 
 
 @pytest.mark.parametrize(("scaled", "size"), [(True, 28), (False, None)])
