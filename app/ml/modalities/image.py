@@ -14,6 +14,10 @@ from torch import Tensor
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.pictures import Pixels, decode_uri, encode_uri, recolour, resize
+from app.ml.spread import Spread
+
+FLATTEST = 1 / 255
+"""Deviation of pixels below which a picture or a channel is taken as of one brightness."""
 
 
 class Image(Modality):
@@ -28,17 +32,29 @@ class Image(Modality):
     keep the size they have in the dataset, and a request's must have it too, unless the dataset's were scaled."""
     channels: Literal[1, 3] | None = None
     """1 turns colours to gray, 3 repeats gray; without one, the dataset's."""
+    normalisation: Literal["none", "per_image", "per_channel"] = "none"
+    """`none` gives a network pixels from 0 to 1. `per_channel` gives every channel mean 0 and deviation 1 over the
+    training pictures. `per_image` does so to every picture by itself, so that light and contrast play no part; what is
+    rendered of it has the mean and the deviation that training pictures have on average."""
 
     def fit(self, columns: Iterable[Column]) -> "FittedImage":
         stored: tuple[int, ...] | None = None
+        spread = Spread()
         for column in columns:
             if len(column):
                 stored = stored or column.shape[1:]
+                if self.normalisation != "none":
+                    spread.add(_looks(recolour(column, self.channels or column.shape[3]), self.normalisation))
         if stored is None:
             raise OutOfRange("there are no training rows to learn the pictures' size from", param="dataset")
         height, width, channels = stored
         size = (self.size or height, self.size or width, self.channels or channels)
-        return FittedImage(self, size, (height, width))
+        if self.normalisation == "none":
+            return FittedImage(self, size, (height, width))
+        if self.normalisation == "per_channel":
+            return FittedImage(self, size, (height, width), spread.mean.tolist(), spread.deviation.tolist())
+        mean, deviation = spread.mean.tolist()  # what pictures have on average
+        return FittedImage(self, size, (height, width), [mean], [deviation])
 
     def completed(self, facts: Mapping[str, Any]) -> Self:
         """Pictures that ingest scaled are scaled in requests too."""
@@ -49,29 +65,43 @@ class Image(Modality):
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         height, width, channels = facts["shape"]
         size = (self.channels or channels, self.size or height, self.size or width)
-        return Shape("grid", size, bounded=True)
+        return Shape("grid", size, bounded=self.normalisation == "none")
 
     def restore(self, state: dict[str, Any]) -> "FittedImage":
         height, width = state["stored"]
-        return FittedImage(self, (state["height"], state["width"], state["channels"]), (height, width))
+        size = (state["height"], state["width"], state["channels"])
+        return FittedImage(self, size, (height, width), state.get("mean"), state.get("deviation"))
 
 
 class FittedImage(Fitted):
-    """Brings pictures to one size and colouring, and their pixels to 0…1."""
+    """Brings pictures to one size and colouring, and their pixels to 0…1 or to mean 0 and deviation 1."""
 
     settings: Image
     takes_arrays: ClassVar[bool] = True
 
-    def __init__(self, settings: Image, size: tuple[int, int, int], stored: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        settings: Image,
+        size: tuple[int, int, int],
+        stored: tuple[int, int],
+        mean: Sequence[float] | None = None,
+        deviation: Sequence[float] | None = None,
+    ) -> None:
+        """`mean` and `deviation` are of pixels from 0 to 1, one per channel or one for all; None for no scaling."""
         self.settings = settings
         self.height, self.width, self.channels = size
-        self.shape = Shape("grid", (self.channels, self.height, self.width), bounded=True)
+        self.shape = Shape("grid", (self.channels, self.height, self.width), bounded=mean is None)
+        self._looks = {} if mean is None or deviation is None else {"mean": list(mean), "deviation": list(deviation)}
+        self._mean, self._deviation = (
+            torch.tensor(part)[:, None, None] for part in (mean or [0.0], deviation or [1.0])
+        )
+        self._deviation = self._deviation.clamp(min=FLATTEST)
         self._stored = stored
         """Height and width of the dataset's pictures, before any scaling."""
 
     def state(self) -> dict[str, Any]:
         size = {"height": self.height, "width": self.width, "channels": self.channels}
-        return {**size, "stored": list(self._stored)}
+        return {**size, "stored": list(self._stored), **self._looks}
 
     def read(self, items: Any) -> Column:
         """One picture or a list of them, to uint8 [B, H, W, C].
@@ -100,11 +130,16 @@ class FittedImage(Fitted):
 
     def encode(self, column: Column) -> Tensors:
         values = np.divide(self._fitted(column).transpose(0, 3, 1, 2), np.float32(255), dtype=np.float32, order="C")
-        return {"values": torch.from_numpy(values)}
+        pixels = torch.from_numpy(values)
+        if self.settings.normalisation == "per_image":
+            mean = pixels.mean((1, 2, 3), keepdim=True)
+            deviation = pixels.std((1, 2, 3), correction=0, keepdim=True).clamp(min=FLATTEST)
+            return {"values": (pixels - mean) / deviation}
+        return {"values": pixels if self.shape.bounded else (pixels - self._mean) / self._deviation}
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Nested whole numbers 0…255, [H][W] for gray and [H][W][C] for colour, or PNG `data:` URIs."""
-        scaled = values.detach().float().cpu().clamp(0, 1) * 255
+        scaled = (values.detach().float().cpu() * self._deviation + self._mean).clamp(0, 1) * 255
         pixels: Pixels = scaled.round().byte().permute(0, 2, 3, 1).numpy()
         if binary:
             return [encode_uri(np.ascontiguousarray(picture)) for picture in pixels]
@@ -151,6 +186,14 @@ class FittedImage(Fitted):
     def _expected(self) -> str:
         size = f"[{self.height}, {self.width}]"
         return f"the model reads pictures of {size}, with or without channels, and numbers from 0 to 255"
+
+
+def _looks(pixels: Pixels, normalisation: str) -> Column:
+    """Of pictures [B, H, W, C] from 0 to 1 every pixel [B * H * W, C], or every picture's mean and deviation [B, 2]."""
+    if normalisation == "per_channel":
+        return pixels.reshape(-1, pixels.shape[3]).astype(np.float32) / 255
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+    return np.stack([flat.mean(axis=1), flat.std(axis=1)], axis=1)
 
 
 def _numbers(items: Any) -> Column | None:

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -137,3 +138,32 @@ def test_renders_whole_numbers_or_png() -> None:
 def test_no_rows_cannot_be_learned_from() -> None:
     with pytest.raises(OutOfRange, match="no training rows"):
         Image().fit([pictures(0)])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_are_standardised_over_the_training_pictures_and_rendered_back(channels: int) -> None:
+    column = pictures(40, channels)
+    column[..., 0] //= 2
+    learned = Image(normalisation="per_channel").fit([column[:7], column[7:]])
+    values = learned.encode(column)["values"]
+
+    torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(channels), atol=1e-4, rtol=0)
+    torch.testing.assert_close(values.std((0, 2, 3)), torch.ones(channels), atol=1e-3, rtol=0)
+    assert not learned.shape.bounded
+    restored = learned.settings.restore(json.loads(json.dumps(learned.state())))
+    assert np.array_equal(restored.read(restored.render(values)), column)
+
+
+def test_light_and_contrast_of_a_picture_play_no_part() -> None:
+    column = pictures(2)
+    column[1] = column[0] // 2 + 40
+    column[0, 0, 0] = column[0, 0, 1]
+    learned = Image(normalisation="per_image").fit([column])
+    values = learned.encode(column)["values"]
+
+    assert values.mean((1, 2, 3)).abs().max() < 1e-5
+    torch.testing.assert_close(values[0, 0, 1:], values[1, 0, 1:], atol=0.05, rtol=0)
+    shown = np.array(learned.render(values)[0])  # with the light of the training pictures
+    assert abs(shown.mean() - column.mean()) < 3
+    flat = learned.encode(np.full((1, H, W, 1), 9, np.uint8))["values"]
+    assert torch.equal(flat, torch.zeros_like(flat))
