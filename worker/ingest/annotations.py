@@ -11,6 +11,7 @@ from worker.ingest.items import contents
 from worker.ingest.marks import Marks
 from worker.ingest.paths import Paths
 from worker.ingest.source import Context, Input
+from worker.ingest.split_lists import LISTS, read_lists
 from worker.ingest.voc import read_voc
 from worker.ingest.yolo import is_yolo, read_yolo
 
@@ -30,6 +31,7 @@ JSON = re.compile(r"\.json$", re.IGNORECASE)
 XML = re.compile(r"\.xml$", re.IGNORECASE)
 OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
 """What VOC's archives hold beside pictures and boxes."""
+MAIN = re.compile(r"(^|/)ImageSets/Main/")
 TEXTS = re.compile(r"\.(txt|names|ya?ml)$", re.IGNORECASE)
 FORMATS = (
     Format(lambda paths: any(map(JSON.search, paths)), JSON, read_coco),
@@ -54,10 +56,29 @@ def read_annotations(archive: Archive, context: Context) -> tuple[Archive, Marks
     rest = replace(archive, members=members, junk=archive.junk + len(others))
     pictures = [member.path for member in contents(rest)]
     before = context.faults.total
-    marks = format.read(archive.file, files, Paths(pictures), context)
+    by_path = Paths(pictures)
+    marks = format.read(archive.file, [each for each in files if not LISTS.search(each.path)], by_path, context)
+    lists = _lists([member for member in found if member.path in gone])
+    if lists and context.faults.total == before:
+        marks.splits = read_lists(archive.file, lists, by_path, context)
+        whole = context.faults.total == before
+        for number, split in enumerate(marks.splits):
+            if split is None and whole:
+                message = f"{archive.file.name}: {shown(pictures[number])} is in none of {_named(lists)}"
+                marks.fault("no_split", message, archive.file, number + 1, context, number)
     if marks.complete and context.faults.total == before:
         for number, path in enumerate(pictures):
             if number not in marks.listed:
                 message = f"{archive.file.name}: no annotation file speaks of {shown(path)}; take the picture out"
                 marks.fault("missing_row", message, archive.file, number + 1, context, number)
     return rest, marks
+
+
+def _lists(members: Sequence[Member]) -> list[Member]:
+    """Those that say which pictures are in which split; VOC has others for other tasks."""
+    lists = [member for member in members if LISTS.search(member.path)]
+    return [member for member in lists if MAIN.search(member.path)] or lists
+
+
+def _named(members: Sequence[Member]) -> str:
+    return ", ".join(member.path for member in members)

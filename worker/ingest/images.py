@@ -15,9 +15,12 @@ from app.dataset_options import DatasetOptions
 from app.ml import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
+from worker.ingest.folders import code
 from worker.ingest.items import Items, list_items
 from worker.ingest.marks import BOXES, Marks, Placed
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
+from worker.ingest.split_lists import SPLIT
+from worker.ingest.staging import TEXT
 
 IMAGE = "image"
 PIXEL = np.dtype(np.uint8)
@@ -94,7 +97,11 @@ class Pictures:
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
     archive, marks = read_annotations(archive, context)
-    return open_items(list_items(archive, "picture", IMAGE, context), marks, options, context)
+    items = list_items(archive, "picture", IMAGE, context)
+    if marks is not None and marks.splits and all(head.name != SPLIT for head in items.heads):
+        head = Head(SPLIT, "table", TEXT, note="the lists of pictures beside the annotations")
+        items = replace(items, heads=[*items.heads, head], folders={**items.folders, SPLIT: code(marks.splits)})
+    return open_items(items, marks, options, context)
 
 
 def open_items(items: Items, marks: Marks | None, options: DatasetOptions, context: Context) -> Pictures:

@@ -44,6 +44,8 @@ class Marks:
     """Pictures that have a fault for which they are left out."""
     listed: set[int] = field(default_factory=set)
     """Pictures that an annotation file speaks of, with boxes or without."""
+    splits: list[str | None] = field(default_factory=list)
+    """Of every picture, where lists beside the annotations say so."""
     complete: bool = True
     """Whether every picture has to be listed."""
     _pictures: "array[int]" = field(default_factory=lambda: array("q"))

@@ -182,7 +182,11 @@ def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[
 
 
 def _usable(source: Source) -> list[Head]:
-    return [head for head in source.heads if head.dtype != OTHER and not head.shape and head.name != FILE_NAME]
+    return [
+        head
+        for head in source.heads
+        if (head.dtype != OTHER or head.ragged) and not head.shape and head.name != FILE_NAME
+    ]
 
 
 def _known(given: Coded) -> list[int]:

@@ -16,8 +16,6 @@ from worker.ingest.source import Context, Input
 
 NAMES = re.compile(r"(^|/)(?:classes\.txt|obj\.names|[^/]*\.ya?ml)$", re.IGNORECASE)
 """Files that name the classes."""
-LISTS = re.compile(r"(^|/)(train|val|valid|validation|test)\.txt$", re.IGNORECASE)
-"""Lists of pictures, which say nothing that folders do not."""
 MOST_BYTES = 4 << 20
 """Of one text file."""
 FIELDS = 5
@@ -31,7 +29,7 @@ def read_yolo(archive: Input, members: Sequence[Member], paths: Paths, context: 
     """The boxes of all files; a picture without a file shows nothing. Faults go to the context."""
     marks = Marks("YOLO", relative=True, complete=False)
     named = [member for member in members if NAMES.search(member.path)]
-    rest = [member for member in members if not NAMES.search(member.path) and not LISTS.search(member.path)]
+    rest = [member for member in members if not NAMES.search(member.path)]
     if named:
         first = min(named, key=lambda member: (member.path.count("/"), member.path))
         marks.names = _names(archive, first, context)

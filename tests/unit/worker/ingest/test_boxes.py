@@ -58,7 +58,7 @@ def yolo() -> dict[str, bytes]:
 
 
 def voc() -> dict[str, bytes]:
-    found = {"ImageSets/Main/train.txt": b"0\n1\n"}
+    found = {"ImageSets/Main/cat_train.txt": b"0 1\n1 -1\n"}
     for n in range(6):
         objects = "".join(
             f"<object><name>{label}</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{u}</xmax>"
@@ -278,6 +278,29 @@ def test_folders_of_coco_and_of_yolo_are_splits(ingest: Any) -> None:
     made = ingest({"x": to_zip({**roboflow, "data.yaml": b"names: [cat, dog, owl]\nnc: 3\n"})})
     assert made.profile["splits"] == {"train": 3, "validation": 3, "test": 0}
     assert [np.round(row, 4).tolist() for row in rows(made)] == EXPECTED
+
+
+def test_lists_of_pictures_are_splits(ingest: Any) -> None:
+    lists = {
+        "ImageSets/Main/train.txt": b"0\n1\n2\n\n",
+        "ImageSets/Main/val.txt": b"3\n",
+        "ImageSets/Main/test.txt": b"4\n5",
+    }
+    other = {"ImageSets/Layout/train.txt": b"0\n1\n2\n3\n4\n5\n"}
+    made = ingest({"x.zip": to_zip({**PICTURES, **voc(), **lists, **other})})
+    assert made.profile["splits"] == {"train": 3, "validation": 1, "test": 2}
+    assert made.profile["inferred"]["split"] == "the lists of pictures beside the annotations"
+    lines = {
+        "train.txt": b"./images/0.png\n./images/1.png\n",
+        "val.txt": b"data/images/2.png\nimages/3.png\nimages/4.png",
+    }
+    made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), **lines})})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("no_split", 6)]
+    made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), **lines})}, on_fault="drop")
+    assert made.profile["splits"] == {"train": 2, "validation": 3, "test": 0}
+    wrong = {"train.txt": b"images/0.png\nimages/9.png\n", "val.txt": b"images/0.png"}
+    made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), **wrong})})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("missing_file", 2), ("two_splits", 1)]
 
 
 BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><annotation><filename>&c;</filename></annotation>'

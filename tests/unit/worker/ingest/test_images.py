@@ -228,3 +228,11 @@ def test_numbers_of_the_metadata_may_be_the_input(ingest: Any) -> None:
     made = ingest({"x": to_zip(rows("csv", entries) | members)}, columns={"features": "age"})
     assert made.profile["input"] == {"name": "age", "modality": "vectors", "shape": [1]}
     assert made.read("input").tolist() == [[0], [1], [2], [3]]
+
+
+def test_tags_of_metadata(ingest: Any) -> None:
+    members = {f"{n}.png": picture(n) for n in range(8)}
+    entries = [{"file_name": f"{n}.png", "tags": ["wet", "cold"][: n % 3]} for n in range(8)]
+    made = ingest({"x": to_zip(rows("jsonl", entries) | members)})
+    assert (made.profile["target"]["modality"], made.profile["target"]["labels"]) == ("tags", ["cold", "wet"])
+    assert made.profile["target"]["classes"] == {"cold": 2, "wet": 5}
