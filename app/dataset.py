@@ -7,7 +7,8 @@ items that have one size:
 
 vectors: FixedSizeList of float32. image: FixedSizeList of uint8, H*W*C. text: string. audio: list of int16 samples.
 classes: dictionary<int32, string>, null where the label is withheld. numbers: float32, null where withheld.
-tags: list of int32 positions. boxes: list of float32, five for every box: class position, x0, y0, x1, y1.
+tags: list of int32 positions. boxes: list of float32, five for every box: class position, x0, y0, x1, y1. Both are null
+where they are withheld.
 """
 
 import json
@@ -109,7 +110,7 @@ class Split:
         """For every row of the split, whether it has this role."""
         if role not in self.modalities:
             return np.zeros(self.rows, dtype=np.bool_)
-        if self.modalities[role] not in ("classes", "numbers"):
+        if self.modalities[role] not in ("classes", "numbers", "tags", "boxes"):
             return np.ones(self.rows, dtype=np.bool_)
         columns = [self._reader.get_batch(number).column(role) for number in range(self.batches)]
         masks = [np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_) for column in columns]

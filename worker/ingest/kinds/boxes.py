@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from app.dataset_options import SPLITS
 from worker.ingest.kinds.base import Block, Mask
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.kinds.vectors import some
-from worker.ingest.splits import OUT, Places
+from worker.ingest.splits import Places
 
 
 class BoxesKind(RaggedKind):
@@ -34,6 +33,8 @@ class BoxesKind(RaggedKind):
         self.changed = dict(changed)
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
+        if self.is_withheld(block.table):
+            return super().column(block, chosen)
         boxes = self.read(block)[chosen].flat
         self._counts += np.bincount(boxes[:, 0].astype(np.int64), minlength=len(self._counts))
         self._sides.append(np.sqrt((boxes[:, 3] - boxes[:, 1]) * (boxes[:, 4] - boxes[:, 2])))
@@ -47,15 +48,15 @@ class BoxesKind(RaggedKind):
             **facts,
             "sizes": spread(np.concatenate([np.zeros(0), *self._sides])),
             "classes": dict(zip(self._labels, self._counts.tolist(), strict=True)),
-            "missing": 0,
-            "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
+            **self.presence(places),
         }
 
     def warnings(self, places: Places) -> list[str]:
         found = []
-        empty = int((self.lengths() == 0).sum())
+        lengths = self.lengths()
+        empty = int((lengths == 0).sum())
         if empty:
-            found.append(f"{empty:,} of {int((places != OUT).sum()):,} pictures have no box")
+            found.append(f"{empty:,} of {len(lengths):,} pictures have no box")
         unseen = [label for label, count in zip(self._labels, self._counts, strict=True) if not count]
         if unseen:
             found.append(f"no picture has a box of the classes {some(unseen)}")

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from app.dataset import INNER
+from app.dataset_options import SPLITS
 from app.ragged import Ragged
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.layout import Joined
-from worker.ingest.splits import Places
+from worker.ingest.splits import OUT, Places
 
 
 class RaggedKind(Kind):
@@ -34,14 +35,28 @@ class RaggedKind(Kind):
         return [rows.row(number).tobytes() for number in range(len(rows))]
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
+        if self.is_withheld(block.table):
+            return pa.nulls(int(chosen.sum()), self.field().type)
         rows = self.read(block)[chosen]
         self._lengths.append(rows.lengths.astype(np.int32))
         values = np.ascontiguousarray(rows.values[rows.offsets[0] : rows.offsets[-1]]).reshape(-1)
         offsets = ((rows.offsets - rows.offsets[0]) * self._inner).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self.field().type)
 
+    def is_withheld(self, table: Joined) -> bool:
+        """Whether the files of a table lack the role: targets of a test split are often secret."""
+        return table.column(self.role) is None
+
+    def presence(self, places: Places) -> dict[str, Any]:
+        """Rows without the role, and those with it by split."""
+        there = np.concatenate([np.full(table.rows, not self.is_withheld(table)) for table in self.tables])
+        return {
+            "missing": int((~there & (places != OUT)).sum()),
+            "splits": {split: int((there & (places == number)).sum()) for number, split in enumerate(SPLITS)},
+        }
+
     def lengths(self) -> Any:
-        """Of all rows that stay, int32 [N], in no particular order."""
+        """Of all rows that stay and have the role, int32 [N], in no particular order."""
         return np.concatenate([np.zeros(0, np.int32), *self._lengths])
 
     def facts(self, places: Places) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from app.dataset_options import SPLITS
 from app.ragged import Ragged
 from worker.ingest.kinds.base import Block
 from worker.ingest.kinds.ragged import RaggedKind, rows_of
@@ -44,8 +43,7 @@ class TagsKind(RaggedKind):
             **facts,
             "labels": list(self._positions),
             "classes": {name: self._counts[name] for name in self._positions},
-            "missing": 0,
-            "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
+            **self.presence(places),
         }
 
     def _split(self, rows: Ragged) -> list[list[str]]:

@@ -345,3 +345,14 @@ def test_labels_of_metadata_may_be_asked_for_instead(ingest: Any) -> None:
     made = ingest({"x": content}, columns={"label": "label"})
     assert made.profile["target"]["classes"] == {"a": 3, "b": 3}
     assert "boxes" in made.profile["inferred"]["ignored"]
+
+
+def test_boxes_of_a_test_split_may_be_secret(ingest: Any) -> None:
+    test = to_zip({f"{n}.png": picture(100 + n, size=(HEIGHT, WIDTH)) for n in range(3)})
+    made = ingest({"1": with_coco(), "2": test}, split={"files": {"train": ["1"], "test": ["2"]}})
+    assert rows(made) == [*EXPECTED, [], [], []]
+    assert made.profile["target"]["missing"] == 3
+    assert made.profile["target"]["splits"]["test"] == 0
+    assert made.splits["test"].present("target").tolist() == [False] * 3
+    assert made.splits["train"].present("target").all()
+    assert "1 of 6 pictures have no box" in made.profile["warnings"]
