@@ -114,8 +114,7 @@ def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
     }
     fitted, width = run.fitted[run.spec.objective.asked], ours.shape[1]
     if fitted.shape.layout == "tokens":
-        assert fitted.shape.vocabulary is not None
-        bags, pieces = Bags(fitted.shape.vocabulary, width), list(pieces_of(train.inputs))
+        bags, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
         torch.manual_seed(0)
         fit_bags(bags, lambda: iter(pieces), lambda share: None)
         found["tfidf_svd"] = lambda rows: torch.cat([bags(**piece) for piece in pieces_of(rows.inputs)])

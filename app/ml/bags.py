@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import embedding, embedding_bag, normalize
 
 from app.ml.factorisation import Block
 from app.ml.tokenization import SPECIALS
@@ -39,6 +39,10 @@ class Bags(nn.Module):
             include_last_offset=True,
         )
         return normalize(summed)
+
+    def each(self, values: Tensor) -> Tensor:
+        """The vector of every word [B, L, D] by itself."""
+        return embedding(values.clamp(max=self.vocabulary), self.table)
 
     def features(self, values: Tensor, mask: Tensor) -> Block:
         """The features of texts [B, L] and their weights; a text without any known one has none."""

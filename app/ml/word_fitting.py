@@ -3,25 +3,30 @@
 Legend: `V` vocabulary, `D` width of a vector.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from app.ml.cooccurrence import SMOOTHING, Cooccurrences, Pairs
-from app.ml.factorisation import PASSES, leading
+from app.ml.factorisation import PASSES, Block, leading
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Tell
 from app.ml.padding import Packed
 from app.ml.word_vectors import WordVectors
 
+Spell = Callable[[], Mapping[int, Sequence[int]]]
+"""Ids of the n-grams of every known word's id."""
 Method = Literal["pmi", "laplacian"]
 
 WINDOW, SUBSAMPLE = 5, 1e-4
 COUNTING = 0.6
 """Share of the whole at which the pass over the texts ends."""
+RIDGE, ROUNDS = 0.01, 20
+"""Of the fit of n-grams: what keeps those of a single word small, and steps of conjugate gradients."""
 SAMPLE = 20_000
 """Texts that are kept to find what all have in common."""
 PASSES_OF_LAPLACIAN = 20
@@ -33,6 +38,7 @@ def fit_words(
     texts: Callable[[], Iterator[Tensors]],
     tell: Tell,
     *,
+    spell: Spell,
     method: Method,
     window: int,
     subsample: float,
@@ -52,6 +58,8 @@ def fit_words(
     solve = {"pmi": by_information, "laplacian": by_laplacian}[method]
     pairs = found.result()
     words.set(solve(pairs, words.table.shape[1], tell), found.words)
+    if words.spelled:
+        words.set_spelled(by_spelling(words, spell()))
     words.set_common(**sample.result())
 
 
@@ -85,6 +93,33 @@ def by_laplacian(pairs: Pairs, width: int, tell: Tell) -> Tensor:
         passes=PASSES_OF_LAPLACIAN,
     )
     return vectors[:, 1:] * torch.from_numpy(scale)[:, None]
+
+
+def by_spelling(words: WordVectors, spellings: Mapping[int, Sequence[int]]) -> Tensor:
+    """Vectors of n-grams [G, D] whose averages come close to the known words' vectors (Zhao, Mudgal & Liang 2018).
+
+    `spellings` are the ids of the n-grams of each word's id. Least squares with a ridge, by conjugate gradients.
+    """
+    table = words.table[: words.vocabulary]
+    lengths = table.norm(dim=1)
+    known = [word for word in spellings if lengths[word] > 0]
+    if not known:
+        return torch.zeros(words.spelled, table.shape[1])
+    usual = lengths[known].median()  # rare words have short vectors, and an unknown word is not to count for less
+    rows = torch.repeat_interleave(torch.tensor([len(spellings[word]) for word in known]))
+    grams = torch.tensor([gram - words.vocabulary for word in known for gram in spellings[word]])
+    block = Block.of(rows, grams, 1 / torch.bincount(rows)[rows], len(known))
+    side = block.transposed(words.spelled)
+    found = torch.zeros(words.spelled, table.shape[1])
+    left = side.times(normalize(table[known]) * usual)
+    step, size = left, left.square().sum(0)
+    for _ in range(ROUNDS):
+        pushed = side.times(block.times(step)) + RIDGE * step
+        rate = size / (step * pushed).sum(0).clamp(min=1e-30)
+        found, left = found + rate * step, left - rate * pushed
+        before, size = size, left.square().sum(0)
+        step = left + size / before.clamp(min=1e-30) * step
+    return found
 
 
 def _on(tell: Tell, calls: int) -> Callable[[], None]:

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from app.ml import layers
 from app.ml.bags import Bags
@@ -27,8 +26,7 @@ class Linear(EncoderSettings):
 
     def build(self, shape: Shape) -> "LinearEncoder | BagEncoder":
         if shape.layout == "tokens":
-            assert shape.vocabulary is not None
-            return BagEncoder(shape.vocabulary, self.dimensions or WIDEST_OF_TEXT)
+            return BagEncoder(shape.words, self.dimensions or WIDEST_OF_TEXT)
         return LinearEncoder(shape, self.dimensions or min(WIDEST, shape.count))
 
 
@@ -65,7 +63,7 @@ class BagEncoder(Encoder):
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
         values, mask = inputs["values"], inputs["mask"]
-        return Features(embedding(values, self.bags.table), self.bags(values, mask), mask)
+        return Features(self.bags.each(values), self.bags(values, mask), mask)
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return BagDecoder(shape, code)

@@ -29,25 +29,24 @@ class Sentences(EncoderSettings):
     """Width of the embedding; 256 by default."""
 
     def build(self, shape: Shape) -> "SentenceEncoder":
-        assert shape.vocabulary is not None
-        return SentenceEncoder(shape.vocabulary, self.dimensions or WIDEST_OF_TEXT)
+        return SentenceEncoder(shape, self.dimensions or WIDEST_OF_TEXT)
 
 
 class SentenceEncoder(Encoder):
     """Tokens are the words' vectors of both parts; `pooled` has length 1, both parts weighing the same."""
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
         self.width = width
         average = averaged(width)
-        self.bags = Bags(vocabulary, width - average)
-        self.words = WordVectors(vocabulary, average)
+        self.bags = Bags(shape.words, width - average)
+        self.words = WordVectors(shape.words, average, shape.spelled)
 
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
         values, mask = inputs["values"], inputs["mask"]
-        tokens = torch.cat([embedding(values, self.bags.table), embedding(values, self.words.table)], dim=2)
+        tokens = torch.cat([self.bags.each(values), embedding(values, self.words.table)], dim=2)
         return Features(tokens, self.joined(inputs, self.width), mask)
 
     def joined(self, inputs: Tensors, width: int) -> Tensor:

@@ -25,17 +25,16 @@ class Words(EncoderSettings):
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"words"})
 
     def build(self, shape: Shape) -> "WordEncoder":
-        assert shape.vocabulary is not None
-        return WordEncoder(shape.vocabulary, self.dimensions or WIDTH)
+        return WordEncoder(shape, self.dimensions or WIDTH)
 
 
 class WordEncoder(Encoder):
     """Tokens are the words' vectors; `pooled` has length 1."""
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
         self.width = width
-        self.words = WordVectors(vocabulary, width)
+        self.words = WordVectors(shape.words, width, shape.spelled)
 
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False

@@ -42,6 +42,14 @@ class Shape:
     """True when every value lies in [0, 1]."""
     vocabulary: int | None = None
     """Of tokens: how many ids there are."""
+    spelled: int = 0
+    """Of tokens: how many of them, the last ones, are parts of words that are unknown."""
+
+    @property
+    def words(self) -> int:
+        """Of tokens: how many ids there are for whole ones."""
+        assert self.vocabulary is not None
+        return self.vocabulary - self.spelled
 
     @property
     def count(self) -> int:

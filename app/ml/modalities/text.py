@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from app.errors import EmptyInput, OutOfRange, WrongType
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
+from app.ml.spelling import spelled
 from app.ml.tokenization import (
     BYTES,
     DEFAULT_SIZES,
@@ -60,6 +61,10 @@ class Text(Modality):
     max_length: int | None = Field(None, ge=1, le=8192)
     """Tokens of a text that are read; what comes after them is not. By default as many as 99 of 100 training rows
     have, 512 at most."""
+
+    ngrams: int | None = Field(None, ge=1, le=1_000_000)
+    """Of tokenizer `words` alone: numbers beyond the vocabulary for the character n-grams by which an unknown word is
+    spelled (Bojanowski 2017). Objectives that give words vectors take 32,768; others leave unknown words unknown."""
 
     @property
     def kind(self) -> Kind:
@@ -108,12 +113,16 @@ class Text(Modality):
 class FittedText(Fitted):
     """A trained tokenizer and the length at which texts are cut."""
 
+    settings: Text
+
     def __init__(self, settings: Text, tokenizer: Tokenizer, max_length: int) -> None:
         self.settings = settings
         self.tokenizer = tokenizer
         self.max_length = max_length
-        self.vocabulary: int = tokenizer.get_vocab_size()
-        self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary)
+        self.words: int = tokenizer.get_vocab_size()
+        self.ngrams = (settings.ngrams or 0) if settings.kind == "words" else 0
+        self.vocabulary = self.words + self.ngrams
+        self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary, spelled=self.ngrams)
 
     def state(self) -> dict[str, Any]:
         return {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
@@ -159,15 +168,42 @@ class FittedText(Fitted):
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Texts, from ids [B, L] or from scores [B, L, V]."""
         ids = values.argmax(2) if values.ndim == 3 else values.long()
-        rows = [[token for token in row if token == UNKNOWN or token >= len(SPECIALS)] for row in ids.tolist()]
+        shown = {UNKNOWN, *range(len(SPECIALS), self.words)}
+        rows = [[token for token in row if token in shown] for row in ids.tolist()]
         return list(self.tokenizer.decode_batch(rows, skip_special_tokens=False))
 
     def _ids(self, column: Column) -> list[NDArray[np.int64]]:
         if len(column) and isinstance(column[0], np.ndarray):
             return [row[: self.max_length] for row in column]
         texts = [text[: self.max_length * PER_TOKEN] for text in column]
+        if self.ngrams:
+            encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+            return [
+                np.array(self._spelled(*pair)[: self.max_length], np.int64) for pair in zip(texts, encoded, strict=True)
+            ]
         encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(row.ids[: self.max_length] or [UNKNOWN], np.int64) for row in encoded]
+
+    def _spelled(self, text: str, encoded: Encoding) -> list[int]:
+        """The ids of a text, unknown words followed by their n-grams."""
+        ids: list[int] = encoded.ids
+        if UNKNOWN not in ids:
+            return ids or [UNKNOWN]
+        whole = []
+        for token, (start, end) in zip(ids, encoded.offsets, strict=True):
+            whole.append(token)
+            if token == UNKNOWN:
+                whole += self.spell(self.tokenizer.normalizer.normalize_str(text[start:end]))
+        return whole
+
+    def spellings(self) -> dict[int, list[int]]:
+        """The ids of the n-grams of every known word, by its id."""
+        known = self.tokenizer.get_vocab()
+        return {token: self.spell(word) for word, token in sorted(known.items()) if token >= len(SPECIALS)}
+
+    def spell(self, word: str) -> list[int]:
+        """The ids of a word's n-grams."""
+        return [self.words + number for number in spelled(word, self.ngrams)]
 
     def _read_one(self, item: Any, name: str) -> str | NDArray[np.int64]:
         if isinstance(item, str):

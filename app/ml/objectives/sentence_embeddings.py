@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from app.ml.bag_fitting import fit_bags
 from app.ml.encoders.sentences import SentenceEncoder
 from app.ml.modalities.base import Shape, Tensors
+from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
 from app.ml.word_fitting import SUBSAMPLE, WINDOW, fit_words
 
 
 class SentenceEmbeddings(SolvedSettings):
     """Texts as averages of word vectors beside TF-IDF with SVD; computed, without steps. Learns from texts without
-    labels. Vectors have length 1; a text without any known word is all zeros."""
+    labels. Vectors have length 1; a word beyond the vocabulary is spelled by its n-grams."""
 
     name: Literal["sentence_embeddings"] = "sentence_embeddings"
     """Averages of word vectors beside TF-IDF."""
@@ -28,7 +29,7 @@ class SentenceEmbeddings(SolvedSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
+    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "sentences", "it holds vectors of words and pairs of words"
@@ -44,6 +45,8 @@ class SentenceNetwork(Solved):
         super().__init__()
         assert isinstance(role.encoder, SentenceEncoder)
         self.encoders = nn.ModuleDict({"input": role.encoder})
+        assert isinstance(role.modality, FittedText)
+        self.spell = role.modality.spellings
         self.code = role.dimensions or role.encoder.width
 
     @property
@@ -63,5 +66,7 @@ class SentenceNetwork(Solved):
         def of_words(share: float) -> None:
             tell(share / 2)
 
-        fit_words(self.encoder.words, texts, of_words, method="pmi", window=WINDOW, subsample=SUBSAMPLE)
+        fit_words(
+            self.encoder.words, texts, of_words, spell=self.spell, method="pmi", window=WINDOW, subsample=SUBSAMPLE
+        )
         fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2))

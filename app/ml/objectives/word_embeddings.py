@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from app.errors import OutOfRange
 from app.ml.encoders.words import WordEncoder
 from app.ml.modalities.base import Shape, Tensors
+from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
 from app.ml.word_fitting import SUBSAMPLE, WINDOW, Method, fit_words
 
@@ -21,14 +22,14 @@ from app.ml.word_fitting import SUBSAMPLE, WINDOW, Method, fit_words
 class WordEmbeddings(SolvedSettings):
     """A vector per word, from the words that stand around it; computed, without steps. Learns from texts without
     labels. Serves words, and texts as averages of their words, in which rare words count more and what all texts have
-    in common is removed (Arora 2017). Vectors have length 1; a text without any known word is all zeros."""
+    in common is removed (Arora 2017). Vectors have length 1; a word beyond the vocabulary is spelled by its n-grams."""
 
     name: Literal["word_embeddings"] = "word_embeddings"
     """A vector per word."""
     roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"tokens"}), True, frozenset({"words"}))}
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
+    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
 
     method: Method = "pmi"
     """`pmi` factorises how much more often than by chance words stand together (Levy, Goldberg & Dagan 2015);
@@ -53,6 +54,8 @@ class WordNetwork(Solved):
         assert isinstance(role.encoder, WordEncoder)
         self.settings = settings
         self.encoders = nn.ModuleDict({"input": role.encoder})
+        assert isinstance(role.modality, FittedText)
+        self.spell = role.modality.spellings
         self.code = role.dimensions or role.encoder.width
 
     @property
@@ -72,6 +75,7 @@ class WordNetwork(Solved):
             self.encoder.words,
             lambda: (batch.roles["input"] for batch in stream()),
             tell,
+            spell=self.spell,
             method=settings.method,
             window=settings.window,
             subsample=settings.subsample,

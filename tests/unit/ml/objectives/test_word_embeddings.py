@@ -1,6 +1,6 @@
 """Words in like surroundings lie together, and texts are averages of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -22,15 +22,17 @@ FRAMES = [
 ]
 
 
-def lines(rows: int = 600) -> list[str]:
+def lines(rows: int = 600, endings: tuple[str, str] = ("", "")) -> list[str]:
     """Trees stand in the first two frames, drinks in the others."""
     draw = np.random.default_rng(0)
     frames = draw.integers(0, 4, rows)
-    return [FRAMES[frame].format(draw.choice(GROUPS[frame // 2])) for frame in frames]
+    return [FRAMES[frame].format(draw.choice(GROUPS[frame // 2]) + endings[frame // 2]) for frame in frames]
 
 
-def solved(texts: list[str], dimensions: int = 8, method: Method = "pmi") -> tuple[WordNetwork, FittedText]:
-    fitted = Text(tokenizer="words", max_length=64).fit([np.array(texts, dtype=object)])
+def solved(
+    texts: list[str], dimensions: int = 8, method: Method = "pmi", ngrams: int | None = None
+) -> tuple[WordNetwork, FittedText]:
+    fitted = Text(tokenizer="words", max_length=64, ngrams=ngrams).fit([np.array(texts, dtype=object)])
     role = Role(fitted, Words(dimensions=dimensions).build(fitted.shape), dimensions)
     network = WordEmbeddings(method=method, subsample=1).build({"input": role})
 
@@ -44,7 +46,7 @@ def solved(texts: list[str], dimensions: int = 8, method: Method = "pmi") -> tup
     return network, fitted
 
 
-def embedded(network: WordNetwork, fitted: FittedText, texts: list[str]) -> torch.Tensor:
+def embedded(network: WordNetwork, fitted: FittedText, texts: Sequence[str | list[int]]) -> torch.Tensor:
     return network.embed(fitted.encode(fitted.read(texts))).detach()
 
 
@@ -90,3 +92,16 @@ def test_columns_of_the_laplacian_are_orthonormal_by_degree_and_pull_neighbours_
     assert table[:-1].norm(dim=0).min() > 0  # no column has collapsed
     correlation = torch.corrcoef(table[table.norm(dim=1) > 0].T)
     assert (correlation - torch.eye(3)).abs().max() < 0.6
+
+
+def test_an_unknown_word_lies_with_those_that_are_written_alike() -> None:
+    network, fitted = solved(lines(endings=("wood", "shake")), 4, ngrams=2000)
+    known = embedded(network, fitted, ["oakwood", "elmwood", "milkshake", "teashake"])
+    unknown = embedded(network, fitted, ["firwood", "figshake", "zzz"])
+    torch.testing.assert_close(unknown[:2].norm(dim=1), torch.ones(2))
+    alike = unknown @ known.T
+    assert alike[0, :2].min() > alike[0, 2:].max() + 0.3
+    assert alike[1, 2:].min() > alike[1, :2].max() + 0.3
+    tokens = fitted.encode(fitted.read("firwood oakwood"))["values"][0].tolist()
+    torch.testing.assert_close(embedded(network, fitted, [tokens]), embedded(network, fitted, ["firwood oakwood"]))
+    assert fitted.render(torch.tensor([tokens])) == ["[UNK] oakwood"]
