@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,6 +47,7 @@ class Target:
     version_id: str
     reference: str
     objects: dict[str, StoredObject]
+    engine: dict[str, Any]
 
 
 class Serving:
@@ -160,7 +162,7 @@ class Serving:
         with self._database.reading() as session:
             version = models.resolve(session, project_id, reference)
             held = {name: parts[0] for name, parts in objects.held(session, version.id).items()}
-            target = Target(version.id, models.reference(version), held)
+            target = Target(version.id, models.reference(version), held, version.engine)
         with self._lock:
             if generation == self._generation:
                 if len(self._names) >= MOST_NAMES:
@@ -198,6 +200,7 @@ class Serving:
                 max_inputs=self._settings.max_inputs,
                 counters=self.counters,
                 device=_device(self._settings.device),
+                engine=target.engine,
             )
         except ArtifactDamaged as error:
             log.error("model %s cannot be loaded: %s", target.reference, error)

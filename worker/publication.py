@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from app.ml import artifact
+from app.ml import artifact, engines
 from app.ml.modalities.base import Tensors
 from app.registry import jobs, models
 from app.registry.tables import Version
@@ -30,7 +30,9 @@ def publish(reporter: Reporter, run: Run) -> None:
             golden_inputs=golden_inputs(run),
             extra={"name": spec.name},
         )
-        artifact.verify(artifact.load(written))
+        loaded = artifact.load(written)
+        artifact.verify(loaded)
+        engine = engines.choose(loaded)
         stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in written.items()}
     with reporter.database.session() as session:
         job = jobs.load(session, reporter.job_id)
@@ -48,6 +50,7 @@ def publish(reporter: Reporter, run: Run) -> None:
             datasets=run.sources,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             objects=stored,
+            engine=engine,
             aliases=[spec.publish.alias] if spec.publish is not None else [],
         )
         jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)

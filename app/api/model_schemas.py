@@ -64,6 +64,9 @@ class VersionObject(Wire):
     """The version it was grafted on."""
     parameters: int
     size_bytes: int
+    engine: dict[str, Any]
+    """How its embeddings are computed, as `name`: `fp32`, or `bf16` where that was measured to pay at publication, with
+    the worst `cosine` to fp32 and the `milliseconds` of a batch by engine and rows."""
     created_at: int
 
 

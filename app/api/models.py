@@ -61,6 +61,7 @@ def show_version(session: Session, version: Version, aliases: dict[str, int]) ->
             spec=version.spec,
             job=version.job_id,
             parent=parents.get(version.parent_id or ""),
+            engine=version.engine,
             parameters=version.parameters,
             size_bytes=version.size_bytes,
             created_at=int(version.created_at),

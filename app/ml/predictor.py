@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.errors import AbilityMissing, InferenceFailed, OutOfRange
+from app.ml import engines
 from app.ml.admission import Counters
 from app.ml.artifact import Artifact, ask, verify
 from app.ml.batching import Batcher, computing_with
@@ -49,7 +51,14 @@ class Predictor:
     """
 
     def __init__(
-        self, artifact: Artifact, *, reference: str, max_inputs: int, counters: Counters, device: str = "cpu"
+        self,
+        artifact: Artifact,
+        *,
+        reference: str,
+        max_inputs: int,
+        counters: Counters,
+        device: str = "cpu",
+        engine: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
         self.reference = reference
@@ -60,6 +69,7 @@ class Predictor:
         self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
         self._device = torch.device(device)
+        self.engine = engines.chosen(engine, self._device)
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
         threads = 1 if work_per_row(artifact) <= SMALL_WORK else ALL_THREADS
@@ -133,7 +143,8 @@ class Predictor:
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """In the owner thread."""
         on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-        return ask(self._artifact.network, ability, on_device).cpu()
+        with engines.computing_in(self.engine if ability == engines.ABILITY else "fp32"):
+            return ask(self._artifact.network, ability, on_device).cpu()
 
     def _check_finite(self, outputs: NDArray[np.float32]) -> None:
         if not np.isfinite(outputs).all():

@@ -44,6 +44,7 @@ def publish(
     parameters: int,
     objects: Mapping[str, stored.Bytes],
     aliases: Sequence[str] = (),
+    engine: Mapping[str, Any] | None = None,
 ) -> Version:
     """The next version of the model `name`, which is made if it is new; `aliases` move to it.
 
@@ -75,6 +76,7 @@ def publish(
         datasets=[dict(dataset) for dataset in datasets],
         parameters=parameters,
         size_bytes=stored.total_bytes(objects),
+        engine=dict(engine or {}),
     )
     session.add(version)
     session.flush()
