@@ -80,7 +80,7 @@ class Audio(Modality):
 
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         seconds = self.seconds or min(LONGEST, facts["seconds"]["p99"])
-        return Shape("grid", (1, self.mels, self.analysis().frames(round(self.rate * seconds))))
+        return Shape("grid", (1, self.mels, self.analysis().frames(round(self.rate * seconds))), aligned=True)
 
     def analysis(self) -> Mel:
         """Raises OutOfRange for frequencies that the rate cannot hold."""
@@ -123,7 +123,7 @@ class FittedAudio(Fitted):
 
     def __init__(self, settings: Audio, frames: int, mean: list[float], deviation: list[float]) -> None:
         self.settings, self.frames = settings, frames
-        self.shape = Shape("grid", (1, settings.mels, frames))
+        self.shape = Shape("grid", (1, settings.mels, frames), aligned=True)
         self._mean, self._deviation = mean, deviation
         self._middle, self._scale = (torch.tensor(part)[:, None] for part in (mean, deviation))  # [M, 1]
 

@@ -40,6 +40,8 @@ class Shape:
     size: tuple[int, ...]
     bounded: bool = False
     """True when every value lies in [0, 1]."""
+    aligned: bool = False
+    """Of a grid: True when a place means the same in every item, as in spectrograms with their sound in the middle."""
     vocabulary: int | None = None
     """Of tokens: how many ids there are."""
     spelled: int = 0

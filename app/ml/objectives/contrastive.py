@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from app.ml.layers import linear
-from app.ml.modalities.base import Tensors
+from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Batch, Comparison, Data, Loss, ObjectiveSettings, Role, RoleNeeds
 from app.ml.views import two_views
 
@@ -23,6 +23,8 @@ ROWS_SEEN = 600_000
 """Rows that a training sees by default, however few there are: about ten minutes of small pictures on two cores."""
 TEXTS_SEEN = 100_000
 """The same for texts, each of which costs what many rows do."""
+FULLY_CONNECTED = 8192
+"""Numbers of an aligned grid up to which every one is connected to every feature."""
 SPREAD_ROWS = 2000
 """Rows of whose pairs the uniformity is the mean."""
 
@@ -44,6 +46,11 @@ class Contrastive(ObjectiveSettings):
     corruption: float | None = Field(None, gt=0, lt=1)
     """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
     for words 0.15."""
+
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        if shape.aligned and shape.count <= FULLY_CONNECTED:
+            return "mlp", "a place means the same in every item, and full connections see many more views in the time"
+        return super().default_encoder(shape)
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         return compared_training(data, batch=512)

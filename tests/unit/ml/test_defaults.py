@@ -61,6 +61,14 @@ def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
 
     assert spec.roles["input"].modality.model_dump()["rate"] == 8000
     assert spec.objective.name == "contrastive"
+    assert [_encoder(SOUNDS, seconds) for seconds in (1.0, 20.0)] == ["mlp", "cnn"]
+
+
+def _encoder(profile: dict[str, Any], seconds: float) -> str:
+    body = {"kind": "pretrain", "modality": {"name": "audio", "seconds": seconds}}
+    encoder = resolved(body, profile).spec.roles["input"].encoder
+    assert encoder is not None
+    return encoder.name
 
 
 @pytest.mark.parametrize(("scaled", "size"), [(True, 28), (False, None)])
