@@ -106,8 +106,12 @@ async def model_ready(request: Request, model: str, number: str | None = None) -
     return {"name": predictor.reference, "ready": True}
 
 
-@router.post("/models/{model}/infer")
-@router.post("/models/{model}/versions/{number}/infer")
+INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": {"type": "object"}}}}}
+"""FastAPI knows nothing of an answer that the route makes itself."""
+
+
+@router.post("/models/{model}/infer", responses=INFERRED)
+@router.post("/models/{model}/versions/{number}/infer", responses=INFERRED)
 async def infer(request: Request, model: str, number: str | None = None) -> Response:
     """Asks a model for all that it can, or for the named outputs."""
     here = services(request)
