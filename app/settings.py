@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """How long a job's process may take to save its checkpoint when asked to stop, before it is killed, in seconds."""
     max_attempts: int = Field(3, ge=1)
     """How often a job whose worker died is taken up again, the first time included."""
+    devices: int = Field(1, ge=1, le=64)
+    """GPUs, or processes on a CPU, that share every training job of a worker."""
     device: str = "auto"
     """`auto` (CUDA when there is one), `cpu` or `cuda`."""
 

@@ -52,6 +52,8 @@ class Position:
     """Parts in which batches are computed; 0 before the first step."""
     bf16: bool = False
     devices: int = 1
+    count: int = 0
+    """What the training losses since the last validation were summed over."""
     rate_scale: float = 1.0
     """Factor on every learning rate: below 1 after the loss was no number once."""
     curves: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "validation": []})
@@ -62,7 +64,10 @@ class Position:
 
 @dataclass
 class State:
-    """A position and its tensors, by name: `network.…`, `best.…`, `optimizer.<group>.<name>`, `average.weights`."""
+    """A position and its tensors, by name.
+
+    `network.…`, `best.…`, `optimizer.<group>.<name>`, `sums.…` of losses, `average.weights`.
+    """
 
     position: Position
     tensors: dict[str, Tensor]

@@ -104,7 +104,17 @@ def prepare(reporter: Reporter) -> Run:
         position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
         tensors = {}
 
+    devices = Devices.joined()
+    if saved is not None and position.devices != devices.count:
+        reporter.event(
+            "warning",
+            f"resumed on {devices.count} devices, begun on {position.devices}: results may differ in the last bits",
+            level="warn",
+        )
     device = torch.device(_device(reporter.settings.device))
+    if device.type == "cuda" and devices.count > 1:
+        device = torch.device("cuda", devices.rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
     if base_model is not None:
@@ -124,6 +134,7 @@ def prepare(reporter: Reporter) -> Run:
         tensors,
         sources,
         base,
+        devices,
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     begun = f"resumed at step {position.step}" if saved is not None else "started"
@@ -149,9 +160,7 @@ def _spec(reporter: Reporter, job: tables.Job, used: list[Any], base: Version | 
         {"reference": f"{base.model.name}:{base.number}", "spec": base.spec} if base is not None else None,
         name=used[0][1].name,
     )
-    with reporter.database.session() as session:
-        spec = resolved.spec.model_dump(mode="json")
-        jobs.set_spec(session, reporter.job_id, reporter.token, spec, resolved.choices)
+    reporter.resolved(resolved.spec.model_dump(mode="json"), resolved.choices)
     return resolved.spec
 
 

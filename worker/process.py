@@ -24,7 +24,8 @@ from app.registry import jobs
 from app.registry.db import Database
 from app.settings import settings
 from app.storage import open_storage
-from worker.progress import Reporter, Stopped
+from worker.crew import lead
+from worker.progress import Quiet, Reporter, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,12 @@ def main(handlers: Mapping[str, str] = HANDLERS) -> int:
     if arguments.preload:
         importlib.import_module(arguments.preload)
     line = orders.get()
-    return DONE if line is None else carry_out(Order.read(line), handlers, stop)
+    if line is None:
+        return DONE
+    order, devices = Order.read(line), settings().devices
+    if devices > 1 and handlers[order.kind] == HANDLERS["pretrain"]:
+        return lead(order.line(), devices, stop)
+    return carry_out(order, handlers, stop)
 
 
 def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:
@@ -97,12 +103,12 @@ def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event) -> int:
-    """Runs the handler; writes the error of a job that failed by its own fault."""
+def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, *, quiet: bool = False) -> int:
+    """Runs the handler; writes the error of a job that failed by its own fault, unless `quiet`: then others do."""
     configuration = settings()
     database = Database(configuration.resolved_database_url)
     storage = open_storage(configuration)
-    reporter = Reporter(configuration, database, storage, order.job_id, order.token, stop)
+    reporter = (Quiet if quiet else Reporter)(configuration, database, storage, order.job_id, order.token, stop)
     module, _, name = handlers[order.kind].partition(":")
     try:
         getattr(importlib.import_module(module), name)(reporter)
@@ -112,7 +118,8 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event) 
         log.warning("%s was taken away from this process", order.job_id)
     except RootstockError as error:
         log.warning("%s failed: %s", order.job_id, error.message)
-        write_failure(database, order, error)
+        if not quiet:
+            write_failure(database, order, error)
     except MemoryError:
         log.exception("%s needs more memory than there is", order.job_id)
         write_failure(database, order, OutOfMemory("the worker's memory did not suffice; try less data at once"))

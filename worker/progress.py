@@ -47,6 +47,27 @@ class Reporter:
         with self.database.session() as session:
             jobs.set_progress(session, self.job_id, self.token, progress, latest)
 
+    def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:
+        """What the job's request became, and why."""
+        with self.database.session() as session:
+            jobs.set_spec(session, self.job_id, self.token, spec, choices)
+
     def key(self, what: str, name: str) -> str:
         """A storage key that no other claim of this or any job can write to."""
         return f"jobs/{self.job_id}/{self.token}/{what}/{name}"
+
+
+class Quiet(Reporter):
+    """That of a process that does its part of a job while another one speaks for both."""
+
+    def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
+        pass
+
+    def metrics(self, *, step: int, epoch: float, split: str, values: Mapping[str, float]) -> None:
+        pass
+
+    def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
+        pass
+
+    def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:
+        pass

@@ -38,7 +38,8 @@ def run(reporter: Reporter) -> None:
     try:
         training = prepare(reporter)
         if training.spec.objective.solved:
-            solve(reporter, training)
+            if training.devices.first:
+                solve(reporter, training)
         else:
             settle_augmentation(reporter, training)
             Trainer(reporter, training).train()
@@ -231,6 +232,8 @@ class Trainer:
         position.elapsed_seconds = self._elapsed_before + time.monotonic() - self._begun
         tensors = checkpoint.prefixed("network", self.network.state_dict())
         tensors |= checkpoint.prefixed("best", self.best) | checkpoint.optimizer_tensors(self.weights.optimizer)
+        tensors |= checkpoint.prefixed("sums", self.sums)
+        position.count = self.count
         if self.weights.average is not None:
             tensors["average.weights"] = self.weights.average
         self.writer.save(checkpoint.State(position, tensors))
@@ -244,12 +247,14 @@ class Trainer:
         if self.weights.average is not None:
             self.weights.average.copy_(tensors["average.weights"])
         self.best = checkpoint.under("best", tensors)
-        self.sums, self.count = {}, 0
+        self.sums = {name: value.to(self.run.device) for name, value in checkpoint.under("sums", tensors).items()}
+        self.count = self.position.count
         self.network.train()
 
     def go_back(self, error: NonFiniteLoss) -> None:
         """Returns to the newest checkpoint, which is finite, with a smaller rate; the second time, gives up."""
         self.writer.flush()
+        self.run.devices.agree(self.position.step)  # all read what the first one has written
         saved = checkpoint.newest(self.reporter) if self.position.rate_scale == 1.0 else None
         if saved is None:
             raise error
