@@ -123,6 +123,7 @@ def run_postgres() -> Iterator[Postgres]:
 @contextlib.contextmanager
 def postgres_outage(url: str) -> Iterator[None]:
     """Ends all connections to the database and refuses new ones during the block, as a server that restarts does."""
+    url = url.replace("postgresql+psycopg://", "postgresql://")  # SQLAlchemy's way of naming the driver
     name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
     with psycopg.connect(psycopg.conninfo.make_conninfo(url, dbname="postgres"), autocommit=True) as admin:
         change = sql.SQL("alter database {} allow_connections {}")
