@@ -57,6 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
     migrate_parser = commands.add_parser("migrate", help="bring the database up to date and make the first API key")
     migrate_parser.set_defaults(run=migrate)
 
+    retention_parser = commands.add_parser("retention", help="remove what ROOTSTOCK_KEEP_…_SECONDS keep no longer")
+    retention_parser.add_argument("--dry-run", action="store_true", help="only list it, with size, age and reason")
+    retention_parser.set_defaults(run=retain)
+
     keys = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
     create_parser = keys.add_parser("create", help="draw a key and print it; it is kept nowhere")
     create_parser.add_argument("name")
@@ -134,6 +138,24 @@ def migrate(options: argparse.Namespace) -> int:
     settings = read_settings()
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     prepare_registry(settings)
+    return 0
+
+
+def retain(options: argparse.Namespace) -> int:
+    from app.registry import retention
+    from app.registry.db import Database
+    from app.sweep import remove_kept_long_enough
+
+    settings = read_settings()
+    database = Database(settings.resolved_database_url)
+    if options.dry_run:
+        with database.reading() as session:
+            listed = retention.due(session, settings.retention)
+    else:
+        listed = remove_kept_long_enough(settings, database)
+    for each in listed:
+        print(f"{each.id:37}  {each.size_bytes:>14} bytes  {each.age_seconds:>10.0f} s  {each.reason}")
+    database.close()
     return 0
 
 

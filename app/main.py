@@ -22,6 +22,7 @@ from app.api import (
     models,
     oip,
     openapi,
+    retention,
     uploads,
 )
 from app.api.deps import Services
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> House:
     for part in (
         inference,
         files,
+        retention,
         uploads,
         datasets,
         jobs,

@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     """Age at which unreferenced bytes are removed, in seconds."""
     upload_seconds: float = Field(86_400.0, gt=0)
     """How long an upload in parts may take before it expires, in seconds."""
+    keep_unused_files_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
+    """Age at which files that no dataset and no batch uses are deleted, in seconds; never without it."""
+    keep_failed_datasets_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
+    """Age at which datasets that failed are deleted, in seconds; never without it."""
+    keep_superseded_datasets_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
+    """Age at which datasets are deleted of whose name a newer one is ready, in seconds; never without it."""
+    keep_ended_checkpoints_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
+    """Time after the end of a job at which its checkpoints are deleted, in seconds; never without it."""
     stop_seconds: float = Field(60.0, gt=0)
     """How long a job's process may take to save its checkpoint when asked to stop, before it is killed, in seconds."""
     max_attempts: int = Field(3, ge=1)
@@ -77,6 +85,15 @@ class Settings(BaseSettings):
     """GPUs, or processes on a CPU, that share every training job of a worker."""
     device: str = "auto"
     """`auto` (CUDA when there is one), `cpu` or `cuda`."""
+
+    @property
+    def retention(self) -> dict[str, float | None]:
+        """How long each kind of thing is kept, in seconds, by the name of the retention's rule."""
+        return {
+            name.removeprefix("keep_").removesuffix("_seconds"): getattr(self, name)
+            for name in type(self).model_fields
+            if name.startswith("keep_")
+        }
 
     @property
     def folder(self) -> Path:

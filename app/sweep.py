@@ -11,7 +11,7 @@ import time
 from itertools import islice
 
 from app.queue import TASKS, enqueue, waiting
-from app.registry import leases, objects, uploads
+from app.registry import leases, objects, retention, uploads
 from app.registry.db import Database
 from app.settings import Settings
 from app.storage import Storage
@@ -26,6 +26,7 @@ def sweep_once(settings: Settings, database: Database, storage: Storage) -> None
     take_back(settings, database)
     ring_again(settings, database)
     expire_uploads(database)
+    remove_kept_long_enough(settings, database)
     remove_orphans(settings, database, storage)
 
 
@@ -55,6 +56,22 @@ def expire_uploads(database: Database) -> None:
         expired = uploads.expire(session)
     for upload_id in expired:
         log.info("%s has expired; its parts will be removed", upload_id)
+
+
+def remove_kept_long_enough(
+    settings: Settings, database: Database, project_id: str | None = None
+) -> list[retention.Due]:
+    """Removes what the settings keep no longer, of one project or of all, and says what. Its bytes become orphans."""
+    with database.reading() as session:
+        listed = retention.due(session, settings.retention, project_id)
+    removed = []
+    for each in listed:
+        with database.session() as session:  # one by one: what is in use now stops none of the others
+            gone = retention.remove(session, each)
+        if gone:
+            log.info("%s %s was removed after %.0f s: %s", each.kind, each.id, each.age_seconds, each.reason)
+            removed.append(each)
+    return removed
 
 
 def remove_orphans(settings: Settings, database: Database, storage: Storage) -> None:
@@ -101,6 +118,7 @@ class Sweeper:
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
                     expire_uploads(self.database)
+                    remove_kept_long_enough(settings, self.database)
                     remove_orphans(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause
             except Exception:

@@ -6,7 +6,7 @@ A guarded route checks the key first, then the body: nobody without a key makes 
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -109,12 +109,15 @@ class StrictRequest(Request):
 class Guarded(APIRoute):
     """GET needs the scope `read`, everything else `train`; JSON bodies are read strictly."""
 
+    scopes: ClassVar[tuple[str, str]] = ("read", "train")
+    """To look, and to change something."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
 
         async def handle(plain: Request) -> Response:
             request = StrictRequest(plain.scope, plain.receive)
-            scope = "read" if request.method in ("GET", "HEAD") else "train"
+            scope = self.scopes[request.method not in ("GET", "HEAD")]
             request.state.caller = await run_in_threadpool(authenticate, request, scope)
             if self.body_field is not None:
                 request.strict = await read_json(request)
@@ -123,12 +126,18 @@ class Guarded(APIRoute):
         return handle
 
 
+class Administered(Guarded):
+    """Everything needs the scope `admin`."""
+
+    scopes = ("admin", "admin")
+
+
 bearer = HTTPBearer(auto_error=False, description="An API key, `rs-…`; the key decides project and scopes.")
 """Documents the header; `Guarded` and `authenticate` do the work."""
 
 
-def guarded_router(tag: str) -> APIRouter:
-    return APIRouter(route_class=Guarded, tags=[tag], responses=FAULTS, dependencies=[Depends(bearer)])
+def guarded_router(tag: str, route: type[Guarded] = Guarded) -> APIRouter:
+    return APIRouter(route_class=route, tags=[tag], responses=FAULTS, dependencies=[Depends(bearer)])
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app.queue import waiting
-from app.registry import jobs, keys, leases, objects
+from app.registry import checkpoints, datasets, jobs, keys, leases, objects
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
 from app.storage import Storage
-from app.sweep import Sweeper, remove_orphans, ring_again, sweep_once, take_back
+from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, sweep_once, take_back
+from tests import rows
 
 
 @pytest.fixture
@@ -86,6 +88,37 @@ def test_bytes_die_when_nothing_refers_to_them(database: Database, storage: Stor
     assert {key for key, _ in storage.listing()} == {"files/kept"}
     with database.reading() as session:
         assert objects.known(session, ["files/kept", "files/released"]) == {"files/kept"}
+
+
+def test_only_what_nothing_needs_is_kept_no_longer(database: Database, tmp_path: Path) -> None:
+    with database.session() as session:
+        project = rows.project(session)
+        unused = rows.file(session, project)
+        older, busy, newer = (rows.dataset(session, project) for _ in range(3))
+        alone = rows.dataset(session, rows.project(session, "elsewhere"))
+        failed, validating = rows.dataset(session, project, "failed"), rows.dataset(session, project, "validating")
+        rows.job(session, project, datasets=[busy])
+        ended, running = rows.job(session, project), rows.job(session, project)
+        saved = {job.id: save(session, job) for job in (ended, running)}
+        jobs.succeed(session, ended.id, 1)
+
+    assert remove_kept_long_enough(Settings(home=tmp_path), database) == [], "nobody said that anything goes"
+    names = [name for name in Settings.model_fields if name.startswith("keep_")]
+    settings = [Settings.model_validate({"home": tmp_path, **dict.fromkeys(names, age)}) for age in (3600, 0)]
+    assert remove_kept_long_enough(settings[0], database) == [], "nothing is that old"
+    gone = remove_kept_long_enough(settings[1], database)
+
+    assert [each.id for each in gone] == [unused.id, failed.id, older.id, saved[ended.id]]
+    with database.reading() as session:
+        for kept in (busy, newer, alone, validating):
+            assert datasets.get(session, kept.project_id, kept.id).id == kept.id
+        assert [row.id for row in checkpoints.newest(session, running.id)] == [saved[running.id]]
+
+
+def save(session: Session, job: Job) -> str:
+    token = rows.claim(session, job).token
+    saved = checkpoints.add(session, job.id, token, step=1, metrics={}, objects={"state": rows.stored()})
+    return saved.id
 
 
 def test_the_thread_goes_on_after_a_sweep_that_failed(
