@@ -200,7 +200,7 @@ class Internal(RootstockError):
     """A bug; the request id leads to the trace in the log."""
 
 
-# 424, 429, 503
+# 424, 429, 503, 507
 class InferenceFailed(RootstockError):
     status = 424
     type = "inference_error"
@@ -216,6 +216,12 @@ class NotReady(RootstockError):
     status = 503
     type = "server_error"
     retry_after = 2
+
+
+class InsufficientStorage(RootstockError):
+    """A disk of the service is full; trying again helps once somebody has made room."""
+
+    status = 507
 
 
 KINDS: dict[str, type[Invalid]] = {

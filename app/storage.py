@@ -1,7 +1,8 @@
 """Keeps bytes by key, in a folder or a bucket, behind one small interface. Knows no row and no meaning of a key.
 
 A write is atomic: a folder takes a temporary name and renames it, a bucket shows an object only when its upload is
-complete. Everything is hashed while it streams; what is handed out again is compared with that hash.
+complete. Everything is hashed while it streams; what is handed out again is compared with that hash. A folder whose
+disk is full raises InsufficientStorage.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from app.disk import needing_room
 from app.errors import ArtifactDamaged, NotReady, TooLarge
 from app.object_cache import ObjectCache, Verifier
 from app.settings import MIB, Settings, SettingsError
@@ -223,22 +225,22 @@ class _Counted:
 @contextlib.contextmanager
 def _writing(folder: Path, key: str) -> Iterator[IO[bytes]]:
     """A file that appears under `folder / key` when the block ends well, and not at all otherwise."""
-    incoming = folder / INCOMING / uuid.uuid4().hex
+    incoming, path = folder / INCOMING / uuid.uuid4().hex, folder / key
     incoming.parent.mkdir(parents=True, exist_ok=True)
-    path = folder / key
     try:
-        with incoming.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        for attempt in range(RENAMES):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                incoming.replace(path)
-                break
-            except FileNotFoundError:
-                if attempt == RENAMES - 1:
-                    raise
+        with needing_room(folder):
+            with incoming.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            for attempt in range(RENAMES):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    incoming.replace(path)
+                    break
+                except FileNotFoundError:
+                    if attempt == RENAMES - 1:
+                        raise
     finally:
         incoming.unlink(missing_ok=True)
 

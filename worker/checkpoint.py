@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.errors import ArtifactDamaged, NotReady
+from app.errors import ArtifactDamaged, InsufficientStorage, NotReady
 from app.registry import checkpoints, objects
 from worker.progress import Reporter
 
@@ -126,7 +126,7 @@ class Writer:
             return
         try:
             pending.result()
-        except (OSError, SafetensorError, NotReady) as error:
+        except (OSError, SafetensorError, NotReady, InsufficientStorage) as error:
             log.warning("a checkpoint could not be written: %s", error)
             self.reporter.event(
                 "checkpoint",

@@ -54,7 +54,7 @@ async def take_in(
     """Reads the whole form; its files are the parts called `name`. Bytes that the block does not keep are removed.
 
     Raises TooLarge while a file streams past `limit` (else `max_file_bytes`), Malformed, EmptyInput, MissingKey,
-    UnknownKey.
+    UnknownKey; InsufficientStorage where the disk is full.
     """
     intake = Intake()
     try:
