@@ -1,6 +1,9 @@
 """A registry, a store and a project in which tests upload files and ingest them with the real handler."""
 
 import io
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Mapping
@@ -13,9 +16,10 @@ from app.dataset import Dataset, open_dataset
 from app.dataset_options import DatasetOptions
 from app.registry import datasets, files, jobs, keys, leases, objects, tables
 from app.registry.db import Database
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 from app.storage import Storage
 from worker.ingest.run import run
+from worker.process import Order
 from worker.progress import Reporter
 
 
@@ -91,6 +95,21 @@ class Bench:
             claimed = leases.claim(session, job_id, "test", 600.0)
         assert claimed is not None
         return Reporter(self.settings, self.database, self.storage, job_id, claimed.token, stop or threading.Event())
+
+    def process(self) -> "subprocess.Popen[bytes]":
+        """A job's real process, which waits for an `Order`; for a registry and a store in the home's own folder."""
+        environment = os.environ | {f"{PREFIX}HOME": str(self.settings.home)}
+        return subprocess.Popen([sys.executable, "-m", "worker.process"], env=environment, stdin=subprocess.PIPE)
+
+    def order(self, process: "subprocess.Popen[bytes]", dataset: tables.Dataset, lease_seconds: float) -> None:
+        """Claims the dataset's ingest for the process and hands it over."""
+        with self.database.session() as session:
+            job_id = datasets.job(session, dataset.id).id
+            claimed = leases.claim(session, job_id, "test", lease_seconds)
+        assert claimed is not None
+        assert process.stdin is not None
+        process.stdin.write(Order(job_id, claimed.token, "ingest").line())
+        process.stdin.flush()
 
     def ingest(self, contents: Mapping[str, bytes], *, parts: int = 1, **options: Any) -> tables.Dataset:
         dataset = self.create(contents, parts=parts, **options)

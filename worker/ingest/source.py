@@ -4,20 +4,26 @@ Large arrays lie in files and are mapped, never held: a block's pages are given 
 Legend: `N` rows.
 """
 
+import io
 import mmap
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.disk import needing_room
 from app.ragged import Ragged
 from worker.ingest.faults import Faults
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,18 @@ class Input:
     name: str
     stream: IO[bytes]
     size: int
+
+
+class _Scratch(io.FileIO):
+    """A full disk is no OSError here: a reader would take that for a fault of the file which it reads."""
+
+    def __init__(self, descriptor: int, folder: Path) -> None:
+        super().__init__(os.dup(descriptor), "r+b")
+        self._folder = folder
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with needing_room(self._folder):
+            return super().write(data)
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,9 @@ class Context:
     """Height, width and channels of all pictures that were looked at: they decide the size of all."""
 
     def temporary(self) -> IO[bytes]:
-        return self.opened.enter_context(tempfile.TemporaryFile(dir=self.scratch))
+        """An empty file; whatever writes to it raises InsufficientStorage where the disk is full."""
+        with needing_room(self.scratch), tempfile.TemporaryFile(dir=self.scratch, buffering=0) as unnamed:
+            return self.opened.enter_context(io.BufferedRandom(_Scratch(unnamed.fileno(), self.scratch)))
 
 
 @dataclass(frozen=True)
