@@ -51,7 +51,7 @@ def sets(hashes: Hashes | None, groups: NDArray[np.int32] | None, keep: Mask) ->
 def _doubles(hashes: Hashes, keep: Mask) -> NDArray[np.int32]:
     """For every kept row that is not the only one of its hash, the number of that hash; -1 for all others."""
     ordered = np.sort(hashes[keep])
-    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    several = _distinct(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     found = np.full(len(keep), -1, np.int32)
     if len(several):
@@ -67,12 +67,24 @@ def across(hashes: Hashes, places: Places) -> Mask:
     """Rows of train that stand in validation or test too, and rows of validation that stand in test."""
     found = np.zeros(len(places), np.bool_)
     for inner, outer in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
-        there = np.unique(hashes[np.isin(places, outer)])
-        for start in range(0, len(places) if len(there) else 0, CHUNK):
+        there = np.sort(hashes[np.isin(places, outer)])
+        for start in range(0, len(places), CHUNK):
             part = slice(start, start + CHUNK)
-            known = there[np.minimum(np.searchsorted(there, hashes[part]), len(there) - 1)] == hashes[part]
-            found[part] |= known & (places[part] == inner)
+            found[part] |= among(hashes[part], there) & (places[part] == inner)
     return found
+
+
+def among(hashes: Hashes, ordered: Hashes) -> Mask:
+    """Which of `hashes` stand in `ordered`, which ascends."""
+    if not len(ordered):
+        return np.zeros(len(hashes), np.bool_)
+    places = np.minimum(np.searchsorted(ordered, hashes), len(ordered) - 1)
+    return np.asarray(ordered[places] == hashes, np.bool_)
+
+
+def _distinct(ordered: Hashes) -> Hashes:
+    """Each of the ascending values once; np.unique would hash them, which takes many times as long."""
+    return ordered[np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))]
 
 
 def _merge(hashes: Hashes, groups: NDArray[np.int32], keep: Mask) -> NDArray[np.int32]:

@@ -73,7 +73,7 @@ def blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[Bl
     offset = 0
     for group in groups:
         table, parts = group.table, group.plan.parts.values()
-        width = sum(prod(part.shape) for part in parts) * 8
+        width = sum(prod(part.shape) * (1 if part.modality == "image" else 8) for part in parts)
         step = max(1, BATCH_BYTES // max(8, width))
         if any(not part.shape and part.modality not in ("classes", "numbers") for part in parts):
             step = min(step, RAGGED_ROWS)

@@ -1,6 +1,6 @@
 """Reads CSV and its kin (tab, semicolon), a block at a time, through pyarrow.
 
-Every cell is read as text first, so that a cell that is no number can be named instead of ending the reading.
+A file is read as it should be first; where that fails, again and with care, so that what is wrong can be named.
 """
 
 import csv
@@ -34,6 +34,16 @@ class Table:
     header: bool
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
+        try:
+            return self._read(wanted, context, trusting=True)
+        except pa.ArrowInvalid:  # a cell or a row is not as expected: again, to say which, or to leave it out
+            return self._read(wanted, context, trusting=False)
+
+    def _read(self, wanted: Wanted, context: Context, *, trusting: bool) -> Loaded:
+        """Trusting, numbers are read as such on several threads, and whatever is wrong ends it with pa.ArrowInvalid.
+
+        Else every cell is read as text first, so that each one that is no number can be named.
+        """
         names, faults = [head.name for head in self.heads], context.faults
         staging = Staging(self.file, self.heads, wanted, context)
         numbers = {name for part in wanted.numbers for name in part}
@@ -55,7 +65,7 @@ class Table:
             reader = arrow_csv.open_csv(
                 self.file.stream,
                 arrow_csv.ReadOptions(
-                    use_threads=False,  # only then do ragged rows have numbers; it costs nothing here
+                    use_threads=trusting,  # with threads, ragged rows have no numbers
                     block_size=BLOCK_BYTES,
                     column_names=names,
                     skip_rows=int(self.header),
@@ -63,11 +73,13 @@ class Table:
                 arrow_csv.ParseOptions(
                     delimiter=self.delimiter,
                     newlines_in_values=True,
-                    invalid_row_handler=note,
+                    invalid_row_handler=None if trusting else note,
                     ignore_empty_lines=len(names) > 1,  # in a lone column an empty line is an empty cell
                 ),
                 arrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
+                    column_types={
+                        name: pa.float64() if trusting and name in numbers else pa.string() for name in names
+                    },
                     include_columns=wanted.columns,
                     strings_can_be_null=True,
                     null_values=[""],
@@ -75,11 +87,15 @@ class Table:
             )
             for batch in reader:
                 columns = {
-                    name: _numbers(batch.column(name), name, staging) if name in numbers else batch.column(name)
+                    name: _numbers(batch.column(name), name, staging)
+                    if name in numbers and not trusting
+                    else batch.column(name)
                     for name in wanted.columns
                 }
                 staging.add(columns, batch.num_rows)
         except pa.ArrowInvalid as error:
+            if trusting:
+                raise
             code = "not_utf8" if "UTF8" in str(error) else "damaged"
             faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
         return staging.loaded()

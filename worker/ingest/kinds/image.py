@@ -11,7 +11,7 @@ from worker.ingest import values
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.kinds.vectors import row_bytes, some
 from worker.ingest.splits import Places
-from worker.ingest.statistics import Moments
+from worker.ingest.values import BRIGHTEST
 
 
 class ImageKind(Kind):
@@ -19,7 +19,7 @@ class ImageKind(Kind):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._moments = Moments.nothing(int(np.prod(self.part.shape)))
+        self._shades = np.zeros(BRIGHTEST + 1, np.int64)
         self._missing = 0
 
     def _read(self, block: Block) -> NDArray[Any]:
@@ -49,9 +49,8 @@ class ImageKind(Kind):
         return row_bytes(values.convert(self._read(block), image=True))
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
-        rows = self._read(block)[chosen]
-        self._moments.add(rows)
-        stored = values.convert(rows, image=True)
+        stored = values.convert(self._read(block)[chosen], image=True)
+        self._shades += np.bincount(stored.reshape(-1), minlength=BRIGHTEST + 1)
         return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
@@ -59,11 +58,16 @@ class ImageKind(Kind):
 
     def columns(self) -> list[dict[str, Any]]:
         (name, kind, _), *_ = self.tables[0].segments(self.role)
-        width = len(self._moments.low)
+        width = int(np.prod(self.part.shape))
         described = self.described(name, kind if width == 1 else f"{kind}[{width}]", missing=self._missing)
-        return [described | self._moments.whole().described(0)]
+        shades = np.flatnonzero(self._shades)
+        if not len(shades):
+            return [described]
+        mean = float(np.average(shades, weights=self._shades[shades]))
+        spread = float(np.sqrt(np.average((shades - mean) ** 2, weights=self._shades[shades])))
+        return [described | {"min": float(shades[0]), "max": float(shades[-1]), "mean": mean, "std": spread}]
 
     def warnings(self, places: Places) -> list[str]:
-        if self._moments.low.min() == self._moments.high.max():
+        if np.count_nonzero(self._shades) == 1:
             return [f"1 columns have the same value in every row: {some(self.part.columns)}"]
         return []

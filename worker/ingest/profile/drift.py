@@ -55,10 +55,13 @@ def threshold(rows: int, others: int, chance: float) -> float:
 
 
 def _principal(one: Features, two: Features) -> tuple[Features, Features]:
+    """Both in the directions in which `one` varies most, by randomised SVD (Halko 2011)."""
     mean = one.mean(axis=0)
-    _, vectors = np.linalg.eigh(np.cov(one - mean, rowvar=False) if one.shape[1] > 1 else np.ones((1, 1)))
-    directions = vectors[:, ::-1][:, :PARTS].astype(np.float32)
-    return (one - mean) @ directions, (two - mean) @ directions
+    centred = one - mean
+    sketch = centred @ np.random.default_rng(0).normal(size=(one.shape[1], 2 * PARTS)).astype(np.float32)
+    basis = np.linalg.qr(centred @ (centred.T @ sketch))[0]
+    directions = np.linalg.svd(basis.T @ centred, full_matrices=False)[2][:PARTS].T
+    return centred @ directions, (two - mean) @ directions
 
 
 def _labels(train: Sample, other: Sample) -> float | None:

@@ -17,7 +17,9 @@ from worker.ingest.profile.near import near_duplicates
 from worker.ingest.profile.sample import Sample, take
 from worker.ingest.profile.suspects import suspects
 
-BINS = 20
+BINS, SHADES = 20, 16
+"""Bins of a column's histogram; shades of gray in one bin of a picture's."""
+MOST_HISTOGRAMS, MOST_PIXELS = 256, 2_000_000
 FAR = 5.0
 """Spreads of the middle half beyond which a value is called far out."""
 UNEVEN = 10
@@ -61,11 +63,14 @@ def column_names(profile: Mapping[str, Any], role: str, sample: Sample) -> list[
 
 def histograms(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
     """Counts in equal bins from the smallest to the largest value, of every column or of all pixels."""
-    values = {"pixels": np.asarray(sample.raw).reshape(-1)}
-    if names is not None:
-        values = {name: sample.raw[:, place] for name, place in zip(names, sample.columns, strict=True)}
+    if names is None:
+        values = np.asarray(sample.raw).reshape(-1)
+        values = values[:: max(1, len(values) // MOST_PIXELS)]
+        counts = np.bincount(values, minlength=256).reshape(-1, SHADES).sum(axis=1)
+        return [{"name": "pixels", "edges": list(range(0, 257, SHADES)), "counts": counts.tolist()}]
+    columns = {name: sample.raw[:, place] for name, place in zip(names, sample.columns, strict=True)}
     found = []
-    for name, column in list(values.items())[:256]:
+    for name, column in list(columns.items())[:MOST_HISTOGRAMS]:
         known = column[np.isfinite(column)].astype(np.float64)
         if len(known):
             counts, edges = np.histogram(known, BINS if known.min() < known.max() else 1)

@@ -4,23 +4,23 @@ Texts: equal but for case, punctuation and spaces. Pictures: equal once shrunk t
 once every column is rounded to a twentieth of its deviation. Eight bytes are held for every row.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.dataset import Split
 from app.dataset_options import SPLITS
-from worker.ingest.duplicates import hash_rows
+from worker.ingest.duplicates import among, hash_rows
 from worker.ingest.profile.sample import Sample, take, thumbs
 
 MOST_ROWS = 1_000_000
 """Of all splits; beyond, near duplicates are not looked for."""
 SIDE, SHADES = 8, 16
 FINE = 20
-PUNCTUATION = re.compile(r"[\W_]+")
 Fingerprint = Callable[[Any], list[bytes] | list[str]]
 
 
@@ -32,9 +32,10 @@ def near_duplicates(splits: dict[str, Split], role: str) -> dict[str, int] | Non
     fingerprint = _fingerprint(modality, take(splits["train"], role))
     coarse = {name: _hashes(split, role, fingerprint) for name, split in splits.items()}
     exact = {name: _hashes(split, role, _exact) for name, split in splits.items()}
+    train = np.sort(coarse["train"]), np.sort(exact["train"])
     found: dict[str, int] = {}
     for name in SPLITS[1:]:
-        near = np.isin(coarse[name], coarse["train"]) & ~np.isin(exact[name], exact["train"])
+        near = among(coarse[name], train[0]) & ~among(exact[name], train[1])
         found[name] = int(near.sum())
     return found
 
@@ -42,6 +43,13 @@ def near_duplicates(splits: dict[str, Split], role: str) -> dict[str, int] | Non
 def _hashes(split: Split, role: str, fingerprint: Fingerprint) -> NDArray[np.int64]:
     parts = [hash_rows([fingerprint(split.read(role, batch))]) for batch in range(split.batches)]
     return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _words(column: NDArray[Any]) -> list[str]:
+    """The words alone, in small letters, one space between two."""
+    lower = pc.utf8_lower(pa.array(column, pa.string()))
+    words: list[str] = pc.replace_substring_regex(lower, r"[^\pL\pN]+", " ").to_pylist()
+    return [text.strip() for text in words]
 
 
 def _exact(column: Any) -> list[bytes] | list[str]:
@@ -54,7 +62,7 @@ def _exact(column: Any) -> list[bytes] | list[str]:
 
 def _fingerprint(modality: str, sample: Sample) -> Fingerprint:
     if modality == "text":
-        return lambda column: [PUNCTUATION.sub(" ", text.casefold()).strip() for text in column]
+        return _words
     if modality == "vectors":
         known = np.isfinite(sample.raw)
         filled, count = np.where(known, sample.raw, 0), np.maximum(known.sum(axis=0), 1)

@@ -90,7 +90,10 @@ def scaled(train: Features, other: Features) -> tuple[Features, Features]:
 
 def thumbs(raw: NDArray[np.uint8], side: int) -> Features:
     """Pictures [n, H, W, C] in gray, 0 to 1, each side `side` places at most: [n, h, w]."""
-    gray: NDArray[Any] = raw.mean(axis=3, dtype=np.float32) / 255
+    gray: NDArray[Any] = raw[..., 0].astype(np.float32)
+    for channel in range(1, raw.shape[3]):
+        gray += raw[..., channel]
+    gray /= np.float32(255 * raw.shape[3])
     for axis, spread in ((1, (1, -1, 1)), (2, (1, 1, -1))):
         size = gray.shape[axis]
         if size > side:
