@@ -7,11 +7,13 @@ from typing import Any, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from app.errors import Malformed, MethodNotAllowed, NotFound, RootstockError, from_validation
+from app.errors import InsufficientStorage, Malformed, MethodNotAllowed, NotFound, RootstockError, from_validation
+from app.registry.db import is_full
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,13 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given))
 
 
+async def unwritten(request: Request, error: Exception) -> JSONResponse:
+    """A database without room; what else it says is a bug."""
+    if not is_full(cast(DBAPIError, error)):
+        raise error
+    return answer(InsufficientStorage("there is no room left on the database's disk: make some, then try again"))
+
+
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own refusals."""
     refusal = cast(HTTPException, error)
@@ -74,3 +83,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused_by_router)
     app.add_exception_handler(ClientDisconnect, named)
+    app.add_exception_handler(DBAPIError, unwritten)

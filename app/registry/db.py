@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_MILLISECONDS = 20_000
+DISK_FULL = "53100"
+"""PostgreSQL's SQLSTATE."""
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -81,6 +84,13 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether the database refused because its disk has no room left."""
+    refusal = error.orig
+    full = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return full or getattr(refusal, "sqlstate", None) == DISK_FULL
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:

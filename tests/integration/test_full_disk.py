@@ -6,6 +6,7 @@ small file system that needs no mount and no rights.
 
 import contextlib
 import resource
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from app.registry.tables import Upload
 from app.settings import MIB, Settings
 from tests.ingest_bench import Bench
 from tests.integration.api.conftest import House, serve
@@ -76,6 +79,29 @@ def test_an_upload_to_a_full_disk_is_refused_and_leaves_nothing(house: House, cl
         assert small.status_code == 200
     for request in requests:
         assert client.post(**request).is_success
+
+
+def test_a_registry_that_is_full_refuses_by_name(house: House, client: httpx.Client) -> None:
+    """SQLite's own bound stands for the disk: its refusal (SQLITE_FULL) is the one that it gives for ENOSPC."""
+    opening = {"filename": "d" * 200, "purpose": "pretrain", "bytes": 1, "mime_type": "text/csv"}
+
+    def bound(connection: sqlite3.Connection, *how: Any) -> None:
+        connection.execute("PRAGMA max_page_count=1")  # as many as there are already
+
+    def unbound(connection: sqlite3.Connection, *how: Any) -> None:
+        connection.execute("PRAGMA max_page_count=4294967294")
+
+    sa.event.listen(house.database.engine, "checkout", bound)
+    made = 0
+    while (answer := client.post("/v1/uploads", json=opening)).is_success:
+        made += 1
+    assert "database" in refused(answer, 507, "insufficient_storage")
+    assert client.get("/v1/files").is_success
+    sa.event.remove(house.database.engine, "checkout", bound)
+    sa.event.listen(house.database.engine, "checkout", unbound)
+    client.post("/v1/uploads", json=opening).raise_for_status()
+    with house.database.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Upload)) == made + 1
 
 
 @pytest.mark.parametrize(
