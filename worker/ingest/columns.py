@@ -32,8 +32,9 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
         if faults.total:
             return plan
         step(plan, known, options, faults)
-    plan.ignored = [name for name in known if name not in set(plan.used())]
-    for name in plan.used():
+    used = dict.fromkeys(plan.used())
+    plan.ignored = [name for name in known if name not in used]
+    for name in used:
         if known[name].note:
             plan.inferred[name] = known[name].note
     if plan.ignored:
