@@ -21,6 +21,8 @@ from worker.ingest.staging import FLOAT, Staging, text_head
 SAMPLE_BYTES = 1 << 20
 SAMPLE_ROWS = 1000
 BLOCK_BYTES = 4 << 20
+"""Bytes of one row at most, give or take a block."""
+csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
 DELIMITERS = ",\t;"
 
 
@@ -48,8 +50,15 @@ class Table:
         staging = Staging(self.file, self.heads, wanted, context)
         numbers = {name for part in wanted.numbers for name in part}
 
+        stopped = False
+
         def note(row: Any) -> str:
+            nonlocal stopped
             number = row.number - self.header
+            if _is_open(row.text, self.delimiter):
+                self._refuse_quote(number, context)
+                stopped = True
+                return "error"
             staging.skipped.append(number)
             faults.row(
                 "ragged_row",
@@ -80,11 +89,12 @@ class Table:
                     column_types={
                         name: pa.float64() if trusting and name in numbers else pa.string() for name in names
                     },
-                    include_columns=wanted.columns,
+                    include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
                     strings_can_be_null=True,
                     null_values=[""],
                 ),
             )
+            end = None
             for batch in reader:
                 columns = {
                     name: _numbers(batch.column(name), name, staging)
@@ -93,12 +103,34 @@ class Table:
                     for name in wanted.columns
                 }
                 staging.add(columns, batch.num_rows)
+                end = batch.column(names[-1])[-1].as_py() if batch.num_rows else end
+            if isinstance(end, str) and "\n" in end and not self._ends_in_quote():
+                self._refuse_quote(staging.file_row(staging.rows - 1), context)
         except pa.ArrowInvalid as error:
             if trusting:
                 raise
-            code = "not_utf8" if "UTF8" in str(error) else "damaged"
-            faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
+            if "straddles" in str(error):
+                row = staging.rows + len(staging.skipped) + 1
+                _refuse_row(self.file, row, context)
+            elif not stopped:
+                code = "not_utf8" if "UTF8" in str(error) else "damaged"
+                faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
         return staging.loaded()
+
+    def _ends_in_quote(self) -> bool:
+        """Whether the file's last quotes close a cell: an even number of them stands for half as many in its text."""
+        self.file.stream.seek(max(0, self.file.size - SAMPLE_BYTES))
+        tail = self.file.stream.read().rstrip()
+        return (len(tail) - len(tail.rstrip(b'"'))) % 2 == 1
+
+    def _refuse_quote(self, row: int, context: Context) -> None:
+        context.faults.add(
+            "open_quote",
+            f"{self.file.name}, row {row:,}: a quote that opens in it never closes, so that all lines behind it "
+            'belong to one cell; close it, or double it (" becomes "") where it stands for itself',
+            file=self.file.id,
+            row=row,
+        )
 
 
 def _numbers(column: pa.StringArray, name: str, staging: Staging) -> pa.Array:
@@ -121,7 +153,12 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
     """Looks at the first rows: delimiter, header, which columns hold numbers."""
     file.stream.seek(0)
     raw = file.stream.read(SAMPLE_BYTES)
-    if len(raw) == SAMPLE_BYTES:
+    if len(raw) == SAMPLE_BYTES and b"\n" not in raw:
+        raw += file.stream.read(BLOCK_BYTES)
+        if b"\n" not in raw and len(raw) > BLOCK_BYTES:
+            _refuse_row(file, 1, context)
+            return Table(file, [], ",", False)
+    if len(raw) >= SAMPLE_BYTES:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
     try:
         text = raw.decode("utf-8-sig")
@@ -131,7 +168,7 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
     first_line = text.split("\n", 1)[0]
     delimiter = max(delimiters, key=first_line.count)
     rows = []
-    for row in csv.reader(io.StringIO(text), delimiter=delimiter):
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
         if row:
             rows.append(row)
         if len(rows) > SAMPLE_ROWS:
@@ -147,6 +184,19 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
     body = [row for row in rows[header:] if len(row) == len(names)]
     heads = [] if twice else [_head(name, [row[position] for row in body]) for position, name in enumerate(names)]
     return Table(file, heads, delimiter, header)
+
+
+def _is_open(text: str, delimiter: str) -> bool:
+    """Whether a quote of this row has not closed at its end: what comes behind is then no row of its own."""
+    return "\n" in text and len(list(csv.reader(io.StringIO(f"{text}\nnext", newline=""), delimiter=delimiter))) == 1
+
+
+def _refuse_row(file: Input, row: int, context: Context) -> None:
+    message = (
+        f"{file.name}, row {row:,} or one close behind it is longer than {BLOCK_BYTES:,} bytes; "
+        "does every row end in a line feed, and every quote close?"
+    )
+    context.faults.add("line_too_long", message, file=file.id, row=row)
 
 
 def _head(name: str, cells: list[str]) -> Head:
