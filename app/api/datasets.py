@@ -38,7 +38,7 @@ router = guarded_router("datasets")
 
 MAX_FILES = 64
 """Of one form."""
-TEXTS = frozenset({"name", "modality", "format", "text_unit", "profile", "on_fault"})
+TEXTS = frozenset({"name", "modality", "format", "encoding", "text_unit", "profile", "on_fault"})
 FIELDS = TEXTS | {"columns", "image_size", "sample_rate", "split", "cleaning", "metadata"}
 """Of a form; those that are no TEXTS hold JSON."""
 

@@ -51,6 +51,8 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     for kind in made.values():
         kind.settle(places != splits.OUT)
     files = _write(groups, made, places, context)
+    if context.inferred_encodings:
+        plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
     described = describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)

@@ -1,4 +1,4 @@
-"""Says what a text's letters are written in when they are not UTF-8, and what to do about it. Reads nothing."""
+"""Says what a text's letters are written in, and what to do about those that cannot be told. Reads nothing."""
 
 import codecs
 
@@ -6,25 +6,44 @@ from worker.ingest.faults import Faults, shown
 from worker.ingest.source import Input
 
 MARK = codecs.BOM_UTF8
+OURS = "utf-8"
+MARKS = {
+    MARK: OURS,
+    codecs.BOM_UTF32_LE: "utf-32-le",  # begins like the next but one
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 AROUND = 20
 SEEN = 64
 """Bytes among which a text in UTF-16 shows by its zeros."""
 
 
-def is_utf16(first: bytes) -> bool:
-    """By its byte-order mark, or by zeros in every second place as Latin letters give them."""
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
+def certain(first: bytes) -> str | None:
+    """The codec by the byte-order mark, or of UTF-16 by zeros in every second place as Latin letters give them."""
+    for mark, codec in MARKS.items():
+        if first.startswith(mark):
+            return codec
     seen = first[: min(SEEN, len(first) // 2 * 2)]
     even, odd = seen[::2], seen[1::2]
-    return len(seen) >= 8 and any(not any(a) and all(b) for a, b in ((even, odd), (odd, even)))
+    if len(seen) < 8:
+        return None
+    if all(even) and not any(odd):
+        return "utf-16-le"
+    return "utf-16-be" if all(odd) and not any(even) else None
+
+
+def shown_as(codec: str) -> str:
+    """UTF-16 for utf-16-le."""
+    return codec.upper().removesuffix("-LE").removesuffix("-BE")
 
 
 def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -> None:
     """The fault of `raw`, a text's beginning or one row of it, which is not UTF-8."""
     where = f"{file.name}, row {row:,}," if row is not None else file.name
-    if row is None and is_utf16(raw):
-        faults.add("not_utf8", f"{where} is a text in UTF-16; save it as UTF-8", file=file.id)
+    codec = certain(raw) if row is None else None
+    if codec not in (None, OURS):
+        faults.add("not_utf8", f"{where} is a text in {shown_as(str(codec))}; save it as UTF-8", file=file.id)
         return
     try:
         raw.decode()
@@ -35,7 +54,7 @@ def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -
         faults.add(
             "not_utf8",
             f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; in Latin-1 it would read {shown(as_latin)}. "
-            "Save it as UTF-8",
+            "Save it as UTF-8, or give encoding",
             file=file.id,
             row=row,
         )

@@ -9,6 +9,7 @@ from worker.ingest import (
     archives,
     arrays,
     arrow,
+    decoding,
     encoding,
     idx,
     inference,
@@ -24,6 +25,7 @@ from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
 ARCHIVES = ("zip", "tar")
+TEXTS = ("csv", "tsv", "txt", "jsonl")
 AUDIO = "audio"
 TAB = "\t"
 TABULAR = 0.9
@@ -45,9 +47,12 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if not first:
         context.faults.add("empty_file", f"{file.name} is empty: it has 0 bytes", file=file.id)
         return None
-    if encoding.is_utf16(first):
-        encoding.refuse(file, first, context.faults)
-        return None
+    codec = _codec(file, first, options, context)
+    if codec is not None:
+        text = decoding.decode(file, codec, context)
+        if text is None:
+            return None
+        file, first = text, _first(text)
     found = detect(first, wanted)
     if wanted is None and found == "csv" and is_prose(first, file.name):
         found = "txt"
@@ -86,6 +91,18 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     from worker.ingest.encoded import open_cells
 
     return open_cells(source, head, options, context)
+
+
+def _codec(file: Input, first: bytes, options: DatasetOptions, context: Context) -> str | None:
+    """What a text is written in: its mark says it, then the options, then its zeros; None for what is no text."""
+    certain = encoding.certain(first)
+    if options.encoding is None or first.startswith(tuple(encoding.MARKS)):
+        if certain not in (None, encoding.OURS):
+            context.inferred_encodings.append(f"{file.name} is {encoding.shown_as(str(certain))}")
+        return certain or (encoding.OURS if detect(first) in TEXTS else None)
+    if options.encoding == "utf-16":
+        return certain or ("utf-16-le" if detect(first) in (None, *TEXTS) else None)
+    return options.encoding if detect(first) in TEXTS else None
 
 
 def picture_column(heads: Sequence[Head], options: DatasetOptions) -> Head | None:

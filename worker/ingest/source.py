@@ -64,6 +64,8 @@ class Context:
     expect: Callable[[int], None] = lambda rows: None
     """Called once it is known how many rows there are to do."""
 
+    inferred_encodings: list[str] = field(default_factory=list)
+    """Which files are no UTF-8 with line feeds, and were read all the same; the profile says it."""
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     """Height, width and channels of all pictures that were looked at: they decide the size of all."""
 

@@ -141,13 +141,6 @@ def test_bytes_that_are_not_utf8(ingest: Any, at: int) -> None:
     assert made.codes == ["not_utf8"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_text_in_utf16_is_named(ingest: Any, encoding: str) -> None:
-    made = ingest({"x.csv": IRIS.encode(encoding)})
-    assert made.codes == ["not_utf8"]
-    assert "UTF-16; save it as UTF-8" in made.faults[0].message
-
-
 def test_text_in_latin1_is_named(ingest: Any) -> None:
     made = ingest({"x.csv": IRIS.replace("setosa", "café").encode("latin-1")})
     assert made.codes == ["not_utf8"]
