@@ -185,11 +185,12 @@ def rates(rounds: int) -> None:
             list(pool.map(decode_all, [part[:1] for part in parts]))
             compare("CSV, beside pyarrow.csv reading it", table, lambda: pyarrow.csv.read_csv(table), scratch, rounds)
             compare(
-                f"800 JPEG of 640 x 480, beside Pillow in {cores} processes",
+                f"800 JPEG of 640 x 480 to 128 x 128, beside Pillow in {cores} processes",
                 archive,
                 lambda: list(pool.map(decode_all, parts)),
                 scratch,
                 rounds,
+                image_size=128,
             )
 
             def copied() -> None:
@@ -206,14 +207,14 @@ def jpeg() -> bytes:
     return held.getvalue()
 
 
-def compare(what: str, path: Path, floor: Callable[[], object], scratch: Path, rounds: int) -> None:
+def compare(what: str, path: Path, floor: Callable[[], object], scratch: Path, rounds: int, **options: Any) -> None:
     seconds: dict[str, list[float]] = {"floor": [], "basic": [], "full": []}
     for _ in range(rounds):
         began = time.perf_counter()
         floor()
         seconds["floor"].append(time.perf_counter() - began)
         for profile in ("basic", "full"):
-            seconds[profile].append(ingest(path, scratch, profile=profile))
+            seconds[profile].append(ingest(path, scratch, profile=profile, **options))
     least, basic, full = (float(np.median(values)) for values in seconds.values())
     size = path.stat().st_size / MB
     print(f"{what}\n  {size:.0f} MB: floor {least:.2f} s, ingest {basic:.2f} s = {basic / least:.2f} x the floor; "

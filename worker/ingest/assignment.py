@@ -53,6 +53,7 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
             _leave_out(groups, crossing, "duplicate_across_splits", "stands in validation or test, too", faults)
             places[crossing] = splits.OUT
     else:
+        rows.hashes = None  # eight bytes a row, no longer needed
         places = splits.draw(rows.classes, fractions, keep, together)
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
     sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}

@@ -50,7 +50,8 @@ def sets(hashes: Hashes | None, groups: NDArray[np.int32] | None, keep: Mask) ->
 
 def _doubles(hashes: Hashes, keep: Mask) -> NDArray[np.int32]:
     """For every kept row that is not the only one of its hash, the number of that hash; -1 for all others."""
-    ordered = np.sort(hashes[keep])
+    ordered = hashes[keep]
+    ordered.sort()
     several = _distinct(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     found = np.full(len(keep), -1, np.int32)

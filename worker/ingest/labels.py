@@ -54,6 +54,8 @@ def code_array(values: NDArray[Any]) -> Coded:
 def in_order(parts: Sequence[Coded]) -> Coded:
     """Parts one after the other; names sorted, whole numbers by value and before other names."""
     names = sorted({name for part in parts for name in part.names}, key=_rank)
+    if len(parts) == 1 and parts[0].names == names:
+        return parts[0]
     position = {name: number for number, name in enumerate(names)}
     tables = [np.array([position[name] for name in part.names] + [-1], dtype=np.int32) for part in parts]
     codes = [table[part.codes] for table, part in zip(tables, parts, strict=True)]

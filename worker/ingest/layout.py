@@ -67,7 +67,7 @@ class Stack:
                     )
         self._loaded = [source.load(wanted, context) for source in self.sources]
         self._starts = list(accumulate((loaded.rows for loaded in self._loaded), initial=0))
-        self.names = {name: in_order([loaded.names[name] for loaded in self._loaded]) for name in wanted.names}
+        self.names = {name: in_order([loaded.names.pop(name) for loaded in self._loaded]) for name in wanted.names}
 
     def numbers(self, role: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of a role's numbers, flat: [n, width]."""

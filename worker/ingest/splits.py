@@ -1,6 +1,6 @@
 """Assigns rows to train, validation and test: drawn by seed and stratified by class, or as a column or files say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ OUT = -1
 """Of a row that is in no split: it was cleaned away."""
 DEFAULT = Fractions(train=0.8, validation=0.1, test=0.1, seed=0)
 DRAWN_VALIDATION = 0.1
+FEW_CLASSES = 64
+"""Classes up to which one look at all rows for each is better than sorting, which holds them twice."""
 Places = NDArray[np.int8]
 
 
@@ -23,7 +25,7 @@ def draw(
     `classes` are positions, -1 where the label is withheld; rows of one number in `together` get one place, those of
     number -1 are alone.
     """
-    places = np.where(keep, TRAIN, OUT).astype(np.int8)
+    places = np.where(keep, np.int8(TRAIN), np.int8(OUT))
     total = int(keep.sum())
     for place, share in ((VALIDATION, fractions.validation), (TEST, fractions.test)):
         _take(places, classes, together, place, share, total, fractions.seed)  # first: no training without validation
@@ -61,43 +63,60 @@ def _take(
     At least one row moves when any should, and at least one stays. Sets of rows that belong together move as a whole,
     in random order, whenever more than half of one is due.
     """
-    rows = np.flatnonzero(places == TRAIN)
-    count = min(max(round(share * total), 1 if share else 0), len(rows) - 1)
+    free = places == TRAIN
+    rows = int(free.sum())
+    count = min(max(round(share * total), 1 if share else 0), rows - 1)
     if count <= 0:
         return
     random = np.random.default_rng([seed, place])
-    alone = rows
     if together is not None:
-        inside = together[rows] >= 0
-        sets, alone = rows[inside], rows[~inside]
+        inside = free & (together >= 0)
+        sets = np.flatnonzero(inside)
+        free &= ~inside
         if len(sets):
-            moved = _take_sets(places, sets, together[sets], place, count / len(rows), random)
-            count = min(max(count - moved, 0), len(alone) - (len(sets) == moved))
+            moved = _take_sets(places, sets, together[sets], place, count / rows, random)
+            count = min(max(count - moved, 0), rows - len(sets) - (len(sets) == moved))
     if count > 0:
-        _take_alone(places, alone, classes, place, count, random)
+        _take_alone(places, free, classes, place, count, random)
 
 
 def _take_alone(
     places: Places,
-    rows: NDArray[np.int64],
+    free: NDArray[np.bool_],
     classes: NDArray[np.int32],
     place: int,
     count: int,
     random: np.random.Generator,
 ) -> None:
-    """Moves `count` of the rows, evenly from all classes; holds 24 bytes a row at most."""
-    order = rows[np.argsort(classes[rows], kind="stable")] if (classes[rows[:1]] != classes[rows]).any() else rows
-    bounds = np.flatnonzero(np.diff(classes[order])) + 1
-    total, before = len(rows), 0
-    for members in np.split(order, bounds):
+    """Moves `count` of the free rows, evenly from all classes."""
+    total, before = int(free.sum()), 0
+    for members in _by_class(classes, free):
         after = before + len(members)
         due = (after * count + total // 2) // total - (before * count + total // 2) // total
         if due == len(members):
             places[members] = place
         elif due:
-            keys = random.integers(0, 2**32, len(members), dtype=np.uint32)
-            places[members[np.argpartition(keys, due)[:due]]] = place
+            keys = random.random(len(members), dtype=np.float32)
+            bound = np.partition(keys, due)[due]
+            lower = members[keys < bound]
+            ties = members[keys == bound][: due - len(lower)]
+            places[lower] = place
+            places[ties] = place
         before = after
+
+
+def _by_class(classes: NDArray[np.int32], free: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+    """The free rows of one class after the other; those without a class come first."""
+    present = np.zeros(int(classes.max(initial=-1)) + 2, np.bool_)
+    present[classes] = True  # -1 finds the last one
+    found = np.roll(np.flatnonzero(present), int(present[-1]))
+    if len(found) <= FEW_CLASSES:
+        for number in found.tolist():
+            yield np.flatnonzero(free & (classes == (-1 if number == len(present) - 1 else number)))
+        return
+    rows = np.flatnonzero(free)
+    order = rows[np.argsort(classes[rows], kind="stable")]
+    yield from np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
 
 
 def _take_sets(

@@ -13,6 +13,7 @@ from worker.ingest.labels import in_order
 from worker.ingest.source import Coded
 from worker.ingest.splits import OUT, TRAIN, Places
 
+CHUNK = 1 << 20
 MANY = 0.5
 """Share of the labelled rows from which on so many classes look like something else."""
 
@@ -33,9 +34,14 @@ class ClassesKind(Kind):
 
     def settle(self, kept: Mask) -> None:
         """A class whose rows were all left out is none."""
-        used = np.unique(self.coded.codes[kept])
-        used = used[used >= 0]
-        table = np.full(len(self.coded.names) + 1, -1, np.int32)
+        present = np.zeros(len(self.coded.names) + 1, np.bool_)
+        for start in range(0, len(kept), CHUNK):
+            part = slice(start, start + CHUNK)
+            present[self.coded.codes[part][kept[part]]] = True  # -1 finds the last one
+        used = np.flatnonzero(present[:-1])
+        if len(used) == len(self.coded.names):
+            return
+        table = np.full(len(present), -1, np.int32)
         table[used] = np.arange(len(used))
         self.coded = Coded([self.coded.names[code] for code in used], table[self.coded.codes])
 
