@@ -109,7 +109,7 @@ class Table:
         except pa.ArrowInvalid as error:
             if trusting:
                 raise
-            if "straddles" in str(error):
+            if "block size" in str(error):
                 row = staging.rows + len(staging.skipped) + 1
                 _refuse_row(self.file, row, context)
             elif not stopped:
@@ -174,6 +174,15 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
         if len(rows) > SAMPLE_ROWS:
             break
     header = not rows or not all(map(is_number, rows[0])) or _counts_up(rows[0])
+    broken = next((name for name in rows[0] if "\n" in name), None) if header and rows else None
+    if broken is not None:
+        context.faults.add(
+            "open_quote",
+            f"{file.name}: the name of a column goes on over the end of the first line, {shown(broken)}; "
+            "close its quote on that line",
+            file=file.id,
+        )
+        return Table(file, [], delimiter, header)
     names = rows[0] if header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
     names = [name.strip() for name in names]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

@@ -92,16 +92,25 @@ def test_a_quote_that_never_closes(ingest: Any, line: str, rows: int, on_fault: 
     assert [(fault.code, fault.row) for fault in made.faults] == [("open_quote", rows + 1)]
 
 
+@pytest.mark.parametrize("header", ['x,"y,label', 'x,y,"label', '"x\n",y,label'])
+def test_a_quote_that_never_closes_in_the_header(ingest: Any, header: str) -> None:
+    made = ingest({"a.csv": TABLE.replace("x,y,label", header).encode()}, on_fault="drop")
+    assert made.codes == ["open_quote"]
+    assert len(made.faults[0].message) < 300
+
+
 def test_quotes_that_close_over_several_lines(ingest: Any) -> None:
     made = ingest({"a.csv": b'x,label\n1,"a\n""b"""\n2,"a\n""b"""\n3,c\n4,"a\n""b"""\n'})
     assert made.read("target").tolist() == ['a\n"b"', 'a\n"b"', "c", 'a\n"b"']
 
 
-@pytest.mark.parametrize("start", [b"", b"x,y\n", b"x,y\n1,2\n", b'x,y\n1,"2\n'])
+@pytest.mark.parametrize(
+    "start", [b"7", b"x,y\n7", b"x,y\n1,2\n7", b'x,y\n1,"2\n7', b"x,y\n" + b"1,2\n" * 2000 + b"\0"]
+)
 def test_a_row_without_end(ingest: Any, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
     monkeypatch.setattr(tables, "SAMPLE_BYTES", 1 << 10)
     monkeypatch.setattr(tables, "BLOCK_BYTES", 1 << 12)
-    made = ingest({"a.csv": start + b"7" * (1 << 15) + b",2\n1,2\n"})
+    made = ingest({"a.csv": start + start[-1:] * (1 << 15) + b",2\n1,2\n"})
     assert made.codes == ["line_too_long"]
     assert len(made.faults[0].message) < 300
 
