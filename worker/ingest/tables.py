@@ -105,7 +105,9 @@ class Table:
                 staging.add(columns, batch.num_rows)
                 end = batch.column(names[-1])[-1].as_py() if batch.num_rows else end
             if isinstance(end, str) and "\n" in end and not self._ends_in_quote():
-                self._refuse_quote(staging.file_row(staging.rows - 1), context)
+                row = staging.file_row(staging.rows - 1)
+                if not staging.skipped or staging.skipped[-1] < row:  # else the file ends in another row
+                    self._refuse_quote(row, context)
         except pa.ArrowInvalid as error:
             if trusting:
                 raise

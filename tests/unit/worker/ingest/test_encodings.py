@@ -102,6 +102,8 @@ def test_a_quote_that_never_closes_in_the_header(ingest: Any, header: str) -> No
 def test_quotes_that_close_over_several_lines(ingest: Any) -> None:
     made = ingest({"a.csv": b'x,label\n1,"a\n""b"""\n2,"a\n""b"""\n3,c\n4,"a\n""b"""\n'})
     assert made.read("target").tolist() == ['a\n"b"', 'a\n"b"', "c", 'a\n"b"']
+    made = ingest({"a.csv": b'x,label\n1,c\n2,"a\nb"\n3,c,d\n'}, on_fault="drop")
+    assert made.read("target").tolist() == ["c", "a\nb"]
 
 
 @pytest.mark.parametrize(
