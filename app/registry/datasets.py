@@ -125,6 +125,12 @@ def ready(
     return dataset
 
 
+def tell_faults(session: Session, dataset_id: str, report: dict[str, Any]) -> None:
+    """What is wrong so far with a dataset that is still validating."""
+    validating = sa.update(Dataset).where(Dataset.id == dataset_id, Dataset.status == "validating")
+    session.execute(validating.values(report=finite(report)), execution_options={"synchronize_session": False})
+
+
 def failed(session: Session, dataset_id: str, *, error: dict[str, Any], report: dict[str, Any]) -> None:
     """The dataset is invalid; the queued jobs that wait for it fail. Its ingest job fails in the same transaction.
 

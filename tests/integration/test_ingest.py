@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from app import queue
-from app.registry import events, jobs, leases, objects
+from app.registry import datasets, events, jobs, leases, objects
 from app.registry.db import Database
 from app.registry.states import Fenced
+from app.registry.tables import Dataset
 from app.storage import Storage
 from tests.ingest_bench import Bench, StopsAfter, idx, npy, npz
 from tests.picture_archives import picture, to_tar, to_zip
@@ -215,3 +216,22 @@ def test_every_fault_is_told_and_the_job_fails(
 def test_nothing_is_left_in_the_scratch_folder(local: Bench) -> None:
     local.ingest({"d.csv": CSV, "more.csv": CSV}, parts=3)
     assert list((local.settings.folder / "scratch").iterdir()) == []
+
+
+def test_faults_are_told_before_the_end(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = b"".join(b"%d,%d,cat\n" % (n, -n) for n in range(100_000))
+    dataset = local.create({"d.csv": b"a,b,label\noops,1,cat\n" + lines})
+    monkeypatch.setattr("worker.ingest.run.TELL_SECONDS", 0.0)
+    seen: list[tuple[str, int]] = []
+    tell = datasets.tell_faults
+
+    def told(session: Any, dataset_id: str, report: dict[str, Any]) -> None:
+        tell(session, dataset_id, report)
+        row = session.get_one(Dataset, dataset_id, populate_existing=True)
+        seen.append((row.status, row.report["total"]))
+
+    monkeypatch.setattr(datasets, "tell_faults", told)
+    run(local.claim(dataset))
+    assert seen == [("validating", 1)]
+    failed = local.look(dataset)
+    assert (failed.status, failed.report and failed.report["total"]) == ("failed", 1)

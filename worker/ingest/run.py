@@ -31,7 +31,8 @@ def run(reporter: Reporter) -> None:
         job = jobs.load(session, reporter.job_id)
         dataset = datasets.get(session, job.project_id, job.request["dataset"])
         files = [(file, objects.held(session, file.id)["content"]) for file in datasets.files(session, dataset.id)]
-    faults, told = Faults(), Progress(reporter)
+    faults = Faults()
+    told = Progress(reporter, dataset.id, faults)
     scratch = reporter.settings.folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as opened:
@@ -46,10 +47,11 @@ def run(reporter: Reporter) -> None:
 
 
 class Progress:
-    """Tells how far the job is, once a second, and hears when it is to leave."""
+    """Tells how far the job is and which faults were found, once a second, and hears when it is to leave."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
+    def __init__(self, reporter: Reporter, dataset_id: str, faults: Faults) -> None:
+        self._reporter, self._dataset_id, self._faults = reporter, dataset_id, faults
+        self._reported = 0
         self._began = self._told = time.monotonic()
         self._done = self._expected = 0
 
@@ -75,6 +77,11 @@ class Progress:
                 "samples_per_second": self._done / elapsed,
             }
         )
+        found = self._faults.total + self._faults.dropped.total()
+        if found > self._reported:  # nobody waits for the end of a large file to hear of a fault in its first rows
+            self._reported = found
+            with self._reporter.database.session() as session:
+                datasets.tell_faults(session, self._dataset_id, self._faults.report())
 
 
 def _open(reporter: Reporter, file: File, parts: list[StoredObject], context: Context) -> Input:
