@@ -26,7 +26,6 @@ router = guarded_router("fine-tuning")
 
 PREFIX = "ftjob-"
 PATH = "/v1/fine_tuning/jobs"
-LEVELS = {"info": "info", "warn": "warn", "error": "error"}
 
 
 @router.post(PATH, response_model=FineTuningJob, openapi_extra=HEADERS)
@@ -186,7 +185,7 @@ def event(row: Event) -> dict[str, Any]:
         FineTuningEvent(
             id=plain["id"],
             created_at=plain["created_at"],
-            level=LEVELS.get(row.level, "info"),
+            level=row.level,
             message=row.message,
             data={"type": row.type, **row.data},
         )

@@ -191,8 +191,3 @@ def _judge(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], size: int) -
     if size < expected:
         return "truncated", f"{name!r} is cut short: {size:,} of {expected:,} bytes for shape {list(shape)} are there"
     return "", ""
-
-
-def as_matrix(values: NDArray[Any]) -> NDArray[Any]:
-    """Rows as they lie: [n, …] to [n, W]."""
-    return values.reshape(len(values), -1)

@@ -1,21 +1,19 @@
 """Learns to predict a number, from a fresh encoder or as a graft on a pretrained one.
 
-Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding.
+Legend: `B` batch, `N`, `M` rows, `W` numbers per row.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
-from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
-from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.objectives.classification import GRAFT_RATE
+from app.ml.objectives.base import Batch, Loss, Role, RoleNeeds
+from app.ml.supervised import Headed, SupervisedSettings
 
 WIDEST = 2048
 """Numbers per row up to which a linear regression stands beside the network."""
@@ -23,7 +21,7 @@ SHRINKAGES = tuple(10.0**power for power in range(-6, 3))
 """Of ridge regression, per row."""
 
 
-class Regression(ObjectiveSettings):
+class Regression(SupervisedSettings):
     """Predict a number for every row. Rows without one are left out."""
 
     name: Literal["regression"] = "regression"
@@ -37,44 +35,24 @@ class Regression(ObjectiveSettings):
     error: Literal["huber", "squared"] = "huber"
     """`squared` aims at the mean; `huber` (Huber 1964) does so up to one deviation, and beyond it wild numbers pull no
     harder."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of features that the head does not see at a step of training."""
-
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
-        values, reason = super().default_training(data)
-        if not data.from_base:
-            return values, reason
-        return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
 
     def build(self, roles: Mapping[str, Role]) -> "Regressor":
         return Regressor(self, roles["input"], roles["target"])
 
 
-class Regressor(Objective):
+class Regressor(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
     def __init__(self, settings: Regression, role: Role, target: Role) -> None:
-        super().__init__()
-        assert role.encoder is not None
-        self.encoders = nn.ModuleDict({"input": role.encoder})
-        width = role.dimensions or role.encoder.width
-        self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.head = linear(width, 1)
+        super().__init__(role, 1, settings.dropout)
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
         shape = role.modality.shape
         self._is_linear = shape.layout == "vector" and shape.count <= WIDEST
 
-    def embed(self, inputs: Tensors) -> Tensor:
-        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
-        return embedding
-
     def predict(self, inputs: Tensors) -> Tensor:
         """[B, 1], in training deviations from the training mean."""
-        value: Tensor = self.head(self.dropout(self.norm(self.embed(inputs))))
-        return value.float()
+        return self.scores(inputs)
 
     def loss(self, batch: Batch) -> Loss:
         values = batch.roles["target"]["values"]

@@ -1,24 +1,22 @@
 """Learns which tags a row has, from a fresh encoder or as a graft on a pretrained one.
 
-Legend: `B` batch, `N` rows, `D` width of the encoder's features, `E` width of the embedding, `K` tags.
+Legend: `B` batch, `N` rows, `K` tags.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.tags import CHOSEN
-from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.objectives.classification import GRAFT_RATE
+from app.ml.objectives.base import Batch, Loss, Role, RoleNeeds
+from app.ml.supervised import Headed, SupervisedSettings
 
 
-class Tagging(ObjectiveSettings):
+class Tagging(SupervisedSettings):
     """Tell which tags a row has: any number of them."""
 
     name: Literal["tagging"] = "tagging"
@@ -29,43 +27,23 @@ class Tagging(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "predict"})
 
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of features that the head does not see at a step of training."""
-
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
-        values, reason = super().default_training(data)
-        if not data.from_base:
-            return values, reason
-        return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
-
     def build(self, roles: Mapping[str, Role]) -> "Tagger":
         return Tagger(self, roles["input"], roles["target"])
 
 
-class Tagger(Objective):
+class Tagger(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
     def __init__(self, settings: Tagging, role: Role, target: Role) -> None:
-        super().__init__()
-        assert role.encoder is not None
-        self.encoders = nn.ModuleDict({"input": role.encoder})
-        width = role.dimensions or role.encoder.width
-        self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.head = linear(width, target.modality.shape.count)
-
-    def embed(self, inputs: Tensors) -> Tensor:
-        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
-        return embedding
+        super().__init__(role, target.modality.shape.count, settings.dropout)
 
     def predict(self, inputs: Tensors) -> Tensor:
         """Probabilities [B, K], each tag by itself."""
-        return self._scores(inputs).sigmoid()
+        return self.scores(inputs).sigmoid()
 
     def loss(self, batch: Batch) -> Loss:
         """Sum over the rows of the mean of their tags' cross-entropies, and the number of rows."""
-        scores, tags = self._scores(batch.roles["input"]), batch.roles["target"]["values"]
+        scores, tags = self.scores(batch.roles["input"]), batch.roles["target"]["values"]
         total = binary_cross_entropy_with_logits(scores, tags, reduction="none").mean(1).sum()
         return Loss(total, len(tags))
 
@@ -79,10 +57,6 @@ class Tagger(Objective):
         shares = torch.cat([batch.roles["target"]["values"] for batch in train]).mean(0)
         wanted = torch.cat([batch.roles["target"]["values"] for batch in test])
         return {"frequency": _judged(shares.expand_as(wanted), wanted)}
-
-    def _scores(self, inputs: Tensors) -> Tensor:
-        scores: Tensor = self.head(self.dropout(self.norm(self.embed(inputs))))  # [B, K]
-        return scores.float()
 
 
 def _judged(scores: Tensor, tags: Tensor) -> dict[str, float]:

@@ -20,7 +20,7 @@ from app.dataset_options import DatasetOptions
 from worker.ingest.faults import Faults
 from worker.ingest.layout import Joined, Origin
 from worker.ingest.plan import Part
-from worker.ingest.splits import OUT, Places
+from worker.ingest.splits import Places
 
 Mask = NDArray[np.bool_]
 
@@ -138,8 +138,3 @@ def make(role: str, part: Part, tables: Sequence[Joined], options: DatasetOption
     module = importlib.import_module(f"worker.ingest.kinds.{part.modality}")
     found: Kind = getattr(module, f"{part.modality.capitalize()}Kind")(role, part, tables, options, faults)
     return found
-
-
-def counted(places: Places, present: Mask) -> dict[int, int]:
-    """Rows of every split that have something, by place."""
-    return {place: int((present & (places == place)).sum()) for place in range(OUT + 1, int(places.max(initial=0)) + 1)}

@@ -1,0 +1,52 @@
+"""What all objectives that learn from targets have in common: a head on an encoder, and how a graft moves.
+
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding, `K` outputs of the head.
+"""
+
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from app.ml.layers import linear
+from app.ml.modalities.base import Tensors
+from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role
+
+GRAFT_RATE = 0.3
+"""Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
+
+
+class SupervisedSettings(ObjectiveSettings):
+    """Root of the settings of those objectives."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features that the head does not see at a step of training."""
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        values, reason = super().default_training(data)
+        if not data.from_base:
+            return values, reason
+        return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
+
+
+class Headed(Objective):
+    """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
+
+    def __init__(self, role: Role, outputs: int, dropout: float) -> None:
+        super().__init__()
+        assert role.encoder is not None
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        width = role.dimensions or role.encoder.width
+        self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.head = linear(width, outputs)
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        return embedding
+
+    def scores(self, inputs: Tensors) -> Tensor:
+        """[B, K]"""
+        scores: Tensor = self.head(self.dropout(self.norm(self.embed(inputs))))
+        return scores.float()
