@@ -8,6 +8,7 @@ in BYTES.
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version as installed
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
@@ -29,6 +30,8 @@ HEADER = "inference-header-content-length"
 INPUT = "input"
 PLATFORM = "rootstock"
 LEFT_OUT = ("object", "index")
+GIVEN: WeakKeyDictionary[Predictor, dict[Operation, list[dict[str, Any]]]] = WeakKeyDictionary()
+"""Of every loaded model; goes with it."""
 
 
 class Spoken(APIRoute):
@@ -94,7 +97,7 @@ async def metadata(request: Request, model: str, number: str | None = None) -> d
         "versions": await run_in_threadpool(versions),
         "platform": PLATFORM,
         "inputs": [{"name": INPUT, **taken(predictor)}],
-        "outputs": [output for each in abilities(predictor) for output in given(each, predictor)],
+        "outputs": [output for outputs in given(predictor).values() for output in outputs],
     }
 
 
@@ -125,15 +128,15 @@ async def infer(request: Request, model: str, number: str | None = None) -> Resp
             raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")
         predictor = await find(request, model, number)
         tensors: dict[str, Any] = {}
-        for operation in abilities(predictor):
-            names = [output["name"] for output in given(operation, predictor)]
-            if wanted.outputs is None or any(name in wanted.outputs for name in names):
+        for operation, outputs in given(predictor).items():
+            names = {output["name"] for output in outputs}
+            if wanted.outputs is None or names & wanted.outputs.keys():
                 asked = operation.Request.model_validate({"model": model, INPUT: wanted.inputs[INPUT]})
                 found, _ = await predictor.answer(operation, asked, large=True, pack=tensors_of)
                 tensors |= found
         for name in wanted.outputs or ():
             if name not in tensors:
-                known = ", ".join(output["name"] for each in abilities(predictor) for output in given(each, predictor))
+                known = ", ".join(output["name"] for outputs in given(predictor).values() for output in outputs)
                 raise UnknownChoice(f"outputs: the model has no {name!r}; it has {known}", param="outputs")
         chosen = {name: value for name, value in tensors.items() if wanted.outputs is None or name in wanted.outputs}
         binary = wanted.outputs or dict.fromkeys(chosen, wanted.binary)
@@ -152,10 +155,6 @@ async def find(request: Request, model: str, number: str | None) -> Predictor:
     return here.serving.at_hand(project, reference) or await here.serving.model(project, reference)
 
 
-def abilities(predictor: Predictor) -> list[Operation]:
-    return [operation for operation in OPERATIONS if operation.ability in predictor.abilities]
-
-
 def taken(predictor: Predictor) -> dict[str, Any]:
     """Type and shape of the input."""
     modality, shape = predictor.modality.settings.name, list(predictor.modality.shape.size)
@@ -169,12 +168,19 @@ def taken(predictor: Predictor) -> dict[str, Any]:
     )
 
 
-def given(operation: Operation, predictor: Predictor) -> list[dict[str, Any]]:
-    """The outputs of one operation, by what it answers to the golden input."""
-    return [
-        {"name": name, "datatype": kind, "shape": [-1, *shape]}
-        for name, (kind, shape) in predictor.sample(operation, outline).items()
-    ]
+def given(predictor: Predictor) -> dict[Operation, list[dict[str, Any]]]:
+    """The outputs of every operation, by what it answers to the golden input: worked out once for a loaded model."""
+    known = GIVEN.get(predictor)
+    if known is None:
+        known = GIVEN[predictor] = {
+            operation: [
+                {"name": name, "datatype": kind, "shape": [-1, *shape]}
+                for name, (kind, shape) in predictor.sample(operation, outline).items()
+            ]
+            for operation in OPERATIONS
+            if operation.ability in predictor.abilities
+        }
+    return known
 
 
 def outline(answer: dict[str, Any]) -> dict[str, tuple[str, list[int]]]:

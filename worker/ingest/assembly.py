@@ -19,8 +19,7 @@ from worker.ingest.assignment import Rows, assign, leave_out_repeated
 from worker.ingest.groups import Group, blocks, open_groups
 from worker.ingest.kinds import base as kinds
 from worker.ingest.kinds.classes import ClassesKind
-from worker.ingest.kinds.vectors import no_names
-from worker.ingest.labels import in_order
+from worker.ingest.labels import in_order, no_names
 from worker.ingest.plan import Part
 from worker.ingest.profile.description import describe
 from worker.ingest.profile.examination import examine

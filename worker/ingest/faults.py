@@ -1,6 +1,7 @@
 """Collects what is wrong with the data: where, under which code, in words that name the value. Knows no format."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,7 +9,7 @@ from app.errors import InvalidData
 
 KEPT = 1000
 """Faults that are kept in full; beyond them only the count is true."""
-SHOWN = 80
+SHOWN, NAMED = 80, 5
 
 
 class Refused(Exception):
@@ -108,3 +109,9 @@ def shown(value: object) -> str:
     """A value as it stands in a message, cut where it would fill the screen."""
     text = repr(value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = ", ".join(map(repr, names[:NAMED]))
+    return f"{listed} and {len(names) - NAMED:,} more" if len(names) > NAMED else listed

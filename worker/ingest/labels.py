@@ -69,3 +69,8 @@ def _name(value: Any) -> str:
 def _rank(name: str) -> tuple[int, int, str]:
     whole = re.fullmatch(r"[+-]?[0-9]{1,18}", name)
     return (0, int(name), name) if whole else (1, 0, name)
+
+
+def no_names(rows: int) -> Coded:
+    """A column of names in which there is none."""
+    return Coded([], np.full(rows, -1, np.int32))

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from worker.ingest.faults import some
 from worker.ingest.kinds.base import Block, Mask
 from worker.ingest.kinds.ragged import RaggedKind, spread
-from worker.ingest.kinds.vectors import some
 from worker.ingest.splits import Places
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
+from worker.ingest.faults import some
 from worker.ingest.kinds.base import Block, Kind, Mask
-from worker.ingest.kinds.vectors import no_names, some
-from worker.ingest.labels import in_order
+from worker.ingest.labels import in_order, no_names
 from worker.ingest.source import Coded
 from worker.ingest.splits import OUT, TRAIN, Places
 

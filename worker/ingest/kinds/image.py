@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.ingest import values
+from worker.ingest.duplicates import row_bytes
+from worker.ingest.faults import some
 from worker.ingest.kinds.base import Block, Kind, Mask
-from worker.ingest.kinds.vectors import row_bytes, some
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
 

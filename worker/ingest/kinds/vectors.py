@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from app.dataset import field
 from worker.ingest import values
+from worker.ingest.duplicates import row_bytes
+from worker.ingest.faults import some
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.labels import in_order
-from worker.ingest.source import Coded
 from worker.ingest.splits import Places
 from worker.ingest.statistics import Moments
 
@@ -156,24 +157,3 @@ class VectorsKind(Kind):
                 constant.append(name)
             start += width
         return [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
-
-
-def row_bytes(rows: NDArray[Any]) -> Sequence[bytes]:
-    """Rows [n, W] as bytes, each equal for equal numbers."""
-    rows = rows + rows.dtype.type(0)  # minus zero becomes zero
-    found: Sequence[bytes] = np.ascontiguousarray(rows).view(f"V{rows.shape[1] * rows.itemsize}").ravel().tolist()
-    return found
-
-
-NAMED = 5
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(map(repr, names[:NAMED]))
-    return f"{listed} and {len(names) - NAMED:,} more" if len(names) > NAMED else listed
-
-
-def no_names(rows: int) -> Coded:
-    """A column of names in which there is none."""
-    return Coded([], np.full(rows, -1, np.int32))

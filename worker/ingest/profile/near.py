@@ -4,7 +4,7 @@ Texts: equal but for case, punctuation and spaces. Pictures: equal once shrunk t
 once every column is rounded to a twentieth of its deviation. Sixteen bytes are held for every row of train.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from app.dataset import Split
 from app.dataset_options import SPLITS
-from worker.ingest.duplicates import among, hash_rows
+from worker.ingest.duplicates import among, hash_rows, row_bytes
 from worker.ingest.profile.sample import Sample, take, thumbs
 
 MOST_ROWS = 1_000_000
 """Of all splits; beyond, near duplicates are not looked for."""
 SIDE, SHADES = 8, 16
 FINE = 20
-Fingerprint = Callable[[Any], list[bytes] | list[str]]
+Fingerprint = Callable[[Any], Sequence[bytes] | Sequence[str]]
 
 
 def near_duplicates(splits: dict[str, Split], role: str) -> dict[str, int] | None:
@@ -59,12 +59,10 @@ def _words(column: NDArray[Any]) -> list[str]:
     return [text.strip() for text in words]
 
 
-def _exact(column: Any) -> list[bytes] | list[str]:
+def _exact(column: Any) -> Sequence[bytes] | Sequence[str]:
     if column.dtype == object:
         return list(column)
-    flat = np.ascontiguousarray(column.reshape(len(column), -1))
-    exact: list[bytes] = flat.view(f"V{flat.shape[1] * flat.itemsize}").ravel().tolist()
-    return exact
+    return row_bytes(column.reshape(len(column), -1))
 
 
 def _fingerprint(modality: str, sample: Sample) -> Fingerprint:
