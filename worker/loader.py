@@ -23,6 +23,8 @@ from app.ml.padding import Packed, joined
 SAMPLE_ROWS = 64
 ENCODED_ROWS = 1024
 """Rows of different lengths that are encoded at once: they are padded until they are packed."""
+MOST_PLACES = 2**18
+"""Of rows of different lengths that are given in order, with padding: a long row must not make all others wide."""
 LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes")
 
 Held = dict[str, Packed]
@@ -101,9 +103,12 @@ class Loader:
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
         for number, first in enumerate(self._starts):
             inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
-            for begin in range(0, len(inside), self.batch_size):
-                held, positions = self._read(number, inside[begin : begin + self.batch_size])
-                yield self._batch(_take(held, positions, torch.arange(len(positions))), 0, begin)
+            if not len(inside):
+                continue
+            held, positions = self._read(number, inside)
+            longest = max(held.values(), key=lambda packed: packed.nbytes)
+            for places in longest.runs(self.batch_size, MOST_PLACES):
+                yield self._batch(_take(held, positions, places), 0, int(places[0]))
 
     def _windows(self, order: np.random.Generator) -> Iterator[_Window]:
         batches: list[int] = []
@@ -139,7 +144,7 @@ class Loader:
                 column = column[chosen]
             step = ENCODED_ROWS if fitted.shape.layout in LAYOUTS_OF_ANY_LENGTH else max(1, len(column))
             pieces = [column[first : first + step] for first in range(0, max(1, len(column)), step)]
-            held[role] = Packed.joined([Packed.of(fitted.encode(piece)) for piece in pieces])
+            held[role] = Packed.joined([fitted.pack(piece) for piece in pieces])
         return held, torch.from_numpy(chosen + self._starts[number])
 
     def _bytes_per_row(self) -> int:

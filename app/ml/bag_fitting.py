@@ -87,7 +87,7 @@ class Counts:
         self._words += torch.bincount(words, minlength=self.vocabulary)
         rows, pairs = neighbours(values, mask, self.vocabulary)
         pairs = torch.unique(rows * self.vocabulary**2 + pairs) % self.vocabulary**2
-        self._pairs.add(pairs.numpy(), np.ones(len(pairs), np.float32))
+        self._pairs.add(pairs.numpy())
         self.entries += len(words) + len(pairs)
 
     def result(self) -> tuple[Tensor, Tensor]:

@@ -42,18 +42,16 @@ class Cooccurrences:
         bound = max(self.subsample, 1 / max(1, int(self.words.count_nonzero())))  # a few words are all frequent
         kept = torch.rand(len(words)) < (bound / share).sqrt()
         rows, words = rows[kept], words[kept]
-        keys, weights = [], []
         for distance in range(1, min(self.window, len(words) - 1) + 1):
             together = rows[distance:] == rows[:-distance]
             first, second = words[:-distance][together], words[distance:][together]
-            keys.append(torch.minimum(first, second) * self.vocabulary + torch.maximum(first, second))
-            weights.append(torch.full((len(first),), (self.window + 1 - distance) / self.window))
-        if keys:
-            self._pairs.add(torch.cat(keys).numpy(), torch.cat(weights).numpy())
+            keys = torch.minimum(first, second) * self.vocabulary + torch.maximum(first, second)
+            self._pairs.add(keys.numpy(), self.window + 1 - distance)
 
     def result(self) -> "Pairs":
         """All pairs, in both directions."""
         keys, sums = self._pairs.result()
+        sums = sums / np.float32(self.window)
         first, second = keys // self.vocabulary, keys % self.vocabulary
         apart = first != second
         return Pairs(

@@ -4,13 +4,17 @@ Rows have different lengths where they have a `mask`, whose real places come fir
 Legend: `B` batch, `L` length, `T` real places of all rows together.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from app.ml.modalities.base import Tensors
+if TYPE_CHECKING:
+    from app.ml.modalities.base import Tensors
 
 
 def joined(parts: Sequence[Tensors]) -> Tensors:
@@ -68,7 +72,7 @@ class Packed:
     """Names of what has an entry per place."""
 
     @classmethod
-    def of(cls, rows: Tensors) -> "Packed":
+    def of(cls, rows: Tensors) -> Packed:
         if "mask" not in rows:
             return cls(rows)
         mask = rows["mask"]
@@ -79,7 +83,7 @@ class Packed:
         return cls(kept, starts, flat)
 
     @classmethod
-    def joined(cls, parts: "Sequence[Packed]") -> "Packed":
+    def joined(cls, parts: Sequence[Packed]) -> Packed:
         if len(parts) == 1:
             return parts[0]
         tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
@@ -94,23 +98,39 @@ class Packed:
         return self.starts.diff()
 
     @property
+    def rows(self) -> int:
+        return len(next(iter(self.tensors.values()))) if self.starts is None else len(self.starts) - 1
+
+    @property
     def nbytes(self) -> int:
         held = [*self.tensors.values(), *([self.starts] if self.starts is not None else [])]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def runs(self, rows: int, places: int) -> Iterator[Tensor]:
+        """Positions of consecutive rows, at most `rows` of them, that are padded to at most `places` or are one."""
+        lengths = [1] * self.rows if self.starts is None else self.lengths.tolist()
+        begin, longest = 0, 0
+        for row, length in enumerate(lengths):
+            longest = max(longest, length)
+            if row > begin and (row - begin == rows or (row - begin + 1) * longest > places):
+                yield torch.arange(begin, row)
+                begin, longest = row, length
+        if lengths:
+            yield torch.arange(begin, len(lengths))
 
     def take(self, chosen: Tensor) -> Tensors:
         """The rows at positions `chosen` [B], padded to the longest of them."""
         if self.starts is None:
             return {name: tensor.index_select(0, chosen) for name, tensor in self.tensors.items()}
         begins, lengths = self.starts[chosen], self.lengths[chosen]
-        places = torch.arange(max(1, int(lengths.max())))
+        places = torch.arange(int(lengths.max().clamp(min=1)) if len(lengths) else 1)
         mask = places < lengths[:, None]
         sources = (begins[:, None] + places)[mask]
-        taken: Tensors = {"mask": mask}
+        taken: Tensors = {}
         for name, tensor in self.tensors.items():
             if name in self.flat:
                 taken[name] = tensor.new_zeros((*mask.shape, *tensor.shape[1:]))
                 taken[name][mask] = tensor.index_select(0, sources)
             else:
                 taken[name] = tensor.index_select(0, chosen)
-        return taken
+        return {**taken, "mask": mask}

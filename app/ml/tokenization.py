@@ -4,6 +4,8 @@ Whatever the kind, the first ids are the special ones below. Text is brought to 
 """
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -25,6 +27,7 @@ SAMPLES: dict[Kind, int] = {
 """Characters that a tokenizer is trained on at most: beyond them, a sample of the rows stands for all."""
 PLENTY = 1_000_000
 """Characters from which on a word that occurs once is left out of the vocabulary."""
+RUNS = re.compile(r"\w+|[^\w\s]+", re.ASCII)
 
 
 class Sample:
@@ -58,8 +61,26 @@ def train(kind: Kind, texts: Iterable[str], *, size: int, lower: bool, least: in
     """A tokenizer of at most `size` ids; words and pieces that occur fewer than `least` times are left out."""
     tokenizer, trainer = _untrained(kind, size, least)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *([normalizers.Lowercase()] if lower else [])])
-    tokenizer.train_from_iterator(_pieces(texts), trainer)
+    if kind == "words":
+        tokenizer.model = models.WordLevel(_most_frequent(Words(tokenizer), texts, size, least), SPECIALS[UNKNOWN])
+        tokenizer.add_special_tokens(list(SPECIALS))
+    else:
+        tokenizer.train_from_iterator(_pieces(texts), trainer)
     return as_text(tokenizer)
+
+
+class Words:
+    """Cuts texts into words as a tokenizer of kind `words` does, and takes a fifth of its time where all is ASCII."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._normalise = tokenizer.normalizer.normalize_str
+        self._cut = tokenizer.pre_tokenizer.pre_tokenize_str
+        self._lower = self._normalise("A") == "a"
+
+    def __call__(self, text: str) -> list[str]:
+        if text.isascii():
+            return RUNS.findall(text.lower() if self._lower else text)
+        return [word for word, _ in self._cut(self._normalise(text))]
 
 
 def restore(state: str) -> Tokenizer:
@@ -102,6 +123,15 @@ def _untrained(kind: Kind, size: int, least: int) -> tuple[Tokenizer, trainers.T
     return tokenizer, trainers.WordLevelTrainer(
         vocab_size=size, min_frequency=least, special_tokens=specials, show_progress=False
     )
+
+
+def _most_frequent(words: Words, texts: Iterable[str], size: int, least: int) -> dict[str, int]:
+    """Ids of the special tokens and of the most frequent words, in this order; ties in the order of the letters."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(words(text))
+    known = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
+    return {word: number for number, word in enumerate([*SPECIALS, *known[: max(0, size - len(SPECIALS))]])}
 
 
 def _pieces(texts: Iterable[str], characters: int = 100_000) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.ml.padding import Packed
 from app.ml.plugins import Settings
 from app.ragged import Ragged
 
@@ -114,6 +115,10 @@ class Fitted:
     @abstractmethod
     def encode(self, column: Any) -> Tensors:
         """Raw column [B, …] to tensors, `values` [B, *shape.size]; class ids [B] int64 for classes."""
+
+    def pack(self, column: Any) -> Packed:
+        """What `encode` gives, without padding."""
+        return Packed.of(self.encode(column))
 
     @abstractmethod
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:

@@ -4,30 +4,32 @@ Rows hold the ids of the text alone: objectives that need a beginning or an end 
 Legend: `B` batch, `L` tokens, `V` vocabulary.
 """
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from app.errors import EmptyInput, OutOfRange, WrongType
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
+from app.ml.padding import Packed
 from app.ml.spelling import spelled
 from app.ml.tokenization import (
     BYTES,
     DEFAULT_SIZES,
-    PAD,
     PLENTY,
     SAMPLES,
     SPECIALS,
     UNKNOWN,
     Kind,
     Sample,
+    Words,
     restore,
     train,
 )
@@ -95,7 +97,7 @@ class Text(Modality):
         tokenizer = train(kind, sample.texts, size=size, lower=lower, least=2 if sample.characters > PLENTY else 1)
         measured = Sample(MEASURED)
         measured.add(sample.texts)
-        lengths = [len(row.ids) for row in tokenizer.encode_batch_fast(measured.texts, add_special_tokens=False)]
+        lengths = [len(row) for row in FittedText(self, tokenizer, 1).cut(measured.texts)]
         if not any(lengths):
             raise OutOfRange(
                 f"the {len(sample.texts):,} training rows hold no word that a tokenizer could learn", param="dataset"
@@ -123,6 +125,8 @@ class FittedText(Fitted):
         self.ngrams = (settings.ngrams or 0) if settings.kind == "words" else 0
         self.vocabulary = self.words + self.ngrams
         self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary, spelled=self.ngrams)
+        self._split = Words(tokenizer) if settings.kind == "words" else None
+        self._known: dict[str, int] = tokenizer.get_vocab() if settings.kind == "words" else {}
 
     def state(self) -> dict[str, Any]:
         return {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
@@ -158,12 +162,15 @@ class FittedText(Fitted):
 
         A text without any token becomes one unknown token.
         """
+        packed = self.pack(column)
+        return packed.take(torch.arange(packed.rows))
+
+    def pack(self, column: Column) -> Packed:
         rows = self._ids(column)
-        lengths = np.array([len(row) for row in rows])
-        mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
-        values = np.full(mask.shape, PAD, np.int64)
-        values[mask] = np.concatenate([np.zeros(0, np.int64), *rows])
-        return {"values": torch.from_numpy(values), "mask": torch.from_numpy(mask)}
+        starts = torch.zeros(len(rows) + 1, dtype=torch.int64)
+        starts[1:] = torch.tensor([len(row) for row in rows], dtype=torch.int64).cumsum(0)
+        values = np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(starts[-1]))
+        return Packed({"values": torch.from_numpy(values)}, starts, frozenset({"values"}))
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Texts, from ids [B, L] or from scores [B, L, V]."""
@@ -172,28 +179,32 @@ class FittedText(Fitted):
         rows = [[token for token in row if token in shown] for row in ids.tolist()]
         return list(self.tokenizer.decode_batch(rows, skip_special_tokens=False))
 
-    def _ids(self, column: Column) -> list[NDArray[np.int64]]:
-        if len(column) and isinstance(column[0], np.ndarray):
-            return [row[: self.max_length] for row in column]
-        texts = [text[: self.max_length * PER_TOKEN] for text in column]
-        if self.ngrams:
-            encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
-            return [
-                np.array(self._spelled(*pair)[: self.max_length], np.int64) for pair in zip(texts, encoded, strict=True)
-            ]
-        encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(row.ids[: self.max_length] or [UNKNOWN], np.int64) for row in encoded]
+    def cut(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts, however many; none of a text without a token."""
+        if self._split is None:
+            return [row.ids for row in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        known = self._known.get
+        return [[known(word, UNKNOWN) for word in self._split(text)] for text in texts]
 
-    def _spelled(self, text: str, encoded: Encoding) -> list[int]:
+    def _ids(self, column: Column) -> list[Sequence[int]]:
+        if len(column) and isinstance(column[0], np.ndarray):
+            return [row[: self.max_length].tolist() for row in column]
+        texts = [text[: self.max_length * PER_TOKEN] for text in column]
+        rows = [self._spelled(text) for text in texts] if self.ngrams else self.cut(texts)
+        return [row[: self.max_length] or [UNKNOWN] for row in rows]
+
+    def _spelled(self, text: str) -> list[int]:
         """The ids of a text, unknown words followed by their n-grams."""
-        ids: list[int] = encoded.ids
+        assert self._split is not None
+        words, known = self._split(text), self._known.get
+        ids = [known(word, UNKNOWN) for word in words]
         if UNKNOWN not in ids:
-            return ids or [UNKNOWN]
+            return ids
         whole = []
-        for token, (start, end) in zip(ids, encoded.offsets, strict=True):
+        for word, token in zip(words, ids, strict=True):
             whole.append(token)
             if token == UNKNOWN:
-                whole += self.spell(self.tokenizer.normalizer.normalize_str(text[start:end]))
+                whole += self.spell(word)
         return whole
 
     def spellings(self) -> dict[int, list[int]]:

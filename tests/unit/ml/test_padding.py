@@ -53,3 +53,9 @@ def test_a_row_without_any_place_is_kept() -> None:
 def test_answers_as_long_as_their_rows_are_padded() -> None:
     assert joined_answers([torch.ones(2, 3), torch.ones(1, 5)]).sum(1).tolist() == [3, 3, 5]
     assert joined_answers([torch.ones(2, 3), torch.ones(1, 3)]).shape == (3, 3)
+
+
+def test_runs_are_consecutive_rows_of_few_places_or_one() -> None:
+    packed = Packed.of(ragged(2, 1, 3, 9, 1, 1, 1, 1))
+    assert [run.tolist() for run in packed.runs(3, places=8)] == [[0, 1], [2], [3], [4, 5, 6], [7]]
+    assert [run.tolist() for run in Packed.of({"values": torch.ones(3, 2)}).runs(2, places=100)] == [[0, 1], [2]]

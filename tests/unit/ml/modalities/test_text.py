@@ -49,6 +49,18 @@ def test_rows_are_padded_to_the_longest_and_cut_at_the_limit(kind: Kind) -> None
     assert (values[mask] >= len(SPECIALS)).all()
 
 
+@pytest.mark.parametrize("lower", [True, False])
+def test_words_are_those_that_the_library_cuts(lower: bool) -> None:
+    signs = [chr(code) for code in range(1, 128)] + list("aabbcc   ")
+    draw = np.random.default_rng(0)
+    texts = ["".join(draw.choice(signs, 60)) for _ in range(200)]
+    texts += ["Straße, naïve ½ cup", "ΣΑΣ e\u0301te\u0301", "كِتاب किताब", "[PAD] [UNK]"]
+    text = fitted(texts, tokenizer="words", vocabulary=150, lower=lower, max_length=1000)
+    for one in texts:
+        ids = text.tokenizer.encode(one, add_special_tokens=False).ids
+        assert text.encode(column([one]))["values"].tolist() == [ids]
+
+
 def test_the_length_is_that_of_nearly_all_rows() -> None:
     texts = ["one two three"] * 200 + ["word " * 400]
     assert fitted(texts, tokenizer="words").shape.size == (3,)
