@@ -1,15 +1,13 @@
-"""Encoded pictures to pixels and back. Never fetches anything; knows no model."""
+"""Encoded pictures to pixels and back. Never fetches anything; knows no model and no torch."""
 
 import contextlib
 import io
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps
-from torch.nn.functional import interpolate
+from PIL.Image import Resampling, Transpose
 
 from app.errors import Malformed, TooLarge
 from app.ml import data_uris
@@ -23,27 +21,49 @@ MOST_PIXELS = 2**24
 ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)
 """Values of EXIF's orientation by which height and width change places."""
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What the values of EXIF's orientation ask for."""
 PNG_EXIF = (b"eXIf", b"Raw profile type exif")
 """Only with one of these a PNG is unpacked in search of its EXIF."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Brightness of red, green and blue (ITU-R BT.601)."""
 
 
-def decode_uri(uri: str | bytes, name: str) -> Pixels:
+def decode_uri(uri: str | bytes, name: str, size: tuple[int, int] | None = None) -> Pixels:
     """The picture in a `data:image/…;base64,…` URI, or in its bytes; `name` is what errors call it.
 
     Raises Malformed, or TooLarge beyond MOST_PIXELS.
     """
-    return decode(data_uris.read(uri, "image", "image/png", name), name)
+    return decode(data_uris.read(uri, "image", "image/png", name), name, size)
 
 
-def decode(content: bytes, name: str) -> Pixels:
+def decode(content: bytes, name: str, size: tuple[int, int] | None = None) -> Pixels:
     """The first frame of a picture file, upright, transparent places black; gray ones have one channel.
 
-    Raises Malformed, or TooLarge beyond MOST_PIXELS.
+    With a `size`, height and width, it is scaled to that as `resize` does; a JPEG is then unpacked at a half, a quarter
+    or an eighth where that is still large enough. Raises Malformed, or TooLarge beyond MOST_PIXELS.
     """
     with _opened(content, name) as opened:
-        return _pixels(ImageOps.exif_transpose(opened))
+        turn, box = _turn(opened, content), None
+        if size is not None:
+            size = size if turn in QUARTER_TURNS else (size[1], size[0])  # width and height, as they are stored
+            drafted = opened.draft(None, size)  # None keeps the mode
+            box = drafted[1] if drafted is not None else None  # half of 427 rows are 214, but the picture ends at 213.5
+        picture = _plain(opened)
+        if size is not None:
+            picture = picture.resize(size, Resampling.BILINEAR, box)
+        if turn in UPRIGHT:
+            picture = picture.transpose(UPRIGHT[turn])
+        pixels: Pixels = np.asarray(picture)
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 def measure(content: bytes, name: str) -> tuple[int, int, int]:
@@ -80,9 +100,11 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     """[B, H, W, C] to another size, smoothed where it shrinks; the proportions are not kept."""
     if pixels.shape[1:3] == (height, width):
         return pixels
-    values = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32))
-    smooth = interpolate(values, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-    return smooth.round().clamp(0, 255).byte().numpy().transpose(0, 2, 3, 1)
+    scaled = np.empty((len(pixels), height, width, pixels.shape[3]), np.uint8)
+    for source, target in zip(pixels, scaled, strict=True):
+        picture = Pillow.fromarray(source[:, :, 0] if source.shape[2] == 1 else source)
+        target[:] = np.asarray(picture.resize((width, height), Resampling.BILINEAR)).reshape(target.shape)
+    return scaled
 
 
 @contextlib.contextmanager
@@ -114,13 +136,14 @@ def _is_gray(picture: Pillow.Image) -> bool:
     return picture.mode.startswith("I;16") or picture.mode in ("1", "L")
 
 
-def _pixels(picture: Pillow.Image) -> Pixels:
+def _plain(picture: Pillow.Image) -> Pillow.Image:
+    """In the mode L or RGB."""
     if picture.mode.startswith("I;16"):  # Pillow would cut 16 bits instead of scaling them
-        return (np.asarray(picture, dtype=np.uint32) // 257).astype(np.uint8)[:, :, None]
+        return Pillow.fromarray((np.asarray(picture, dtype=np.uint32) // 257).astype(np.uint8))
     if _is_gray(picture):
-        return np.asarray(picture.convert("L"))[:, :, None]
+        return picture.convert("L")
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         clear = picture.convert("RGBA")
         black = Pillow.new("RGBA", clear.size, (0, 0, 0, 255))
-        return np.asarray(Pillow.alpha_composite(black, clear).convert("RGB"))
-    return np.asarray(picture.convert("RGB"))
+        return Pillow.alpha_composite(black, clear).convert("RGB")
+    return picture.convert("RGB")

@@ -10,8 +10,10 @@ from worker.ingest import (
     arrays,
     arrow,
     decoding,
+    encoded,
     encoding,
     idx,
+    images,
     inference,
     items,
     jsonl,
@@ -79,18 +81,14 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         archive = items.open_archive(file, found, context)
         if options.modality == "audio" or (options.modality == "auto" and recordings.holds_recordings(archive)):
             return recordings.open_recordings(archive, options.sample_rate, context)
-        from worker.ingest.images import open_pictures  # only those who read pictures wait for torch
-
-        return open_pictures(archive, options, context)
+        return images.open_pictures(archive, options, context)
     if found == AUDIO:
         return recordings.open_recording(file, options.sample_rate, context)
     source = READERS[found](file, context)
     head = picture_column(source.heads, options)
     if head is None or context.faults.total:
         return source
-    from worker.ingest.encoded import open_cells
-
-    return open_cells(source, head, options, context)
+    return encoded.open_cells(source, head, options, context)
 
 
 def _codec(file: Input, first: bytes, options: DatasetOptions, context: Context) -> str | None:

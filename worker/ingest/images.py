@@ -82,8 +82,7 @@ class Pictures:
 
         def fitted(content: bytes, name: str) -> pictures.Pixels:
             """[H, W, C], by the same steps as a request's picture takes."""
-            pixels = pictures.recolour(pictures.decode(content, name), size[2])
-            return np.ascontiguousarray(pictures.resize(pixels[None], size[0], size[1])[0])
+            return np.ascontiguousarray(pictures.recolour(pictures.decode(content, name, size[:2]), size[2]))
 
         for pixels in self.items.unpack(fitted, context):
             staged.write((nothing if pixels is None else pixels).data)

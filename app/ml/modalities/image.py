@@ -161,7 +161,7 @@ class FittedImage(Fitted):
 
     def _decoded(self, uri: str | bytes, name: str) -> Pixels:
         """[1, H, W, C]; a picture of another size is scaled only where the dataset's are, too."""
-        pixels = decode_uri(uri, name)
+        pixels = decode_uri(uri, name, (self.height, self.width) if self.settings.size is not None else None)
         if self.settings.size is None and pixels.shape[:2] != self._stored:
             raise WrongShape(
                 f"{name}: the picture is {pixels.shape[0]} high and {pixels.shape[1]} wide; {self._expected()}",

@@ -51,6 +51,20 @@ def test_transparent_places_are_black() -> None:
     assert read[1, 1].tolist() == [255, 255, 255]
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_is_scaled_while_it_is_unpacked(turn: int) -> None:
+    shades = np.linspace(0, 200, 8 * 6 * 3).reshape(6, 8, 3).astype(np.uint8)
+    exif = Pillow.Exif()
+    exif[0x0112] = turn
+    large = Pillow.fromarray(shades).resize((333, 251), Pillow.Resampling.BICUBIC)
+    content = file(large, "JPEG", quality=95, exif=exif)
+    scaled = decode(content, "input", (31, 43))
+    expected = resize(decode(content, "input")[None], 31, 43)[0]
+    assert np.abs(scaled.astype(int) - expected).max() <= 3
+    flat = file(Pillow.fromarray(PIXELS), "PNG")
+    assert np.array_equal(decode(flat, "input", (3, 4)), resize(PIXELS[None], 3, 4)[0])
+
+
 def test_a_camera_held_upright_gives_an_upright_picture() -> None:
     exif = Pillow.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
