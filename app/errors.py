@@ -176,6 +176,10 @@ class InvalidData(JobError):
     """An ingest found faults; the dataset's report lists them."""
 
 
+class InvalidModel(JobError):
+    """What was to be imported is no model that this service can read."""
+
+
 class NonFiniteLoss(JobError):
     """The loss became NaN or infinite."""
 

@@ -16,6 +16,7 @@ from app.api import (
     files,
     fine_tuning,
     health,
+    imports,
     inference,
     job_story,
     jobs,
@@ -35,7 +36,7 @@ from app.settings import Settings, read_settings
 from app.storage import open_storage
 from app.sweep import Sweeper
 
-STREAMED = re.compile("/v1/(files|datasets|uploads/[^/]+/parts)")
+STREAMED = re.compile("/v1/(files|datasets|models/import|uploads/[^/]+/parts)")
 """Paths of the routes whose forms go to storage while they arrive."""
 DESCRIPTION = "Turns your own data into your own embedding and prediction API."
 
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> House:
         fine_tuning,
         batches,
         models,
+        imports,
         oip,
         health,
     ):  # the hottest first

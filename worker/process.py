@@ -34,6 +34,7 @@ HANDLERS = {
     "finetune": "worker.trainer:run",
     "ingest": "worker.ingest.run:run",
     "batch": "worker.batch:run",
+    "import": "worker.importing:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

@@ -1,19 +1,38 @@
 """The end of a training: evaluate, write the artifact, publish it. Bytes first, then one transaction."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from sqlalchemy.orm import Session
 
 from app.ml import artifact, engines
 from app.ml.modalities.base import Tensors
 from app.registry import jobs, models
-from app.registry.tables import Version
+from app.registry.metrics import finite
+from app.registry.tables import Job, Version
+from app.storage import Stored
 from worker.evaluate import evaluate
 from worker.preparation import Run
 from worker.progress import Reporter
 
 GOLDEN_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Proved:
+    """An artifact that gives its golden answers, in storage, with the engine that suits it."""
+
+    loaded: artifact.Artifact
+    engine: dict[str, Any]
+    stored: dict[str, Stored]
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.loaded.network.parameters())
 
 
 def publish(reporter: Reporter, run: Run) -> None:
@@ -28,43 +47,71 @@ def publish(reporter: Reporter, run: Run) -> None:
             run.fitted,
             spec.network(),
             golden_inputs=golden_inputs(run),
-            extra={"name": spec.name},
+            extra={"name": spec.name, "spec": spec.model_dump(mode="json"), "metrics": finite(metrics)},
         )
-        loaded = artifact.load(written)
-        artifact.verify(loaded)
-        engine = engines.choose(loaded)
-        stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in written.items()}
+        made = prove(reporter, written)
     with reporter.database.session() as session:
         job = jobs.load(session, reporter.job_id)
-        version: Version = models.publish(
+        version = register(
             session,
-            project_id=job.project_id,
+            job,
+            made,
             name=spec.name,
-            job_id=job.id,
-            parent_id=run.base.id if run.base is not None else None,
             spec=spec.model_dump(mode="json"),
-            modality=spec.roles[spec.objective.asked].modality.name,
-            dimensions=dimensions(run),
-            abilities=sorted(spec.objective.abilities),
             metrics=metrics,
+            parent_id=run.base.id if run.base is not None else None,
             datasets=run.sources,
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            objects=stored,
-            engine=engine,
-            aliases=[spec.publish.alias] if spec.publish is not None else [],
+            alias=spec.publish.alias if spec.publish is not None else None,
         )
         jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
+
+
+def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
+    """Loads an artifact's files, compares its answers with the golden ones, chooses its engine, stores the files.
+
+    Raises ArtifactDamaged.
+    """
+    loaded = artifact.load(written)
+    artifact.verify(loaded)
+    engine = engines.choose(loaded)
+    stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in written.items()}
+    return Proved(loaded, engine, stored)
+
+
+def register(
+    session: Session,
+    job: Job,
+    made: Proved,
+    *,
+    name: str,
+    spec: dict[str, Any],
+    metrics: Mapping[str, Any],
+    parent_id: str | None = None,
+    datasets: Sequence[Mapping[str, Any]] = (),
+    alias: str | None = None,
+) -> Version:
+    """The next version of `name`; `alias` moves to it."""
+    loaded = made.loaded
+    return models.publish(
+        session,
+        project_id=job.project_id,
+        name=name,
+        job_id=job.id,
+        parent_id=parent_id,
+        spec=spec,
+        modality=loaded.roles[loaded.asked].settings.name,
+        dimensions=loaded.dimensions,
+        abilities=loaded.abilities,
+        metrics=metrics,
+        datasets=datasets,
+        parameters=made.parameters,
+        objects=made.stored,
+        engine=made.engine,
+        aliases=[] if alias is None else [alias],
+    )
 
 
 def golden_inputs(run: Run) -> Tensors:
     """The first rows of the validation split, encoded: what every later load of the model must answer alike."""
     batch = next(run.loader("validation", GOLDEN_ROWS).in_order(GOLDEN_ROWS))
     return batch.roles[run.spec.objective.asked]
-
-
-def dimensions(run: Run) -> int | None:
-    """Width of the model's embeddings; None when it has none."""
-    if "embed" not in run.spec.objective.abilities:
-        return None
-    with torch.inference_mode():
-        return int(run.network.embed(golden_inputs(run)).shape[1])  # type: ignore[operator]

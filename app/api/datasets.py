@@ -3,7 +3,6 @@
 import hashlib
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Query, Request, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -14,7 +13,6 @@ from app.api.augmentation_trial import AugmentationTrial, AugmentedRows, try_on_
 from app.api.dataset_rows import read_rows
 from app.api.deps import (
     METADATA_FILTER,
-    NUL,
     CallerHere,
     MetadataHere,
     PagingHere,
@@ -30,7 +28,7 @@ from app.api.intake import Intake, take_in
 from app.api.openapi import json_body
 from app.api.schemas import DatasetObject, DatasetRequest, DatasetStatus, Deleted, ListOf, Profile, Report, Row
 from app.dataset_options import DatasetOptions, SplitName
-from app.errors import Malformed, WrongState, from_validation
+from app.errors import WrongState, from_validation
 from app.registry import datasets, objects
 from app.registry.tables import Dataset
 
@@ -63,7 +61,7 @@ async def create_dataset(request: Request) -> Response:
         making = run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, options))
         return (await making)[0]
     async with take_in(request, here.settings, here.storage, fields=FIELDS, max_files=MAX_FILES) as intake:
-        options = check(form_body(intake))
+        options = check({"files": [file.filename for file in intake.files], **intake.body(TEXTS)})
         ask = asked(request, intake.sha256(), counts_retries=False)
         project = ask.caller.project_id
 
@@ -78,21 +76,6 @@ def check(body: Any) -> DatasetRequest:
         return DatasetRequest.model_validate(body)
     except ValidationError as error:
         raise from_validation([dict(each) for each in error.errors()], body) from None
-
-
-def form_body(intake: Intake) -> dict[str, Any]:
-    """The form as if it had been JSON, with filenames in the place of file ids."""
-    body: dict[str, Any] = {"files": [file.filename for file in intake.files]}
-    for name, text in intake.fields.items():
-        if NUL.search(text.encode()):
-            raise Malformed(f"form field {name!r} holds the character U+0000, which no text may contain", param=name)
-        try:
-            body[name] = text if name in TEXTS else orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise Malformed(
-                f"form field {name!r} holds JSON, and {text[:100]!r} is none: {error}", param=name
-            ) from None
-    return body
 
 
 def make_from_form(session: Session, here: Services, project_id: str, options: DatasetRequest, intake: Intake) -> Made:

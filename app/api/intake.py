@@ -3,13 +3,15 @@
 import contextlib
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from app.api.deps import NUL
 from app.api.multipart import parts
 from app.errors import EmptyInput, Malformed, MissingKey, UnknownKey
 from app.settings import Settings
@@ -38,6 +40,24 @@ class Intake:
         files = [[file.filename, file.stored.sha256] for file in self.files]
         whole = orjson.dumps([self.fields, files], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(whole).hexdigest()
+
+    def body(self, texts: Collection[str]) -> dict[str, Any]:
+        """The fields as a JSON body would have them: those of `texts` as they are, the others read as JSON.
+
+        Raises Malformed.
+        """
+        body: dict[str, Any] = {}
+        for name, text in self.fields.items():
+            if NUL.search(text.encode()):
+                message = f"form field {name!r} holds the character U+0000, which no text may contain"
+                raise Malformed(message, param=name)
+            try:
+                body[name] = text if name in texts else orjson.loads(text)
+            except orjson.JSONDecodeError as error:
+                raise Malformed(
+                    f"form field {name!r} holds JSON, and {text[:100]!r} is none: {error}", param=name
+                ) from None
+        return body
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,8 @@ def json_body(model: type[BaseModel], *, form_fields: Collection[str] = ()) -> d
     if form_fields:
         fields = {name: {"type": "string"} for name in sorted(form_fields)}
         files = {"type": "array", "items": {"type": "string", "format": "binary"}}
-        form = {"type": "object", "required": ["name", "file"], "properties": {"file": files, **fields}}
+        needed = set(form_fields) & set(schema.get("required", ()))
+        form = {"type": "object", "required": [*sorted(needed), "file"], "properties": {"file": files, **fields}}
         content["multipart/form-data"] = {"schema": form}
     return {"requestBody": {"required": True, "content": content}, HOISTED: schemas}
 

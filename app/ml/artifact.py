@@ -49,6 +49,8 @@ class Artifact:
     """Ability to answers."""
     size_bytes: int
     """Of the weights in memory."""
+    extra: dict[str, Any]
+    """What else was written beside it: name, whole spec and metrics, where a training made it."""
 
 
 def save(
@@ -123,6 +125,7 @@ def load(files: Mapping[str, Path]) -> Artifact:
             golden_inputs=_below("input", golden),
             golden_outputs=_below("output", golden),
             size_bytes=sum(tensor.nbytes for tensor in weights.values()),
+            extra=about["extra"],
         )
     except RootstockError as error:
         raise error if isinstance(error, ArtifactDamaged) else ArtifactDamaged(error.message) from error

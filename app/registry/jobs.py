@@ -160,8 +160,10 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
     existing = session.scalar(statement)
     if existing is not None:
         return existing
+    if job.kind == "batch":
+        raise WrongState(f"{job_id} belongs to a batch, whose answers so far it would lose; make another batch")
     datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]
-    if len(datasets) < max(1, len(job.request.get("datasets") or [])):
+    if job.kind != "import" and len(datasets) < max(1, len(job.request.get("datasets") or [])):
         raise WrongState(f"{job_id} cannot be retried: a dataset of it was deleted")
     if job.request.get("base_model") is not None and job.base_version_id is None:
         raise WrongState(f"{job_id} cannot be retried: its base model {job.request['base_model']!r} was deleted")

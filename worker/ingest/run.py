@@ -38,7 +38,7 @@ def run(reporter: Reporter) -> None:
     with contextlib.ExitStack() as opened:
         context = Context(faults, opened, scratch, reporter.settings.max_file_bytes, told.tick, told.expect)
         try:
-            inputs = [_open(reporter, file, parts, context) for file, parts in files]
+            inputs = [open_input(reporter, file, parts, context) for file, parts in files]
             made = assemble(inputs, DatasetOptions.model_validate(dataset.request), context)
         except Refused:
             _fail(reporter, dataset, faults)
@@ -84,7 +84,8 @@ class Progress:
                 datasets.tell_faults(session, self._dataset_id, self._faults.report())
 
 
-def _open(reporter: Reporter, file: File, parts: list[StoredObject], context: Context) -> Input:
+def open_input(reporter: Reporter, file: File, parts: list[StoredObject], context: Context) -> Input:
+    """An uploaded file to read from; one that came in parts is put together first."""
     stream: IO[bytes]
     if len(parts) == 1:
         stream = context.opened.enter_context(reporter.storage.local(parts[0]).open("rb"))

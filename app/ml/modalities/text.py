@@ -109,7 +109,11 @@ class Text(Modality):
         return Shape("tokens", (self.max_length or LONGEST,), vocabulary=self.vocabulary or DEFAULT_SIZES[self.kind])
 
     def restore(self, state: dict[str, Any]) -> "FittedText":
-        return FittedText(self, restore(json.dumps(state["tokenizer"])), state["max_length"])
+        tokenizer, swapped = json.dumps(state["tokenizer"]), state.get("swapped")
+        if swapped is None:
+            return FittedText(self, restore(tokenizer), state["max_length"])
+        swapped = {int(theirs): int(ours) for theirs, ours in swapped.items()}
+        return FittedText(self, Tokenizer.from_str(tokenizer), state["max_length"], swapped)
 
 
 class FittedText(Fitted):
@@ -117,8 +121,15 @@ class FittedText(Fitted):
 
     settings: Text
 
-    def __init__(self, settings: Text, tokenizer: Tokenizer, max_length: int) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Text, tokenizer: Tokenizer, max_length: int, swapped: Mapping[int, int] | None = None
+    ) -> None:
+        """`swapped` is given of an imported tokenizer, whose special ids were exchanged with the first ones.
+
+        It names, by the id that its clients know, the one that the token has here. Texts are what they are in the model
+        that it comes from: one without a token stays empty, and a special token's name means that token.
+        """
+        self.settings, self.swapped = settings, swapped
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.words: int = tokenizer.get_vocab_size()
@@ -129,7 +140,8 @@ class FittedText(Fitted):
         self._known: dict[str, int] = tokenizer.get_vocab() if settings.kind == "words" else {}
 
     def state(self) -> dict[str, Any]:
-        return {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
+        state = {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
+        return state if self.swapped is None else {**state, "swapped": {str(k): v for k, v in self.swapped.items()}}
 
     def read(self, items: Any) -> Column:
         """A text, a list of texts, a list of token ids or a list of such lists, to an object column [B].
@@ -160,7 +172,7 @@ class FittedText(Fitted):
     def encode(self, column: Column) -> Tensors:
         """Texts or ids [B] to `values` [B, L] int64 and `mask` [B, L] bool, L the longest row of these.
 
-        A text without any token becomes one unknown token.
+        A text without any token becomes one unknown token, unless the tokenizer was imported.
         """
         packed = self.pack(column)
         return packed.take(torch.arange(packed.rows))
@@ -191,7 +203,8 @@ class FittedText(Fitted):
             return [row[: self.max_length].tolist() for row in column]
         texts = [text[: self.max_length * PER_TOKEN] for text in column]
         rows = [self._spelled(text) for text in texts] if self.ngrams else self.cut(texts)
-        return [row[: self.max_length] or [UNKNOWN] for row in rows]
+        empty = [UNKNOWN] if self.swapped is None else []
+        return [row[: self.max_length] or empty for row in rows]
 
     def _spelled(self, text: str) -> list[int]:
         """The ids of a text, unknown words followed by their n-grams."""
@@ -239,6 +252,8 @@ class FittedText(Fitted):
                     f"{name}: token id {token} at position {place} is unknown; ids go from 0 to {self.vocabulary - 1}",
                     param=name,
                 )
+        if self.swapped:
+            item = [self.swapped.get(int(token), token) for token in item]
         return np.array(item, np.int64)
 
 
