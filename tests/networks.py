@@ -39,8 +39,12 @@ def write(
     objective: str = "autoencoding",
     width: int = WIDTH,
     code: int | None = 4,
+    **settings: Any,
 ) -> dict[str, Path]:
-    """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8, or an rnn on texts."""
+    """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8, or an rnn on texts.
+
+    `settings` are the objective's.
+    """
     torch.manual_seed(0)
     column = {"image": pictures(64), "text": texts(64), "vectors": rows(64, width)}[modality]
     encoder = {"name": "rnn" if modality == "text" else "mlp", "preset": "nano"}
@@ -50,7 +54,7 @@ def write(
         labels = np.array(["cat", "dog", "owl"] * 3, dtype=object)
         roles["target"] = {"modality": {"name": "classes"}, "encoder": None, "dimensions": None}
         fitted["target"] = MODALITY.validate_python({"name": "classes"}).fit([labels])
-    spec = {"roles": roles, "objective": {"name": objective}}
+    spec = {"roles": roles, "objective": {"name": objective, **settings}}
     folder.mkdir(parents=True, exist_ok=True)
     golden = fitted["input"].encode(column[:8])
     return artifact.save(folder, build_network(spec, fitted), fitted, spec, golden_inputs=golden, extra={})

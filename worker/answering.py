@@ -115,7 +115,7 @@ class Answering:
             raise AbilityMissing(
                 f"model {model.reference} cannot {self.operation.ability}; it can {can}", param="model"
             )
-        modality = model.loaded.roles["input"]
+        modality = model.loaded.roles[model.loaded.asked]
         column = modality.read(items)
         most = self.reporter.settings.max_inputs
         if len(column) > most:
@@ -155,7 +155,10 @@ class Answering:
                 request.error = InferenceFailed(f"model {model.reference} answered with a number that is not finite")
                 continue
             try:
-                answer = self.operation.answer(request.body, roles["input"], roles.get("target"), given, answered)
+                answered = self.operation.adapt(request.body, model.loaded.network, answered)
+                answer = self.operation.answer(
+                    request.body, roles[model.loaded.asked], roles.get("target"), given, answered
+                )
             except RootstockError as error:
                 request.error = error
             else:

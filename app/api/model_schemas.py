@@ -23,6 +23,8 @@ class ModelObject(Wire):
     """What can be asked of it: `embed`, `reconstruct`, `predict` …"""
     dimensions: int | None
     """Width of its embeddings."""
+    shortest_dimensions: int | None
+    """Width to which `dimensions` of a request may cut them; null where they cannot be cut."""
     modality: str
     metrics: dict[str, Any]
     """Held-out metrics with the baselines on the same split."""

@@ -20,6 +20,8 @@ from app.api.model_schemas import (
 from app.api.schemas import Deleted, ListOf
 from app.api.streaming import download, tar, tar_size
 from app.errors import OutOfRange
+from app.ml.defaults import OBJECTIVE
+from app.ml.objectives.base import ObjectiveSettings
 from app.registry import models, objects, overview
 from app.registry.tables import Model, Version
 
@@ -36,6 +38,7 @@ def show_model(session: Session, model: Model, version: Version, identity: str) 
             aliases=models.aliases(session, model.id),
             abilities=version.abilities,
             dimensions=version.dimensions,
+            shortest_dimensions=shortest(version),
             modality=version.modality,
             metrics=version.metrics,
             parameters=version.parameters,
@@ -44,6 +47,12 @@ def show_model(session: Session, model: Model, version: Version, identity: str) 
             metadata=model.metadata_,
         )
     )
+
+
+def shortest(version: Version) -> int | None:
+    """The width to which the version's embeddings may be cut."""
+    objective: ObjectiveSettings = OBJECTIVE.validate_python(version.spec["objective"])
+    return objective.shortest if "embed" in version.abilities else None
 
 
 def show_version(session: Session, version: Version, aliases: dict[str, int]) -> dict[str, Any]:

@@ -25,7 +25,10 @@ def build_network(spec: Mapping[str, Any], fitted: Mapping[str, Fitted]) -> Obje
         else:
             encoder = role.encoder.build(fitted[name].shape) if role.encoder is not None else None
         roles[name] = Role(fitted[name], encoder, role.dimensions)
-    return _OBJECTIVE.validate_python(spec["objective"]).build(roles)
+    settings = _OBJECTIVE.validate_python(spec["objective"])
+    network = settings.build(roles)
+    network.shortest = settings.shortest
+    return network
 
 
 def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:

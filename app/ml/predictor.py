@@ -167,6 +167,7 @@ class Predictor:
         pack: Callable[[dict[str, Any]], T],
     ) -> T:
         roles = self._artifact.roles
+        outputs = operation.adapt(request, self._artifact.network, outputs)
         answer = operation.answer(request, roles[self._artifact.asked], roles.get("target"), inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)

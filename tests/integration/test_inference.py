@@ -107,6 +107,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     publish(
         database, storage, project, "graft", networks.write(home / "g", modality="image", objective="classification")
     )
+    nested = networks.write(home / "nested", objective="contrastive", matryoshka=[3, 2])
+    publish(database, storage, project, "nested", nested)
     publish(database, storage, project, "reader", networks.write(home / "reader", modality="text"))
     damaged = publish(database, storage, project, "damaged", networks.write(home / "damaged"))
     assert damaged.number == 1
@@ -377,6 +379,21 @@ def test_files_come_in_a_form(house: House) -> None:
         np.testing.assert_allclose(numbers(answer), expected[:count], atol=1e-5)
     text = house.client.post("/v1/embeddings", files={"input": (None, uri(pictures[0])), "model": (None, "picture")})
     np.testing.assert_allclose(numbers(text), expected[:1], atol=1e-5)
+
+
+def test_embeddings_that_nest_are_cut_and_others_are_not(house: House) -> None:
+    rows = networks.rows(5).tolist()
+    with openai.OpenAI(base_url=f"{house.url}/v1", api_key=ADMIN_KEY, max_retries=0) as client:
+        whole = np.array([each.embedding for each in client.embeddings.create(model="nested", input=rows).data])
+        answer = client.embeddings.create(model="nested", input=rows, dimensions=2)
+        cut = np.array([each.embedding for each in answer.data])
+        np.testing.assert_array_equal(cut, whole[:, :2])
+        assert client.embeddings.create(model="nested", input=rows, dimensions=4).data[0].embedding == list(whole[0])
+        for model, dimensions, says in (("nested", 1, "to 2"), ("nested", 5, "to 2"), ("tiny", 2, "cannot shorten")):
+            with pytest.raises(openai.UnprocessableEntityError, match=says):
+                client.embeddings.create(model=model, input=rows, dimensions=dimensions)
+        shortest = {each.id: (each.model_extra or {})["shortest_dimensions"] for each in client.models.list()}
+    assert (shortest["nested"], shortest["tiny"]) == (2, None)
 
 
 @pytest.mark.parametrize(

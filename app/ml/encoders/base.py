@@ -38,6 +38,8 @@ class Encoder(nn.Module):
     """A built encoder. `width` is D."""
 
     width: int
+    unit: bool = False
+    """True when `pooled` has length 1."""
     side: int = 0
     """Side of the square patches of a grid that `keep` names; 0 where it names none."""
 

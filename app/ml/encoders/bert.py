@@ -111,7 +111,7 @@ class BertEncoder(Encoder):
     def __init__(self, settings: Bert, shape: Shape) -> None:
         super().__init__()
         assert shape.vocabulary is not None
-        self.settings, self.width = settings, settings.width
+        self.settings, self.width, self.unit = settings, settings.width, settings.normalised
         self.embed = nn.Embedding(shape.vocabulary, settings.width)
         self.places = nn.Parameter(torch.empty(shape.size[0] + MARKS, settings.width))
         for vectors in (self.embed.weight, self.places):

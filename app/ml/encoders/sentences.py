@@ -37,7 +37,7 @@ class SentenceEncoder(Encoder):
 
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.unit = width, True
         average = averaged(width)
         self.bags = Bags(shape.words, width - average)
         self.words = WordVectors(shape.words, average, shape.spelled)

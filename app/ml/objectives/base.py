@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
@@ -124,6 +125,10 @@ class Objective(nn.Module):
 
     encoders: nn.ModuleDict
     """Role to encoder; a graft on this model takes these."""
+    unit: bool = False
+    """True when embeddings have length 1."""
+    shortest: int | None = None
+    """Width to which an embedding may be cut at most, as its settings say; None where it may not."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
@@ -139,6 +144,11 @@ class Objective(nn.Module):
 
     def after_step(self, step: int, total: int) -> None:
         """Called after every optimizer step."""
+
+    def shorten(self, embeddings: Tensor, width: int) -> Tensor:
+        """Embeddings [B, E] cut to [B, width], `shortest` at least: what a model of that width would say."""
+        cut = embeddings[:, :width]
+        return normalize(cut) if self.unit else cut
 
 
 class Comparison(Objective):
@@ -209,6 +219,11 @@ class ObjectiveSettings(Settings):
     reads: ClassVar[Mapping[str, Any]] = {}
     """Values for keys of the input's modality that a client leaves open."""
 
+    @property
+    def shortest(self) -> int | None:
+        """Width to which embeddings may be cut, whose first numbers say most; None where all of them are needed."""
+        return None
+
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""
 
@@ -256,6 +271,10 @@ class SolvedSettings(ObjectiveSettings):
     """Settings of an objective that is solved: what decides steps has no meaning for it."""
 
     solved: ClassVar[bool] = True
+
+    @property
+    def shortest(self) -> int | None:
+        return 1  # components come in the order of what they explain
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         return {"epochs": 1, "batch_size": 1024, "learning_rate": 1e-3}, "weights are computed, there are no steps"

@@ -37,17 +37,15 @@ class Classifier(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
     def __init__(self, settings: Classification, role: Role, target: Role) -> None:
-        super().__init__(role, target.modality.shape.count, settings.dropout)
+        super().__init__(settings, role, target.modality.shape.count)
         self.settings = settings
 
     def predict(self, inputs: Tensors) -> Tensor:
         """Probabilities [B, K]."""
         return self.scores(inputs).softmax(1)
 
-    def loss(self, batch: Batch) -> Loss:
-        target = batch.roles["target"]
+    def loss_of(self, scores: Tensor, target: Tensors) -> Loss:
         classes = target.get("weights", target["values"])  # [B, K] where labels are mixed, else [B]
-        scores = self.scores(batch.roles["input"])
         total = cross_entropy(scores, classes, reduction="sum", label_smoothing=self.settings.label_smoothing)
         return Loss(total, len(classes))
 

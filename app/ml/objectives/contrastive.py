@@ -4,7 +4,8 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +15,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Batch, Comparison, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
+from app.ml.objectives.base import Batch, Comparison, Data, Loss, Role, RoleNeeds
 from app.ml.views import two_views
 
 PROJECTION = 128
@@ -29,7 +31,7 @@ SPREAD_ROWS = 2000
 """Rows of whose pairs the uniformity is the mean."""
 
 
-class Contrastive(ObjectiveSettings):
+class Contrastive(NestedSettings):
     """Find the other view of every row among those of the whole batch; learns from rows without labels."""
 
     name: Literal["contrastive"] = "contrastive"
@@ -62,12 +64,14 @@ class Contrastive(ObjectiveSettings):
 class TwoViews(Comparison):
     """An encoder, an embedding of its features, and a projection in which two views of an item are compared."""
 
-    def __init__(self, role: Role, corruption: float | None, projection: int) -> None:
+    def __init__(self, role: Role, corruption: float | None, projection: int, widths: Sequence[int]) -> None:
         super().__init__()
         assert role.encoder is not None
         self.shape, self.corruption = role.modality.shape, corruption
         self.encoders = nn.ModuleDict({"input": role.encoder})
         width = role.dimensions or role.encoder.width
+        self.widths, self.unit = widths, role.encoder.unit and width == role.encoder.width
+        check_widths(widths, width)
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         hidden = max(width, projection)
         self.projection = nn.Sequential(
@@ -79,15 +83,23 @@ class TwoViews(Comparison):
         return embedding
 
     def represent(self, batch: Batch) -> Tensor:
-        """[B, 2, P]"""
+        """[B, N, 2, P]: of every prefix that counts, the whole embedding first, both views."""
         views = two_views(batch, self.shape, self.corruption, training=self.training)
-        return torch.stack([self.projection(self.embed(view["input"])).float() for view in views], dim=1)
+        embedded = [prefixes(self.embed(view["input"]), self.widths) for view in views]
+        return torch.stack([self.projection(each).float() for each in embedded], dim=2).transpose(0, 1)
+
+    def loss_from(self, representations: Tensor) -> Loss:
+        return over_prefixes(representations.transpose(0, 1), self.compare)
+
+    @abstractmethod
+    def compare(self, views: Tensor) -> Loss:
+        """The loss of the projections [B, 2, P] of both views."""
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`alignment` and `uniformity` (Wang & Isola 2020) of the projections: less is better for both."""
         near, count, kept = 0.0, 0, torch.zeros(0, 1)
         for batch in batches:
-            views = normalize(self.represent(batch), dim=2)
+            views = normalize(self.represent(batch)[:, 0], dim=2)
             near += (views[:, 0] - views[:, 1]).square().sum().item()
             count += len(views)
             if len(kept) < SPREAD_ROWS:
@@ -99,13 +111,13 @@ class Contrast(TwoViews):
     """Each view must be nearer to its item's other view than to any view of another item."""
 
     def __init__(self, settings: Contrastive, role: Role) -> None:
-        super().__init__(role, settings.corruption, PROJECTION)
+        super().__init__(role, settings.corruption, PROJECTION, settings.matryoshka)
         self.temperature = settings.temperature
 
-    def loss_from(self, representations: Tensor) -> Loss:
+    def compare(self, views: Tensor) -> Loss:
         """Mean over both views of each item, summed over the items."""
-        rows = len(representations)
-        views = normalize(representations.float(), dim=2).transpose(0, 1).flatten(0, 1)  # [B, 2, P] -> [2B, P]
+        rows = len(views)
+        views = normalize(views.float(), dim=2).transpose(0, 1).flatten(0, 1)  # [B, 2, P] -> [2B, P]
         likeness = views @ views.T / self.temperature
         likeness.fill_diagonal_(-math.inf)
         others = torch.arange(2 * rows, device=views.device).roll(rows)

@@ -44,7 +44,7 @@ class Regressor(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
     def __init__(self, settings: Regression, role: Role, target: Role) -> None:
-        super().__init__(role, 1, settings.dropout)
+        super().__init__(settings, role, 1)
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
         shape = role.modality.shape
@@ -54,9 +54,8 @@ class Regressor(Headed):
         """[B, 1], in training deviations from the training mean."""
         return self.scores(inputs)
 
-    def loss(self, batch: Batch) -> Loss:
-        values = batch.roles["target"]["values"]
-        return Loss(self._error(self.predict(batch.roles["input"]), values, reduction="sum"), len(values))
+    def loss_of(self, scores: Tensor, target: Tensors) -> Loss:
+        return Loss(self._error(scores, target["values"], reduction="sum"), len(scores))
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """In the unit of the data: `rmse`, `mae`; and `r2`, the share of the variance that is explained."""

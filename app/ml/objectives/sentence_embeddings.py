@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from app.ml.bag_fitting import fit_bags
-from app.ml.encoders.sentences import SentenceEncoder
+from app.ml.encoders.sentences import SentenceEncoder, averaged
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
@@ -31,6 +32,10 @@ class SentenceEmbeddings(SolvedSettings):
     keeps_dimensions: ClassVar[bool] = True
     reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
 
+    @property
+    def shortest(self) -> int | None:
+        return 2  # one number of each part
+
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "sentences", "it holds vectors of words and pairs of words"
 
@@ -40,6 +45,8 @@ class SentenceEmbeddings(SolvedSettings):
 
 class SentenceNetwork(Solved):
     """Nothing but its encoder."""
+
+    unit = True
 
     def __init__(self, role: Role) -> None:
         super().__init__()
@@ -57,6 +64,11 @@ class SentenceNetwork(Solved):
 
     def embed(self, inputs: Tensors) -> Tensor:
         return self.encoder.joined(inputs, self.code)
+
+    def shorten(self, embeddings: Tensor, width: int) -> Tensor:
+        """The first numbers of both parts."""
+        begins, kept = self.code - averaged(self.code), averaged(width)
+        return normalize(torch.cat([embeddings[:, : width - kept], embeddings[:, begins : begins + kept]], dim=1))
 
     @torch.no_grad()
     def solve(self, stream: Stream, tell: Tell) -> None:

@@ -35,17 +35,16 @@ class Tagger(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
     def __init__(self, settings: Tagging, role: Role, target: Role) -> None:
-        super().__init__(role, target.modality.shape.count, settings.dropout)
+        super().__init__(settings, role, target.modality.shape.count)
 
     def predict(self, inputs: Tensors) -> Tensor:
         """Probabilities [B, K], each tag by itself."""
         return self.scores(inputs).sigmoid()
 
-    def loss(self, batch: Batch) -> Loss:
+    def loss_of(self, scores: Tensor, target: Tensors) -> Loss:
         """Sum over the rows of the mean of their tags' cross-entropies, and the number of rows."""
-        scores, tags = self.scores(batch.roles["input"]), batch.roles["target"]["values"]
-        total = binary_cross_entropy_with_logits(scores, tags, reduction="none").mean(1).sum()
-        return Loss(total, len(tags))
+        total = binary_cross_entropy_with_logits(scores, target["values"], reduction="none").mean(1).sum()
+        return Loss(total, len(scores))
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`average_precision`, the mean over the tags that some row has, and `f1` over all tags at once."""

@@ -38,6 +38,8 @@ class TfidfSvd(SolvedSettings):
 class WeightedBags(Solved):
     """A vector per word and pair; the embedding of a text is their weighted sum, scaled to length 1."""
 
+    unit = True
+
     def __init__(self, role: Role) -> None:
         super().__init__()
         assert isinstance(role.encoder, BagEncoder)

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import relu
 
-from app.ml.objectives.base import Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.nesting import NestedSettings
+from app.ml.objectives.base import Data, Loss, Role, RoleNeeds
 from app.ml.objectives.contrastive import TwoViews, compared_training
 
 PROJECTION = 512
@@ -19,7 +20,7 @@ SMALLEST = 1e-4
 """Added to a variance before its root, whose slope is infinite at zero."""
 
 
-class Vicreg(ObjectiveSettings):
+class Vicreg(NestedSettings):
     """Make two views of every row alike while all features stay spread and uncorrelated; fit for small batches."""
 
     name: Literal["vicreg"] = "vicreg"
@@ -53,12 +54,12 @@ class Decorrelated(TwoViews):
     """Views agree; over the batch every projection varies, and no two vary together."""
 
     def __init__(self, settings: Vicreg, role: Role) -> None:
-        super().__init__(role, settings.corruption, PROJECTION)
+        super().__init__(role, settings.corruption, PROJECTION, settings.matryoshka)
         self.settings = settings
 
-    def loss_from(self, representations: Tensor) -> Loss:
-        rows, _, width = representations.shape
-        views = representations.float().transpose(0, 1)  # [B, 2, P] -> [2, B, P]
+    def compare(self, views: Tensor) -> Loss:
+        rows, _, width = views.shape
+        views = views.float().transpose(0, 1)  # [B, 2, P] -> [2, B, P]
         apart = (views[0] - views[1]).square().mean()
         centred = views - views.mean(1, keepdim=True)
         divisor = max(1, rows - 1)

@@ -49,6 +49,8 @@ class WordEmbeddings(SolvedSettings):
 class WordNetwork(Solved):
     """Nothing but its encoder."""
 
+    unit = True
+
     def __init__(self, settings: WordEmbeddings, role: Role) -> None:
         super().__init__()
         assert isinstance(role.encoder, WordEncoder)

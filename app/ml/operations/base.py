@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Objective
 
 Input = Annotated[
     Any,
@@ -42,6 +43,10 @@ class Operation:
     """Documents the answer."""
     numbers: ClassVar[str | None] = None
     """Key of an entry's numbers, where the answer has a binary form."""
+
+    def adapt(self, request: Any, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The ability's outputs [B, …] as the request wants them. Raises subclasses of Invalid for what cannot be."""
+        return outputs
 
     @abstractmethod
     def answer(

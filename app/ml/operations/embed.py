@@ -4,11 +4,13 @@ import base64
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange
 from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Objective
 from app.ml.operations.base import Input, Operation
 from app.ml.plugins import Settings
 
@@ -22,7 +24,8 @@ class EmbedRequest(Settings):
     encoding_format: Literal["float", "base64"] = "float"
     """`base64` is little-endian float32."""
     dimensions: Annotated[int, Field(strict=True, ge=1)] | None = None
-    """Width of the embedding, for models that can shorten theirs; all others take their own width only."""
+    """Width to which embeddings are cut; they have length 1 again where they had it. For models whose first numbers say
+    most: those whose `shortest_dimensions` is not null take that width and all above, the others their own only."""
     user: str | None = None
     """Taken and not used."""
 
@@ -62,6 +65,21 @@ class Embed(Operation):
     Answer: ClassVar[type[BaseModel]] = EmbedAnswer
     numbers: ClassVar[str | None] = "embedding"
 
+    def adapt(self, request: EmbedRequest, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raises OutOfRange for `dimensions` that the model does not have."""
+        width = outputs.shape[1]
+        if request.dimensions in (None, width):
+            return outputs
+        least = network.shortest
+        if least is None or not least <= request.dimensions <= width:
+            can = "cannot shorten that" if least is None else f"can shorten that to {least}"
+            raise OutOfRange(
+                f"dimensions: {request.dimensions} asked, and this model embeds in {width} and {can}; "
+                f"leave dimensions out or send {width}",
+                param="dimensions",
+            )
+        return network.shorten(torch.from_numpy(outputs), request.dimensions).numpy()
+
     def answer(
         self,
         request: EmbedRequest,
@@ -70,15 +88,7 @@ class Embed(Operation):
         inputs: Tensors,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
-        """Raises OutOfRange for `dimensions` that are not the model's own."""
-        rows, width = outputs.shape
-        if request.dimensions not in (None, width):
-            raise OutOfRange(
-                f"dimensions: {request.dimensions} asked, and this model embeds in {width} and cannot shorten that; "
-                f"leave dimensions out or send {width}",
-                param="dimensions",
-            )
-        tokens = int(inputs["mask"].sum()) if modality.shape.layout == "tokens" else rows
+        tokens = int(inputs["mask"].sum()) if modality.shape.layout == "tokens" else len(outputs)
         encode = as_base64 if request.encoding_format == "base64" else np.ascontiguousarray
         return {
             "object": "list",

@@ -35,10 +35,10 @@ def test_the_contrastive_loss_is_nt_xent() -> None:
     for place, point in enumerate(points):
         others = [math.exp(float(point @ other) / 0.5) for number, other in enumerate(points) if number != place]
         expected -= math.log(math.exp(float(point @ points[place ^ 1]) / 0.5) / sum(others))
-    loss = built.loss_from(pairs)
+    loss = built.compare(pairs)
     assert loss.sum.item() == pytest.approx(expected / 2, rel=1e-5)
     assert loss.count == 3
-    assert built.loss_from(pairs[:1]).sum.item() == 0
+    assert built.compare(pairs[:1]).sum.item() == 0
 
 
 def test_vicreg_counts_distance_narrowness_and_likeness() -> None:
@@ -46,14 +46,14 @@ def test_vicreg_counts_distance_narrowness_and_likeness() -> None:
     assert isinstance(built, Decorrelated)
     spread = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # deviations above 1, no covariance
     same = torch.stack([spread, spread], 1)
-    assert built.loss_from(same).sum.item() == 0
+    assert built.compare(same).sum.item() == 0
     shifted = torch.stack([spread, spread + 2], 1)
-    assert built.loss_from(shifted).sum.item() == pytest.approx(25 * 4 * 4)
+    assert built.compare(shifted).sum.item() == pytest.approx(25 * 4 * 4)
     alike = torch.stack([spread[:, :1].expand(-1, 2)] * 2, 1)
-    assert built.loss_from(alike).sum.item() == pytest.approx(4 * 2 * (4 / 3) ** 2 / 2)
+    assert built.compare(alike).sum.item() == pytest.approx(4 * 2 * (4 / 3) ** 2 / 2)
     collapsed = torch.ones(4, 2, 2)
-    assert built.loss_from(collapsed).sum.item() == pytest.approx(4 * 25 * (1 - 0.01))
-    assert built.loss_from(same[:1]).sum.isfinite()
+    assert built.compare(collapsed).sum.item() == pytest.approx(4 * 25 * (1 - 0.01))
+    assert built.compare(same[:1]).sum.isfinite()
 
 
 @pytest.mark.parametrize("settings", [Contrastive(), Vicreg()], ids=lambda settings: str(settings.name))
