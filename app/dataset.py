@@ -82,8 +82,12 @@ class Split:
     def rows(self) -> int:
         return sum(self.sizes)
 
-    def read(self, role: str, batch: int) -> Any:
-        """A role's raw column of a record batch, as `app.ml.modalities` take it; of `row`, int64 [n].
+    def stored(self, role: str, batch: int) -> pa.Array:
+        """A role's column of a record batch, as Arrow has it."""
+        return self._reader.get_batch(batch).column(role)
+
+    def read(self, role: str, batch: int, rows: NDArray[np.int64] | None = None) -> Any:
+        """A role's raw column of a record batch, or `rows` of it, as `app.ml.modalities` take it; of `row`, int64 [n].
 
         vectors float32 [n, W], image uint8 [n, H, W, C], text object [n] of str, classes object [n] of str or None
         (withheld; also where the split has no such role), numbers float32 [n] (NaN: withheld), audio, tags and boxes
@@ -91,8 +95,10 @@ class Split:
         """
         table = self._reader.get_batch(batch)
         if role not in table.schema.names:
-            return np.full(table.num_rows, None, dtype=object)
+            return np.full(table.num_rows if rows is None else len(rows), None, dtype=object)
         column, modality = table.column(role), self.modalities.get(role)
+        if rows is not None:
+            column = column.take(pa.array(rows))
         if modality in OF_ONE_SIZE:
             return _array(column.flatten()).reshape(table.num_rows, *self._shapes[role])
         if modality == "classes":

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
-from worker.ingest import duplicates, splits
+from worker.ingest import splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
 from worker.ingest.groups import Group, blocks, open_groups
+from worker.ingest.hashing import combine
 from worker.ingest.kinds import base as kinds
 from worker.ingest.kinds.classes import ClassesKind
 from worker.ingest.labels import in_order, no_names
@@ -75,7 +76,7 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
             if out is not None:
                 rows.keep[here] &= ~out
         if rows.hashes is not None and not context.faults.total:
-            rows.hashes[here] = duplicates.hash_rows([kind.keys(block) for kind in content])
+            rows.hashes[here] = combine([kind.hashes(block) for kind in content])
     context.faults.stop_here()
     return rows
 

@@ -10,6 +10,7 @@ from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
 from worker.ingest import duplicates, splits
 from worker.ingest.faults import Faults
 from worker.ingest.groups import Group
+from worker.ingest.hashing import Hashes
 from worker.ingest.splits import Places
 
 Mask = NDArray[np.bool_]
@@ -20,10 +21,12 @@ class Rows:
     """What is known of every row once all were judged."""
 
     keep: Mask
-    hashes: duplicates.Hashes | None
+    hashes: Hashes | None
     classes: NDArray[np.int32]
     """By which splits are stratified; -1 where there is no label."""
     groups: NDArray[np.int32] | None
+    doubles: duplicates.Numbers | None = None
+    """The number of its hash, of every row that shares it; -1 of all others."""
     repeated: int = 0
     """Rows that are equal to an earlier one."""
 
@@ -32,28 +35,30 @@ def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOpti
     """Counts the rows that are equal to earlier ones, and leaves them out where that was asked for."""
     if rows.hashes is None:
         return
-    repeated = duplicates.repeated(rows.hashes, rows.keep)
+    rows.doubles = duplicates.number(rows.hashes, rows.keep)
+    rows.hashes = None  # eight bytes a row, no longer needed
+    repeated = duplicates.repeated(rows.doubles)
     rows.repeated = int(repeated.sum())
     if options.cleaning.duplicates == "drop":
         _leave_out(groups, repeated, "duplicate", "equals an earlier row", faults)
         rows.keep &= ~repeated
+        rows.doubles[:] = -1
 
 
 def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> Places:
     """Places for all rows. Raises Refused when the splits cannot be made."""
     first, keep = groups[0], rows.keep
     fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
-    together = duplicates.sets(rows.hashes, rows.groups, keep)
+    together = duplicates.sets(rows.doubles, rows.groups, keep)
     if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
         together = rows.groups  # nearly all rows are one and the same
     if isinstance(options.split, FileSplit) or first.plan.split is not None:
         places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
-        if rows.hashes is not None:
-            crossing = duplicates.across(rows.hashes, places)
+        if rows.doubles is not None:
+            crossing = duplicates.across(rows.doubles, places)
             _leave_out(groups, crossing, "duplicate_across_splits", "stands in validation or test, too", faults)
             places[crossing] = splits.OUT
     else:
-        rows.hashes = None  # eight bytes a row, no longer needed
         places = splits.draw(rows.classes, fractions, keep, together)
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
     sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}

@@ -4,60 +4,18 @@ A row is known by eight bytes, the hash of its content; that two of ten million 
 once in four hundred thousand such datasets.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.ingest.hashing import Hashes
 from worker.ingest.splits import TEST, TRAIN, VALIDATION, Places
 
-Hashes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int32]
 CHUNK = 1 << 20
-MIX = np.int64(-7046029254386353131)
-"""2^64 over the golden ratio, as the sequence of parts must count."""
 
 
-def hash_rows(columns: Sequence[Sequence[bytes | str]]) -> Hashes:
-    """One number for every row [n] of columns of equal length."""
-    found = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        found = found * MIX + np.fromiter(map(hash, column), np.int64, len(column))
-    return found
-
-
-def row_bytes(rows: NDArray[Any]) -> Sequence[bytes]:
-    """Rows [n, W] as bytes, each equal for equal numbers."""
-    if rows.dtype.kind == "f":
-        rows = rows + rows.dtype.type(0)  # minus zero becomes zero
-    found: Sequence[bytes] = np.ascontiguousarray(rows).view(f"V{rows.shape[1] * rows.itemsize}").ravel().tolist()
-    return found
-
-
-def repeated(hashes: Hashes, keep: Mask) -> Mask:
-    """The kept rows that are equal to an earlier one."""
-    numbers = _doubles(hashes, keep)
-    found = numbers >= 0
-    rows = np.flatnonzero(found)
-    _, first = np.unique(numbers[rows], return_index=True)
-    found[rows[first]] = False
-    return found
-
-
-def sets(hashes: Hashes | None, groups: NDArray[np.int32] | None, keep: Mask) -> NDArray[np.int32] | None:
-    """For every row the number of the set that has to stay together, -1 for rows that are alone; None without any.
-
-    Equal rows belong together, and rows of one group; sets that share a row are one.
-    """
-    if groups is not None:
-        numbers = groups if hashes is None else _merge(hashes, groups, keep)
-        return np.where(keep, numbers, np.int32(-1))
-    doubles = _doubles(hashes, keep) if hashes is not None else None
-    return doubles if doubles is not None and doubles.max(initial=-1) >= 0 else None
-
-
-def _doubles(hashes: Hashes, keep: Mask) -> NDArray[np.int32]:
+def number(hashes: Hashes, keep: Mask) -> Numbers:
     """For every kept row that is not the only one of its hash, the number of that hash; -1 for all others."""
     ordered = hashes[keep]
     ordered.sort()
@@ -73,14 +31,34 @@ def _doubles(hashes: Hashes, keep: Mask) -> NDArray[np.int32]:
     return found
 
 
-def across(hashes: Hashes, places: Places) -> Mask:
+def repeated(doubles: Numbers) -> Mask:
+    """The rows that are equal to an earlier one."""
+    found = doubles >= 0
+    rows = np.flatnonzero(found)
+    _, first = np.unique(doubles[rows], return_index=True)
+    found[rows[first]] = False
+    return found
+
+
+def sets(doubles: Numbers | None, groups: Numbers | None, keep: Mask) -> Numbers | None:
+    """For every row the number of the set that has to stay together, -1 for rows that are alone; None without any.
+
+    Equal rows belong together, and rows of one group; sets that share a row are one.
+    """
+    if groups is not None:
+        numbers = groups if doubles is None else _merge(doubles, groups, keep)
+        return np.where(keep, numbers, np.int32(-1))
+    return doubles if doubles is not None and doubles.max(initial=-1) >= 0 else None
+
+
+def across(doubles: Numbers, places: Places) -> Mask:
     """Rows of train that stand in validation or test too, and rows of validation that stand in test."""
     found = np.zeros(len(places), np.bool_)
     for inner, outer in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
-        there = np.sort(hashes[np.isin(places, outer)])
-        for start in range(0, len(places), CHUNK):
-            part = slice(start, start + CHUNK)
-            found[part] |= among(hashes[part], there) & (places[part] == inner)
+        there = np.zeros(int(doubles.max(initial=-1)) + 2, np.bool_)
+        there[doubles[np.isin(places, outer)]] = True
+        there[-1] = False  # where those of number -1 are found
+        found |= there[doubles] & (places == inner)
     return found
 
 
@@ -97,9 +75,8 @@ def _distinct(ordered: Hashes) -> Hashes:
     return ordered[np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))]
 
 
-def _merge(hashes: Hashes, groups: NDArray[np.int32], keep: Mask) -> NDArray[np.int32]:
+def _merge(doubles: Numbers, groups: Numbers, keep: Mask) -> Numbers:
     """Groups that share a row as one. Rows without a group get one of their own, or their double's."""
-    doubles = _doubles(hashes, keep)
     numbers = groups.copy()
     lost = np.flatnonzero(keep & (groups < 0) & (doubles >= 0))
     numbers[lost] = doubles[lost] + int(groups.max(initial=-1)) + 1

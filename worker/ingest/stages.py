@@ -64,9 +64,12 @@ def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         column = pc.binary_join(column, BETWEEN)
     files = whole_files(column)
     column = column if files is None else files
-    whole = column.cast(pa.large_binary() if _is_binary(column.type) else pa.large_string()).fill_null("")
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.large_binary() if _is_binary(column.type) else pa.large_string())
+    whole = column.fill_null("")
     _, places, held = whole.buffers()
-    offsets = np.frombuffer(places, OFFSET, len(whole) + 1 + whole.offset)[whole.offset :]
+    kind = np.int32 if pa.types.is_string(whole.type) else OFFSET
+    offsets = np.frombuffer(places, kind, len(whole) + 1 + whole.offset)[whole.offset :].astype(OFFSET, copy=False)
     values = np.frombuffer(held, BYTE) if held is not None and held.size else np.zeros(0, BYTE)
     return values[offsets[0] : offsets[-1]], offsets - offsets[0]
 

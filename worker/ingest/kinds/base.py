@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from app.dataset import field
 from app.dataset_options import DatasetOptions
 from worker.ingest.faults import Faults
+from worker.ingest.hashing import Hashes
 from worker.ingest.layout import Joined, Origin
 from worker.ingest.plan import Part
 from worker.ingest.splits import Places
@@ -60,7 +61,7 @@ class Kind:
         """Adds the block's faults; which of its rows [n] are to be left out, None for none of them."""
 
     @abstractmethod
-    def keys(self, block: Block) -> Sequence[bytes | str]:
+    def hashes(self, block: Block) -> Hashes:
         """What is equal for equal items, [n]; asked of content only."""
 
     @abstractmethod

@@ -1,6 +1,5 @@
 """Pictures of one size, as pixels."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from worker.ingest import values
-from worker.ingest.duplicates import row_bytes
 from worker.ingest.faults import some
+from worker.ingest.hashing import Hashes, hash_numbers
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
@@ -46,8 +45,8 @@ class ImageKind(Kind):
                 values.report(code, mask, read, self.faults, origin)
         return out
 
-    def keys(self, block: Block) -> Sequence[bytes]:
-        return row_bytes(values.convert(self._read(block), image=True))
+    def hashes(self, block: Block) -> Hashes:
+        return hash_numbers(values.convert(self._read(block), image=True))
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         stored = values.convert(self._read(block)[chosen], image=True)

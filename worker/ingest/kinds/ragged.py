@@ -1,6 +1,5 @@
 """What recordings, boxes and tags have in common: rows of any length, stored as lists. No kind by itself."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 from app.dataset import INNER
 from app.dataset_options import SPLITS
 from app.ragged import Ragged
+from worker.ingest.hashing import Hashes, hash_bytes
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.layout import Joined
 from worker.ingest.splits import OUT, Places
@@ -30,9 +30,10 @@ class RaggedKind(Kind):
     def judge(self, block: Block) -> Mask | None:
         return None
 
-    def keys(self, block: Block) -> Sequence[bytes]:
+    def hashes(self, block: Block) -> Hashes:
         rows = self.read(block)
-        return [rows.row(number).tobytes() for number in range(len(rows))]
+        values = np.ascontiguousarray(rows.flat).view(np.uint8).reshape(-1)
+        return hash_bytes(values, (rows.offsets - rows.offsets[0]) * rows.values[:1].nbytes)
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         if self.is_withheld(block.table):

@@ -3,7 +3,6 @@
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from worker.ingest.hashing import Hashes, hash_bytes
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.kinds.ragged import rows_of, spread
 from worker.ingest.splits import Places
-from worker.ingest.stages import as_texts
+from worker.ingest.stages import as_bytes, as_texts
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
@@ -59,9 +59,8 @@ class TextKind(Kind):
         self.drop_rows("empty_text", out, block, problem)
         return out
 
-    def keys(self, block: Block) -> Sequence[str]:
-        found: Sequence[str] = self.read(block).to_pylist()
-        return found
+    def hashes(self, block: Block) -> Hashes:
+        return hash_bytes(*as_bytes(self.read(block)))
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         texts = self.read(block).filter(pa.array(chosen))

@@ -1,6 +1,5 @@
 """Rows of numbers and of categories; of the latter, positions among their names are stored, NaN where there is none."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from app.dataset import field
 from worker.ingest import values
-from worker.ingest.duplicates import row_bytes
 from worker.ingest.faults import some
+from worker.ingest.hashing import Hashes, hash_numbers
 from worker.ingest.kinds.base import Block, Kind, Mask
 from worker.ingest.labels import in_order
 from worker.ingest.splits import Places
@@ -92,8 +91,8 @@ class VectorsKind(Kind):
         self._equal += (read == self._common).sum(axis=0)
         self._judged += len(read)
 
-    def keys(self, block: Block) -> Sequence[bytes]:
-        return row_bytes(values.convert(self._read(block), image=False))
+    def hashes(self, block: Block) -> Hashes:
+        return hash_numbers(values.convert(self._read(block), image=False))
 
     def settle(self, kept: Mask) -> None:
         if self.cleaning.constant != "drop":

@@ -4,24 +4,28 @@ Texts: equal but for case, punctuation and spaces. Pictures: equal once shrunk t
 once every column is rounded to a twentieth of its deviation. Sixteen bytes are held for every row of train.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from app.dataset import Split
 from app.dataset_options import SPLITS
-from worker.ingest.duplicates import among, hash_rows, row_bytes
+from worker.ingest.duplicates import among
+from worker.ingest.hashing import Hashes, hash_bytes, hash_numbers
 from worker.ingest.profile.sample import Sample, take, thumbs
+from worker.ingest.stages import as_bytes
 
 MOST_ROWS = 1_000_000
 """Of all splits; beyond, near duplicates are not looked for."""
 SIDE, SHADES = 8, 16
 FINE = 20
-Fingerprint = Callable[[Any], Sequence[bytes] | Sequence[str]]
+SPACE = 32
+PLAIN = bytes(code if code > 127 or chr(code).isalnum() else SPACE for code in bytes(range(256)).lower())
+"""Small letters and digits for the bytes of ASCII, a space for all else there."""
+Fingerprint = Callable[[Any], Hashes]
 
 
 def near_duplicates(splits: dict[str, Split], role: str) -> dict[str, int] | None:
@@ -30,39 +34,59 @@ def near_duplicates(splits: dict[str, Split], role: str) -> dict[str, int] | Non
     if sum(split.rows for split in splits.values()) > MOST_ROWS or modality not in ("vectors", "image", "text"):
         return None
     fingerprint = _fingerprint(modality, take(splits["train"], role))
-    coarse, exact = (_hashes(splits["train"], role, one) for one in (fingerprint, _exact))
+    coarse = _hashes(splits["train"], role, fingerprint)
+    exact: Hashes | None = None
     found: dict[str, int] = {}
     for name in SPLITS[1:]:
         found[name] = 0
         for batch in range(splits[name].batches):
-            column = splits[name].read(role, batch)
-            near = among(hash_rows([fingerprint(column)]), coarse) & ~among(hash_rows([_exact(column)]), exact)
+            column = _column(splits[name], role, batch)
+            near = among(fingerprint(column), coarse)
+            if near.any():
+                exact = _hashes(splits["train"], role, _exact) if exact is None else exact
+                near &= ~among(_exact(column), exact)
             found[name] += int(near.sum())
     return found
 
 
-def _hashes(split: Split, role: str, fingerprint: Fingerprint) -> NDArray[np.int64]:
+def _column(split: Split, role: str, batch: int) -> Any:
+    """An Arrow column of texts, an array of all else."""
+    return (split.stored if split.modalities[role] == "text" else split.read)(role, batch)
+
+
+def _hashes(split: Split, role: str, fingerprint: Fingerprint) -> Hashes:
     """Of all rows, ascending."""
     found, done = np.empty(split.rows, np.int64), 0
     for batch in range(split.batches):
-        hashes = hash_rows([fingerprint(split.read(role, batch))])
+        hashes = fingerprint(_column(split, role, batch))
         found[done : done + len(hashes)] = hashes
         done += len(hashes)
     found.sort()
     return found
 
 
-def _words(column: NDArray[Any]) -> list[str]:
-    """The words alone, in small letters, one space between two."""
-    lower = pc.utf8_lower(pa.array(column, pa.string()))
-    words: list[str] = pc.replace_substring_regex(lower, r"[^\pL\pN]+", " ").to_pylist()
-    return [text.strip() for text in words]
+def _words(column: pa.StringArray) -> Hashes:
+    """Of the words alone, whatever stands between them and whatever their case."""
+    foreign = pc.invert(pc.string_is_ascii(column))
+    if pc.any(foreign).as_py():
+        plain = pc.replace_substring_regex(pc.utf8_lower(column.filter(foreign)), r"[^\pL\pN]+", " ")
+        column = pc.replace_with_mask(column, foreign, plain)
+    values, offsets = as_bytes(column)
+    values = np.frombuffer(values.tobytes().translate(PLAIN), np.uint8)
+    letters = values != SPACE
+    begins = letters.copy()
+    begins[1:] &= ~letters[:-1]
+    rows = offsets[:-1][np.diff(offsets) > 0]
+    begins[rows] = letters[rows]
+    marked = values ^ (begins.view(np.uint8) << 5)  # a capital letter tells where a word begins
+    ends = np.concatenate([[0], np.cumsum(letters)])[offsets]
+    return hash_bytes(marked[letters], ends)
 
 
-def _exact(column: Any) -> Sequence[bytes] | Sequence[str]:
-    if column.dtype == object:
-        return list(column)
-    return row_bytes(column.reshape(len(column), -1))
+def _exact(column: Any) -> Hashes:
+    if isinstance(column, pa.Array):
+        return hash_bytes(*as_bytes(column))
+    return hash_numbers(column.reshape(len(column), -1))
 
 
 def _fingerprint(modality: str, sample: Sample) -> Fingerprint:

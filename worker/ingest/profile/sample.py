@@ -72,7 +72,7 @@ def take(split: Split, role: str, limit: int = SAMPLE) -> Sample:
     for batch, size in enumerate(split.sizes):
         inside = chosen[(chosen >= first) & (chosen < first + size)] - first
         if len(inside):
-            parts.append([split.read(name, batch)[inside] for name in (role, "target", "row")])
+            parts.append([split.read(name, batch, inside) for name in (role, "target", "row")])
         first += size
     modality = split.modalities[role]
     classes = split.modalities.get("target") == "classes"
