@@ -100,7 +100,7 @@ class Split:
         if rows is not None:
             column = column.take(pa.array(rows))
         if modality in OF_ONE_SIZE:
-            return _array(column.flatten()).reshape(table.num_rows, *self._shapes[role])
+            return _array(column.flatten()).reshape(len(column), *self._shapes[role])
         if modality == "classes":
             names = np.array([*column.dictionary.to_pylist(), None], dtype=object)
             return names[column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]

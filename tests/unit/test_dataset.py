@@ -51,6 +51,16 @@ def test_vectors_come_as_rows_of_float32(tmp_path: Path) -> None:
     assert train.read("row", 1).tolist() == [2, 3]
 
 
+@pytest.mark.parametrize("rows", [[], [1], [0, 1]])
+def test_some_rows_of_a_batch(tmp_path: Path, rows: list[int]) -> None:
+    values = np.arange(20, dtype=np.uint8).reshape(5, 4)
+    train = open_dataset(folder(tmp_path, values, [2, 2, 1])).splits["train"]
+    chosen = np.array(rows, np.int64)
+    np.testing.assert_array_equal(train.read("input", 1, chosen), values[2:4].reshape(2, 2, 2, 1)[chosen])
+    assert train.read("target", 1, chosen).tolist() == [[None, "cat"][row] for row in rows]
+    assert train.read("source", 1, chosen).tolist() == [None] * len(rows)
+
+
 def test_images_come_in_their_shape(tmp_path: Path) -> None:
     values = np.arange(5 * 4, dtype=np.uint8).reshape(5, 4)
     train = open_dataset(folder(tmp_path, values, [2, 2, 1])).splits["train"]
