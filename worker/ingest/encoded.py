@@ -1,4 +1,4 @@
-"""Columns whose rows are whole pictures, as bytes or in base64: within Parquet, Arrow, JSON lines and tables.
+"""Columns whose rows are whole pictures or recordings, as bytes or in base64: in Parquet, Arrow, JSON lines, tables.
 
 They are laid aside once and read from there as the members of an archive are. Knows no table's format.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from app.dataset_options import DatasetOptions
 from app.ragged import Ragged
+from worker.ingest import recordings
 from worker.ingest.archives import Member
-from worker.ingest.images import Pictures, open_items
 from worker.ingest.items import Items
 from worker.ingest.source import Context, Head, Loaded, Source, Wanted
 
@@ -53,13 +53,19 @@ class Beside:
         return self.source.load(wanted, context) if wanted.columns else Loaded(self.rows)
 
 
-def open_cells(source: Source, head: Head, options: DatasetOptions, context: Context) -> Pictures:
-    """The table with its column `head` as pictures of one size."""
+def open_cells(source: Source, head: Head, options: DatasetOptions, context: Context) -> Source:
+    """The table with its column `head` as pictures of one size, or as recordings of one rate."""
     cells = source.load(Wanted(ragged=[head.name]), context).ragged[head.name]
     others = {each.name: each for each in source.heads if each.name != head.name}
     members = Cells(head.name, cells.rows, head.encoded)
     beside = Beside(source, len(members), others)
-    items = Items(source.file, "picture", head.name, members, list(others.values()), {}, beside)
-    pictures = open_items(items, None, options, context)
+    noun = "recording" if head.medium == "audio" else "picture"
+    items = Items(source.file, noun, head.name, members, list(others.values()), {}, beside)
+    if head.medium == "audio":
+        opened: Source = recordings.open_items(items, options.sample_rate, context)
+    else:
+        from worker.ingest.images import open_items  # only those who read pictures wait for torch
+
+        opened = open_items(items, None, options, context)
     cells.release()
-    return pictures
+    return opened

@@ -85,7 +85,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if found == AUDIO:
         return recordings.open_recording(file, options.sample_rate, context)
     source = READERS[found](file, context)
-    head = picture_column(source.heads, options)
+    head = media_column(source.heads, options)
     if head is None or context.faults.total:
         return source
     return encoded.open_cells(source, head, options, context)
@@ -103,17 +103,17 @@ def _codec(file: Input, first: bytes, options: DatasetOptions, context: Context)
     return options.encoding if detect(first) in TEXTS else None
 
 
-def picture_column(heads: Sequence[Head], options: DatasetOptions) -> Head | None:
-    """The column of pictures as files that is asked for, or the first one where no other input is."""
+def media_column(heads: Sequence[Head], options: DatasetOptions) -> Head | None:
+    """The column of pictures or recordings as files that is asked for, or the first one where no other input is."""
     asked = options.columns
-    encoded = {head.name: head for head in heads if head.encoded}
-    for name in (asked.image, asked.left, asked.right):
-        if name in encoded:
-            return encoded[name]
+    held = {head.name: head for head in heads if head.medium}
+    for name in (asked.image, asked.audio, asked.left, asked.right):
+        if name in held:
+            return held[name]
     others = (asked.features, asked.image, asked.text, asked.audio, asked.source, asked.left)
-    if options.modality not in ("auto", "image") or any(other is not None for other in others):
+    if any(other is not None for other in others):
         return None
-    return next(iter(encoded.values()), None)
+    return next((head for head in held.values() if options.modality in ("auto", head.medium)), None)
 
 
 def detect(first: bytes, wanted: str | None = None) -> str | None:

@@ -19,13 +19,24 @@ PAIRS = {
     ("anchor", "positive"): ("left", "right"),
     ("query", "answer"): ("left", "right"),
     ("question", "answer"): ("left", "right"),
+    ("premise", "hypothesis"): ("left", "right"),
+    ("prompt", "completion"): ("source", "target"),
+    ("prompt", "response"): ("source", "target"),
+    ("instruction", "response"): ("source", "target"),
+    ("instruction", "output"): ("source", "target"),
+    ("input", "output"): ("source", "target"),
     ("sentence1", "sentence2"): ("left", "right"),
     ("text1", "text2"): ("left", "right"),
 }
 """Names of two text columns, and the roles that they play."""
+NEGATIVE_NAME = "negative"
+CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
+"""The first of these that is there says what a picture shows or a recording says."""
 SPLIT_NAME = "split"
 FEW = 1000
 """A text column with more different values among its first rows is no label by itself."""
+FEW_NUMBERS = 20
+"""The same for a column of numbers."""
 WORDS = 3.0
 """From so many words on, in the mean, a column is text rather than names."""
 
@@ -51,6 +62,8 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
             plan.parts["target"] = Part("classes", [left.pop(head.name).name])
     if not has_input and not faults.total:
         _find_numbers(plan, left, options, faults)
+    if not faults.total and "caption" not in plan.parts:
+        _find_caption(plan, left)
     plan.parts = dict(sorted(plan.parts.items(), key=lambda item: item[0] not in INPUTS))  # what goes in comes first
 
 
@@ -73,7 +86,8 @@ def categories(known: Mapping[str, Head], columns: Sequence[str]) -> list[str]:
 
 
 def is_few(head: Head) -> bool:
-    return head.distinct <= min(FEW, max(1, head.sampled // 2))
+    most = FEW if head.is_text else FEW_NUMBERS
+    return head.distinct <= min(most, max(1, head.sampled // 2))
 
 
 def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> None:
@@ -95,6 +109,9 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
                 for role, name in zip(roles, chosen, strict=True):
                     plan.parts[role] = Part("text", [left.pop(name).name])
                 plan.inferred["modality"] = f"text: {chosen[0]!r} and {chosen[1]!r} are {' and '.join(roles)}"
+                if "left" in roles and NEGATIVE_NAME in by_name:
+                    plan.parts["negative"] = Part("text", [left.pop(by_name[NEGATIVE_NAME]).name])
+                    plan.inferred["negative"] = f"{by_name[NEGATIVE_NAME]!r}, by its name"
                 return
     alone = asked == "text" or len(left) == 1
     free = [head for head in texts.values() if alone or (head.words >= WORDS and not is_few(head))]
@@ -125,9 +142,9 @@ def _find_label(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: F
         return texts[0]
     if not has_input:
         return None
-    beside = [head for head in plain if head.origin == "array" or len(plain) == 1]
+    beside = [head for head in plain if head.origin == "array" or (len(plain) == 1 and is_few(head))]
     for kinds in ("biuSU", "f"):  # whole numbers and strings first; floats hold a NaN where a label is withheld
-        fitting = [head for head in beside if head.dtype.kind in kinds and (head.origin == "array" or kinds == "biuSU")]
+        fitting = [head for head in beside if head.dtype.kind in kinds]
         if len(fitting) > 1:
             names = ", ".join(repr(head.name) for head in fitting)
             faults.add("ambiguous_columns", f"each of {names} could be the label; name one in columns.label")
@@ -165,6 +182,21 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         plan.inferred["modality"] = (
             f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
         )
+
+
+def _find_caption(plan: Plan, left: dict[str, Head]) -> None:
+    """The text that goes with a picture or a recording."""
+    if "input" not in plan.parts or plan.parts["input"].modality not in ("image", "audio"):
+        return
+    used = set(plan.used())
+    texts = [head for head in left.values() if head.is_text and not head.medium and head.name not in used]
+    by_name = {head.name.casefold(): head for head in texts}
+    named = next((by_name[name] for name in CAPTION_NAMES if name in by_name), None)
+    free = [head for head in texts if head.words >= WORDS and not is_few(head)]
+    if named is not None or len(free) == 1:
+        found = named or free[0]
+        plan.parts["caption"] = Part("text", [found.name])
+        plan.inferred["caption"] = f"{found.name!r}, {'by its name' if named else 'the only column of texts'}"
 
 
 def _is_tags(head: Head) -> bool:

@@ -157,7 +157,8 @@ def _head(name: str, values: list[Any]) -> Head:
     """A column holds numbers when most of its values do: the others are then faults, with a row to look at."""
     filled = [value for value in values if value is not None]
     if 2 * sum(isinstance(value, int | float) for value in filled) >= len(filled):
-        return Head(name, "table", FLOAT)
+        known = {value for value in filled if isinstance(value, int | float)}
+        return Head(name, "table", FLOAT, distinct=len(known), sampled=len(filled))
     lists = [value for value in filled if isinstance(value, list)]
     if 2 * len(lists) >= len(filled):
         shape = []

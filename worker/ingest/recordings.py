@@ -37,7 +37,8 @@ class Recordings:
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         said = self.items.load(wanted, context)
-        ragged = {**said.ragged, AUDIO: self._samples(context)} if AUDIO in wanted.ragged else said.ragged
+        own = self.items.column
+        ragged = {**said.ragged, own: self._samples(context)} if own in wanted.ragged else said.ragged
         return replace(said, ragged=ragged, bad=sorted({*self.items.bad, *said.bad}))
 
     def _samples(self, context: Context) -> Mapped:
@@ -56,7 +57,7 @@ def holds_recordings(archive: Archive) -> bool:
 
 def open_recordings(archive: Archive, rate: int, context: Context) -> Recordings:
     """Looks at every recording's header; `rate` is that of the dataset."""
-    return _measured(list_items(archive, "recording", AUDIO, context), rate, context)
+    return open_items(list_items(archive, "recording", AUDIO, context), rate, context)
 
 
 def open_recording(file: Input, rate: int, context: Context) -> Recordings:
@@ -67,10 +68,11 @@ def open_recording(file: Input, rate: int, context: Context) -> Recordings:
         while chunk := file.stream.read(CHUNK):
             yield chunk
 
-    return _measured(Items(file, "recording", AUDIO, [Member(file.name, file.size, chunks)]), rate, context)
+    return open_items(Items(file, "recording", AUDIO, [Member(file.name, file.size, chunks)]), rate, context)
 
 
-def _measured(items: Items, rate: int, context: Context) -> Recordings:
+def open_items(items: Items, rate: int, context: Context) -> Recordings:
+    """Looks at every recording's header."""
     if not items.members:
         return Recordings(items, [])
     rates: Counter[int] = Counter()
@@ -83,7 +85,7 @@ def _measured(items: Items, rate: int, context: Context) -> Recordings:
     items.fits(size, "recordings", "give a lower sample_rate, or send them in parts", context)
     about = {"rate": rate, "rates": _named(rates), "channels": _named(channels)}
     note = f"recordings of one channel with {rate:,} samples a second; give sample_rate to decide otherwise"
-    head = Head(AUDIO, "array", SAMPLE, ragged="audio", note=note + items.note, about=about)
+    head = Head(items.column, "array", SAMPLE, ragged="audio", note=note + items.note, about=about)
     return Recordings(items, [head, *items.heads], rate)
 
 

@@ -1,27 +1,35 @@
-"""Tells a picture's file by its first bytes, also in base64. Opens nothing."""
+"""Tells a picture's or a recording's file by its first bytes, also in base64. Opens nothing."""
 
 import base64
 import re
+from typing import Literal
 
+from app.ml.sounds import is_sound
+
+Medium = Literal["", "image", "audio"]
 STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
 WEBP = re.compile(rb"RIFF....WEBP", re.DOTALL)
 BMP = re.compile(rb"BM....\0\0\0\0", re.DOTALL)
-URI = "data:image/"
 LOOKED_AT = 32
 """Characters of base64: 24 bytes."""
 LONG = 60
 """The smallest picture has more characters than this."""
 
 
-def is_picture(first: bytes) -> bool:
-    return first.startswith(STARTS) or bool(WEBP.match(first) or BMP.match(first))
+def medium(first: bytes) -> Medium:
+    """What a file that begins so holds; nothing where it is neither picture nor recording."""
+    if first.startswith(STARTS) or WEBP.match(first) or BMP.match(first):
+        return "image"
+    return "audio" if is_sound(first) else ""
 
 
-def is_encoded_picture(text: str) -> bool:
-    """Whether a text is a `data:` URI of a picture, or the base64 of one."""
-    if text.startswith(URI):
-        return True
+def encoded_medium(text: str) -> Medium:
+    """What a text holds that is a `data:` URI, or the base64 of a file."""
+    if text.startswith("data:image/"):
+        return "image"
+    if text.startswith("data:audio/"):
+        return "audio"
     try:
-        return len(text) >= LONG and is_picture(base64.b64decode(text[:LOOKED_AT], validate=True))
+        return medium(base64.b64decode(text[:LOOKED_AT], validate=True)) if len(text) >= LONG else ""
     except ValueError:
-        return False
+        return ""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from app.disk import needing_room
 from app.ragged import Ragged
 from worker.ingest.faults import Faults
+from worker.ingest.signatures import Medium
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -88,14 +89,16 @@ class Head:
     ragged: Literal["", "audio", "boxes", "tags"] = ""
     """What a row holds where rows differ in length."""
     distinct: int = 0
-    """Different values among the first `sampled` rows of a table's text column."""
+    """Different values among the first `sampled` rows of a table's column."""
     sampled: int = 0
     words: float = 0.0
     """Of a text column, in the mean of those rows."""
     note: str = ""
     """How the column came about, where the file has none of that name; the profile says it."""
+    medium: Medium = ""
+    """What a row holds the whole file of: a picture or a recording."""
     encoded: Literal["", "bytes", "base64"] = ""
-    """How a row holds a whole picture's file, where it does."""
+    """How it holds that file."""
     scaled: bool = False
     """True for pictures that were not all of this shape in their files."""
     about: Mapping[str, Any] = field(default_factory=dict)

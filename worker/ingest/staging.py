@@ -7,7 +7,7 @@ every name.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.labels import Coder
-from worker.ingest.signatures import is_encoded_picture, is_picture
+from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
 from worker.ingest.stages import BETWEEN, RaggedStage, is_labels, whole_files
 from worker.ingest.unpack import is_bomb, refuse
@@ -172,10 +172,12 @@ def head_of(name: str, sample: pa.Array) -> Head:
         head = Head(name, "array", number, tuple(shape)) if number is not None and all(shape) else None
         return head or Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
-        return Head(name, "table", number)
+        present = sample.drop_null()
+        return Head(name, "table", number, distinct=len(present.unique()), sampled=len(present))
     files = whole_files(sample)
-    if files is not None and any(is_picture(file) for file in files.drop_null()[:1].to_pylist()):
-        return Head(name, "table", OTHER, distinct=2, sampled=2, encoded="bytes")
+    for file in [] if files is None else files.drop_null()[:1].to_pylist():
+        if held := medium(file):
+            return Head(name, "table", OTHER, distinct=2, sampled=2, medium=held, encoded="bytes")
     if not _is_text(kind):
         return Head(name, "table", OTHER, distinct=2, sampled=2)
     present = sample.drop_null()
@@ -191,8 +193,9 @@ def labels_head(name: str) -> Head:
 def text_head(name: str, texts: Sequence[str]) -> Head:
     """A column of texts, by the first of them."""
     words = sum(len(text.split()) for text in texts) / max(1, len(texts))
-    encoded: Literal["", "base64"] = "base64" if texts and is_encoded_picture(texts[0]) else ""
-    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, encoded=encoded)
+    held = encoded_medium(texts[0]) if texts else ""
+    more: dict[str, Any] = {"medium": held, "encoded": "base64"} if held else {}
+    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, **more)
 
 
 def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -214,7 +214,9 @@ def _head(name: str, cells: list[str]) -> Head:
     """A column holds numbers when most of its cells do: the others are then faults, with a row to look at."""
     filled = [cell for cell in cells if cell.strip()]
     numbers = sum(map(is_number, filled))
-    return Head(name, "table", FLOAT) if 2 * numbers >= len(filled) else text_head(name, filled)
+    if 2 * numbers < len(filled):
+        return text_head(name, filled)
+    return Head(name, "table", FLOAT, distinct=len(set(filled)), sampled=len(filled))
 
 
 def is_number(cell: str) -> bool:

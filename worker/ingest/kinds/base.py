@@ -9,7 +9,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,7 @@ class Block:
 class Kind:
     """One role while the dataset is made."""
 
-    is_content: ClassVar[bool] = True
+    is_content: bool = True
     """Whether it tells one item from another: labels do not."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """What lies where in a picture."""
 
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from worker.ingest.splits import Places
 class BoxesKind(RaggedKind):
     """A picture without boxes shows nothing, and stays."""
 
-    is_content: ClassVar[bool] = False
+    is_content = False
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

@@ -1,7 +1,7 @@
 """Several labels per row, in lists or with `|` between them in a column of texts."""
 
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ STEP = 1 << 16
 class TagsKind(RaggedKind):
     """Tags are counted in one pass over the column before anything else; a row without any has none."""
 
-    is_content: ClassVar[bool] = False
+    is_content = False
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

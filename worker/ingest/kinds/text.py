@@ -29,6 +29,7 @@ class TextKind(Kind):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
+        self.is_content = self.role != "caption"  # one picture with two captions is one picture
         self._lengths: list[NDArray[np.int32]] = []
         self._empty = 0
         self._held: tuple[Block, pa.StringArray, dict[str, int]] | None = None
@@ -52,6 +53,8 @@ class TextKind(Kind):
         if not out.any():
             return None
         self._empty += int(out.sum())
+        if self.role == "caption" and self.cleaning.empty == "drop":  # withheld; the picture is there all the same
+            return None
         least = self.cleaning.min_characters
         problem = "the text is empty" if least == 1 else f"the text is empty or has fewer than {least} characters"
         if self.cleaning.empty == "fault":

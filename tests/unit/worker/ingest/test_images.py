@@ -96,7 +96,8 @@ def test_metadata(ingest: Any, pack: Any, kind: str) -> None:
     made = ingest({"x": pack(rows(kind, entries[::-1]) | members)})
     assert made.read("target").tolist() == [str(n % 3) for n in range(10)]
     assert made.profile["splits"] == {"train": 6, "validation": 2, "test": 2}
-    assert made.profile["inferred"]["ignored"] == ["age", "caption"]
+    assert made.profile["inferred"]["ignored"] == ["age"]
+    assert made.read("caption").tolist() == [f"number {n}" for n in range(10)]
     other = ingest({"x": pack(rows(kind, entries) | members)}, columns={"label": "age"})
     assert other.read("target").tolist() == [str(n) for n in range(10)]
 
