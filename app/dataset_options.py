@@ -160,6 +160,11 @@ class DatasetOptions(_Options):
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] | None = None
     """What the letters of all texts are written in, but for those with a byte-order mark. Null takes UTF-16 and UTF-32
     where that is certain, else UTF-8. Tables within archives are UTF-8."""
+    decimal: Literal[".", ","] | None = None
+    """What stands before the fractions of numbers in CSV and TSV; the other of the two may stand between thousands.
+    Null decides by the content."""
+    header: bool | None = None
+    """Whether CSV and TSV begin with the names of their columns. Null decides by the content."""
     image_size: int | None = Field(None, ge=1, le=2048)
     """Height and width to which the pictures of archives are scaled. Null keeps them if all have one size, else 128."""
     sample_rate: int = Field(16_000, ge=1_000, le=192_000)

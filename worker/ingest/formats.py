@@ -1,6 +1,5 @@
 """Finds the format of a file by its content, and its reader. A name's ending decides between prose and tables only."""
 
-import csv
 from collections.abc import Callable, Sequence
 
 from app.dataset_options import DatasetOptions
@@ -10,6 +9,7 @@ from worker.ingest import (
     arrays,
     arrow,
     decoding,
+    dialect,
     encoded,
     encoding,
     idx,
@@ -30,8 +30,6 @@ ARCHIVES = ("zip", "tar")
 TEXTS = ("csv", "tsv", "txt", "jsonl")
 AUDIO = "audio"
 TAB = "\t"
-TABULAR = 0.9
-"""Share of the first rows that have as many cells as the first one, in a table."""
 NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
 
@@ -64,7 +62,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         expected = (
             f"format {wanted!r} was asked for"
             if wanted
-            else f"{', '.join((*READERS, 'txt', *ARCHIVES, AUDIO))} are read, also .gz and .zst"
+            else f"{', '.join(('csv', 'tsv', 'txt', *READERS, *ARCHIVES, AUDIO))} are read, also .gz and .zst"
         )
         it_is = f"looks like {found}" if found else "has no known format"
         context.faults.add(
@@ -84,7 +82,11 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         return images.open_pictures(archive, options, context)
     if found == AUDIO:
         return recordings.open_recording(file, options.sample_rate, context)
-    source = READERS[found](file, context)
+    if found in ("csv", "tsv"):
+        delimiters = TAB if found == "tsv" else dialect.DELIMITERS
+        source: Source = tables.open_table(file, context, delimiters, decimal=options.decimal, header=options.header)
+    else:
+        source = READERS[found](file, context)
     head = media_column(source.heads, options)
     if head is None or context.faults.total:
         return source
@@ -150,16 +152,14 @@ def is_prose(first: bytes, name: str) -> bool:
     text = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
     if not text:
         return False
-    delimiter = max(tables.DELIMITERS, key=text[0].count)
-    cells = [len(row) for row in csv.reader(text, delimiter=delimiter)]
-    if cells[0] > 1 and cells.count(cells[0]) >= TABULAR * len(cells):
-        return False
     words = sum(len(line.split()) for line in text) / len(text)
-    return words >= inference.WORDS or (name.lower().endswith(".txt") and not all(map(tables.is_number, text)))
-
-
-def _open_tsv(file: Input, context: Context) -> Source:
-    return tables.open_table(file, context, TAB)
+    named = name.lower().endswith(".txt")
+    for delimiter in dialect.DELIMITERS:
+        rows = dialect.first_rows("\n".join(text), delimiter)
+        if dialect.is_regular(rows):  # sentences with one comma each have a space behind it, and more words than cells
+            spaced = delimiter == "," and whole.count(b",") == whole.count(b", ")
+            return named and spaced and words >= inference.WORDS * len(rows[0])
+    return words >= inference.WORDS or (named and not all(map(dialect.is_number, text)))
 
 
 def _first(file: Input) -> bytes:
@@ -168,8 +168,6 @@ def _first(file: Input) -> bytes:
 
 
 READERS: dict[str, Callable[[Input, Context], Source]] = {
-    "csv": tables.open_table,
-    "tsv": _open_tsv,
     "jsonl": jsonl.open_lines,
     "parquet": parquet.open_parquet,
     "arrow": arrow.open_arrow,

@@ -3,10 +3,11 @@
 Knows no file and reads no row. Every guess is written into the plan, in words.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from app.dataset_options import DatasetOptions
-from worker.ingest.faults import Faults
+from worker.ingest.faults import Faults, some
 from worker.ingest.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
 
@@ -32,6 +33,10 @@ PAIRS = {
 NEGATIVE_NAME = "negative"
 CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
 """The first of these that is there says what a picture shows or a recording says."""
+ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
+"""Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
+INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls an index without a name in Parquet."""
 SPLIT_NAME = "split"
 FEW = 1000
 """A text column with more different values among its first rows is no label by itself."""
@@ -168,6 +173,10 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         plan.inferred["features"] = f"{arrays[0].name!r}, the only array with more than one value per row"
     else:
         columns = [head.name for head in left.values() if (head.is_number or _is_category(head)) and head.name]
+        numbering = [name for name in columns if _is_numbering(left[name])]
+        if numbering and any(left[name].is_number for name in set(columns) - set(numbering)):
+            columns = [name for name in columns if name not in numbering]
+            plan.inferred["row numbers"] = f"{some(numbering)}: no features, since they only number the rows"
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
             there = ", ".join(f"{name!r} ({head.dtype})" for name, head in left.items()) or "none"
@@ -201,6 +210,11 @@ def _find_caption(plan: Plan, left: dict[str, Head]) -> None:
 
 def _is_tags(head: Head) -> bool:
     return head.ragged == "tags" and head.name.casefold() in ("tags", *LABEL_NAMES)
+
+
+def _is_numbering(head: Head) -> bool:
+    named = ROW_NUMBERS.fullmatch(head.name) or head.name.endswith("Id")
+    return bool((head.counts and named) or INDEX.fullmatch(head.name))
 
 
 def _is_category(head: Head) -> bool:

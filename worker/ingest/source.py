@@ -93,6 +93,8 @@ class Head:
     sampled: int = 0
     words: float = 0.0
     """Of a text column, in the mean of those rows."""
+    counts: bool = False
+    """Whether it counts the rows, as far as those were looked at."""
     note: str = ""
     """How the column came about, where the file has none of that name; the profile says it."""
     medium: Medium = ""

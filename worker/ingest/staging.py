@@ -173,7 +173,14 @@ def head_of(name: str, sample: pa.Array) -> Head:
         return head or Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
         present = sample.drop_null()
-        return Head(name, "table", number, distinct=len(present.unique()), sampled=len(present))
+        return Head(
+            name,
+            "table",
+            number,
+            distinct=len(present.unique()),
+            sampled=len(present),
+            counts=counts_up(present.to_pylist()),
+        )
     files = whole_files(sample)
     for file in [] if files is None else files.drop_null()[:1].to_pylist():
         if held := medium(file):
@@ -183,6 +190,15 @@ def head_of(name: str, sample: pa.Array) -> Head:
     present = sample.drop_null()
     texts = [_name(value) for value in present.to_pylist()]
     return text_head(name, texts)
+
+
+def counts_up(values: Sequence[Any]) -> bool:
+    """Whether whole numbers go up by one from row to row."""
+    try:
+        whole = [int(value) for value in values]
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return len(whole) > 1 and whole == list(range(whole[0], whole[0] + len(whole)))
 
 
 def labels_head(name: str) -> Head:

@@ -5,8 +5,8 @@ A file is read as it should be first; where that fails, again and with care, so 
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -14,16 +14,15 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from worker.ingest import encoding
+from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Dialect, Written, find_dialect, is_number
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import FLOAT, Staging, text_head
+from worker.ingest.staging import FLOAT, Staging, counts_up, text_head
 
 SAMPLE_BYTES = 1 << 20
-SAMPLE_ROWS = 1000
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
-DELIMITERS = ",\t;"
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,11 @@ class Table:
 
     file: Input
     heads: Sequence[Head]
-    delimiter: str
-    header: bool
+    delimiter: str = ","
+    skipped: int = 0
+    """Lines in front of the first row."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """How numbers are written in columns where they are no plain ones."""
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         try:
@@ -49,12 +51,12 @@ class Table:
         names, faults = [head.name for head in self.heads], context.faults
         staging = Staging(self.file, self.heads, wanted, context)
         numbers = {name for part in wanted.numbers for name in part}
-
+        plain = numbers - self.written.keys()
         stopped = False
 
         def note(row: Any) -> str:
             nonlocal stopped
-            number = row.number - self.header
+            number = row.number - self.skipped
             if _is_open(row.text, self.delimiter):
                 self._refuse_quote(number, context)
                 stopped = True
@@ -77,7 +79,7 @@ class Table:
                     use_threads=trusting,  # with threads, ragged rows have no numbers
                     block_size=BLOCK_BYTES,
                     column_names=names,
-                    skip_rows=int(self.header),
+                    skip_rows=self.skipped,
                 ),
                 arrow_csv.ParseOptions(
                     delimiter=self.delimiter,
@@ -86,22 +88,18 @@ class Table:
                     ignore_empty_lines=len(names) > 1,  # in a lone column an empty line is an empty cell
                 ),
                 arrow_csv.ConvertOptions(
-                    column_types={
-                        name: pa.float64() if trusting and name in numbers else pa.string() for name in names
-                    },
+                    column_types={name: pa.float64() if trusting and name in plain else pa.string() for name in names},
                     include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
-                    strings_can_be_null=True,
-                    null_values=[""],
+                    null_values=NOTHING,
                 ),
             )
             end = None
             for batch in reader:
-                columns = {
-                    name: _numbers(batch.column(name), name, staging)
-                    if name in numbers and not trusting
-                    else batch.column(name)
-                    for name in wanted.columns
-                }
+                columns = {name: batch.column(name) for name in wanted.columns}
+                for name in numbers & self.written.keys():
+                    columns[name] = _plainly(columns[name], self.written[name])
+                for name in numbers - plain if trusting else numbers:
+                    columns[name] = _numbers(columns[name], name, None if trusting else staging)
                 staging.add(columns, batch.num_rows)
                 end = batch.column(names[-1])[-1].as_py() if batch.num_rows else end
             if isinstance(end, str) and "\n" in end and not self._ends_in_quote():
@@ -135,48 +133,58 @@ class Table:
         )
 
 
-def _numbers(column: pa.StringArray, name: str, staging: Staging) -> pa.Array:
-    """A block of cells as numbers; an empty one is null."""
+def _plainly(column: pa.StringArray, written: Written) -> pa.StringArray:
+    """Numbers in that manner as Arrow reads them; what is none stays as it is."""
+    fits = pc.match_substring_regex(column, written.pattern)
+    bare = pc.replace_substring_regex(column, written.clutter, "")
+    return pc.if_else(fits, pc.replace_substring(bare, written.decimal, "."), column)
+
+
+def _numbers(column: pa.StringArray, name: str, staging: Staging | None) -> pa.Array:
+    """A block of cells as numbers; an empty one is null. Without `staging` raises pa.ArrowInvalid for what is none."""
+    column = pc.if_else(pc.is_in(column, pa.array(NOTHING)), pa.scalar(None, pa.string()), column)
     try:
         return pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
-        column = pc.utf8_trim_whitespace(column)
+        if staging is None:
+            raise
     values: list[float | None] = []
-    for row, cell in enumerate(column.to_pylist()):
+    for row, cell in enumerate(pc.utf8_trim_whitespace(column).to_pylist()):
+        known = None if cell is None or cell.casefold() in ABSENT else cell
         try:
-            values.append(pc.cast(pa.array([cell or None], pa.string()), pa.float64())[0].as_py())
+            values.append(pc.cast(pa.array([known], pa.string()), pa.float64())[0].as_py())
         except pa.ArrowInvalid:
             values.append(None)
             staging.fault("not_a_number", f": {shown(cell)} is not a number", staging.rows + row, name)
     return pa.array(values, pa.float64())
 
 
-def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> Table:
-    """Looks at the first rows: delimiter, header, which columns hold numbers."""
+def open_table(
+    file: Input,
+    context: Context,
+    delimiters: str = DELIMITERS,
+    *,
+    decimal: str | None = None,
+    header: bool | None = None,
+) -> Table:
+    """Looks at the first rows: delimiter, header, which columns hold numbers; what is given is not looked for."""
     file.stream.seek(0)
     raw = file.stream.read(SAMPLE_BYTES)
     if len(raw) == SAMPLE_BYTES and b"\n" not in raw:
         raw += file.stream.read(BLOCK_BYTES)
         if b"\n" not in raw and len(raw) > BLOCK_BYTES:
             _refuse_row(file, 1, context)
-            return Table(file, [], ",", False)
+            return Table(file, [])
     if len(raw) >= SAMPLE_BYTES:
         raw = raw[: raw.rfind(b"\n") + 1] or raw
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         encoding.refuse(file, raw, context.faults)
-        return Table(file, [], ",", False)
-    first_line = text.split("\n", 1)[0]
-    delimiter = max(delimiters, key=first_line.count)
-    rows = []
-    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-        if row:
-            rows.append(row)
-        if len(rows) > SAMPLE_ROWS:
-            break
-    header = not rows or not all(map(is_number, rows[0])) or _counts_up(rows[0])
-    broken = next((name for name in rows[0] if "\n" in name), None) if header and rows else None
+        return Table(file, [])
+    dialect = find_dialect(text, delimiters, decimal, header)
+    rows = dialect.rows
+    broken = next((name for name in rows[0] if "\n" in name), None) if dialect.header and rows else None
     if broken is not None:
         context.faults.add(
             "open_quote",
@@ -184,17 +192,22 @@ def open_table(file: Input, context: Context, delimiters: str = DELIMITERS) -> T
             "close its quote on that line",
             file=file.id,
         )
-        return Table(file, [], delimiter, header)
-    names = rows[0] if header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
+        return Table(file, [])
+    names = rows[0] if dialect.header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
     names = [name.strip() for name in names]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     for name in twice:
         context.faults.add(
             "duplicate_column", f"{file.name} has more than one column {name!r}", file=file.id, column=name
         )
-    body = [row for row in rows[header:] if len(row) == len(names)]
-    heads = [] if twice else [_head(name, [row[position] for row in body]) for position, name in enumerate(names)]
-    return Table(file, heads, delimiter, header)
+    body = [row for row in rows[dialect.header :] if len(row) == len(names)]
+    heads, written = [], {}
+    for position, name in enumerate([] if twice else names):
+        head, style = _head(name, [row[position] for row in body], dialect)
+        heads.append(head)
+        if style is not None:
+            written[name] = style
+    return Table(file, heads, dialect.delimiter, dialect.skipped, written)
 
 
 def _is_open(text: str, delimiter: str) -> bool:
@@ -210,23 +223,19 @@ def _refuse_row(file: Input, row: int, context: Context) -> None:
     context.faults.add("line_too_long", message, file=file.id, row=row)
 
 
-def _head(name: str, cells: list[str]) -> Head:
-    """A column holds numbers when most of its cells do: the others are then faults, with a row to look at."""
+def _head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Written | None]:
+    """A column holds numbers when most of its cells do: the others are then faults, with a row to look at.
+
+    The second is how these are written, None for plain ones.
+    """
     filled = [cell for cell in cells if cell.strip()]
-    numbers = sum(map(is_number, filled))
-    if 2 * numbers < len(filled):
-        return text_head(name, filled)
-    return Head(name, "table", FLOAT, distinct=len(set(filled)), sampled=len(filled))
-
-
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _counts_up(cells: list[str]) -> bool:
-    """A header written from an array's column numbers: 0, 1, 2 …"""
-    return len(cells) > 1 and cells in ([str(n) for n in range(len(cells))], [str(n + 1) for n in range(len(cells))])
+    known = [cell for cell in filled if cell.strip().casefold() not in ABSENT]
+    style = dialect.written(known) if known else None
+    if style is None and (2 * sum(map(is_number, known)) < len(known) or (filled and not known)):
+        return text_head(name, filled), None
+    note = (
+        f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise" if style else ""
+    )
+    return Head(
+        name, "table", FLOAT, distinct=len(set(known)), sampled=len(known), counts=counts_up(known), note=note
+    ), style

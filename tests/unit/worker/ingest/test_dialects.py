@@ -1,0 +1,131 @@
+"""CSV as programs and countries write it: delimiters, decimal signs, headers, gaps, what precedes the rows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+N = 30
+ROWS = [(n + 0.25, 1000 * n + 0.5, "xy"[n % 2]) for n in range(N)]
+EXPECTED = [row[:2] for row in ROWS]
+
+
+def german(value: float, *, thousands: str = "") -> str:
+    return f"{value:,.2f}".replace(",", "T").replace(".", ",").replace("T", thousands)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "thousands"), [(";", ""), (";", "."), (";", " "), ("\t", "."), ("|", ""), (";", "\N{NO-BREAK SPACE}")]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_decimal_commas(ingest: Any, delimiter: str, thousands: str, named: bool) -> None:
+    cells = [(german(a, thousands=thousands), german(b, thousands=thousands), c) for a, b, c in ROWS]
+    lines = [("Länge", "Preis", "Klasse"), *cells] if named else cells
+    made = ingest({"x.csv": "\r\n".join(map(delimiter.join, lines)).encode("utf-8-sig")})
+    np.testing.assert_array_equal(made.read("input"), EXPECTED)
+    assert made.read("target").tolist() == [row[2] for row in ROWS]
+    column = made.column("Preis" if named else "f1")
+    assert (column["plays"], column["max"]) == ("features", 29_000.5)
+    assert "','" in made.profile["inferred"][column["name"]]
+
+
+def test_decimal_signs_as_asked(ingest: Any) -> None:
+    text = "a;b;label\n" + "".join(f"{n},{n:03};{n}.{n:03};{'xy'[n % 2]}\n" for n in range(1, 30))
+    comma = ingest({"x.csv": text.encode()}, decimal=",").read("input")
+    point = ingest({"x.csv": text.encode()}, decimal=".").read("input")
+    np.testing.assert_allclose(comma[4], [5.005, 5005])
+    np.testing.assert_allclose(point[4], [5005, 5.005])
+
+
+@pytest.mark.parametrize("cell", ['"{:,.2f}"', '"${:,.2f}"', '"€ {:,.2f}"', '"{:,.2f} %"', "{:.2f}%"])
+def test_thousands_money_and_percent(ingest: Any, cell: str) -> None:
+    rows = "".join(f"{n},{cell.format(1000 * n + 0.5)},{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": f"a,b,label\n{rows}".encode()})
+    np.testing.assert_array_equal(made.read("input")[:, 1], [1000 * n + 0.5 for n in range(N)])
+
+
+def test_what_is_no_number_among_them_is_named(ingest: Any) -> None:
+    cells = [german(n + 0.5) for n in range(N)]
+    cells[7] = "3,5,1"
+    made = ingest({"x.csv": ("a;b\n" + "".join(f"{cell};{n}\n" for n, cell in enumerate(cells))).encode()})
+    assert [(fault.row, fault.column, fault.code) for fault in made.faults] == [(8, "a", "not_a_number")]
+    assert "'3,5,1'" in made.faults[0].message
+
+
+@pytest.mark.parametrize("gap", ["NA", "n/a", "?", " ?", "NULL", "None", "-", "#N/A", ""])
+def test_what_stands_for_no_number(ingest: Any, gap: str) -> None:
+    text = "a,b,label\n" + "".join(f"{gap if n % 7 == 0 else n},{n / 2},{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": text.encode()}, cleaning={"non_finite": "impute"})
+    assert np.isnan(made.read("input")[:, 0]).tolist() == [n % 7 == 0 for n in range(N)]
+    assert made.column("a")["missing"] == 5
+    assert ingest({"x.csv": text.encode()}).codes == ["non_finite"] * 5
+
+
+def test_such_words_stay_texts_and_categories(ingest: Any) -> None:
+    text = "a,b,kind\n" + "".join(f"{n},{n / 2},{'NA' if n % 2 else 'EU'}\n" for n in range(N))
+    made = ingest({"x.csv": text.encode()})
+    assert made.profile["target"]["classes"] == {"EU": 15, "NA": 15}
+
+
+@pytest.mark.parametrize(
+    ("before", "header"),
+    [
+        ("sep=;\r\n", "a;b;label"),
+        ("# made by a tool\n# version 2\n", "a;b;label"),
+        ("", "# a;b;label"),
+        ("", "a;b;label"),
+    ],
+)
+def test_what_stands_before_the_header(ingest: Any, before: str, header: str) -> None:
+    text = f"{before}{header}\n" + "".join(f"{n}.5;{n};{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": text.encode()})
+    np.testing.assert_array_equal(made.read("input"), [[n + 0.5, n] for n in range(N)])
+    assert made.column("label")["plays"] == "label"
+    broken = ingest({"x.csv": f"{text}oops;1;x\n".encode()})
+    assert [(fault.row, fault.column) for fault in broken.faults] == [(N + 1, "a")]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [f"{n}.5,{n}.25,Iris-{'xy'[n % 2]}" for n in range(N)],
+        [f"{'spam' if n % 3 else 'ham'}\tfree entry in {n} a weekly draw" for n in range(N)],
+        [f"{n}.5, {'State' if n % 2 else 'Private'}, {n}.25" for n in range(N)],
+    ],
+)
+def test_no_header_where_the_first_row_is_like_the_others(ingest: Any, rows: list[str]) -> None:
+    made = ingest({"x.data": "\n".join(rows).encode()})
+    assert made.profile["rows"] == N
+    assert {column["name"] for column in made.profile["columns"]} <= {"f0", "f1", "f2"}
+    assert ingest({"x.data": "\n".join(rows).encode()}, header=True).profile["rows"] == N - 1
+
+
+def test_headers_of_years_and_of_an_index(ingest: Any) -> None:
+    years = "country,2019,2020,2021\n" + "".join(f"land {n % 3},{n}.5,{n}.25,{n}.75\n" for n in range(N))
+    assert ingest({"x.csv": years.encode()}).column("2020")["plays"] == "features"
+    index = ",0,label\n" + "".join(f"{n},{n * n}.5,{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": index.encode()})
+    assert made.profile["rows"] == N
+    assert made.column("0")["plays"] == "features"
+
+
+@pytest.mark.parametrize("name", ["Id", "PassengerId", "row_id", "Unnamed: 0", "index", ""])
+def test_row_numbers_are_no_features(ingest: Any, name: str) -> None:
+    text = f"{name},a,label\n" + "".join(f"{n + 1},{n % 5}.5,{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": text.encode()})
+    assert made.profile["input"]["shape"] == [1]
+    assert made.profile["duplicates"] == N - 5, "equal rows are found although their numbers differ"
+    asked = ingest({"x.csv": text.encode()}, columns={"features": ["a", name]}) if name else made
+    assert asked.profile["input"]["shape"] == [2 if name else 1]
+
+
+def test_a_column_that_counts_and_has_another_name_is_a_feature(ingest: Any) -> None:
+    text = "day,a,label\n" + "".join(f"{n},{n % 5}.5,{'xy'[n % 2]}\n" for n in range(N))
+    assert ingest({"x.csv": text.encode()}).profile["input"]["shape"] == [2]
+
+
+def test_sentences_with_a_comma_each_are_no_table(ingest: Any) -> None:
+    text = "".join(f"This is sentence number {n}, which says something.\n" for n in range(N))
+    made = ingest({"x.txt": text.encode()})
+    assert (made.profile["modality"], made.profile["rows"]) == ("text", N)
+    assert made.read("input")[3] == "This is sentence number 3, which says something."

@@ -1,0 +1,167 @@
+"""Finds out how a delimited text is written: what precedes it, delimiter, header, decimal sign, by the first rows.
+
+Knows no Arrow.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DELIMITERS = "\t;|,"
+"""The first of these by which the rows have equally many cells, several: decimal commas are no delimiters."""
+TABULAR = 0.9
+"""Share of the first rows that have as many cells as the first one, in a table."""
+SAMPLE_ROWS = 1000
+NOTHING = ("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "?", "-", "#N/A")
+"""Cells that hold no number, in a column of numbers."""
+ABSENT = frozenset(cell.casefold() for cell in NOTHING)
+SEPARATOR = re.compile(r"sep=(.)\r?\n")
+"""What Excel takes for the delimiter and writes no header over."""
+POINT, COMMA = ".", ","
+FRACTIONS = {sign: re.compile(rf"[-+]?\d+{re.escape(sign)}(\d{{1,2}}|\d{{4,}})") for sign in (POINT, COMMA)}
+"""Numbers with this decimal sign that cannot be whole ones with a sign between thousands."""
+MONEY = "$€£¥"
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the numbers of a column are written where they are no plain ones: `1.234,50 €`, `12 %`."""
+
+    decimal: str
+
+    @property
+    def between(self) -> str:
+        """What may stand between thousands."""
+        return f"{COMMA if self.decimal == POINT else POINT} '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+
+    @property
+    def pattern(self) -> str:
+        """Of a whole cell, as RE2 and Python read it."""
+        sign, between = re.escape(self.decimal), self.between.replace(POINT, r"\.")
+        digits = rf"([1-9]\d{{0,2}}([{between}]\d{{3}})+|\d+)"
+        number = rf"({digits}({sign}\d*)?|{sign}\d+)([eE][-+]?\d+)?"
+        return rf"^\s*[{MONEY}]?\s*[-+]?\s*[{MONEY}]?\s*{number}\s*[%{MONEY}]?\s*$"
+
+    @property
+    def clutter(self) -> str:
+        """Characters that are no part of the number."""
+        return rf"[\s%{MONEY}{self.between.replace(POINT, chr(92) + POINT)}]"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written."""
+
+    delimiter: str
+    before: int
+    """Lines in front of the header or the first row."""
+    header: bool
+    decimal: str
+    certain: bool
+    """Whether that is a comma beyond doubt, so that a point stands between thousands."""
+    rows: Sequence[Sequence[str]]
+    """The first ones, the header among them."""
+
+    @property
+    def skipped(self) -> int:
+        """Lines in front of the first row."""
+        return self.before + self.header
+
+    def written(self, cells: Sequence[str]) -> Written | None:
+        """How the numbers of a column are written, by its first cells; None where they are plain, or no numbers."""
+        if all(map(is_number, cells)) and not (self.certain and any(POINT in cell for cell in cells)):
+            return None
+        style = Written(self.decimal)
+        matching = re.compile(style.pattern)
+        return style if sum(bool(matching.match(cell)) for cell in cells) >= TABULAR * len(cells) else None
+
+
+def find_dialect(text: str, delimiters: str, decimal: str | None, header: bool | None) -> Dialect:
+    """By the beginning of a text; what is given is not looked for."""
+    said = SEPARATOR.match(text)
+    before = 0
+    if said:
+        text, before = text[said.end() :], 1
+    delimiter = said[1] if said else None
+    rest, comments = text, 0
+    while rest.startswith("#") and "\n" in rest:
+        rest, comments = rest.split("\n", 1)[1], comments + 1
+    delimiter = delimiter or _delimiter(rest, delimiters)
+    if comments:
+        last = text.split("\n")[comments - 1]
+        is_header = last.count(delimiter) == rest.split("\n", 1)[0].count(delimiter) > 0
+        comments -= is_header
+        text = "\n".join(text.split("\n")[comments:])
+        text = text[1:].lstrip(" ") if is_header else text
+    rows = first_rows(text, delimiter)
+    if header is None:
+        header = not rows or _has_header(rows)
+    found, certain = (decimal, decimal == COMMA) if decimal else _decimal(rows[header:], delimiter)
+    return Dialect(delimiter, before + comments, header, found, certain, rows)
+
+
+def first_rows(text: str, delimiter: str) -> list[list[str]]:
+    rows = []
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        if row:
+            rows.append(row)
+        if len(rows) > SAMPLE_ROWS:
+            break
+    return rows
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def is_regular(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether nearly all rows have as many cells as the first, and it has several."""
+    sizes = [len(row) for row in rows]
+    return bool(sizes) and sizes[0] > 1 and sizes.count(sizes[0]) >= TABULAR * len(sizes)
+
+
+def _delimiter(text: str, delimiters: str) -> str:
+    first = text.split("\n", 1)[0]
+    for delimiter in (each for each in DELIMITERS if each in delimiters and each in first):
+        if is_regular(first_rows(text, delimiter)):
+            return delimiter
+    return max(delimiters, key=first.count)
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """The first row is none where it holds a number in a column of numbers, or a name that comes again below it.
+
+    A header of numbers counts up: positions, or years.
+    """
+    first, body = rows[0], rows[1:]
+    whole = [int(cell) for cell in first if re.fullmatch(r"\s*\d{1,9}\s*", cell)]
+    counts_up = len(whole) > 1 and whole == list(range(whole[0], whole[0] + len(whole)))
+    if all(map(is_number, first)):
+        return counts_up and whole[0] <= 1
+    if counts_up:
+        return True
+    for place, cell in enumerate(first):
+        column = [row[place] for row in body if len(row) > place and row[place].strip()]
+        if not column or not cell.strip():
+            if column:
+                return True  # the index of a table has no name
+            continue
+        numbers = 2 * sum(map(is_number, column)) >= len(column)
+        if (numbers and is_number(cell)) or (not numbers and cell in column):
+            return False
+    return True
+
+
+def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> tuple[str, bool]:
+    """The decimal sign, and whether it is a comma beyond doubt."""
+    if delimiter == COMMA:
+        return POINT, False
+    cells = [cell.strip() for row in rows for cell in row]
+    points, commas = (sum(bool(FRACTIONS[sign].fullmatch(cell)) for cell in cells) for sign in (POINT, COMMA))
+    return COMMA if commas > points or (commas == points and delimiter == ";") else POINT, commas > points
