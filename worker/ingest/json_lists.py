@@ -1,4 +1,4 @@
-"""Walks a JSON object element by element, so that its lists may be far larger than memory. Knows no meaning."""
+"""Walks a JSON object or list element by element, so that its lists may be far larger than memory. Knows no meaning."""
 
 import codecs
 import json
@@ -28,18 +28,22 @@ def elements(chunks: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
             raise ValueError(f"a key is {key!r:.80}, no string, before character {text.done:,}")
         text.take(":")
         if text.next() == "[":
-            text.take("[")
-            number = 0
-            while text.next() != "]":
-                number += 1
-                yield key, number, text.value()
-                if text.next() != "]":
-                    text.take(",")
-            text.take("]")
+            for number, value in enumerate(text.list(), 1):
+                yield key, number, value
         else:
             yield key, 0, text.value()
         if text.next() != "}":
             text.take(",")
+
+
+def members(chunks: Iterator[bytes]) -> Iterator[Any]:
+    """Every element of a list, or of the list with which an object begins; raises as `elements` does."""
+    text = _Text(chunks)
+    if text.next() == "{":
+        text.take("{")
+        text.value()
+        text.take(":")
+    yield from text.list()
 
 
 class _Text:
@@ -72,6 +76,15 @@ class _Text:
             there = f"{found!r} stands" if found else "the text ends"
             raise ValueError(f"{there} at character {self.done:,}, where {character!r} is expected")
         self._place += 1
+
+    def list(self) -> Iterator[Any]:
+        """The elements of the list that begins here."""
+        self.take("[")
+        while self.next() != "]":
+            yield self.value()
+            if self.next() != "]":
+                self.take(",")
+        self.take("]")
 
     def value(self) -> Any:
         """The JSON value that begins with the next character that is no space."""

@@ -1,4 +1,4 @@
-"""Reads JSON lines, a block of lines at a time: one object per line, its keys the columns.
+"""Reads JSON lines, a block of lines at a time: one object per line, its keys the columns. A list becomes lines first.
 
 An absent key and a null are an empty cell. Lists of numbers, also nested, are arrays.
 """
@@ -6,7 +6,7 @@ An absent key and a null are an empty cell. Lists of numbers, also nested, are a
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -14,17 +14,20 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from worker.ingest import encoding
-from worker.ingest.faults import shown
+from worker.ingest import encoding, json_lists
+from worker.ingest.faults import shown, some
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BETWEEN
-from worker.ingest.staging import FLOAT, OTHER, Staging, labels_head, text_head
+from worker.ingest.staging import FLOAT, OTHER, Staging, counts_up, labels_head, text_head
 
-START = re.compile(rb"\s*(\{|\[\s*\{)")
+START = re.compile(rb'\s*(\{|\[\s*[\[{"])')
+LISTED = re.compile(rb'\s*(\{\s*"[^"]*"\s*:\s*)?\[')
+"""How a list of all rows begins, or an object that holds one."""
 SAMPLE_ROWS = 1000
 BLOCK_BYTES = 4 << 20
 MOST_LINE = 64 << 20
 """Bytes of one line at most."""
+SEEN = 1 << 16
 Row = dict[str, Any]
 
 
@@ -80,8 +83,7 @@ class Lines:
             )
             return None
         if not isinstance(row, dict):
-            hint = "; give one object per line, not one list of them all" if number == 1 else ""
-            self._fault("not_json", f"is {shown(row)}, not an object{hint}", number, context)
+            self._fault("not_json", f"is {shown(row)}, not an object", number, context)
             return None
         return row
 
@@ -132,6 +134,11 @@ class Lines:
 
 def open_lines(file: Input, context: Context) -> Lines:
     """Looks at the first rows: which keys there are, and what they hold. Faults in them are left to the reading."""
+    if _is_listed(file):
+        lines = _unlisted(file, context)
+        if lines is None:
+            return Lines(file, [])
+        file = lines
     values: dict[str, list[Any]] = {}
     try:
         first = next(_blocks(file), ([], True))[0]
@@ -146,6 +153,14 @@ def open_lines(file: Input, context: Context) -> Lines:
         if isinstance(row, dict):
             for name, value in row.items():
                 values.setdefault(name, []).append(value)
+    if len(first) == 1 and values and all(isinstance(seen[0], dict) for seen in values.values()):
+        context.faults.add(
+            "not_rows",
+            f"{file.name} is one object of columns, {some(list(values))}; give one object per row, in lines or in a "
+            'list: pandas writes them with to_json(…, orient="records")',
+            file=file.id,
+        )
+        return Lines(file, [])
     if not values and first:  # nothing to plan with: say at once what is wrong
         lines = Lines(file, [])
         for number, line in enumerate(first[:SAMPLE_ROWS], 1):
@@ -158,7 +173,7 @@ def _head(name: str, values: list[Any]) -> Head:
     filled = [value for value in values if value is not None]
     if 2 * sum(isinstance(value, int | float) for value in filled) >= len(filled):
         known = {value for value in filled if isinstance(value, int | float)}
-        return Head(name, "table", FLOAT, distinct=len(known), sampled=len(filled))
+        return Head(name, "table", FLOAT, distinct=len(known), sampled=len(filled), counts=counts_up(filled))
     lists = [value for value in filled if isinstance(value, list)]
     if 2 * len(lists) >= len(filled):
         shape = []
@@ -191,6 +206,44 @@ def _blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:
             rest += tail
     if rest.strip():
         yield [rest], True
+
+
+def _is_listed(file: Input) -> bool:
+    """Whether the file is one list of rows, or one object that begins with such a list; lines may begin like it."""
+    file.stream.seek(0)
+    first = file.stream.readline(MOST_LINE).removeprefix(encoding.MARK)
+    more = file.stream.read(SEEN).strip()
+    if not (begins := LISTED.match(first + more)):
+        return False
+    if begins[1] is None:
+        return True
+    try:
+        found = _decode(first)
+    except (ValueError, RecursionError):
+        return bool(more)  # it goes on in the next line
+    value = next(iter(found.values()))
+    return not more and len(value) > 1 and all(isinstance(row, dict) for row in value)
+
+
+def _unlisted(file: Input, context: Context) -> Input | None:
+    """The elements of a list as lines; None where it cannot be read, and the fault says why."""
+
+    def chunks() -> Iterator[bytes]:
+        file.stream.seek(0)
+        while chunk := file.stream.read(BLOCK_BYTES):
+            context.tick(0)
+            yield chunk
+
+    made, done = context.temporary(), 0
+    try:
+        for value in json_lists.members(chunks()):
+            row = value if isinstance(value, dict) else {"text" if isinstance(value, str) else "values": value}
+            done += made.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    except ValueError as error:
+        context.faults.add("not_json", f"{file.name} is no list of rows in JSON: {error}", file=file.id)
+        return None
+    made.flush()
+    return replace(file, stream=made, size=done)
 
 
 def _decode(line: bytes) -> Any:

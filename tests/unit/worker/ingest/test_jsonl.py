@@ -1,6 +1,7 @@
 """JSON lines: keys as columns, and every fault with its row, its key and its value."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,41 @@ def test_a_last_line_cut_short(ingest: Any) -> None:
     assert [(fault.code, fault.row) for fault in made.faults] == [("truncated", 20)]
 
 
-def test_one_list_of_all_rows(ingest: Any) -> None:
-    made = ingest({"x": json.dumps(ROWS).encode()})
-    assert made.codes[0] == "not_json"
-    assert "one object per line" in made.faults[0].message
+@pytest.mark.parametrize(
+    "write",
+    [json.dumps, lambda rows: json.dumps(rows, indent=2), lambda rows: json.dumps({"data": rows, "version": 1}),
+     lambda rows: json.dumps({"rows": rows}, indent=1)],
+)  # fmt: skip
+def test_one_list_of_all_rows(ingest: Any, write: Callable[[Any], str]) -> None:
+    made = ingest({"x": b"\xef\xbb\xbf" + write(ROWS).encode()})
+    known = ingest(lines(ROWS))
+    np.testing.assert_array_equal(made.read("input"), known.read("input"))
+    assert made.read("target").tolist() == known.read("target").tolist()
+
+
+def test_lists_of_lists_and_of_texts(ingest: Any) -> None:
+    made = ingest({"x": json.dumps([[n, n + 0.5] for n in range(20)]).encode()})
+    np.testing.assert_array_equal(made.read("input"), [[n, n + 0.5] for n in range(20)])
+    assert ingest({"x": json.dumps([f"this is text {n}" for n in range(20)]).encode()}).profile["modality"] == "text"
+
+
+def test_a_fault_in_a_list_has_its_row(ingest: Any) -> None:
+    rows: list[Any] = [*ROWS[:4], {**ROWS[4], "a": "x"}, *ROWS[5:]]
+    made = ingest({"x": json.dumps(rows).encode()})
+    assert [(fault.row, fault.code) for fault in made.faults] == [(5, "not_a_number")]
+    cut = json.dumps(ROWS).encode()[:-20]
+    assert [(fault.row, fault.code) for fault in ingest({"x": cut}).faults] == [(None, "not_json")]
+
+
+def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
+    rows = [{"values": [{"a": 1}, {"a": 2}], "text": f"this is text {n}"} for n in range(20)]
+    assert ingest(lines(rows)).profile["rows"] == 20
+
+
+def test_columns_as_pandas_writes_them(ingest: Any) -> None:
+    made = ingest({"x": json.dumps({"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}).encode()})
+    assert made.codes == ["not_rows"]
+    assert "orient" in made.faults[0].message
 
 
 def test_a_line_too_long(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
