@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-Format = Literal["csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar", "audio"]
+Format = Literal[
+    "csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar", "audio", "coco", "yolo", "voc"
+]
 SUM_TOLERANCE = 1e-6
 
 
@@ -156,7 +158,7 @@ class DatasetOptions(_Options):
     columns: Columns = Columns()
     """Which column plays what."""
     format: Format | None = None
-    """Format of all files; null decides by their content."""
+    """Format of all files; null decides by their content. `coco`, `yolo` and `voc` are archives with such boxes."""
     encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] | None = None
     """What the letters of all texts are written in, but for those with a byte-order mark. Null takes UTF-16 and UTF-32
     where that is certain, else UTF-8. Tables within archives are UTF-8."""

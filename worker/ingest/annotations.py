@@ -8,7 +8,7 @@ from worker.ingest.archives import Archive, Member
 from worker.ingest.coco import read_coco
 from worker.ingest.faults import shown
 from worker.ingest.items import contents
-from worker.ingest.marks import Marks
+from worker.ingest.marks import BOXES, Marks
 from worker.ingest.paths import Paths
 from worker.ingest.source import Context, Input
 from worker.ingest.split_lists import LISTS, read_lists
@@ -20,6 +20,7 @@ from worker.ingest.yolo import is_yolo, read_yolo
 class Format:
     """How annotations are written down."""
 
+    name: str
     shows: Callable[[Sequence[str]], bool]
     """Whether an archive with these paths has it."""
     files: re.Pattern[str]
@@ -34,21 +35,33 @@ OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
 MAIN = re.compile(r"(^|/)ImageSets/Main/")
 TEXTS = re.compile(r"\.(txt|names|ya?ml)$", re.IGNORECASE)
 FORMATS = (
-    Format(lambda paths: any(map(JSON.search, paths)), JSON, read_coco),
-    Format(lambda paths: any(map(XML.search, paths)), XML, read_voc),
-    Format(is_yolo, TEXTS, read_yolo),
+    Format("coco", lambda paths: any(map(JSON.search, paths)), JSON, read_coco),
+    Format("voc", lambda paths: any(map(XML.search, paths)), XML, read_voc),
+    Format("yolo", is_yolo, TEXTS, read_yolo),
 )
 
 
-def read_annotations(archive: Archive, context: Context) -> tuple[Archive, Marks | None]:
-    """The archive without its annotation files, and the boxes; None where there are no such files."""
+def read_annotations(archive: Archive, wanted: str | None, context: Context) -> tuple[Archive, Marks | None]:
+    """The archive without its annotation files, and the boxes; None where there are no such files.
+
+    `wanted` is the format that was asked for; where it is none of boxes, the files decide.
+    """
     found = contents(archive)
     paths = [member.path for member in found]
-    format = next((format for format in FORMATS if format.shows(paths)), None)
+    asked = [format for format in FORMATS if format.name == wanted]
+    format = next((format for format in asked or FORMATS if format.shows(paths)), None)
     if format is None:
+        if asked:
+            message = f"{archive.file.name}: format {wanted!r} was asked for, and no file in it is such an annotation"
+            context.faults.add("no_annotations", message, file=archive.file.id, column=BOXES)
         return archive, None
-    files = [member for member in found if format.files.search(member.path)]
+    files = [
+        member for member in found if format.files.search(member.path) and not (asked and OTHERS.search(member.path))
+    ]
     others = {path for path in paths if format.files is XML and OTHERS.search(path)}
+    if asked:  # those of the other formats are passed over
+        others |= {path for path in paths if any(each.files.search(path) for each in FORMATS)}
+    others -= {member.path for member in files}
     gone = others | {member.path for member in files}
     if len(gone) == len(paths):  # no archive of pictures at all
         return archive, None

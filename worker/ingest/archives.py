@@ -26,7 +26,9 @@ MOST_MEMBERS = 1_000_000
 TAR_BLOCK = 512
 OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:")
 OUT = ("unsafe_path", "whose path leads out of the archive; name every file by where it lies within")
-JUNK = re.compile(r"(^|/)(\.[^/]+|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)|(^|/)(?i:readme|licen[cs]e)(\.(md|rst|txt))?$")
+JUNK = re.compile(
+    r"(^|/)(\.[^/]+|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)|(^|/)(?i:readme|licen[cs]e)(\.\w+)?(\.(md|rst|txt|html|pdf))?$"
+)
 """What operating systems and authors leave in archives."""
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 """What the libraries raise for damaged, locked or unknown archives; ValueError comes beside them."""

@@ -49,6 +49,10 @@ class Arrays:
         self._arrays = {array.name: array for array in arrays}
 
     @property
+    def arrays(self) -> Sequence[Placed]:
+        return list(self._arrays.values())
+
+    @property
     def heads(self) -> Sequence[Head]:
         return [Head(array.name, "array", array.dtype, array.shape[1:]) for array in self._arrays.values()]
 

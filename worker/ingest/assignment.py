@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
 from worker.ingest import duplicates, splits
 from worker.ingest.faults import Faults
+from worker.ingest.folders import split_name
 from worker.ingest.groups import Group
 from worker.ingest.hashing import Hashes
 from worker.ingest.splits import Places
@@ -78,7 +79,7 @@ def _given(groups: Sequence[Group], keep: Mask, faults: Faults) -> Places:
         return np.concatenate([np.full(group.table.rows, group.place, np.int8) for group in groups])
     assert first.plan.split is not None
     given = first.table.names[first.plan.split]
-    places, unknown = splits.from_names(given.names, given.codes)
+    places, unknown = splits.from_names([split_name(name) for name in given.names], given.codes)
     for row in unknown[keep[unknown]]:
         where = first.table.origin(int(row), first.plan.split)
         value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""

@@ -10,10 +10,13 @@ from worker.ingest.source import Coded, Context
 
 SPLIT_FOLDERS = {
     "train": "train",
+    "training": "train",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "dev": "validation",
     "test": "test",
+    "testing": "test",
 }
 """By a folder's name in lower case, without the year that COCO puts behind it."""
 YEAR = re.compile(r"(?<=[a-z])\d{4}$")

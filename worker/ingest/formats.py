@@ -6,6 +6,7 @@ from app.dataset_options import DatasetOptions
 from app.ml import sounds
 from worker.ingest import (
     archives,
+    array_splits,
     arrays,
     arrow,
     decoding,
@@ -27,6 +28,7 @@ from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
 ARCHIVES = ("zip", "tar")
+BOXES = ("coco", "yolo", "voc")
 TEXTS = ("csv", "tsv", "txt", "jsonl")
 AUDIO = "audio"
 TAB = "\t"
@@ -36,7 +38,7 @@ NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 
 def open_source(file: Input, options: DatasetOptions, context: Context) -> Source | None:
     """The file's reader; None when there is none, and the fault says why."""
-    wanted = options.format
+    wanted: str | None = options.format
     first = _first(file)
     packing = packed_with(first)
     if packing is not None:
@@ -53,6 +55,8 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if text is None:
             return None
         file, first = text, _first(text)
+    if wanted in BOXES:
+        wanted = next((kind for kind in ARCHIVES if kind == detect(first)), wanted)  # archives hold their files
     found = detect(first, wanted)
     if wanted is None and found == "csv" and is_prose(first, file.name):
         found = "txt"
@@ -61,6 +65,8 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if found is None or (wanted is not None and wanted != found):
         expected = (
             f"format {wanted!r} was asked for"
+            if wanted not in BOXES and wanted
+            else f"format {wanted!r} is one of files in a ZIP or TAR"
             if wanted
             else f"{', '.join(('csv', 'tsv', 'txt', *READERS, *ARCHIVES, AUDIO))} are read, also .gz and .zst"
         )
@@ -162,6 +168,10 @@ def is_prose(first: bytes, name: str) -> bool:
     return words >= inference.WORDS or (named and not all(map(dialect.is_number, text)))
 
 
+def _open_npz(file: Input, context: Context) -> Source:
+    return array_splits.by_split(arrays.open_npz(file, context))
+
+
 def _first(file: Input) -> bytes:
     file.stream.seek(0)
     return file.stream.read(LOOKED_AT)
@@ -172,6 +182,6 @@ READERS: dict[str, Callable[[Input, Context], Source]] = {
     "parquet": parquet.open_parquet,
     "arrow": arrow.open_arrow,
     "npy": arrays.open_npy,
-    "npz": arrays.open_npz,
+    "npz": _open_npz,
     "idx": idx.open_idx,
 }

@@ -95,7 +95,7 @@ class Pictures:
 
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
-    archive, marks = read_annotations(archive, context)
+    archive, marks = read_annotations(archive, options.format, context)
     items = list_items(archive, "picture", IMAGE, context)
     if marks is not None and marks.splits and all(head.name != SPLIT for head in items.heads):
         head = Head(SPLIT, "table", TEXT, note="the lists of pictures beside the annotations")

@@ -135,10 +135,10 @@ class Lines:
 def open_lines(file: Input, context: Context) -> Lines:
     """Looks at the first rows: which keys there are, and what they hold. Faults in them are left to the reading."""
     if _is_listed(file):
-        lines = _unlisted(file, context)
-        if lines is None:
+        unlisted = _unlisted(file, context)
+        if unlisted is None:
             return Lines(file, [])
-        file = lines
+        file = unlisted
     values: dict[str, list[Any]] = {}
     try:
         first = next(_blocks(file), ([], True))[0]

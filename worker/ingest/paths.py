@@ -1,10 +1,13 @@
 """Finds the picture that an annotation file means among those of an archive. Opens nothing."""
 
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 from worker.ingest.faults import shown
+
+FOREIGN = re.compile(r"\.\./|/|[A-Za-z]:/|\w+:/")
 
 
 class Paths:
@@ -28,7 +31,8 @@ class Paths:
         for path in (posixpath.join(posixpath.dirname(beside), given), given):
             if path in self._whole:
                 return self._whole[path]
-        return self._only(posixpath.basename(given), f"/{given}", name)
+        foreign = FOREIGN.match(given)  # a path on the machine where somebody drew the boxes
+        return self._only(posixpath.basename(given), "" if foreign else f"/{given}", name)
 
     def find_stem(self, path: str, *others: str) -> int | tuple[str, str]:
         """The picture at this path or one of the others but for its ending, else the only one with that last part."""

@@ -120,7 +120,7 @@ def _refuse(archive: Input, member: Member, problem: str, context: Context) -> N
 
 
 def is_yolo(paths: Sequence[str]) -> bool:
-    """By a folder called labels with texts in it, or by a file that names the classes."""
-    texts = [path for path in paths if path.lower().endswith(".txt")]
+    """By a folder called labels with texts in it, or by a file that names the classes and others for the pictures."""
+    texts = [path for path in paths if path.lower().endswith(".txt") and not NAMES.search(path)]
     in_labels = any("labels" in posixpath.dirname(path).casefold().split("/") for path in texts)
     return in_labels or (bool(texts) and any(NAMES.search(path) for path in paths))

@@ -212,3 +212,24 @@ def test_arrays_of_unequal_length(ingest: Any, to_npz: Any) -> None:
     assert made.codes == ["length_mismatch"]
     assert "19" in made.faults[0].message
     assert "20" in made.faults[0].message
+
+
+@pytest.mark.parametrize("names", [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
+def test_arrays_named_for_splits(ingest: Any, to_npz: Any, names: tuple[str, str]) -> None:
+    draw = np.random.default_rng(0)
+    sizes = {"train": 20, "val": 6, "test": 8}
+    pictures = {split: draw.integers(0, 256, (size, 4, 4), np.uint8) for split, size in sizes.items()}
+    labels = {split: draw.integers(0, 3, (size, 1)) for split, size in sizes.items()}
+    arrays = {names[0].format(split): held for split, held in pictures.items()}
+    arrays |= {names[1].format(split): held for split, held in labels.items()}
+    for packed in (True, False):
+        made = ingest({"x.npz": to_npz(compressed=packed, **arrays)})
+        assert made.profile["splits"] == {"train": 20, "validation": 6, "test": 8}
+        np.testing.assert_array_equal(made.read("input")[..., 0], np.concatenate(list(pictures.values())))
+        assert made.read("target").tolist() == [str(n) for held in labels.values() for n in held[:, 0]]
+        assert made.profile["inferred"]["split"] == "the names of the arrays: train, validation, test"
+
+
+def test_arrays_of_splits_that_differ_are_not_joined(ingest: Any, to_npz: Any) -> None:
+    made = ingest({"x.npz": to_npz(x_train=np.zeros((9, 4)), x_test=np.zeros((9, 5)))})
+    assert made.codes == ["ambiguous_columns"]

@@ -136,13 +136,19 @@ def test_a_split_column_in_any_table(ingest: Any) -> None:
         assert rows_of(made, "test") == [15, 16, 17, 18, 19]
 
 
+def test_other_words_for_splits(ingest: Any) -> None:
+    words = ["train", "Training", "train", "val", "dev", "valid", "Test", "testing"]
+    made = ingest({"d.csv": ("x,split\n" + "".join(f"{n},{word}\n" for n, word in enumerate(words))).encode()})
+    assert made.profile["splits"] == {"train": 3, "validation": 3, "test": 2}
+
+
 def test_a_split_column_with_another_word(ingest: Any) -> None:
-    made = ingest({"d.csv": b"x,split\n1,train\n2,train\n3,dev\n4,\n"})
+    made = ingest({"d.csv": b"x,split\n1,train\n2,train\n3,other\n4,\n"})
     assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [
         ("unknown_split", 3, "split"),
         ("unknown_split", 4, "split"),
     ]
-    assert "'dev' is no split; give train, validation, test" in made.faults[0].message
+    assert "'other' is no split; give train, validation, test" in made.faults[0].message
 
 
 def test_a_test_file_without_labels(ingest: Any) -> None:

@@ -110,6 +110,17 @@ def test_every_format_gives_the_same_boxes(ingest: Any, format: str, content: by
     assert made.read("input").shape == (6, HEIGHT, WIDTH, 1)
 
 
+@pytest.mark.parametrize(("format", "shown"), [("coco", "COCO"), ("yolo", "YOLO"), ("voc", "Pascal VOC")])
+def test_the_format_of_boxes_as_asked(ingest: Any, format: str, shown: str) -> None:
+    both = {**PICTURES, **yolo(), **voc(), "annotations/all.json": json.dumps(coco()).encode()}
+    made = ingest({"x.zip": to_zip(both)}, format=format)
+    assert [np.round(row, 4).tolist() for row in rows(made)] == EXPECTED
+    assert made.profile["inferred"]["boxes"] == f"{shown} files with 6 boxes of 3 classes"
+    lone = ingest({"x.zip": to_zip(PICTURES)}, format=format)
+    assert lone.codes == ["no_annotations"]
+    assert ingest({"x.csv": b"a,b\n1,2\n"}, format=format).codes == ["unknown_format"]
+
+
 def test_boxes_are_scaled_along(ingest: Any) -> None:
     made = ingest({"x.zip": with_coco()}, image_size=40)
     expected = [[[label, 2 * x, 4 * y, 2 * u, 4 * v] for label, x, y, u, v in row] for row in EXPECTED]
@@ -356,3 +367,20 @@ def test_boxes_of_a_test_split_may_be_secret(ingest: Any) -> None:
     assert made.splits["test"].present("target").tolist() == [False] * 3
     assert made.splits["train"].present("target").all()
     assert "1 of 6 pictures have no box" in made.profile["warnings"]
+
+
+def test_paths_of_another_machine_are_found_by_their_last_part(ingest: Any) -> None:
+    images = coco()["images"]
+    for before in ("../../label-studio/data/upload/1/", "/home/ann/", "C:\\pictures\\", "s3://bucket/"):
+        moved = [{**image, "file_name": before + image["file_name"]} for image in images]
+        assert [np.round(row, 4).tolist() for row in rows(ingest({"x.zip": with_coco(images=moved)}))] == EXPECTED
+    moved = [{**image, "file_name": "val/" + image["file_name"]} for image in images]
+    assert ingest({"x.zip": with_coco(images=moved)}).codes[0] == "missing_file"
+
+
+def test_notes_of_tools_and_a_list_of_classes_are_no_boxes(ingest: Any) -> None:
+    notes = {"README.dataset.txt": b"x", "README.roboflow.txt": b"y", "LICENSE.md": b"z"}
+    assert [np.round(row, 4).tolist() for row in rows(ingest({"x.zip": with_coco({**PICTURES, **notes})}))] == EXPECTED
+    folders = {f"{'ab'[n % 2]}/{n}.png": picture(n) for n in range(10)}
+    made = ingest({"x.zip": to_zip({**folders, "README.md": b"x"})})
+    assert made.profile["target"]["modality"] == "classes"
