@@ -16,7 +16,7 @@ import mmap
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -123,10 +123,29 @@ class Split:
         return np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
 
 
+class Rows(Protocol):
+    """What gives rows piece by piece, as a `Split` does."""
+
+    modalities: dict[str, str]
+
+    @property
+    def batches(self) -> int: ...
+
+    @property
+    def sizes(self) -> list[int]: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    def read(self, role: str, batch: int, rows: NDArray[np.int64] | None = None) -> Any: ...
+
+    def present(self, role: str) -> NDArray[np.bool_]: ...
+
+
 class Dataset:
     """What `dataset.json` says, and the splits by name."""
 
-    def __init__(self, info: dict[str, Any], splits: dict[str, Split]) -> None:
+    def __init__(self, info: dict[str, Any], splits: Mapping[str, Rows]) -> None:
         self.info = info
         self.splits = splits
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+PLAYS = {"target": "label", "input": "features"}
+"""What a profile calls the columns of a role."""
 Format = Literal[
     "csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar", "audio", "coco", "yolo", "voc"
 ]

@@ -145,6 +145,10 @@ class DoesNotFit(Invalid):
     """Parts that are fine alone and cannot work together."""
 
 
+class DatasetsDiffer(Invalid):
+    """Datasets of one job that cannot be read as one."""
+
+
 class WrongChecksum(Invalid):
     """Bytes that have another hash than was announced."""
 

@@ -61,9 +61,10 @@ class Workshop:
             return session.get_one(Dataset, dataset.id)
 
     def job(self, dataset: Dataset, base: Version | None = None, **body: Any) -> Job:
-        """Queues a training whose spec the worker resolves."""
+        """Queues a training whose spec the worker resolves; `datasets` in the body stands for `dataset`."""
         reference = {"base_model": f"{base.model.name}:{base.number}"} if base is not None else {}
-        request = {"kind": "pretrain", "dataset": dataset.id, **reference, **body}
+        data = {} if "datasets" in body else {"dataset": dataset.id}
+        request = {"kind": "pretrain", **data, **reference, **body}
         with self.database.session() as session:
             return jobs.create(
                 session,
@@ -71,7 +72,7 @@ class Workshop:
                 kind=request["kind"],
                 queue="train",
                 request=request,
-                datasets=[(dataset.id, 1.0)],
+                datasets=[(each["id"], 1.0) for each in body.get("datasets", [{"id": dataset.id}])],
                 base_version_id=base.id if base is not None else None,
             )
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.dataset import Split
+from app.dataset import Rows
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Roles
 from app.ml.padding import Packed, joined
@@ -42,7 +42,7 @@ class Loader:
     """Batches of one split for a network's roles. Rows that lack a role (no label) are never part of it."""
 
     def __init__(
-        self, split: Split, roles: Mapping[str, Fitted], *, batch_size: int, seed: int, window_bytes: int
+        self, split: Rows, roles: Mapping[str, Fitted], *, batch_size: int, seed: int, window_bytes: int
     ) -> None:
         self.split, self.roles = split, roles
         self.batch_size, self.seed = batch_size, seed
@@ -156,8 +156,12 @@ class Loader:
         return 1
 
     def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
-        seed = int(np.random.SeedSequence([self.seed, epoch, step]).generate_state(1)[0])
-        return Batch(part[0], part[1], seed, epoch=epoch)
+        return Batch(part[0], part[1], batch_seed(self.seed, epoch, step), epoch=epoch)
+
+
+def batch_seed(seed: int, epoch: int, step: int) -> int:
+    """Decides a batch's random numbers."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
 
 
 def _take(held: Held, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:

@@ -11,10 +11,11 @@ import torch
 
 from app.ml.objectives.base import Batch
 from worker.loader import Loader
+from worker.mixture import Mixture
 from worker.optimizer import Weights
 from worker.preparation import Run
 from worker.progress import Reporter
-from worker.validation import Validation
+from worker.validation import Scored
 
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
@@ -33,8 +34,8 @@ def plan(
     run: Run,
     weights: Weights,
     step: Callable[[Batch], None],
-    loader: Loader,
-    validation: Validation,
+    loader: Loader | Mixture,
+    validation: Scored,
 ) -> None:
     """Decides what must be known before the first step: parts of a batch, precision, number of steps."""
     training, position, device = run.spec.training, run.position, run.device

@@ -3,7 +3,7 @@
 import contextlib
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from app.ml import artifact
 from app.ml.augmentations.base import augment
 from app.ml.build import build_network, graft, lender
 from app.ml.defaults import resolve
+from app.ml.domains import together
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Objective
 from app.ml.spec import JobRequest, TrainSpec
@@ -21,7 +22,9 @@ from app.registry import jobs, objects, tables
 from app.registry.tables import Version
 from worker import checkpoint
 from worker.devices import Devices
+from worker.domains import Domain, columns, joined
 from worker.loader import Loader
+from worker.mixture import Mixture
 from worker.progress import Reporter
 
 
@@ -31,6 +34,7 @@ class Run:
 
     spec: TrainSpec
     dataset: Dataset
+    """All rows: of several datasets, joined."""
     fitted: dict[str, Fitted]
     network: Objective
     device: torch.device
@@ -39,9 +43,23 @@ class Run:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """Of the checkpoint it resumes from; empty at the beginning."""
     sources: list[dict[str, Any]] = field(default_factory=list)
-    """Id, fingerprint and weight of the datasets, for the lineage."""
+    """Id, fingerprint and share of the datasets, for the lineage."""
     base: Version | None = None
     devices: Devices = field(default_factory=Devices)
+    domains: list[Domain] = field(default_factory=list)
+    """The datasets by themselves."""
+
+    def within(self, domain: Domain) -> "Run":
+        """The same training, looked at on the rows of one dataset."""
+        window = self.window_bytes // len(self.domains)
+        return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window)
+
+    def drawn(self, batch_size: int) -> Loader | Mixture:
+        """The training rows as steps draw them."""
+        if len(self.domains) == 1:
+            return self.loader("train", batch_size)
+        loaders = [self.within(domain).loader("train", batch_size) for domain in self.domains]
+        return Mixture(loaders, [domain.share for domain in self.domains], seed=self.spec.training.seed)
 
     def loader(self, split: str, batch_size: int) -> Loader:
         roles = {role: self.fitted[role] for role in self.spec.roles}
@@ -80,7 +98,9 @@ def prepare(reporter: Reporter) -> Run:
         held = [objects.held(session, dataset.id) for _, dataset in used]
         base = session.get(Version, job.base_version_id) if job.base_version_id else None
         base_held = objects.held(session, base.id) if base is not None else {}
-    dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held[0].items()})
+    opened = [
+        open_dataset({name: reporter.storage.local(parts[0]) for name, parts in objects.items()}) for objects in held
+    ]
     base_model = None
     if base is not None:
         base_model = artifact.load({name: reporter.storage.local(parts[0]) for name, parts in base_held.items()})
@@ -89,6 +109,7 @@ def prepare(reporter: Reporter) -> Run:
     if saved is not None:
         position, tensors = saved.position, saved.tensors
         spec = TrainSpec.model_validate(position.spec)
+        dataset, domains = _domains(spec, used, opened)
         fitted = {role: part.modality.restore(position.fitted[role]) for role, part in spec.roles.items()}
         torch.set_num_threads(position.threads)
         if position.environment != environment():
@@ -99,7 +120,8 @@ def prepare(reporter: Reporter) -> Run:
             )
     else:
         spec = _spec(reporter, job, used, base)
-        fitted = _fit(spec, dataset, base_model)
+        dataset, domains = _domains(spec, used, opened)
+        fitted = _fit(spec, domains, base_model)
         states = {role: modality.state() for role, modality in fitted.items()}
         position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
         tensors = {}
@@ -120,9 +142,7 @@ def prepare(reporter: Reporter) -> Run:
     if base_model is not None:
         lenders = {role: lender(role, spec.network(), base_model.spec) for role in network.encoders}
         graft(network, base_model.network, lenders)
-    sources = [
-        {"id": row.dataset_id, "fingerprint": dataset.fingerprint, "weight": row.weight} for row, dataset in used
-    ]
+    sources = [{"id": each.id, "fingerprint": each.fingerprint, "weight": each.share} for each in domains]
     run = Run(
         spec,
         dataset,
@@ -135,6 +155,7 @@ def prepare(reporter: Reporter) -> Run:
         sources,
         base,
         devices,
+        domains,
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     begun = f"resumed at step {position.step}" if saved is not None else "started"
@@ -164,10 +185,23 @@ def _spec(reporter: Reporter, job: tables.Job, used: list[Any], base: Version | 
     return resolved.spec
 
 
-def _fit(spec: TrainSpec, dataset: Dataset, base: artifact.Artifact | None) -> dict[str, Fitted]:
-    """What the base model learned for the roles that it brings; the rest from the training split alone."""
+def _domains(spec: TrainSpec, used: list[Any], opened: list[Dataset]) -> tuple[Dataset, list[Domain]]:
+    """The job's datasets as one, and each by itself with names at the positions that they have among all of them."""
+    if len(used) == 1:
+        ((row, dataset),) = used
+        return opened[0], [Domain(row.dataset_id, dataset.name, dataset.fingerprint, opened[0])]
+    profile = together([each.profile for each in opened], [row.dataset_id for row, _ in used], spec.objective.roles)
+    weights = {ref.id: ref.weight or 1.0 for ref in spec.datasets}
+    domains = [
+        Domain(row.dataset_id, dataset.name, dataset.fingerprint, joined([each], profile), weights[row.dataset_id])
+        for (row, dataset), each in zip(used, opened, strict=True)
+    ]
+    return joined(opened, profile), domains
+
+
+def _fit(spec: TrainSpec, domains: list[Domain], base: artifact.Artifact | None) -> dict[str, Fitted]:
+    """What the base model learned for the roles that it brings; the rest from the training splits alone."""
     fitted: dict[str, Fitted] = {}
-    train = dataset.splits["train"]
     for role, part in spec.roles.items():
         if part.like is not None:
             fitted[role] = fitted[part.like]
@@ -175,9 +209,7 @@ def _fit(spec: TrainSpec, dataset: Dataset, base: artifact.Artifact | None) -> d
             fitted[role] = base.roles[lender(role, spec.network(), base.spec)]
         else:
             alike = [role, *(name for name, other in spec.roles.items() if other.like == role)]
-            fitted[role] = part.modality.fit(
-                train.read(name, number) for name in alike for number in range(train.batches)
-            )
+            fitted[role] = part.modality.fit(column for name in alike for column in columns(domains, name))
     return fitted
 
 

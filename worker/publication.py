@@ -39,7 +39,7 @@ def publish(reporter: Reporter, run: Run) -> None:
     """Registers the run's network as the next version of its name and ends the job, both or neither."""
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
-    metrics = evaluate(run)
+    metrics = judge(run)
     with tempfile.TemporaryDirectory(prefix="rootstock-artifact-") as folder:
         written = artifact.save(
             Path(folder),
@@ -109,6 +109,18 @@ def register(
         engine=made.engine,
         aliases=[] if alias is None else [alias],
     )
+
+
+def judge(run: Run) -> dict[str, Any]:
+    """The metrics of the run's network; of several datasets, of all their rows together and under `domains` of each."""
+    metrics = evaluate(run)
+    if len(run.domains) == 1:
+        return metrics
+    apart = {
+        domain.id: {"name": domain.name, "share": domain.share, **evaluate(run.within(domain))}
+        for domain in run.domains
+    }
+    return {**metrics, "domains": apart}
 
 
 def golden_inputs(run: Run) -> Tensors:

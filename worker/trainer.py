@@ -21,7 +21,7 @@ from worker.preparation import Run, prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
-from worker.validation import Validation
+from worker.validation import validation_of
 
 ENOUGH_TO_CHOOSE = 100
 """Validation rows below which scores are noise: then the whole schedule is trained and its last weights are kept."""
@@ -55,9 +55,9 @@ class Trainer:
     def __init__(self, reporter: Reporter, run: Run) -> None:
         self.reporter, self.run = reporter, run
         self.network, self.position, self.training = run.network, run.position, run.spec.training
-        self.loader = run.loader("train", self.training.batch_size)
+        self.loader = run.drawn(self.training.batch_size)
         rows = self.training.batch_size if run.spec.objective.tells_words else max(1024, self.training.batch_size)
-        self.validation = Validation(run, run.loader("validation", rows))
+        self.validation = validation_of(run, rows)
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)
@@ -184,6 +184,8 @@ class Trainer:
         epoch = position.step / self.loader.steps_per_epoch
         self.reporter.metrics(step=position.step, epoch=epoch, split="train", values=losses)
         self.reporter.metrics(step=position.step, epoch=epoch, split="validation", values=scores | figures)
+        for domain, values in self.validation.domains.items():
+            self.reporter.metrics(step=position.step, epoch=epoch, split=f"validation:{domain}", values=values)
         position.validations += 1
         position.metrics = {f"train_{k}": v for k, v in losses.items()} | {
             f"validation_{k}": v for k, v in scores.items()

@@ -1,6 +1,8 @@
-"""Scores a network on its validation split. Knows no schedule."""
+"""Scores a network on its validation split, or on those of its datasets. Knows no schedule."""
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -13,18 +15,63 @@ from worker.preparation import Run
 VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256
 
 
-class Validation:
-    """The validation split, encoded once and kept as long as it fits into the memory of a window."""
+class Scored:
+    """What a trainer judges its network by."""
+
+    rows: int
+    domains: Mapping[str, dict[str, float]] = MappingProxyType({})
+    """Of several datasets: by their ids, what the last score was made of."""
+
+    @abstractmethod
+    def score(self, network: Objective) -> dict[str, float]:
+        """Mean loss, its parts and the objective's own metrics.
+
+        Raises NonFiniteLoss when the loss is not a number.
+        """
+
+    @abstractmethod
+    def embeddings(self, network: Objective) -> Tensor:
+        """Embeddings [N, E] of some rows; none where the network has no such ability."""
+
+
+def validation_of(run: Run, batch_size: int) -> Scored:
+    """The run's validation rows, dataset by dataset."""
+    views = [run.within(domain) for domain in run.domains]
+    parts = {view.domains[0].id: Validation(view, view.loader("validation", batch_size)) for view in views}
+    return Validations(run, parts) if len(parts) > 1 else next(iter(parts.values()))
+
+
+class Validations(Scored):
+    """Several datasets: their scores, weighed by their shares of what the training draws."""
+
+    def __init__(self, run: Run, parts: Mapping[str, "Validation"]) -> None:
+        self._parts = {name: part for name, part in parts.items() if part.rows}
+        self._shares = {domain.id: domain.share for domain in run.domains}
+        self.rows = sum(part.rows for part in parts.values())
+
+    def score(self, network: Objective) -> dict[str, float]:
+        self.domains = {name: part.score(network) for name, part in self._parts.items()}
+        total = sum(self._shares[name] for name in self.domains)
+        means: dict[str, float] = {}
+        for domain, values in self.domains.items():
+            for name, value in values.items():
+                means[name] = means.get(name, 0.0) + self._shares[domain] / total * value
+        return means
+
+    def embeddings(self, network: Objective) -> Tensor:
+        found = [part.embeddings(network) for part in self._parts.values()]
+        return torch.cat([rows[: -(-EMBEDDED_ROWS // len(found))] for rows in found])
+
+
+class Validation(Scored):
+    """One validation split, encoded once and kept as long as it fits into the memory of a window."""
 
     def __init__(self, run: Run, loader: Loader) -> None:
         self.run, self.loader, self.rows = run, loader, loader.rows
         self._kept: list[Batch] | None = None
 
     def score(self, network: Objective) -> dict[str, float]:
-        """Mean loss, its parts and the objective's own metrics over at most `VALIDATION_ROWS` rows, in one pass.
-
-        Raises NonFiniteLoss when the loss is not a number.
-        """
+        """Over at most `VALIDATION_ROWS` rows, in one pass."""
         network.eval()
         sums: dict[str, float] = {"loss": 0.0}
         count = 0
@@ -52,7 +99,7 @@ class Validation:
 
     @torch.inference_mode()
     def embeddings(self, network: Objective) -> Tensor:
-        """Embeddings [N, E] of up to `EMBEDDED_ROWS` rows; none where the network has no such ability."""
+        """Of up to `EMBEDDED_ROWS` rows."""
         if "embed" not in self.run.spec.objective.abilities:
             return torch.empty(0, 0)
         batch = next(self._batches())

@@ -13,7 +13,8 @@ class Weighted(Wire):
     """A dataset of a job."""
 
     id: str
-    weight: float
+    weight: float | None
+    """Its share of what is drawn, of 1 in all; what was asked until the job is resolved, or null."""
 
 
 class Progress(Wire):

@@ -71,7 +71,7 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
         request=body.model_dump(mode="json", exclude_unset=True),
         spec=spec,
         choices=choices,
-        datasets=[(ref.id, ref.weight) for ref in body.dataset_refs],
+        datasets=[(ref.id, ref.weight or 1.0) for ref in body.dataset_refs],
         base_version_id=None if base is None else base.id,
         metadata=body.metadata,
         max_attempts=here.settings.max_attempts,

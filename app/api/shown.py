@@ -115,14 +115,15 @@ def jobs_page(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
     used = overview.datasets_of(session, [row.id for row in rows])
     versions = {version for row in rows for version in (row.base_version_id, row.version_id) if version is not None}
     names = overview.version_names(session, versions)
-    return [_job(row, [(each.dataset_id, each.weight) for each in used[row.id]], names, session) for row in rows]
+    return [_job(row, [each.dataset_id for each in used[row.id]], names, session) for row in rows]
 
 
 def job(session: Session, row: Job) -> dict[str, Any]:
     return jobs_page(session, [row])[0]
 
 
-def _job(row: Job, used: list[tuple[str, float]], names: dict[str, str], session: Session) -> dict[str, Any]:
+def _job(row: Job, used: list[str], names: dict[str, str], session: Session) -> dict[str, Any]:
+    shares = {each["id"]: each.get("weight") for each in (row.spec or row.request).get("datasets") or []}
     return wire(
         JobObject.model_validate(
             {
@@ -137,8 +138,8 @@ def _job(row: Job, used: list[tuple[str, float]], names: dict[str, str], session
                 "finished_at": seconds(row.finished_at),
                 "queue_position": jobs.queue_position(session, row),
                 "attempt": row.attempt,
-                "dataset": used[0][0] if used else None,
-                "datasets": [Weighted(id=dataset_id, weight=weight) for dataset_id, weight in used],
+                "dataset": used[0] if used else None,
+                "datasets": [Weighted(id=dataset_id, weight=shares.get(dataset_id)) for dataset_id in used],
                 "base_model": names.get(row.base_version_id or ""),
                 "request": row.request,
                 "spec": row.spec,

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app.errors import DoesNotFit, OutOfRange, WrongShape
+from app.errors import DoesNotFit, WrongShape
 from app.ml.augmenting import choose, shown
 from app.ml.build import lender
+from app.ml.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
@@ -21,7 +22,9 @@ from app.ml.spec import (
     AnyEncoder,
     AnyModality,
     AnyObjective,
+    DatasetRef,
     EarlyStopping,
+    Mixture,
     ResolvedTraining,
     RoleRequest,
     RoleSpec,
@@ -55,8 +58,10 @@ def resolve(
     """
     choices: list[dict[str, Any]] = []
     profile = profiles[0]
+    ids = [ref.id for ref in request.dataset_refs]
     base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
     objective = _objective(request, profile, base, choices)
+    profile = together(profiles, ids, objective.roles)
     if base and (lent := base_roles.get(lender(objective.asked, {"objective": objective}, base["spec"]))) is not None:
         base_roles[objective.asked] = lent
     roles = _roles(request, profile, objective, base_roles, choices)
@@ -64,7 +69,9 @@ def resolve(
     for role, other in objective.shares(roles).items():
         roles[role] = roles[role].model_copy(update={"like": other})
         choices.append(_choice(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder"))
-    _check_rows(objective, profile)
+    for dataset, each in zip(ids, profiles, strict=True):
+        check_rows(objective, each, dataset if len(ids) > 1 else None)
+    check_classes(objective, profile)
     data = _data(profile, objective, roles, bool(base))
     for role, part in roles.items():
         if part.encoder is not None and part.dimensions is None:
@@ -81,7 +88,7 @@ def resolve(
         choices.append(_choice("augmentation", shown(augmentation), reason))
     spec = TrainSpec(
         kind=request.kind,
-        datasets=request.dataset_refs,
+        datasets=_shares(request, objective, profiles, choices),
         name=request.name or name,
         base_model=base["reference"] if base else None,
         roles=roles,
@@ -230,26 +237,26 @@ def _data(
     )
 
 
-def usable_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], split: str = "train") -> int:
-    """Rows of a split that have everything the objective needs."""
-    counts = [int(profile["splits"].get(split, 0))]
-    for role in objective.roles:
-        held = profile[role].get("splits", {}).get(split)  # absent where every row has the role
-        if held is not None:
-            counts.append(sum(held.values()) if isinstance(held, Mapping) else int(held))
-    return min(counts)
-
-
-def _check_rows(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> None:
-    what = "labelled rows" if "target" in objective.roles else "rows"
-    if usable_rows(objective, profile) < 2:
-        raise OutOfRange(f"the training split has fewer than 2 {what}", param="dataset")
-    classes = profile["target"].get("classes") if "target" in objective.roles else None
-    if classes is not None and len(classes) < 2 and profile["target"]["modality"] == "classes":
-        raise OutOfRange(
-            f"objective {objective.name!r} needs at least 2 classes; the dataset has {sorted(classes)}",
-            param="dataset",
+def _shares(
+    request: TrainRequest,
+    objective: ObjectiveSettings,
+    profiles: Sequence[Mapping[str, Any]],
+    choices: list[dict[str, Any]],
+) -> list[DatasetRef]:
+    """The datasets with their shares of what is drawn."""
+    refs = request.dataset_refs
+    if objective.solved and (request.mixture is not None or (len(refs) > 1 and refs[0].weight is not None)):
+        raise DoesNotFit(
+            f"objective {objective.name!r} reads every row of all datasets once; leave weights and mixture out",
+            param="mixture" if request.mixture is not None else "datasets[0].weight",
         )
+    rows = [usable_rows(objective, profile) for profile in profiles]
+    temperature = (request.mixture or Mixture()).temperature
+    found = shares(rows, [ref.weight for ref in refs], temperature)
+    if len(refs) > 1 and refs[0].weight is None:
+        reason = f"in proportion to rows^(1/{temperature:g}) of {', '.join(f'{count:,}' for count in rows)} rows"
+        choices.append(_choice("datasets", [round(share, 4) for share in found], reason))
+    return [ref.model_copy(update={"weight": share}) for ref, share in zip(refs, found, strict=True)]
 
 
 def _training(

@@ -25,6 +25,7 @@ EncoderChoice = Annotated[EncoderSettings | Auto, AnyOf("encoders", EncoderSetti
 ObjectiveChoice = Annotated[ObjectiveSettings | Auto, AnyOf("objectives", ObjectiveSettings, auto=True)]
 AugmentationChoice = Annotated[Augmentation | Auto, AnyOf("augmentations", Augmentation, auto=True)]
 AutoName = Literal["auto"]
+MOST_DATASETS = 64
 Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -34,8 +35,17 @@ class DatasetRef(Settings):
 
     id: str
     """Id of the dataset, `ds-…`."""
-    weight: float = Field(1.0, gt=0, le=1e6)
-    """Its share of the samples drawn, relative to the other datasets of the job."""
+    weight: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """How much of what is drawn comes from it, relative to the weights of the job's other datasets, whatever their
+    numbers of rows: all of them have a weight, or none. In a resolved spec it is a share, of 1 in all."""
+
+
+class Mixture(Settings):
+    """How several datasets without weights share what is drawn."""
+
+    temperature: Annotated[Real, Field(ge=1, le=1e6)] = 1.0
+    """Shares are in proportion to rows^(1/temperature) (Conneau 2019). At 1 every row is drawn as often as any other;
+    2 and more raise small datasets, up to equal shares."""
 
 
 class EarlyStopping(Settings):
@@ -108,8 +118,11 @@ class TrainRequest(Settings):
     kind: Literal["pretrain", "finetune"]
     dataset: str | None = None
     """Id of the only dataset: short for `datasets` with one entry."""
-    datasets: list[DatasetRef] = Field(default_factory=list, max_length=1)
-    """The dataset to train on, as a list of one."""
+    datasets: list[DatasetRef] = Field(default_factory=list, max_length=MOST_DATASETS)
+    """The datasets to train on together. They must be of one kind: modality, shape, columns or sample rate; classes
+    are united by their names."""
+    mixture: Mixture | None = None
+    """How often each of several datasets is drawn from, where they have no weights."""
     name: str | None = Field(None, pattern=NAME)
     """Name of the model that the job publishes; by default the name of the first dataset."""
     base_model: str | None = Field(None, pattern=REFERENCE)
@@ -136,6 +149,11 @@ class TrainRequest(Settings):
             raise ValueError("give either dataset (one id) or datasets (a list of at least one)")
         if len({ref.id for ref in self.dataset_refs}) < len(self.dataset_refs):
             raise ValueError("datasets names one dataset twice; add up its weights instead")
+        weighted = sum(ref.weight is not None for ref in self.datasets)
+        if 0 < weighted < len(self.datasets):
+            raise ValueError("give every one of the datasets a weight, or none of them")
+        if self.mixture is not None and (weighted or len(self.datasets) < 2):
+            raise ValueError("mixture says how several datasets without weights share what is drawn; leave it out")
         if self.base_model is not None and (self.encoder is not None or self.modality is not None or self.roles):
             raise ValueError("base_model brings its own encoder and modality; leave encoder, modality and roles out")
         if self.kind == "finetune" and self.base_model is None:

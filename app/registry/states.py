@@ -116,7 +116,8 @@ def waiting_jobs(session: Session, dataset_id: str) -> Sequence[Job]:
 
 def fail_for_dataset(session: Session, job_id: str, dataset_id: str) -> Job | None:
     """Fails a queued job whose dataset turned out invalid."""
-    error = DatasetFailed(f"dataset {dataset_id} failed; its report says why", param="dataset")
+    name = session.scalar(sa.select(Dataset.name).where(Dataset.id == dataset_id))
+    error = DatasetFailed(f"dataset {dataset_id} ({name}) failed; its report says why", param="dataset")
     return move(
         session,
         "failed",

@@ -44,6 +44,7 @@ class Audio(Modality):
     layout: ClassVar[Layout] = "grid"
     pretext: ClassVar[str] = "contrastive"  # on spoken words far ahead of autoencoding after as much work
     invertible: ClassVar[bool] = False
+    alike: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
     """Samples a second: the dataset's. Sounds of requests are brought to it."""
@@ -65,6 +66,11 @@ class Audio(Modality):
         if self.hop > self.window:
             raise ValueError(f"hop ({self.hop:g} ms) must not be longer than window ({self.window:g} ms)")
         return self
+
+    @classmethod
+    def together(cls, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        longer = max(one["seconds"], other["seconds"], key=lambda seconds: float(seconds.get("p99", 0)))
+        return super().together(one, other) | {"seconds": longer}
 
     def completed(self, facts: Mapping[str, Any]) -> Self:
         """The dataset's rate."""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.errors import DoesNotFit
 from app.ml.padding import Packed
 from app.ml.plugins import Settings
 from app.ragged import Ragged
@@ -26,6 +27,8 @@ Column = NDArray[Any]
 AnyColumn = Column | Ragged
 Tensors = dict[str, Tensor]
 """One role's part of a batch: `values` [B, …] always; tokens and boxes add `mask` [B, L] bool, True for real ones."""
+COUNTED = ("classes", "missing", "splits")
+"""What a column's profile counts."""
 Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes"]
 
 
@@ -69,6 +72,8 @@ class Modality(Settings):
     """Name of the objective that pretrains on such inputs when none is asked for."""
     invertible: ClassVar[bool] = True
     """False where what is rendered shows an item and does not lead back to it: a spectrogram has lost its phases."""
+    alike: ClassVar[tuple[str, ...]] = ("shape",)
+    """What the profiles of columns must agree in, so that they can be read as one."""
 
     @abstractmethod
     def fit(self, columns: Iterable[Any]) -> Fitted:
@@ -84,6 +89,24 @@ class Modality(Settings):
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         """The shape that a column of the profile will have once encoded, as far as it is known before fitting."""
         return Shape(self.layout, tuple(facts.get("shape", ())) or (len(facts.get("classes", ())),))
+
+    @classmethod
+    def together(cls, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of the columns of two datasets once they are read as one; counts are added up.
+
+        Raises DoesNotFit, which tells how `other` differs, where they cannot be.
+        """
+        for key in cls.alike:
+            if one.get(key) != other.get(key):
+                raise DoesNotFit(f"its {key} is {other.get(key)}, not {one.get(key)}")
+        counted = {key: added(one[key], other[key]) for key in COUNTED if key in one and key in other}
+        labels = dict.fromkeys([*one.get("labels", ()), *other.get("labels", ())])
+        return {**one, **counted, **({"labels": list(labels)} if labels else {})}
+
+    @classmethod
+    def moved(cls, column: Any, own: Mapping[str, Any], joint: Mapping[str, Any]) -> Any:
+        """A raw column as it stands beside those of other datasets: `own` is known of it, `joint` of them together."""
+        return column
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Fitted:
@@ -126,3 +149,11 @@ class Fitted:
 
         `binary` asks for the compact form where there is one: a PNG `data:` URI for an image, a WAV for a sound.
         """
+
+
+def added(one: Any, other: Any) -> Any:
+    """Counts added up, name by name where they have names."""
+    if not isinstance(one, Mapping):
+        return one + other
+    both = {key: added(one[key], other[key]) for key in one if key in other}
+    return {**one, **other, **both}

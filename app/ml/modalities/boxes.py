@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
 from app.ml.modalities.base import Fitted, Layout, Modality, Shape, Tensors
-from app.ml.modalities.tags import known, own_labels
+from app.ml.modalities.tags import known, own_labels, places_among
 from app.ragged import Ragged
 
 CORNERS = 4
@@ -27,6 +27,7 @@ class Boxes(Modality):
     name: Literal["boxes"] = "boxes"
     """Boxes in a picture, each with its class."""
     layout: ClassVar[Layout] = "boxes"
+    alike: ClassVar[tuple[str, ...]] = ("picture",)
 
     labels: tuple[str, ...] | None = None
     """Names of the classes by their positions. They are the dataset's: leave them out."""
@@ -46,6 +47,12 @@ class Boxes(Modality):
         if self.picture not in (None, (height, width)):
             raise DoesNotFit(f"picture is the dataset's own: {height} by {width}; leave it out", param="picture")
         return self.model_copy(update={"labels": own_labels(self.labels, facts), "picture": (height, width)})
+
+    @classmethod
+    def moved(cls, column: Ragged, own: Mapping[str, Any], joint: Mapping[str, Any]) -> Ragged:
+        values = column.values.copy()
+        values[:, 0] = places_among(own, joint)[column.values[:, 0].astype(np.int64)]
+        return Ragged(values, column.offsets)
 
     def restore(self, state: dict[str, Any]) -> "FittedBoxes":
         return FittedBoxes(self, state["most"])

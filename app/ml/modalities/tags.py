@@ -39,6 +39,10 @@ class Tags(Modality):
         """With the names that the dataset's positions stand for."""
         return self.model_copy(update={"labels": own_labels(self.labels, facts)})
 
+    @classmethod
+    def moved(cls, column: Ragged, own: Mapping[str, Any], joint: Mapping[str, Any]) -> Ragged:
+        return Ragged(places_among(own, joint)[column.values], column.offsets)
+
     def restore(self, state: dict[str, Any]) -> "FittedTags":
         return FittedTags(self)
 
@@ -101,6 +105,12 @@ def own_labels(asked: tuple[str, ...] | None, facts: Mapping[str, Any]) -> tuple
     if asked not in (None, labels):
         raise DoesNotFit(f"labels are the dataset's own: {known(labels)}; leave them out", param="labels")
     return labels
+
+
+def places_among(own: Mapping[str, Any], joint: Mapping[str, Any]) -> NDArray[np.int32]:
+    """Where the dataset's names stand among those of several datasets."""
+    places = {label: place for place, label in enumerate(joint["labels"])}
+    return np.array([places[label] for label in own["labels"]], np.int32)
 
 
 def known(labels: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ Legend: `B` batch, `W` width (numbers per row).
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -52,6 +53,24 @@ class Vectors(Modality):
                 param="modality.columns",
             )
         return self
+
+    @classmethod
+    def together(cls, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+        joint = super().together(one, other)
+        for facts, whose in ((one, "the other's"), (other, "its")):
+            if facts.get("constant"):
+                raise DoesNotFit(f"{whose} constant columns were left out; make both with cleaning.constant 'keep'")
+        names = [list(facts.get("names", ())) for facts in (one, other)]
+        if names[0] != names[1] and all(len(each) > 1 for each in names):
+            mine, theirs = next((a, b) for a, b in zip_longest(*names) if a != b)
+            raise DoesNotFit(f"it has a column {theirs!r} where the other has {mine!r}")
+        given = [columns_of(facts) for facts in (one, other)]
+        named = [[column for column in each or () if column.categories is not None] for each in given]
+        for mine, theirs in zip_longest(*named):
+            if mine != theirs:
+                raise DoesNotFit(f"the names of its category {(theirs or mine).name!r} are not the same")
+        described = one if given[0] is not None else other
+        return joint | ({"columns": described["columns"]} if described.get("columns") else {})
 
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         if self.columns is None:

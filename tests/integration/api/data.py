@@ -21,8 +21,8 @@ def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     return held.getvalue()
 
 
-def vectors() -> bytes:
-    values = np.random.default_rng(0).normal(size=(ROWS, 4)).astype(np.float32)
+def vectors(width: int = 4) -> bytes:
+    values = np.random.default_rng(0).normal(size=(ROWS, width)).astype(np.float32)
     return npz({"features": values, "labels": np.array([f"c{row % 3}" for row in range(ROWS)])})
 
 

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from app.registry import jobs
+from app.registry import jobs, leases, states
 from tests import rows
 from tests.integration.api.conftest import Garden
 from tests.integration.api.data import make_ready, post_dataset, vectors
@@ -63,6 +63,37 @@ def test_a_job_that_does_not_fit_its_data_is_refused(garden: Garden) -> None:
     refused(garden.client.post("/v1/jobs", json=body | {"dataset": "ds-0"}), 404, "not_found", "dataset")
     graft = {"kind": "finetune", "dataset": dataset, "base_model": "oak"}
     assert "oak" in refused(garden.client.post("/v1/jobs", json=graft), 404, "model_not_found", "base_model")
+
+
+def test_several_datasets_are_drawn_from_in_shares_that_are_shown(garden: Garden) -> None:
+    one, other = make_ready(garden, vectors()), make_ready(garden, vectors())
+    body = {"kind": "pretrain", "datasets": [{"id": one, "weight": 3}, {"id": other, "weight": 1}]}
+    job = garden.client.post("/v1/jobs", json=body).json()
+    assert job["datasets"] == [{"id": one, "weight": 0.75}, {"id": other, "weight": 0.25}]
+    assert garden.client.post("/v1/jobs", json=body | {"mixture": {"temperature": 2}}).status_code == 422
+
+
+def test_datasets_that_do_not_go_together_are_refused_by_name(garden: Garden) -> None:
+    one, other = make_ready(garden, vectors()), make_ready(garden, vectors(width=7))
+    answer = garden.client.post("/v1/jobs", json={"kind": "pretrain", "datasets": [{"id": one}, {"id": other}]})
+    message = refused(answer, 422, "datasets_differ", "datasets[1].id")
+    assert other in message
+    assert one in message
+
+
+def test_a_job_waits_for_all_of_its_datasets_and_fails_with_the_name_of_the_one_that_fails(garden: Garden) -> None:
+    ready, waiting = make_ready(garden, vectors()), post_dataset(garden, vectors())
+    body = {"kind": "pretrain", "datasets": [{"id": ready}, {"id": waiting["id"]}]}
+    job = garden.client.post("/v1/jobs", json=body).json()
+    assert (job["status"], job["spec"]) == ("queued", None)
+    with garden.database.session() as session:
+        assert leases.claim(session, job["id"], "worker", 60.0) is None
+        error = {"message": "row 2 is ragged", "type": "job_error", "param": None, "code": "invalid_data"}
+        states.fail_dataset(session, waiting["id"], error=error, report=None)
+    failed = garden.client.get(f"/v1/jobs/{job['id']}").json()
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "dataset_failed")
+    assert waiting["id"] in failed["error"]["message"]
+    assert waiting["name"] in failed["error"]["message"]
 
 
 def test_a_list_is_filtered_and_tagged(garden: Garden) -> None:

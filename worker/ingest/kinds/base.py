@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from app.dataset import field
-from app.dataset_options import DatasetOptions
+from app.dataset_options import PLAYS, DatasetOptions
 from worker.ingest.faults import Faults
 from worker.ingest.hashing import Hashes
 from worker.ingest.layout import Joined, Origin
@@ -128,10 +128,6 @@ class Kind:
 
     def origin(self, block: Block, row: int) -> Origin:
         return block.table.origin(block.start + row, block.table.column(self.role) or self.part.columns[0])
-
-
-PLAYS = {"target": "label", "input": "features"}
-"""What the profile calls a role's columns."""
 
 
 def make(role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults) -> Kind:
