@@ -12,7 +12,7 @@ from torch import Tensor
 from app.dataset import Dataset, open_dataset
 from app.ml import artifact
 from app.ml.augmentations.base import augment
-from app.ml.build import build_network, graft, lender
+from app.ml.build import build_network, continues, graft, lender, take_over
 from app.ml.defaults import resolve
 from app.ml.domains import together
 from app.ml.modalities.base import Fitted
@@ -45,6 +45,8 @@ class Run:
     sources: list[dict[str, Any]] = field(default_factory=list)
     """Id, fingerprint and share of the datasets, for the lineage."""
     base: Version | None = None
+    base_model: artifact.Artifact | None = None
+    """What it goes on from, where it does: not a base that only lends its encoder to another objective."""
     devices: Devices = field(default_factory=Devices)
     domains: list[Domain] = field(default_factory=list)
     """The datasets by themselves."""
@@ -139,7 +141,8 @@ def prepare(reporter: Reporter) -> Run:
         torch.cuda.set_device(device)
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
-    if base_model is not None:
+    goes_on = base_model is not None and continues(spec.kind, spec.network(), base_model.spec)
+    if base_model is not None and not (goes_on and take_over(network, base_model.network)):
         lenders = {role: lender(role, spec.network(), base_model.spec) for role in network.encoders}
         graft(network, base_model.network, lenders)
     sources = [{"id": each.id, "fingerprint": each.fingerprint, "weight": each.share} for each in domains]
@@ -154,6 +157,7 @@ def prepare(reporter: Reporter) -> Run:
         tensors,
         sources,
         base,
+        base_model if goes_on else None,
         devices,
         domains,
     )

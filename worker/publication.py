@@ -15,6 +15,7 @@ from app.registry import jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version
 from app.storage import Stored
+from worker.continuation import before_and_after
 from worker.evaluate import evaluate
 from worker.preparation import Run
 from worker.progress import Reporter
@@ -39,7 +40,7 @@ def publish(reporter: Reporter, run: Run) -> None:
     """Registers the run's network as the next version of its name and ends the job, both or neither."""
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
-    metrics = judge(run)
+    metrics = judge(reporter, run)
     with tempfile.TemporaryDirectory(prefix="rootstock-artifact-") as folder:
         written = artifact.save(
             Path(folder),
@@ -111,16 +112,21 @@ def register(
     )
 
 
-def judge(run: Run) -> dict[str, Any]:
-    """The metrics of the run's network; of several datasets, of all their rows together and under `domains` of each."""
+def judge(reporter: Reporter, run: Run) -> dict[str, Any]:
+    """The metrics of the run's network.
+
+    Of several datasets, of all their rows together and under `domains` of each; of one that goes on from a base model,
+    under `base` the scores of both.
+    """
     metrics = evaluate(run)
-    if len(run.domains) == 1:
+    apart = {run.domains[0].id: metrics}
+    if len(run.domains) > 1:
+        apart = {domain.id: evaluate(run.within(domain)) for domain in run.domains}
+        shown = {d.id: {"name": d.name, "share": d.share, **apart[d.id]} for d in run.domains}
+        metrics = {**metrics, "domains": shown}
+    if run.base_model is None:
         return metrics
-    apart = {
-        domain.id: {"name": domain.name, "share": domain.share, **evaluate(run.within(domain))}
-        for domain in run.domains
-    }
-    return {**metrics, "domains": apart}
+    return {**metrics, "base": before_and_after(reporter, run, apart)}
 
 
 def golden_inputs(run: Run) -> Tensors:

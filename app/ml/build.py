@@ -40,6 +40,20 @@ def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     return theirs if role == ours and role not in base["roles"] else role
 
 
+def continues(kind: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """True where a job of this kind goes on with what the spec `base` learned, rather than learn something else."""
+    return kind == "pretrain" and spec["objective"]["name"] == base["objective"]["name"]
+
+
+def take_over(network: Objective, base: Objective) -> bool:
+    """Copies all weights of `base`, decoder and heads too, where both networks have the same ones; tells if so."""
+    ours, theirs = network.state_dict(), base.state_dict()
+    if {name: weight.shape for name, weight in ours.items()} != {name: weight.shape for name, weight in theirs.items()}:
+        return False
+    network.load_state_dict(theirs)
+    return True
+
+
 def graft(network: Objective, base: Objective, lenders: Mapping[str, str]) -> None:
     """Copies the weights of `base`'s encoders into the encoders of those roles that they lend to."""
     for role, encoder in network.encoders.items():

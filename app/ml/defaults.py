@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from app.errors import DoesNotFit, WrongShape
 from app.ml.augmenting import choose, shown
-from app.ml.build import lender
+from app.ml.build import continues, lender
 from app.ml.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import Modality
-from app.ml.objectives.base import Data, ObjectiveSettings
+from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
 from app.ml.plugins import Auto, complete, find
 from app.ml.spec import (
     AnyEncoder,
@@ -94,7 +94,7 @@ def resolve(
         roles=roles,
         objective=objective,
         augmentation=augmentation,
-        training=_training(request, objective, data, choices),
+        training=_training(request, objective, data, choices, base),
         publish=request.publish,
     )
     return Resolved(spec, choices)
@@ -260,10 +260,17 @@ def _shares(
 
 
 def _training(
-    request: TrainRequest, objective: ObjectiveSettings, data: Data, choices: list[dict[str, Any]]
+    request: TrainRequest,
+    objective: ObjectiveSettings,
+    data: Data,
+    choices: list[dict[str, Any]],
+    base: Mapping[str, Any] | None,
 ) -> ResolvedTraining:
     asked = request.training.model_dump()
     recipe, reason = objective.default_training(data)
+    if base is not None and continues(request.kind, {"objective": {"name": objective.name}}, base["spec"]):
+        recipe = {**recipe, "learning_rate": GRAFT_RATE * recipe["learning_rate"], "encoder_rate": 1.0}
+        reason = f"{reason}; the rate is {GRAFT_RATE:g} of a beginner's, so that little of what is known is undone"
     values: dict[str, Any] = {**AUTO_TRAINING, "weight_decay": 0.01, "encoder_rate": 1.0, **recipe}
     if asked["optimizer"] == "adam":
         values |= {"weight_decay": 0.0}  # plain Adam is asked for by those who want it as published

@@ -126,7 +126,8 @@ class TrainRequest(Settings):
     name: str | None = Field(None, pattern=NAME)
     """Name of the model that the job publishes; by default the name of the first dataset."""
     base_model: str | None = Field(None, pattern=REFERENCE)
-    """Model whose encoder and preprocessing are taken over; excludes `encoder` and `modality`."""
+    """Model whose encoder and preprocessing are taken over; excludes `encoder` and `modality`. A `pretrain` job with
+    the objective of its base goes on with all of its weights."""
     modality: ModalityChoice | None = None
     """How raw items become tensors: short for `roles.input.modality`."""
     encoder: EncoderChoice | None = None

@@ -12,10 +12,7 @@ from torch import Tensor, nn
 from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import Batch, Data, Loss, Objective, Role
-
-GRAFT_RATE = 0.3
-"""Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
+from app.ml.objectives.base import GRAFT_RATE, Batch, Data, Loss, Objective, Role
 
 
 class SupervisedSettings(NestedSettings):

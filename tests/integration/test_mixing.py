@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from app.errors import DatasetsDiffer
-from app.registry import leases, metrics
+from app.registry import datasets as registry
+from app.registry import events, leases, metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
 from app.storage import Storage
@@ -56,8 +57,14 @@ def test_every_dataset_is_reported_beside_all_of_them(sqlite: Workshop) -> None:
 
 
 def test_it_resumes_with_the_same_weights(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = two(sqlite)
-    body: dict[str, Any] = {"datasets": refs(datasets), "mixture": {"temperature": 3}, "training": SHORT}
+    datasets = [sqlite.dataset(blobs(rows, labels=False)) for rows in (400, 150)]
+    small = {"name": "mlp", "preset": "nano"}
+    body: dict[str, Any] = {
+        "datasets": refs(datasets),
+        "mixture": {"temperature": 3},
+        "encoder": small,
+        "training": SHORT,
+    }
     whole = sqlite.train(sqlite.job(datasets[0], **body))
     job = sqlite.job(datasets[0], **body)
     reporter = sqlite.claim(job.id, threading.Event())
@@ -99,3 +106,37 @@ def test_datasets_that_differ_fail_the_job_once_they_are_known(sqlite: Workshop)
     job = sqlite.job(datasets[0], datasets=refs(datasets))
     with pytest.raises(DatasetsDiffer, match=datasets[1].id):
         run(sqlite.claim(job.id))
+
+
+def test_a_model_that_goes_on_tells_what_it_kept_and_what_it_learned(sqlite: Workshop) -> None:
+    old, new = (sqlite.dataset({"features": blobs(labels=False)["features"] * size}) for size in (1.0, 3.0))
+    base = sqlite.train(sqlite.job(old, encoder={"name": "mlp", "preset": "nano", "dimensions": 2}, training=SHORT))
+    job = sqlite.job(new, base, datasets=refs([old, new]), training=SHORT)
+    version = sqlite.train(job)
+
+    told = version.metrics["base"]
+    assert (told["model"], told["gone"]) == ("data:1", [])
+    assert {each: told["domains"][each]["learned_by"] for each in told["domains"]} == {
+        old.id: ["base", "job"],
+        new.id: ["job"],
+    }
+    assert told["domains"][old.id]["before"]["mse"] == pytest.approx(base.metrics["mse"], rel=1e-5)
+    assert told["domains"][new.id]["after"]["mse"] == version.metrics["domains"][new.id]["mse"]
+    assert told["domains"][new.id]["after"]["mse"] < told["domains"][new.id]["before"]["mse"]
+    spec = sqlite.look(job).spec
+    assert spec is not None
+    assert spec["training"]["learning_rate"] == pytest.approx(0.3 * base.spec["training"]["learning_rate"])
+
+
+def test_a_dataset_of_the_base_that_is_gone_is_told(sqlite: Workshop) -> None:
+    old, new = (sqlite.dataset({"features": blobs(labels=False)["features"] * size}) for size in (1.0, 3.0))
+    small = {"name": "mlp", "preset": "nano", "dimensions": 2}
+    base = sqlite.train(sqlite.job(old, encoder=small, training=SHORT | {"epochs": 1}))
+    with sqlite.database.session() as session:
+        registry.delete(session, sqlite.project_id, old.id)
+    job = sqlite.job(new, base, training=SHORT | {"epochs": 1})
+    told = sqlite.train(job).metrics["base"]
+
+    assert (list(told["domains"]), told["gone"]) == ([new.id], [old.id])
+    with sqlite.database.reading() as session:
+        assert any(old.id in event.message for event in events.after(session, job.id, 0, 100) if event.level == "warn")

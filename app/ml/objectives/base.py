@@ -23,6 +23,8 @@ from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.plugins import Settings
 
 Roles = dict[str, Tensors]
+GRAFT_RATE = 0.3
+"""Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
 MOST_SCORES = 250_000_000
 """Scores of words that a batch may have by default: 1 GB."""
 APART = 0x9E3779B1
