@@ -130,6 +130,8 @@ async def form(operation: Operation, scope: Scope, body: bytes) -> Any:
 def described(operation: Operation) -> dict[str, Any]:
     """`openapi_extra` of a route that takes all this."""
     made = json_body(operation.Request)
+    if not operation.of_items:
+        return made
     schema = made[HOISTED][operation.Request.__name__]
     beside = {name: about for name, about in schema["properties"].items() if name != INPUT}
     file = {"anyOf": [BINARY, {"type": "array", "items": BINARY}, {"type": "string"}]}

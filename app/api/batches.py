@@ -73,7 +73,7 @@ class BatchObject(Wire):
 @router.post("/v1/batches", response_model=BatchObject, openapi_extra=HEADERS)
 def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Response:
     """Queues a batch."""
-    known = [operation.path for operation in OPERATIONS]
+    known = [operation.path for operation in OPERATIONS if operation.of_items]
     if body.endpoint not in known:
         raise UnknownChoice(
             f"endpoint: {body.endpoint!r} is unknown; choose one of {', '.join(known)}", param="endpoint"

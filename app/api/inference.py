@@ -76,7 +76,7 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, project_id: str, body: bytes) -> tuple[Packed, Timings]:
         operation = self._operation
-        kind = header(scope, b"content-type").partition(";")[0].strip().lower()
+        kind = header(scope, b"content-type").partition(";")[0].strip().lower() if operation.of_items else ""
         large = len(body) > LARGE_NUMBERS_BYTES
         predictor: Predictor | None = None
         request: Any
@@ -89,13 +89,13 @@ class Endpoint:
             request = await asked.form(operation, scope, body)
             large = True
         else:
-            quick = await aside(large, self._quick, project_id, body)
+            quick = await aside(large, self._quick, project_id, body) if operation.of_items else None
             if quick is not None:
                 request, predictor = quick
             else:
                 large = len(body) > LARGE_BYTES
                 request = await aside(large, asked.decode, operation, body)
-                large = large or asked.has_text(request.input)
+                large = large or (operation.of_items and asked.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
         pack = packer(operation, header(scope, b"accept"))
         return await predictor.answer(operation, request, large=large, pack=pack)

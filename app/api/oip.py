@@ -178,7 +178,7 @@ def given(predictor: Predictor) -> dict[Operation, list[dict[str, Any]]]:
                 for name, (kind, shape) in predictor.sample(operation, outline).items()
             ]
             for operation in OPERATIONS
-            if operation.ability in predictor.abilities
+            if operation.of_items and operation.ability in predictor.abilities
         }
     return known
 

@@ -69,7 +69,7 @@ def save(
     abilities = sorted(_OBJECTIVE.validate_python(spec["objective"]).abilities)
     network.eval()
     golden = {f"input.{name}": tensor for name, tensor in golden_inputs.items()}
-    answers = {ability: ask(network, ability, golden_inputs) for ability in abilities}
+    answers = {ability: show(network, ability, golden_inputs) for ability in abilities}
     for ability, answer in answers.items():
         if not torch.isfinite(answer).all():
             raise ArtifactDamaged(f"the network's answers to {ability!r} are not finite; it cannot be published")
@@ -141,7 +141,7 @@ def verify(artifact: Artifact, device: torch.device | None = None) -> None:
         for size in BATCH_SIZES:
             which = torch.arange(size) % rows
             inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
-            answer, wanted = ask(artifact.network, ability, inputs).cpu(), expected[which]
+            answer, wanted = show(artifact.network, ability, inputs).cpu(), expected[which]
             bound = TOLERANCE * max(1.0, float(wanted.abs().max()))
             if answer.shape != wanted.shape or not bool(
                 ((answer - wanted).abs() <= bound).all()
@@ -157,6 +157,12 @@ def ask(network: Objective, ability: str, inputs: Tensors) -> Tensor:
     with torch.inference_mode():
         answer: Tensor = getattr(network, ability)(inputs)
         return answer.float()
+
+
+def show(network: Objective, ability: str, items: Tensors) -> Tensor:
+    """What an ability does, by the example of encoded items: its answer [B, …] in float32."""
+    with torch.inference_mode():
+        return ask(network, ability, network.asked_with(ability, items))
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

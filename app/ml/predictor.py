@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from app.errors import AbilityMissing, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.admission import Counters
-from app.ml.artifact import Artifact, ask, verify
+from app.ml.artifact import Artifact, ask, show, verify
 from app.ml.batching import Batcher, computing_with
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.operations.base import Operation
@@ -109,7 +109,7 @@ class Predictor:
         """
         began = time.perf_counter()
         self._require(operation)
-        inputs = await aside(large, self._encode, request.input)
+        inputs = await aside(large, self._inputs, operation, request)
         preprocess = time.perf_counter() - began
         work = await self.batcher.submit(operation.ability, inputs)
         outputs = work.outputs
@@ -136,6 +136,11 @@ class Predictor:
                 f"model {self.reference} cannot {operation.ability}; it can {', '.join(self._artifact.abilities)}",
                 param="model",
             )
+
+    def _inputs(self, operation: Operation, request: Any) -> Tensors:
+        if operation.of_items:
+            return self._encode(request.input)
+        return operation.wanted(request, self.modality, self._artifact.dimensions)
 
     def _encode(self, items: Any) -> Tensors:
         modality = self._artifact.roles[self._artifact.asked]
@@ -192,7 +197,7 @@ def work_per_row(artifact: Artifact) -> int:
     heavy = [module for module in artifact.network.modules() if isinstance(module, HEAVY)]
     hooks = [module.register_forward_hook(count) for module in heavy]
     for ability in artifact.abilities:
-        ask(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
+        show(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
     for hook in hooks:
         hook.remove()
     return counted // len(artifact.abilities)

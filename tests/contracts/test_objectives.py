@@ -43,9 +43,8 @@ def judged(network: Objective, batch: Batch) -> float:
 @torch.inference_mode()
 def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
     network.eval()
-    return {
-        name: getattr(network, name)(batch.roles[pair.objective.asked]) for name in sorted(pair.objective.abilities)
-    }
+    items = batch.roles[pair.objective.asked]
+    return {name: getattr(network, name)(network.asked_with(name, items)) for name in sorted(pair.objective.abilities)}
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -111,6 +110,10 @@ def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None
         assert given["embed"].shape == (rows, pair.dimensions or encoder.width)
     if "reconstruct" in given:
         assert given["reconstruct"].shape == batch.roles[pair.objective.asked]["values"].shape
+    if "generate" in given:
+        assert len(given["generate"]) == rows
+        if "mask" not in batch.roles[pair.objective.asked]:
+            assert given["generate"].shape == given["reconstruct"].shape
     if "predict" in given:
         target = pair.modalities["target"]
         assert given["predict"].shape == (rows, fit(target).shape.count)

@@ -144,6 +144,10 @@ class Objective(nn.Module):
         """What simple answers, learned from `train`, reach on `test`: by their names, the figures of `metrics`."""
         return {}
 
+    def asked_with(self, ability: str, items: Tensors) -> Tensors:
+        """What an ability is asked with to show what it does: encoded items, or what it takes in their place."""
+        return items
+
     def after_step(self, step: int, total: int) -> None:
         """Called after every optimizer step."""
 
@@ -197,7 +201,8 @@ class ObjectiveSettings(Settings):
 
     `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
     the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it: for
-    classes and tags probabilities.
+    classes and tags probabilities; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E] that are
+    normally distributed.
     """
 
     name: str

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from app.ml.layers import linear
-from app.ml.modalities.base import Shape
+from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import Batch, Data, Loss, ObjectiveSettings, Role, RoleNeeds
-from app.ml.rebuilding import drawing, errors, real
+from app.ml.rebuilding import bounded, drawing, errors, real
 
 PACE = 20.0
 """How much faster the noise's logarithm moves than other weights: it has to cross several units within a training."""
@@ -31,7 +31,7 @@ class Variational(ObjectiveSettings):
     roles: ClassVar[Mapping[str, RoleNeeds]] = {
         "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
     }
-    abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct", "generate"})
     keeps_dimensions: ClassVar[bool] = True
     tells_words: ClassVar[bool] = True
 
@@ -84,6 +84,16 @@ class VariationalAutoencoder(Autoencoder):
         noise = (PACE * self.noise).clamp(min=FINEST)
         likely = 0.5 * (each * (-noise).exp() + noise)
         return Loss((likely + cost / self.shape.count).sum(), len(each), parts)
+
+    def generate(self, codes: Tensors) -> Tensor:
+        """Items [B, *shape.size] that codes `values` [B, E] stand for, without noise; of texts, words at all places."""
+        if self.shape.layout == "tokens":
+            words: Tensor = self.decoder(codes["values"], self.shape.size[0]).argmax(2)
+            return words
+        return bounded(self.decoder(codes["values"]), self.shape)
+
+    def asked_with(self, ability: str, items: Tensors) -> Tensors:
+        return {"values": self.embed(items)} if ability == "generate" else items
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Those of an autoencoder, drawn from the mean, and `kl`: nats that a code says on average."""

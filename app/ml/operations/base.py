@@ -38,15 +38,24 @@ class Operation:
     path: ClassVar[str]
     """Where it is mounted, with POST."""
     Request: ClassVar[type[BaseModel]]
-    """Documents and validates the body; has `model: str` and `input: Input`."""
+    """Documents and validates the body; has `model: str` and, where `of_items`, `input: Input`."""
     Answer: ClassVar[type[BaseModel]]
     """Documents the answer."""
+    of_items: ClassVar[bool] = True
+    """True where a request brings items in `input` and each is answered: such requests go in batches and over `/v2`."""
     numbers: ClassVar[str | None] = None
     """Key of an entry's numbers, where the answer has a binary form."""
 
     def adapt(self, request: Any, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The ability's outputs [B, …] as the request wants them. Raises subclasses of Invalid for what cannot be."""
         return outputs
+
+    def wanted(self, request: Any, modality: Fitted, dimensions: int | None) -> Tensors:
+        """What the network is asked with, where a request brings no items; `dimensions` is the width of its codes.
+
+        Raises what is wrong with the request for this model.
+        """
+        raise AssertionError(f"{self.name} is asked with items; this is a bug")
 
     @abstractmethod
     def answer(
