@@ -161,6 +161,8 @@ def _roles(
             reads = objective.reads if needs.encoded else {}
             modality = _modality(part.modality, facts, role, reads, choices).completed(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
+            if encoder is not None:
+                encoder.check(modality.expected(facts))
         dimensions = encoder.dimensions if encoder is not None else None
         if role in base:  # a graft reads the encoder's features, not the narrow code of its base
             dimensions = base[role].dimensions if objective.keeps_dimensions else None

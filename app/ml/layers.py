@@ -30,11 +30,22 @@ def activated(inputs: int, outputs: int, gain: float = RECTIFIED) -> nn.Linear:
 
 
 def convolution(
-    inputs: int, outputs: int, *, side: int = 3, stride: int = 1, gain: float = RECTIFIED, bias: bool = False
+    inputs: int,
+    outputs: int,
+    *,
+    side: int = 3,
+    stride: int = 1,
+    gain: float = RECTIFIED,
+    bias: bool = False,
+    along: bool = False,
 ) -> nn.Conv2d:
-    """`side` is odd; a border of zeros keeps the size at stride 1 and halves it (rounding up) at stride 2."""
-    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=side // 2, bias=bias)
-    nn.init.normal_(layer.weight, std=gain / math.sqrt(side * side * inputs))
+    """`side` is odd; a border of zeros keeps the size at stride 1 and halves it (rounding up) at stride 2.
+
+    `along` goes over the columns of a map alone: one-dimensional, for maps of one row.
+    """
+    high, down = (1, 1) if along else (side, stride)
+    layer = nn.Conv2d(inputs, outputs, (high, side), (down, stride), (high // 2, side // 2), bias=bias)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(high * side * inputs))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

@@ -85,6 +85,8 @@ FACTS: dict[str, dict[str, Any]] = {
 """What the profile says of a role, where its modality needs that."""
 AGAIN = frozenset({"audio"})
 """Modalities whose layout is another one's, too."""
+ALONG = frozenset({"autoencoding", "contrastive"})
+"""Objectives that see `cnn` on vectors: to all others it is a network like any that reads them."""
 
 
 def column(modality: Modality, rows: int = ROWS) -> AnyColumn:
@@ -142,6 +144,8 @@ def pairs(*, solved: bool = False) -> Iterator[Pair]:
                 if modality.layout in encoder.accepts and modality.layout in needs.layouts:
                     usual = encoder.name == objective.default_encoder(fit(modality).shape)[0]
                     if modality.name in AGAIN and not usual:
+                        continue
+                    if (encoder.name, modality.layout) == ("cnn", "vector") and objective.name not in ALONG:
                         continue
                     modalities = {role: _modality(objective, role, modality) for role in objective.roles}
                     check_fit(objective, {role: _spec(objective, role, m, encoder) for role, m in modalities.items()})

@@ -75,6 +75,9 @@ class EncoderSettings(Settings):
         preset = given.get("preset") if isinstance(given, Mapping) else None
         return {**cls.presets[preset], **given} if isinstance(preset, str) and preset in cls.presets else given
 
+    def check(self, shape: Shape) -> None:
+        """Raises DoesNotFit where these settings cannot read items of that shape."""
+
     @abstractmethod
     def build(self, shape: Shape) -> Encoder:
         """A freshly initialised encoder for inputs of `shape`, from torch's global random state."""

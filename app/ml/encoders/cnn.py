@@ -1,6 +1,8 @@
-"""A small residual network of convolutions (He 2015), for pictures.
+"""A small residual network of convolutions (He 2015): in two dimensions for pictures, in one for series (Wang 2017).
 
-Legend: `B` batch, `C` channels, `H`, `W` height and width, `L` places of the last map, `D` width of the features.
+A series is a row of numbers, step after step, with the channels of a step side by side. It passes as a map of one row.
+Legend: `B` batch, `C` channels, `H`, `W` height and width, `T` steps, `L` places of the last map, `D` width of the
+features.
 """
 
 from collections.abc import Mapping
@@ -11,12 +13,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
+from app.errors import DoesNotFit
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.layers import convolution, linear, normalisation
 from app.ml.modalities.base import Layout, Shape, Tensors
 
 LAST_SIDE = 8
 """Maps are halved until no side is longer."""
+REACH = 5
+"""Steps of a series that a convolution sees at once: two dimensions see 9 places with a side of 3."""
 
 
 class Cnn(EncoderSettings):
@@ -24,7 +29,7 @@ class Cnn(EncoderSettings):
 
     name: Literal["cnn"] = "cnn"
     """Residual convolutions."""
-    accepts: ClassVar[frozenset[Layout]] = frozenset({"grid"})
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"grid", "vector"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "nano": {"width": 16, "blocks": 1},
         "small": {"width": 64, "blocks": 1},
@@ -33,11 +38,27 @@ class Cnn(EncoderSettings):
 
     preset: Literal["nano", "small", "base"] | None = None
     """Fills the keys below that are not given. Parameters for pictures of 28 by 28: `nano` 22 thousand, `small` (the
-    default's sizes) 0.3 million, `base` 2.8 million."""
+    default's sizes) 0.3 million, `base` 2.8 million; for series of 128 steps: 36 thousand, 0.6 and 4.4 million."""
     width: int = Field(64, ge=1, le=1024)
     """Channels of the first stage; later stages have twice as many, the features four times."""
     blocks: int = Field(1, ge=1, le=16)
     """Residual blocks of each stage."""
+    channels: int | None = Field(None, ge=1, le=65536)
+    """Of rows of numbers, which are read as series: numbers of each step, side by side; 1 where it is left out. Arrays
+    of rows by steps by channels come in this order."""
+
+    def check(self, shape: Shape) -> None:
+        channels = self.channels or 1
+        if shape.layout != "vector" and self.channels is not None:
+            raise DoesNotFit(
+                "encoder.channels: is for rows of numbers; pictures and sounds have their own", param="encoder.channels"
+            )
+        if shape.layout == "vector" and shape.count % channels:
+            raise DoesNotFit(
+                f"encoder.channels: rows of {shape.count} numbers are no series of {channels} channels; give a divisor "
+                f"of {shape.count}",
+                param="encoder.channels",
+            )
 
     def build(self, shape: Shape) -> "CnnEncoder":
         return CnnEncoder(self, shape)
@@ -49,27 +70,32 @@ class CnnEncoder(Encoder):
     def __init__(self, settings: Cnn, shape: Shape) -> None:
         super().__init__()
         self.settings = settings
-        channels, height, width = shape.size
+        channels, height, width = _map(settings, shape)
+        self.series = shape.layout == "vector"
         narrow, wide, self.width = settings.width, 2 * settings.width, 4 * settings.width
         self.stem_stride = 2 if max(height, width) > 2 * LAST_SIDE else 1
         self.stages = _halvings(max(height, width) // self.stem_stride)
         layers: list[nn.Module] = [
-            convolution(channels, narrow, stride=self.stem_stride),
+            _convolution(channels, narrow, stride=self.stem_stride, along=self.series),
             normalisation(narrow),
             nn.ReLU(),
         ]
-        layers += [Block(narrow, narrow) for _ in range(settings.blocks)]
+        layers += [Block(narrow, narrow, along=self.series) for _ in range(settings.blocks)]
         for stage in range(self.stages):
-            layers.append(Block(narrow if stage == 0 else wide, wide, stride=2))
-            layers += [Block(wide, wide) for _ in range(settings.blocks - 1)]
+            layers.append(Block(narrow if stage == 0 else wide, wide, stride=2, along=self.series))
+            layers += [Block(wide, wide, along=self.series) for _ in range(settings.blocks - 1)]
         self.layers = nn.Sequential(*layers)
         self.widen = nn.Sequential(convolution(wide, self.width, side=1), normalisation(self.width), nn.ReLU())
 
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
-        pictures = inputs["values"].contiguous(memory_format=torch.channels_last)
-        maps = self.widen(self.layers(pictures))  # [B, C, H, W] -> [B, D, h, w]
+        values = inputs["values"]
+        if self.series:  # [B, T·C] -> [B, C, 1, T]
+            values = values.reshape(len(values), -1, self.settings.channels or 1).transpose(1, 2).unsqueeze(2)
+        maps = self.widen(
+            self.layers(values.contiguous(memory_format=torch.channels_last))
+        )  # [B, C, H, W] -> [B, D, h, w]
         tokens = maps.flatten(2).transpose(1, 2)  # [B, L, D]
         return Features(tokens, tokens.mean(1) + tokens.amax(1), grid=(maps.shape[2], maps.shape[3]))
 
@@ -82,7 +108,8 @@ class CnnDecoder(nn.Module):
 
     def __init__(self, settings: Cnn, shape: Shape, code: int, stem_stride: int, stages: int) -> None:
         super().__init__()
-        channels, height, width = shape.size
+        channels, height, width = _map(settings, shape)
+        self.series = series = shape.layout == "vector"
         narrow, wide = settings.width, 2 * settings.width
         self.sizes = [(height, width)]
         for stride in [stem_stride] + stages * [2]:
@@ -96,10 +123,12 @@ class CnnDecoder(nn.Module):
         )
         outputs = [wide] * (stages - 1) + [narrow]
         self.stages = nn.ModuleList(
-            nn.Sequential(*[Block(wide, wide) for _ in range(settings.blocks - 1)], Block(wide, after))
+            nn.Sequential(
+                *[Block(wide, wide, along=series) for _ in range(settings.blocks - 1)], Block(wide, after, along=series)
+            )
             for after in outputs
         )
-        self.draw = convolution(narrow, channels, gain=1.0, bias=True)
+        self.draw = _convolution(narrow, channels, gain=1.0, bias=True, along=series)
 
     def forward(self, code: Tensor) -> Tensor:
         maps: Tensor = self.expand(code)  # [B, E] -> [B, C, h, w]
@@ -107,26 +136,39 @@ class CnnDecoder(nn.Module):
         for stage, size in zip(self.stages, self.sizes[-2:0:-1], strict=True):
             maps = stage(interpolate(maps, size=size))
         drawn: Tensor = self.draw(interpolate(maps, size=self.sizes[0]))
-        return drawn.contiguous()
+        return drawn.squeeze(2).transpose(1, 2).flatten(1) if self.series else drawn.contiguous()
 
 
 class Block(nn.Module):
     """Two convolutions beside a short cut; the short cut is a convolution where size or channels change."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, along: bool = False) -> None:
         super().__init__()
-        self.first = convolution(inputs, outputs, stride=stride)
+        self.first = _convolution(inputs, outputs, stride=stride, along=along)
         self.first_norm = normalisation(outputs)
-        self.second = convolution(outputs, outputs)
+        self.second = _convolution(outputs, outputs, along=along)
         self.second_norm = normalisation(outputs)
         self.short: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            short = convolution(inputs, outputs, side=1, stride=stride, gain=1.0)
+            short = convolution(inputs, outputs, side=1, stride=stride, gain=1.0, along=along)
             self.short = nn.Sequential(short, normalisation(outputs))
 
     def forward(self, maps: Tensor) -> Tensor:
         inner = relu(self.first_norm(self.first(maps)))
         return relu(self.short(maps) + self.second_norm(self.second(inner)))
+
+
+def _convolution(inputs: int, outputs: int, *, along: bool, **more: Any) -> nn.Conv2d:
+    return convolution(inputs, outputs, side=REACH if along else 3, along=along, **more)
+
+
+def _map(settings: Cnn, shape: Shape) -> tuple[int, int, int]:
+    """Channels, height and width of what the first layer sees."""
+    if shape.layout == "vector":
+        channels = settings.channels or 1
+        return channels, 1, shape.count // channels
+    channels, height, width = shape.size
+    return channels, height, width
 
 
 def _halvings(side: int) -> int:

@@ -58,7 +58,7 @@ def test_a_job_on_failed_data_is_refused(garden: Garden) -> None:
 
 def test_a_job_that_does_not_fit_its_data_is_refused(garden: Garden) -> None:
     dataset = make_ready(garden, vectors())
-    body = {"kind": "pretrain", "dataset": dataset, "encoder": {"name": "cnn"}}
+    body = {"kind": "pretrain", "dataset": dataset, "encoder": {"name": "rnn"}}
     refused(garden.client.post("/v1/jobs", json=body), 422, "does_not_fit", "encoder")
     refused(garden.client.post("/v1/jobs", json=body | {"dataset": "ds-0"}), 404, "not_found", "dataset")
     graft = {"kind": "finetune", "dataset": dataset, "base_model": "oak"}

@@ -104,7 +104,9 @@ def test_a_graft_takes_the_encoder_of_its_base() -> None:
 @pytest.mark.parametrize(
     ("body", "profile", "code"),
     [
-        ({"encoder": {"name": "cnn"}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "rnn"}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "cnn", "channels": 3}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "cnn", "channels": 1}}, IMAGES, "does_not_fit"),
         ({"modality": {"name": "image"}}, TABLE, "does_not_fit"),
         ({"objective": {"name": "classification"}}, TABLE, "does_not_fit"),
         ({"encoder": {"name": "auto", "colour": 8}}, TABLE, "unknown_key"),

@@ -44,3 +44,25 @@ def test_the_default_has_256_features() -> None:
 def test_a_signal_neither_fades_nor_explodes_over_many_blocks() -> None:
     features = Cnn(width=16, blocks=6).build(Shape("grid", (3, 32, 32)))({"values": torch.rand(4, 3, 32, 32)})
     assert 0.1 < features.tokens.std() < 5
+
+
+@pytest.mark.parametrize(("steps", "channels", "places"), [(128, 1, 8), (60, 3, 8), (1, 4, 1), (7, 1, 4), (1000, 2, 8)])
+def test_reads_a_row_as_a_series_and_draws_it_again(steps: int, channels: int, places: int) -> None:
+    shape = Shape("vector", (steps * channels,))
+    built = Cnn(width=8, channels=channels).build(shape)
+    features = built({"values": torch.randn(2, steps * channels)})
+    assert features.grid == (1, places)
+    assert features.tokens.shape == (2, places, 32)
+    assert built.decoder(shape, 5)(torch.randn(2, 5)).shape == (2, steps * channels)
+
+
+def test_channels_of_a_step_stand_side_by_side() -> None:
+    built = Cnn(width=8, channels=2).build(Shape("vector", (64 * 2,))).eval()
+    row = torch.zeros(1, 64, 2)
+    row[:, 20:30, 1] = 1
+    far = built({"values": row.flatten(1)}).tokens - built({"values": torch.zeros(1, 128)}).tokens
+    assert far[:, :2].abs().max() > 1e-4, "near where the row differs"
+    with torch.no_grad():  # a network that sees the first channel alone does not see the second one
+        built.layers[0].weight[:, 1] = 0  # type: ignore[operator]
+    same = built({"values": row.flatten(1)}).tokens - built({"values": torch.zeros(1, 128)}).tokens
+    assert not same.any()
