@@ -1,5 +1,5 @@
-"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, ends uploads that nobody
-completed, removes orphaned bytes.
+"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, removes what is kept no longer
+and orphaned bytes.
 
 Runs in every API and worker process; any number of them may sweep at once.
 """
@@ -11,7 +11,7 @@ import time
 from itertools import islice
 
 from app.queue import TASKS, enqueue, waiting
-from app.registry import leases, objects, retention, uploads
+from app.registry import batches, leases, objects, retention
 from app.registry.db import Database
 from app.settings import Settings
 from app.storage import Storage
@@ -25,7 +25,7 @@ def sweep_once(settings: Settings, database: Database, storage: Storage) -> None
     """Everything that there is to repair now."""
     take_back(settings, database)
     ring_again(settings, database)
-    expire_uploads(database)
+    release_batches(database)
     remove_kept_long_enough(settings, database)
     remove_orphans(settings, database, storage)
 
@@ -50,12 +50,10 @@ def ring_again(settings: Settings, database: Database) -> None:
                 enqueue(settings.broker_url, queue, job_id)
 
 
-def expire_uploads(database: Database) -> None:
-    """Ends uploads that have waited too long for their parts; these become orphans."""
+def release_batches(database: Database) -> None:
+    """Lets go of what cancelled batches were answered so far; it becomes orphans."""
     with database.session() as session:
-        expired = uploads.expire(session)
-    for upload_id in expired:
-        log.info("%s has expired; its parts will be removed", upload_id)
+        batches.release_cancelled(session)
 
 
 def remove_kept_long_enough(
@@ -117,7 +115,7 @@ class Sweeper:
                 take_back(settings, self.database)
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
-                    expire_uploads(self.database)
+                    release_batches(self.database)
                     remove_kept_long_enough(settings, self.database)
                     remove_orphans(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause

@@ -11,7 +11,7 @@ from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, 
 from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
 from app.api.jobs import AskedHere, steer
-from app.api.schemas import ListOf, Wire
+from app.api.schemas import Deleted, ListOf, Wire
 from app.errors import NotFound, UnknownChoice
 from app.registry import batches, jobs
 from app.registry.tables import Batch, Job
@@ -123,6 +123,14 @@ def cancel(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]
 
     steer(here, do)
     return get_batch(batch_id, here, who)
+
+
+@router.delete("/v1/batches/{batch_id}", response_model=Deleted)
+def delete_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
+    """Deletes a batch that has ended, so that its files may be deleted; a 409 while it is being answered."""
+    with here.database.session() as session:
+        batches.delete(session, who.project_id, batch_id)
+    return {"id": batch_id, "object": "batch", "deleted": True}
 
 
 def job_of(session: Session, batch: Batch) -> Job:

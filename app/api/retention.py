@@ -22,10 +22,10 @@ NEVER = (
 class DueObject(Wire):
     """One thing that is kept no longer."""
 
-    kind: Literal["file", "dataset", "checkpoint"]
+    kind: Literal["upload", "file", "dataset", "checkpoint"]
     id: str
     bytes: int
-    """Of its own: content that other files share stays until the last of them goes."""
+    """Of its own: content that other files share stays until the last of them goes. Of an upload, what has arrived."""
     age_seconds: float
     """Since it was made; of a checkpoint, since its job ended."""
     reason: str
@@ -36,7 +36,7 @@ class Retention(Wire):
 
     object: Literal["retention"] = "retention"
     keep_seconds: dict[str, float | None]
-    """Null: for ever. Set by `ROOTSTOCK_KEEP_…_SECONDS`."""
+    """Null: for ever. Set by `ROOTSTOCK_KEEP_…_SECONDS`; uploads expire as `ROOTSTOCK_UPLOAD_SECONDS` says."""
     never: list[str]
     """What no rule ever removes."""
     data: list[DueObject]

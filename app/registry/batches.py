@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
+from app.errors import NotFound, WrongState
 from app.registry import files, jobs
 from app.registry import objects as stored
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.page import Page, paginate
-from app.registry.tables import Batch, File, Job
+from app.registry.states import TERMINAL
+from app.registry.tables import Batch, File, Job, Link
 
 OUTPUT, ERRORS, SHARD = "output", "errors", "shard"
 
@@ -75,6 +76,23 @@ def list_page(
     wanted = metadata_equals(Batch.metadata_, metadata)
     statement = sa.select(Batch).where(Batch.project_id == project_id, *wanted)
     return paginate(session, statement, Batch.id, limit=limit, after=after, descending=descending)
+
+
+def delete(session: Session, project_id: str, batch_id: str) -> None:
+    """Removes a batch and what it holds; its files stay. Raises WrongState while its job has not ended."""
+    batch = get(session, project_id, batch_id)
+    job = jobs.get(session, project_id, batch.job_id or "")
+    if job.status not in TERMINAL:
+        raise WrongState(f"batch {batch_id} is answered by {job.id}, which is {job.status}; cancel it first")
+    stored.release(session, batch.id)
+    session.delete(batch)
+    session.flush()
+
+
+def release_cancelled(session: Session) -> None:
+    """Drops what cancelled batches hold."""
+    cancelled = sa.select(Batch.id).join(Job, Job.id == Batch.job_id).where(Job.status == "cancelled")
+    session.execute(sa.delete(Link).where(Link.owner.in_(cancelled)), execution_options={"synchronize_session": False})
 
 
 def done(session: Session, batch_id: str) -> int:

@@ -89,7 +89,7 @@ def delete(session: Session, project_id: str, file_id: str) -> None:
     named = sa.or_(Batch.input_file_id == file_id, Batch.output_file_id == file_id, Batch.error_file_id == file_id)
     batch_id = session.scalar(sa.select(Batch.id).where(named).limit(1))
     if batch_id is not None:
-        raise InUse(f"file {file_id} is used by batch {batch_id}")
+        raise InUse(f"file {file_id} is used by batch {batch_id}; delete that first")
     session.execute(sa.update(Upload).where(Upload.file_id == file_id).values(file_id=None))
     stored.release(session, file_id)
     session.delete(file)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import InUse, NotFound
-from app.registry import checkpoints, datasets, files
+from app.registry import checkpoints, datasets, files, uploads
 from app.registry.db import now
 from app.registry.states import TERMINAL
-from app.registry.tables import Batch, Checkpoint, Dataset, DatasetFile, File, Job, JobDataset
+from app.registry.tables import Batch, Checkpoint, Dataset, DatasetFile, File, Job, JobDataset, Upload, UploadPart
 
 MOST = 1000
 """Of one kind in one list; what is beyond comes in the next."""
@@ -56,13 +56,13 @@ class Rule:
 
 
 def due(session: Session, limits: dict[str, float | None], project_id: str | None = None) -> list[Due]:
-    """Everything older than its rule's limit in seconds, oldest first within a rule; a rule without a limit finds none.
+    """Everything older than its rule's limit in seconds, oldest first within a rule; without a limit none.
 
     Of one project, or of all.
     """
     listed = []
     for rule in RULES:
-        limit = limits[rule.name]
+        limit = limits.get(rule.name, 0.0)  # an upload knows itself when it expires
         if limit is None:
             continue
         found = rule.found().subquery()
@@ -117,7 +117,19 @@ def _checkpoints() -> Found:
     return statement.join(Job, Job.id == Checkpoint.job_id).where(Job.status.in_(TERMINAL))
 
 
+def _unfinished_uploads() -> Found:
+    arrived = sa.select(sa.func.sum(UploadPart.size_bytes)).where(UploadPart.upload_id == Upload.id)
+    age = (now() - Upload.created_at).label("age")
+    return sa.select(Upload.id, Upload.project_id, arrived.scalar_subquery(), age).where(uploads.OVERDUE)
+
+
 RULES: Iterable[Rule] = (
+    Rule(
+        "unfinished_uploads",
+        "it was neither completed nor cancelled before it expired",
+        _unfinished_uploads,
+        lambda session, each: uploads.expire(session, each.id),
+    ),
     Rule(
         "unused_files",
         "no dataset and no batch uses it",

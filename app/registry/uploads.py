@@ -150,13 +150,13 @@ def cancel(session: Session, project_id: str, upload_id: str) -> Upload:
     return upload
 
 
-def expire(session: Session) -> list[str]:
-    """Ends every upload that has waited too long; returns their ids."""
-    overdue = sa.select(Upload).where(OVERDUE).order_by(Upload.id).with_for_update(skip_locked=True)
-    ended = list(session.scalars(overdue))
-    for upload in ended:
-        _end(session, upload, "expired")
-    return [upload.id for upload in ended]
+def expire(session: Session, upload_id: str) -> None:
+    """Ends an upload that has waited too long. Raises NotFound when it has not, or has ended meanwhile."""
+    overdue = sa.select(Upload).where(OVERDUE, Upload.id == upload_id).with_for_update(skip_locked=True)
+    upload = session.scalar(overdue)
+    if upload is None:
+        raise NotFound(f"no upload {upload_id!r} that is overdue")
+    _end(session, upload, "expired")
 
 
 def _get(session: Session, statement: sa.Select[Upload], project_id: str, upload_id: str) -> Upload:

@@ -12,8 +12,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from app.registry import batches, jobs, keys
+from app.registry import batches, jobs, keys, leases, objects
 from app.settings import Settings
+from app.sweep import release_batches
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
 from worker import answering, batch
@@ -120,8 +121,6 @@ def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.Mon
     with school.workshop.database.session() as session:
         assert batches.done(session, made.id) == 2
         jobs.ask(session, school.workshop.project_id, made.job, "pause")
-        from app.registry import leases
-
         leases.leave(session, made.job, reporter.token)
         jobs.resume(session, school.workshop.project_id, made.job)
     done = school.work(made)
@@ -149,6 +148,42 @@ def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
     assert school.client.batches.cancel(made.id).status == "cancelled"
     with pytest.raises(openai.ConflictError, match="batch"):
         school.client.files.delete(made.input_file_id)
+
+
+def test_what_a_cancelled_batch_was_answered_is_let_go(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SHARD_LINES", 10)
+    made = school.ask([line(number) for number in range(30)])
+    reporter = school.workshop.claim(made.job)
+    original = answering.Answering.answer
+
+    def answer(self: Any, lines: Any) -> Any:
+        reporter.stop.set()
+        return original(self, lines)
+
+    monkeypatch.setattr(answering.Answering, "answer", answer)
+    with pytest.raises(Stopped):
+        batch.run(reporter)
+    release_batches(school.workshop.database)
+    with school.workshop.database.session() as session:
+        assert batches.done(session, made.id) == 1, "it may go on"
+        jobs.ask(session, school.workshop.project_id, made.job, "cancel")
+        leases.leave(session, made.job, reporter.token)
+    release_batches(school.workshop.database)
+    with school.workshop.database.reading() as session:
+        assert objects.held(session, made.id) == {}
+    assert school.client.batches.retrieve(made.id).status == "cancelled"
+
+
+def test_an_ended_batch_is_deleted_and_its_files_become_free(school: School) -> None:
+    made = school.ask([line(0)])
+    with pytest.raises(openai.ConflictError, match="cancel it first"):
+        school.client.delete(f"/batches/{made.id}", cast_to=object)
+    school.client.batches.cancel(made.id)
+    gone = school.client.delete(f"/batches/{made.id}", cast_to=object)
+    assert gone == {"id": made.id, "object": "batch", "deleted": True}
+    with pytest.raises(openai.NotFoundError):
+        school.client.batches.retrieve(made.id)
+    assert school.client.files.delete(made.input_file_id).deleted
 
 
 def test_what_cannot_be_is_refused(school: School) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.registry import keys
+from app.registry.tables import Upload
 from app.settings import Settings
 from tests import rows
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
+from tests.integration.api.parts import WHOLE, arrived, opened, status
 
 
 @pytest.fixture
@@ -51,3 +54,22 @@ def test_what_goes_is_shown_first(strict: House) -> None:
     assert any("models" in never for never in shown["never"])
     with strict.database.reading() as session:
         assert session.get(type(elsewhere), elsewhere.id) is not None, "another project's"
+
+
+def test_uploads_that_nobody_completed_are_shown_and_end(strict: House) -> None:
+    with strict.database.session() as session:
+        project = keys.all(session)[0].project_id
+    with (
+        strict.client(strict.key(project, "read", "train")) as client,
+        strict.client(strict.key(project, "admin")) as admin,
+    ):
+        overdue, waiting = opened(client), opened(client)
+        arrived(client, overdue)
+        with strict.database.session() as session:
+            session.execute(sa.update(Upload).where(Upload.id == overdue).values(expires_at=0, created_at=0))
+        (entry,) = admin.get("/v1/retention").json()["data"]
+        assert (entry["kind"], entry["id"], entry["bytes"]) == ("upload", overdue, len(WHOLE))
+        assert "before it expired" in entry["reason"]
+        assert [each["id"] for each in admin.post("/v1/retention").json()["data"]] == [overdue]
+        assert (status(client, overdue), status(client, waiting)) == ("expired", "pending")
+        assert admin.get("/v1/retention").json()["data"] == []
