@@ -127,11 +127,17 @@ class Cleaning(_Options):
     """Rows whose inputs are equal: `together` keeps them on one side of the splits (where splits are given, those of
     train that stand in validation or test are left out), `drop` keeps the first, `keep` does nothing."""
     empty: Literal["drop", "fault"] = "drop"
-    """Texts of white space only."""
+    """Texts of white space only, and items shorter than the two below: left out, or refused."""
     min_characters: int = Field(1, ge=1)
     """Shorter texts are treated as `empty` says."""
+    min_seconds: float = Field(0.0, ge=0)
+    """The same for recordings."""
+    long: Literal["cut", "drop", "fault"] = "cut"
+    """Items longer than the two below: cut there, left out, or refused."""
     max_characters: int | None = Field(None, ge=1)
-    """Longer texts are cut here."""
+    """Longer texts are treated as `long` says."""
+    max_seconds: float | None = Field(None, gt=0)
+    """The same for recordings."""
     unicode: Literal["nfc", "keep"] = "nfc"
     """`nfc` brings composed letters to one form."""
     control: Literal["remove", "keep"] = "remove"

@@ -31,7 +31,8 @@ def test_fractions_and_files_are_told_apart() -> None:
         ({"files": ["a"], "modality": "video"}, "'auto', 'vectors', 'image', 'text' or 'audio'"),
         (
             {"files": ["a"], "format": "xlsx"},
-            "'csv', 'tsv', 'txt', 'jsonl', 'parquet', 'arrow', 'npy', 'npz', 'idx', 'zip', 'tar' or 'audio'",
+            "'csv', 'tsv', 'txt', 'jsonl', 'parquet', 'arrow', 'npy', 'npz', 'idx', 'zip', 'tar', 'audio', 'coco', "
+            "'yolo' or 'voc'",
         ),
         ({"files": ["a"], "columns": {"features": "x", "image": "x"}}, "not both"),
         ({"files": ["a"], "columns": {"features": []}}, "at least one column"),

@@ -1,14 +1,14 @@
 """Assigns every row that stays to a split, and says which rows cannot stay because of the others. Reads no value."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
 from worker.ingest import duplicates, splits
-from worker.ingest.faults import Faults
+from worker.ingest.faults import Fault, Faults, shown
 from worker.ingest.folders import split_name
 from worker.ingest.groups import Group
 from worker.ingest.hashing import Hashes
@@ -80,31 +80,26 @@ def _given(groups: Sequence[Group], keep: Mask, faults: Faults) -> Places:
     assert first.plan.split is not None
     given = first.table.names[first.plan.split]
     places, unknown = splits.from_names([split_name(name) for name in given.names], given.codes)
-    for row in unknown[keep[unknown]]:
-        where = first.table.origin(int(row), first.plan.split)
+
+    def word(row: np.int64) -> Fault:
         value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
-        faults.row(
-            "unknown_split",
-            f"{where.file.name}, row {where.row:,}, column {where.column!r}: {value!r} is no split; "
-            f"give {', '.join(SPLITS)}",
-            file=where.file.id,
-            row=where.row,
-            column=where.column,
-        )
+        problem = f"{shown(value)} is no split; give {', '.join(SPLITS)}"
+        return first.table.origin(int(row), str(first.plan.split)).fault("unknown_split", problem)
+
+    faults.each("unknown_split", unknown[keep[unknown]], word, dropped=faults.drops)
     return places
 
 
 def _leave_out(groups: Sequence[Group], rows: Mask, code: str, problem: str, faults: Faults) -> None:
     """Lists rows of the whole source as left out."""
-    spots = np.flatnonzero(rows)
-    for number, row in enumerate(spots.tolist()):
-        if faults.drops_full:
-            faults.count_drops(code, len(spots) - number)
-            return
+
+    def word(place: np.int64) -> Fault:
+        row = int(place)
         for group in groups:
             if row < group.table.rows:
                 break
             row -= group.table.rows
         column = next(iter(group.plan.parts.values())).columns[0]
-        where = group.table.origin(row, column)
-        faults.drop(code, f"{where.file.name}, row {where.row:,} {problem}", file=where.file.id, row=where.row)
+        return replace(group.table.origin(row, column), column=None).fault(code, problem)
+
+    faults.each(code, np.flatnonzero(rows), word, dropped=True)

@@ -1,9 +1,11 @@
 """Collects what is wrong with the data: where, under which code, in words that name the value. Knows no format."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 from app.errors import InvalidData
 
@@ -65,18 +67,20 @@ class Faults:
         self, code: str, message: str, *, file: str | None = None, row: int | None = None, column: str | None = None
     ) -> None:
         """A row that is left out, and why."""
-        self.count_drops(code, 1)
-        if len(self.dropped_kept) < KEPT:
-            self.dropped_kept.append(Fault(file, row, column, code, message))
+        self.each(code, [Fault(file, row, column, code, message)], lambda fault: fault, dropped=True)
 
-    def count_drops(self, code: str, number: int) -> None:
-        """Adds rows that are left out and not described, once `drops_full`."""
-        self.dropped[code] += number
-
-    @property
-    def drops_full(self) -> bool:
-        """Further rows that are left out are counted only."""
-        return len(self.dropped_kept) >= KEPT
+    def each(
+        self, code: str, spots: Sequence[Any] | NDArray[Any], word: Callable[[Any], Fault], *, dropped: bool
+    ) -> None:
+        """What is wrong at each of the spots: faults, or rows that are left out. Those not kept are not worded."""
+        if not len(spots):
+            return
+        kept = self.dropped_kept if dropped else self.kept
+        kept += [word(spot) for spot in spots[: KEPT - len(kept)]]
+        if dropped:
+            self.dropped[code] += len(spots)
+        else:
+            self.total += len(spots)
 
     @property
     def full(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
-from worker.ingest.faults import Faults
+from worker.ingest.faults import Fault, Faults
 from worker.ingest.labels import in_order
 from worker.ingest.plan import Plan
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Source
@@ -26,7 +26,13 @@ class Origin:
     file: Input
     row: int
     """From 1."""
-    column: str
+    column: str | None
+    """None where the whole row is meant."""
+
+    def fault(self, code: str, problem: str) -> Fault:
+        """What is wrong here."""
+        named = f", column {self.column!r}" if self.column is not None else ""
+        return Fault(self.file.id, self.row, self.column, code, f"{self.file.name}, row {self.row:,}{named}: {problem}")
 
 
 class Stack:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.ingest.faults import Faults, shown
+from worker.ingest.faults import Fault, Faults, shown
 from worker.ingest.layout import Origin
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -62,34 +62,21 @@ def convert(block: Block, *, image: bool) -> Block:
     return np.ascontiguousarray(block, dtype=np.uint8 if image else np.float32)
 
 
-def report(code: str, wrong: Mask, block: Block, faults: Faults, origin: Callable[[int, int], Origin]) -> None:
-    """One fault for every value in `wrong`; `origin` tells where row and column of the block came from."""
-    spots = np.argwhere(wrong)
-    for number, (row, column) in enumerate(spots):
-        if faults.full:
-            faults.count(len(spots) - number)
-            return
-        where = origin(int(row), int(column))
-        faults.add(
-            code, _message(code, block, row, column, where), file=where.file.id, row=where.row, column=where.column
-        )
+def refuse(
+    code: str, wrong: Mask, block: Block, faults: Faults, origin: Callable[[int, int], Origin], *, dropped: bool
+) -> Mask | None:
+    """Reports every value in `wrong`, or lists every row [n] that has one as left out, and gives those rows.
 
+    `origin` tells where row and column of the block came from.
+    """
 
-def drop(code: str, wrong: Mask, block: Block, faults: Faults, origin: Callable[[int, int], Origin]) -> Mask:
-    """Lists every row [n] that has a value in `wrong` as left out, and gives those rows."""
+    def word(spot: tuple[int, int]) -> Fault:
+        row, column = int(spot[0]), int(spot[1])
+        return origin(row, column).fault(code, PROBLEMS[code].format(value=shown(block[row, column].item())))
+
+    if not dropped:
+        faults.each(code, np.argwhere(wrong), word, dropped=False)
+        return None
     rows = np.asarray(wrong.any(axis=1), dtype=np.bool_)
-    spots = np.flatnonzero(rows)
-    for number, row in enumerate(spots.tolist()):
-        if faults.drops_full:
-            faults.count_drops(code, len(spots) - number)
-            break
-        column = int(np.argmax(wrong[row]))
-        where = origin(int(row), column)
-        message = _message(code, block, row, column, where)
-        faults.drop(code, message, file=where.file.id, row=where.row, column=where.column)
+    faults.each(code, np.flatnonzero(rows), lambda row: word((row, wrong[row].argmax())), dropped=True)
     return rows
-
-
-def _message(code: str, block: Block, row: int, column: int, where: Origin) -> str:
-    problem = PROBLEMS[code].format(value=shown(block[row, column].item()))
-    return f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from app.ml import sounds
-from worker.ingest.kinds.base import Block, Mask
+from worker.ingest.kinds.base import Block, Mask, either
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
 
+REMEDY = ". Take it out, or ask for cleaning drop"
 MOSTLY_SILENT = 0.5
 """Share of the time from which on a careful practitioner would listen first."""
 
@@ -25,12 +26,17 @@ class AudioKind(RaggedKind):
         self._silent = self._listened = self._quiet = 0
 
     def judge(self, block: Block) -> Mask | None:
-        if self.cleaning.silence == "keep":
-            return None
-        rows = self.read(block)
-        silent = np.array([self._is_silent(rows.row(row)) for row in range(len(rows))])
-        self.drop_rows("silent", silent, block, "nothing is louder than -60 dB")
-        return silent
+        rows, asked, out = self.read(block), self.cleaning, None
+        if asked.silence != "keep":
+            silent = np.array([self._is_silent(rows.row(row)) for row in range(len(rows))])
+            out = self.treat("silent", silent, block, "nothing is louder than -60 dB", "drop")
+        if asked.min_seconds:
+            short, problem = rows.lengths < asked.min_seconds * self._rate, f"is shorter than {asked.min_seconds:g} s"
+            out = either(out, self.treat("short_recording", short, block, problem, asked.empty, REMEDY))
+        if asked.max_seconds is not None and asked.long != "cut":
+            long, problem = rows.lengths > asked.max_seconds * self._rate, f"is longer than {asked.max_seconds:g} s"
+            out = either(out, self.treat("long_recording", long, block, problem, asked.long, REMEDY))
+        return out
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         rows = self.read(block)
@@ -71,6 +77,9 @@ class AudioKind(RaggedKind):
         if self.cleaning.silence == "trim":
             whole, samples = samples, sounds.trimmed(samples, self._rate)
             self.changed["trimmed"] = self.changed.get("trimmed", 0) + (len(samples) < len(whole))
+        if self.cleaning.max_seconds is not None:  # longer ones are here only where they are to be cut
+            whole, samples = samples, samples[: max(1, round(self.cleaning.max_seconds * self._rate))]
+            self.changed["cut"] = self.changed.get("cut", 0) + (len(samples) < len(whole))
         heard = sounds.loud(samples, self._rate)
         self._listened += len(heard)
         self._quiet += int((~heard).sum())

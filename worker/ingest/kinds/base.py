@@ -9,7 +9,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -100,34 +100,25 @@ class Kind:
             **more,
         }
 
-    def drop_rows(self, code: str, rows: Mask, block: Block, problem: str) -> None:
-        """Lists rows [n] of a block as left out."""
-        spots = np.flatnonzero(rows & block.kept)
-        for number, row in enumerate(spots):
-            if self.faults.drops_full:
-                self.faults.count_drops(code, len(spots) - number)
-                return
-            where = self.origin(block, int(row))
-            message = f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"
-            self.faults.drop(code, message, file=where.file.id, row=where.row, column=where.column)
-
-    def refuse_rows(self, code: str, rows: Mask, block: Block, problem: str) -> Mask | None:
-        """Rows [n] of a block that have a fault: reported, or left out where that was asked for."""
-        if self.faults.drops:
-            self.drop_rows(code, rows, block, problem)
-            return rows
-        spots = np.flatnonzero(rows & block.kept)
-        for number, row in enumerate(spots):
-            if self.faults.full:
-                self.faults.count(len(spots) - number)
-                break
-            where = self.origin(block, int(row))
-            message = f"{where.file.name}, row {where.row:,}, column {where.column!r}: {problem}"
-            self.faults.add(code, message, file=where.file.id, row=where.row, column=where.column)
-        return None
+    def treat(
+        self, code: str, rows: Mask, block: Block, problem: str, policy: Literal["drop", "fault"], remedy: str = ""
+    ) -> Mask | None:
+        """Rows [n] of a block that are left out, or refused with the remedy; those that are to be left out."""
+        rows = rows & block.kept
+        dropped = policy == "drop" or self.faults.drops
+        said = problem if dropped else problem + remedy
+        self.faults.each(
+            code, np.flatnonzero(rows), lambda row: self.origin(block, int(row)).fault(code, said), dropped=dropped
+        )
+        return rows if dropped and rows.any() else None
 
     def origin(self, block: Block, row: int) -> Origin:
         return block.table.origin(block.start + row, block.table.column(self.role) or self.part.columns[0])
+
+
+def either(one: Mask | None, other: Mask | None) -> Mask | None:
+    """Rows that are in one of the two."""
+    return other if one is None else one if other is None else one | other
 
 
 def make(role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults) -> Kind:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from worker.ingest import values
 from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import Block, Kind, Mask, either
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
 
@@ -38,11 +38,8 @@ class ImageKind(Kind):
         if bad is not None:
             self._missing += int(bad.sum())
         for code, mask in (wrong if bad is None else {"non_finite": bad, **wrong}).items():
-            if drops or (code == "non_finite" and self.cleaning.non_finite == "drop"):
-                dropped = values.drop(code, mask, read, self.faults, origin)
-                out = dropped if out is None else out | dropped
-            else:
-                values.report(code, mask, read, self.faults, origin)
+            dropped = drops or (code == "non_finite" and self.cleaning.non_finite == "drop")
+            out = either(out, values.refuse(code, mask, read, self.faults, origin, dropped=dropped))
         return out
 
     def hashes(self, block: Block) -> Hashes:

@@ -38,7 +38,7 @@ class NumbersKind(Kind):
             wrong = ~(np.isfinite(narrow) & (narrow >= 0))
             problem = "is no weight: a number of at least 0"
         self._present[block.overall : block.overall + block.rows] = np.isfinite(narrow)
-        return self.refuse_rows("not_a_number", wrong, block, problem) if wrong.any() else None
+        return self.treat("not_a_number", wrong, block, problem, "fault")
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         read = self._read(block)[chosen].astype(np.float32)

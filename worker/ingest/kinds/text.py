@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.hashing import Hashes, hash_bytes
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import Block, Kind, Mask, either
 from worker.ingest.kinds.ragged import rows_of, spread
 from worker.ingest.splits import Places
 from worker.ingest.stages import as_bytes, as_texts
 
+REMEDY = ". Take the row out, or ask for cleaning drop"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
 """The same for Arrow."""
@@ -46,21 +47,21 @@ class TextKind(Kind):
         assert self._held is not None
         for code, number in self._held[2].items():
             self.changed[code] = self.changed.get(code, 0) + number
+        least, most = self.cleaning.min_characters, self.cleaning.max_characters
         short = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
-        if self.cleaning.min_characters > 1:
-            short = pc.or_(short, pc.less(pc.utf8_length(texts), self.cleaning.min_characters))
-        out: Mask = short.to_numpy(zero_copy_only=False) & block.kept
-        if not out.any():
-            return None
-        self._empty += int(out.sum())
-        if self.role == "caption" and self.cleaning.empty == "drop":  # withheld; the picture is there all the same
-            return None
-        least = self.cleaning.min_characters
-        problem = "the text is empty" if least == 1 else f"the text is empty or has fewer than {least} characters"
-        if self.cleaning.empty == "fault":
-            return self.refuse_rows("empty_text", out, block, f"{problem}. Take the row out, or ask for cleaning drop")
-        self.drop_rows("empty_text", out, block, problem)
-        return out
+        if least > 1:
+            short = pc.or_(short, pc.less(pc.utf8_length(texts), least))
+        empty: Mask = short.to_numpy(zero_copy_only=False) & block.kept
+        self._empty += int(empty.sum())
+        out = None
+        if self.role != "caption" or self.cleaning.empty == "fault":  # else withheld; the picture is there all the same
+            problem = "the text is empty" if least == 1 else f"the text is empty or has fewer than {least} characters"
+            out = self.treat("empty_text", empty, block, problem, self.cleaning.empty, REMEDY)
+        asked = self.cleaning.long
+        if most is None or asked == "cut":
+            return out
+        long: Mask = pc.greater(pc.utf8_length(texts), most).to_numpy(zero_copy_only=False)
+        return either(out, self.treat("long_text", long, block, f"has more than {most} characters", asked, REMEDY))
 
     def hashes(self, block: Block) -> Hashes:
         return hash_bytes(*as_bytes(self.read(block)))
@@ -88,7 +89,7 @@ class TextKind(Kind):
             steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
         if asked.control == "remove" and not plain_bytes:
             steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), plain)
-        if asked.max_characters is not None:
+        if asked.max_characters is not None and asked.long == "cut":
             most = asked.max_characters
             steps["cut"] = (pc.greater(pc.utf8_length(texts), most), lambda text: text[:most])
         changed: dict[str, int] = {}

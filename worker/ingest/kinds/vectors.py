@@ -11,7 +11,7 @@ from app.dataset import field
 from worker.ingest import values
 from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import Block, Kind, Mask, either
 from worker.ingest.labels import in_order
 from worker.ingest.splits import Places
 from worker.ingest.statistics import Moments
@@ -67,17 +67,11 @@ class VectorsKind(Kind):
 
         if bad is not None:
             self._missing[: numbers.shape[1]] += bad.sum(axis=0)
-            policy = self.cleaning.non_finite
-            if policy == "drop" or (policy == "fault" and self.faults.drops):
-                out = values.drop("non_finite", bad, numbers, self.faults, origin)
-            elif policy == "fault":
-                values.report("non_finite", bad, numbers, self.faults, origin)
+            policy, drops = self.cleaning.non_finite, self.faults.drops
+            if policy != "impute":
+                out = values.refuse("non_finite", bad, numbers, self.faults, origin, dropped=policy == "drop" or drops)
         for code, mask in wrong.items():
-            if self.faults.drops:
-                dropped = values.drop(code, mask, numbers, self.faults, origin)
-                out = dropped if out is None else out | dropped
-            else:
-                values.report(code, mask, numbers, self.faults, origin)
+            out = either(out, values.refuse(code, mask, numbers, self.faults, origin, dropped=self.faults.drops))
         for place in range(len(self._coded)):
             self._missing[numbers.shape[1] + place] += int(np.isnan(read[:, numbers.shape[1] + place]).sum())
         if self.cleaning.constant == "drop":

@@ -157,3 +157,20 @@ def test_long_recordings_pass_a_few_at_a_time(ingest: Any, monkeypatch: pytest.M
     assert rows(made) == [samples.tolist() for samples in TONES]
     assert max(sizes) <= 2
     assert sum(sizes) == 2 * 10
+
+
+def test_recordings_that_are_too_short_or_too_long(ingest: Any) -> None:
+    content = {"x": to_zip(SOUNDS)}  # 0.05 to 0.14 s
+    made = ingest(content, cleaning={"min_seconds": 0.065, "max_seconds": 0.125, "long": "drop"})
+    assert made.profile["cleaning"]["dropped"] == {"short_recording": 2, "long_recording": 2}
+    assert rows(made) == [samples.tolist() for samples in TONES[2:8]]
+    cut = ingest(content, cleaning={"max_seconds": 0.125})
+    assert rows(cut) == [samples.tolist()[:2000] for samples in TONES]
+    assert cut.profile["cleaning"]["changed"] == {"cut": 2}
+    refused = ingest(content, cleaning={"min_seconds": 0.065, "empty": "fault", "max_seconds": 0.125, "long": "fault"})
+    assert [(fault.row, fault.code) for fault in refused.faults] == [
+        (1, "short_recording"),
+        (2, "short_recording"),
+        (9, "long_recording"),
+        (10, "long_recording"),
+    ]

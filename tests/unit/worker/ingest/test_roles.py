@@ -167,6 +167,30 @@ def test_texts_are_cleaned_and_counted(ingest: Any) -> None:
     assert made.profile["cleaning"]["changed"] == {"html": 10, "unicode": 10, "control": 10, "cut": 10}
 
 
+@pytest.mark.parametrize("long", ["cut", "drop", "fault"])
+def test_texts_that_are_too_long(ingest: Any, long: str) -> None:
+    texts = ["short and good", "x" * 100, *(f"text number {n}" for n in range(10))]
+    content = {"x.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()}
+    made = ingest(content, cleaning={"max_characters": 20, "long": long})
+    if long == "fault":
+        assert [(fault.row, fault.column, fault.code) for fault in made.faults] == [(2, "text", "long_text")]
+        assert ingest(content, cleaning={"max_characters": 20, "long": long}, on_fault="drop").profile["rows"] == 11
+        return
+    assert made.read("input").tolist() == (texts[:1] + (["x" * 20] if long == "cut" else []) + texts[2:])
+    found = made.profile["cleaning"]
+    assert (found["changed"], found["dropped"]) == (({"cut": 1}, {}) if long == "cut" else ({}, {"long_text": 1}))
+
+
+@pytest.mark.parametrize("empty", ["drop", "fault"])
+def test_texts_that_are_too_short(ingest: Any, empty: str) -> None:
+    content = {"x.jsonl": "".join(json.dumps({"text": f"{'ab' * n}"}) + "\n" for n in range(12)).encode()}
+    made = ingest(content, cleaning={"min_characters": 5, "empty": empty})
+    if empty == "drop":
+        assert (made.profile["rows"], made.profile["cleaning"]["dropped"]) == (9, {"empty_text": 3})
+    else:
+        assert [(fault.row, fault.code) for fault in made.faults] == [(row, "empty_text") for row in (1, 2, 3)]
+
+
 def test_constant_columns_are_left_out_where_asked(ingest: Any) -> None:
     rows = [{"x": n, "same": 5, "z": -n} for n in range(40)]
     made = ingest({"d": csv(rows)}, cleaning={"constant": "drop"})
