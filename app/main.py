@@ -27,6 +27,7 @@ from app.api import (
     uploads,
 )
 from app.api.deps import Services
+from app.api.lane import Lane
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.telemetry import Telemetry
 from app.api.watch import Watcher
@@ -46,6 +47,8 @@ class House(FastAPI):
 
     hot: Mapping[str, ASGIApp]
     """Path to application, for POST."""
+    lane: Lane
+    """The server's protocol asks it before it makes a request of what arrives."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -120,5 +123,7 @@ def create_app(settings: Settings) -> House:
         return RequestContext(bounded, telemetry)
 
     app.hot = {path: within_layers(endpoint) for path, endpoint in inference.endpoints(app.state.services).items()}
+    operations = {operation.path: operation for operation in inference.OPERATIONS if operation.of_items}
+    app.lane = Lane(operations, serving, telemetry, settings)
     app.add_middleware(within_layers)
     return app

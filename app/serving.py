@@ -6,7 +6,6 @@ caches when anything has changed in any process.
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import math
 import threading
@@ -57,7 +56,7 @@ class Serving:
         self.permits = Permits(settings.max_waiting)
         self.counters = Counters()
         self._settings, self._database, self._storage = settings, database, storage
-        self._callers: dict[bytes, Caller] = {}
+        self._callers: dict[str, Caller] = {}
         self._names: dict[tuple[str, str], Target] = {}
         self._generation = 0
         self._lock = threading.Lock()
@@ -93,12 +92,11 @@ class Serving:
 
     def known(self, secret: str) -> Caller | None:
         """Who has this key, where that takes no SQL."""
-        return self._callers.get(_digest(secret))
+        return self._callers.get(secret)
 
     def caller(self, secret: str) -> Caller:
         """Who has this key. Raises InvalidApiKey for one that is unknown or revoked."""
-        digest = _digest(secret)
-        known = self._callers.get(digest)
+        known = self._callers.get(secret)
         if known is not None:
             return known
         generation = self._generation
@@ -108,7 +106,7 @@ class Serving:
             raise InvalidApiKey("the API key is unknown or has been revoked")
         with self._lock:
             if generation == self._generation:  # else it may have been read before the change that emptied the cache
-                self._callers[digest] = found
+                self._callers[secret] = found
         return found
 
     def at_hand(self, project_id: str, reference: str) -> Predictor | None:
@@ -256,10 +254,6 @@ class Serving:
                     self._generation += 1
                     self._callers.clear()
                     self._names.clear()
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def _device(asked: str) -> str:

@@ -25,7 +25,7 @@ from app.errors import EmptyInput, Malformed, NonFinite, UnknownKey, WrongShape,
 from app.ml.operations.base import Operation
 
 RAW, NPY, FORM = "application/octet-stream", "application/x-npy", "multipart/form-data"
-MOST_FIELDS, MOST_QUERY = 16, 4096
+MOST_FIELDS, MOST_QUERY, MOST_REMEMBERED = 16, 4096, 256
 INPUT = "input"
 BINARY = {"type": "string", "format": "binary"}
 
@@ -49,6 +49,21 @@ def validated(operation: Operation, given: Mapping[str, Any]) -> Any:
         return operation.Request.model_validate(given)
     except ValidationError as error:
         raise from_validation(error.errors(include_url=False), given) from None
+
+
+def remembered(operation: Operation, beside: Mapping[str, Any]) -> Any:
+    """The request without its input whose options, read from JSON, are `beside`; None where they are wrong or long."""
+    if any(isinstance(value, str) and len(value) > MOST_REMEMBERED for value in beside.values()):
+        return None
+    return _remembered(operation, tuple(beside.items()), tuple(map(type, beside.values())))  # true and 1 are equal
+
+
+@lru_cache(maxsize=4096)
+def _remembered(operation: Operation, beside: tuple[tuple[str, Any], ...], kinds: tuple[type, ...]) -> Any:
+    try:
+        return operation.Request.model_validate({**dict(beside), INPUT: None})
+    except ValidationError:
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import Services, ServicesHere, guarded_router
 from app.api.schemas import ErrorEnvelope, Wire
-from app.api.telemetry import Telemetry, family
+from app.api.telemetry import Telemetry, family, histogram
 from app.errors import NotReady
 from app.queue import waiting
 from app.registry import keys, overview
@@ -105,4 +105,7 @@ def metrics(request: Request, here: ServicesHere) -> str:
     for name, value in here.serving.metrics().items():
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += family(name, kind, "Serving of models by this process.", [({}, value)])
+    stages = here.serving.counters.stages().items()
+    labelled = [({"stage": stage}, found) for stage, found in stages]
+    lines += histogram("rootstock_inference_seconds", "Stages of requests to models.", labelled)
     return "\n".join(lines) + "\n"

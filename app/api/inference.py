@@ -15,7 +15,7 @@ from app.api import asked, envelope, numbers
 from app.api.arrival import Watched, read_body
 from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header
-from app.api.packing import Packed, described, packer
+from app.api.packing import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
 from app.errors import RootstockError
 from app.ml.operations.base import Operation
@@ -156,15 +156,6 @@ async def readyz(reference: str, here: ServicesHere, who: CallerHere) -> dict[st
 def endpoints(services: Services) -> dict[str, Endpoint]:
     """Path to application, for POST."""
     return {operation.path: Endpoint(operation, services) for operation in OPERATIONS}
-
-
-def server_timing(timings: Timings) -> bytes:
-    """In milliseconds, as the header has it."""
-    return b"preprocess;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f" % (
-        timings.preprocess * 1e3,
-        timings.queue * 1e3,
-        timings.inference * 1e3,
-    )
 
 
 OPERATIONS = [found() for found in find("operations", Operation).values()]

@@ -36,8 +36,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = header(scope, b"x-request-id")
-        request_id = given if given and USABLE_ID.fullmatch(given) else f"req-{next(_numbers):024x}"
+        identity = request_id(header(scope, b"x-request-id"))
         began = time.perf_counter()
         status = 0
 
@@ -45,7 +44,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity)]
             await send(message)
 
         try:
@@ -55,10 +54,10 @@ class RequestContext:
             else:
                 await self.app(scope, receive, send_with_id)
         except Exception:
-            log.exception("%s %s failed; request id %s", scope["method"], scope["path"], request_id)
+            log.exception("%s %s failed; request id %s", scope["method"], scope["path"], identity.decode())
             if status:
                 raise
-            bug = Internal(f"this is a bug on the server; its log has the trace under request id {request_id}")
+            bug = Internal(f"this is a bug on the server; its log has the trace under request id {identity.decode()}")
             await answer(bug)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
@@ -97,6 +96,11 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+def request_id(given: str = "") -> bytes:
+    """The client's own where it is usable, else a new one."""
+    return given.encode() if given and USABLE_ID.fullmatch(given) else b"req-%024x" % next(_numbers)
 
 
 def header(scope: Scope, name: bytes) -> str:

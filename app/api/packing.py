@@ -11,6 +11,7 @@ import orjson
 from app.api.asked import BINARY, NPY, RAW
 from app.errors import UnknownChoice
 from app.ml.operations.base import Operation
+from app.ml.predictor import Timings
 
 Packed = tuple[bytes, list[tuple[bytes, bytes]]]
 """Content and its headers."""
@@ -26,6 +27,15 @@ def packer(operation: Operation, accept: str) -> Callable[[dict[str, Any]], Pack
 def described(operation: Operation) -> dict[str, Any]:
     """The further forms of an answer, for the OpenAPI document."""
     return {} if operation.numbers is None else {RAW: {"schema": BINARY}, NPY: {"schema": BINARY}}
+
+
+def server_timing(timings: Timings) -> bytes:
+    """In milliseconds, as the header has it."""
+    return b"preprocess;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f" % (
+        timings.preprocess * 1e3,
+        timings.queue * 1e3,
+        timings.inference * 1e3,
+    )
 
 
 def _as_json(answer: dict[str, Any]) -> Packed:

@@ -1,11 +1,9 @@
 """Counts requests and their durations, and writes numbers in Prometheus' text format. Knows no route and no SQL."""
 
 import threading
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds of the histogram of durations, in seconds."""
+from app.ml.admission import BUCKETS, Histogram
 
 Labels = Mapping[str, str]
 
@@ -15,35 +13,42 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[tuple[str, str, int], list[float]] = {}
-        """Per method, route and status: a count per bucket (the last without bound), then the sum of seconds."""
+        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        """Per method, route and status."""
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        bucket = bisect_left(BUCKETS, seconds)
+        key = method, route, status
         with self._lock:
-            numbers = self._requests.setdefault((method, route, status), [0.0] * (len(BUCKETS) + 2))
-            numbers[bucket] += 1
-            numbers[-1] += seconds
+            found = self._requests.get(key)
+            if found is None:
+                found = self._requests[key] = Histogram()
+            found.add(seconds)
 
     def lines(self) -> list[str]:
         """`rootstock_requests_total` and the histogram `rootstock_request_seconds`."""
         with self._lock:
-            taken = {key: list(numbers) for key, numbers in sorted(self._requests.items())}
-        labelled = [
-            ({"method": method, "route": route, "status": str(status)}, numbers)
-            for (method, route, status), numbers in taken.items()
+            taken = {key: found.copy() for key, found in sorted(self._requests.items())}
+        labelled: list[tuple[Labels, Histogram]] = [
+            ({"method": method, "route": route, "status": str(status)}, found)
+            for (method, route, status), found in taken.items()
         ]
-        totals = [(labels, sum(numbers[:-1])) for labels, numbers in labelled]
+        totals = [(labels, float(sum(found.counts))) for labels, found in labelled]
         lines = family("rootstock_requests_total", "counter", "Requests answered.", totals)
-        lines += heading("rootstock_request_seconds", "histogram", "Time from request to the end of the answer.")
-        for labels, numbers in labelled:
-            reached = 0.0
-            for bound, count in zip([*map(str, BUCKETS), "+Inf"], numbers[:-1], strict=True):
-                reached += count
-                lines.append(sample("rootstock_request_seconds_bucket", {**labels, "le": bound}, reached))
-            lines.append(sample("rootstock_request_seconds_sum", labels, numbers[-1]))
-            lines.append(sample("rootstock_request_seconds_count", labels, reached))
-        return lines
+        text = "Time from request to the end of the answer."
+        return lines + histogram("rootstock_request_seconds", text, labelled)
+
+
+def histogram(name: str, text: str, labelled: Iterable[tuple[Labels, Histogram]]) -> list[str]:
+    """The lines of one histogram, per labels."""
+    lines = heading(name, "histogram", text)
+    for labels, found in labelled:
+        reached = 0
+        for bound, count in zip([*map(str, BUCKETS), "+Inf"], found.counts, strict=True):
+            reached += count
+            lines.append(sample(f"{name}_bucket", {**labels, "le": bound}, reached))
+        lines.append(sample(f"{name}_sum", labels, found.seconds))
+        lines.append(sample(f"{name}_count", labels, reached))
+    return lines
 
 
 def heading(name: str, kind: str, text: str) -> list[str]:

@@ -1,20 +1,147 @@
-"""How bytes leave the server: what is written in one turn of the event loop goes out in one call of the system.
+"""How bytes reach the application and leave it: the server's protocol, with the short way before it.
 
-The server writes head and body of an answer one after the other. Each would be a packet of its own that wakes the
-client, which for small answers costs more than all of Rootstock's work on them.
+A request that the lane (`app.api.lane`) takes never becomes a task of the server. What the server itself writes in one
+turn of the event loop goes out in one call of the system: it writes head and body of an answer one after the other, and
+each would be a packet of its own that wakes the client.
 """
 
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.api.lane import Head, Lane, Question
+
+PATIENCE_SECONDS = 0.05
+"""A body that takes longer goes the careful way, which has a clock."""
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Gathering(HttpToolsProtocol):
-    """Uvicorn's protocol over a transport that gathers."""
+    """Uvicorn's protocol over a transport that gathers, with a lane where the application has one."""
+
+    lane: Lane | None
+    _midway = False
+    """True while the server's own parser is within a request."""
+    _begun: "Begun | None" = None
+    _question: Question | None = None
+    """What the lane works on."""
+    _behind = b""
+    """What came after it."""
+    _last = False
+    """True when the connection shall be closed behind the next answer."""
+    _answered_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Gathered(transport, self.loop)))
+        self.lane = getattr(self.app, "lane", None)
+        self._gathered = Gathered(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._gathered))
+
+    def data_received(self, data: bytes) -> None:
+        if self._begun is not None:
+            self._begun.data += data
+            if len(self._begun.data) >= self._begun.head.size:
+                head, whole = self._begun.head, self._end_waiting()
+                self._ask(head, whole)
+        elif self._question is not None:
+            self._behind += data
+            self.flow.pause_reading()
+        elif self.lane is None or self._midway or not (self.cycle is None or self.cycle.response_complete):
+            super().data_received(data)
+        else:
+            asked = self.lane.head(data)
+            if asked is None or self.flow.write_paused:
+                super().data_received(data)
+            elif len(data) < asked.size:
+                self._begun = Begun(asked, bytearray(data), self.loop.call_later(PATIENCE_SECONDS, self._give_over))
+            else:
+                self._ask(asked, data)
+
+    def respond(self, status: int, headers: Headers, content: bytes) -> None:
+        """Writes the answer to what the lane was asked."""
+        self._question = None
+        self._answered_at = self.loop.time()
+        self.server_state.total_requests += 1
+        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
+        if self._last:
+            lines.append(b"connection: close\r\n")
+        length = b"content-length: %d\r\n\r\n" % len(content)
+        self._gathered.write_now(b"".join([STATUS_LINE[status], *lines, length, content]))
+        if self._last:
+            self.transport.close()
+            return
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+        if self._behind:
+            behind, self._behind = self._behind, b""
+            self.flow.resume_reading()
+            self.data_received(behind)
+
+    def carefully(self, data: bytes) -> None:
+        """Gives the server a whole request that the lane could not answer, and what came behind it."""
+        self._question = None
+        if not self.transport.is_closing():
+            super().data_received(data + self._behind)
+            self._behind = b""
+
+    def on_message_begin(self) -> None:
+        self._midway = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._midway = False
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._begun is not None:
+            self._end_waiting()
+        if self._question is not None:
+            self._question.leave()
+            self._question = None
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._question is None:
+            super().shutdown()
+        self._last = True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes an idle connection. The lane's answers do not set the clock anew each time, so it looks here."""
+        wait = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if self._question is None and self._begun is None and wait <= 0:
+            super().timeout_keep_alive_handler()
+        else:
+            again = max(wait, 1.0)
+            self.timeout_keep_alive_task = self.loop.call_later(again, self.timeout_keep_alive_handler)
+
+    def _ask(self, head: Head, data: bytes) -> None:
+        """Lets the lane answer a whole request, or the server where the lane cannot or more came with it."""
+        assert self.lane is not None
+        if len(data) == head.size:
+            if self.lane.refuses(head, self):
+                return
+            self._question = self.lane.take(head, data, self)
+            if self._question is not None:
+                return
+        super().data_received(data)
+
+    def _end_waiting(self) -> bytes:
+        """What has come of the request that had begun."""
+        assert self._begun is not None
+        self._begun.clock.cancel()
+        data, self._begun = bytes(self._begun.data), None
+        return data
+
+    def _give_over(self) -> None:
+        super().data_received(self._end_waiting())
+
+
+class Begun:
+    """A request whose head the lane knows and whose body has not all come."""
+
+    def __init__(self, head: Head, data: bytearray, clock: asyncio.TimerHandle) -> None:
+        self.head, self.data, self.clock = head, data, clock
 
 
 class Gathered:
@@ -31,6 +158,11 @@ class Gathered:
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
+
+    def write_now(self, data: bytes) -> None:
+        """A whole answer, behind what is held."""
+        self._flush()
+        self._transport.write(data)
 
     def close(self) -> None:
         self._flush()

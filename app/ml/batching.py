@@ -72,13 +72,34 @@ class Batcher:
 
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
-        loop = asyncio.get_running_loop()
-        rows = len(inputs["values"])
-        work = Work(ability, inputs, loop.create_future(), rows, max(1, elements(inputs) // rows))
+        return await self.put(ability, inputs).future
+
+    def put(self, ability: str, inputs: Tensors) -> Work:
+        """Queues `inputs` [B, …]; the work's `future` will be done once it is answered."""
+        work = self._work(ability, inputs)
         with self._changed:
             self._lanes.setdefault(ability, deque()).append(work)
-        loop.call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
-        return await work.future
+        work.future.get_loop().call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
+        return work
+
+    def answer_here(self, ability: str, inputs: Tensors) -> Work | None:
+        """The work of `inputs`, its future done; None where others wait, or where it would hold up the event loop."""
+        work = self._work(ability, inputs)
+        cost = work.rows * work.row_cost
+        with self._changed:
+            if self._busy or self._lanes or self._threads > 1 or cost > self._cheap:
+                return None
+            self._busy = True
+        with computing_with(1):
+            self._work_off([(work, work.rows)])
+            while batch := self._take():
+                self._work_off(batch)
+        return work
+
+    def _work(self, ability: str, inputs: Tensors) -> Work:
+        rows = len(inputs["values"])
+        future = asyncio.get_running_loop().create_future()
+        return Work(ability, inputs, future, rows, max(1, elements(inputs) // rows))
 
     def close(self) -> None:
         """Lets the thread answer what waits and end."""
@@ -128,12 +149,12 @@ class Batcher:
             return True
 
     def _work_off(self, batch: list[tuple[Work, int]]) -> None:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         cost = sum(rows * work.row_cost for work, rows in batch)
         self._answer(batch, started)
-        seconds = time.perf_counter() - started
+        seconds, worked = time.perf_counter() - started, time.thread_time() - worked
         self._counters.add(batches_total=1, batch_rows_total=sum(rows for _, rows in batch))
-        self._adapt(cost, seconds)
+        self._adapt(cost, seconds, worked)
 
     def _take(self) -> list[tuple[Work, int]]:
         """The next batch: works and how many rows of each; empty, and nobody computes any more, when nothing waits."""
@@ -218,10 +239,11 @@ class Batcher:
 
         call_in(work.future.get_loop(), partial(reject, work, failure))
 
-    def _adapt(self, cost: int, seconds: float) -> None:
-        if seconds < HERE_SECONDS / 2:
+    def _adapt(self, cost: int, seconds: float, worked: float) -> None:
+        """`worked` is what the thread itself computed of those `seconds`, however busy the machine is."""
+        if worked < HERE_SECONDS / 2:
             self._cheap = max(self._cheap, 2 * cost)
-        elif seconds > HERE_SECONDS:
+        elif worked > HERE_SECONDS:
             self._cheap = min(self._cheap, cost // 2)
         if cost * 2 < self._budget:
             return  # a batch that was far from full says little of what a full one takes
@@ -235,6 +257,9 @@ class Batcher:
 def computing_with(count: int) -> Iterator[None]:
     """The calling thread computes with so many torch threads."""
     before = torch.get_num_threads()  # without this, torch's first use in a thread overwrites what was set before it
+    if before == count:
+        yield
+        return
     torch.set_num_threads(count)
     try:
         yield

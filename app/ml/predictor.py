@@ -4,9 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from app.ml import engines
 from app.ml.admission import Counters
 from app.ml.artifact import Artifact, ask, show, verify
 from app.ml.batching import Batcher, computing_with
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
 
@@ -35,8 +34,7 @@ HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 ALL_THREADS = torch.get_num_threads()
 
 
-@dataclass(frozen=True)
-class Timings:
+class Timings(NamedTuple):
     """Where one request's time went, in seconds."""
 
     preprocess: float
@@ -47,7 +45,8 @@ class Timings:
 class Predictor:
     """A loaded model that answers.
 
-    `size_bytes` is what its weights take; `row_numbers` how many numbers make an item, where items may come as arrays
+    `modality` is how its inputs are read, `abilities` what it can be asked for, `size_bytes` what its weights take;
+    `row_numbers` how many numbers make an item, where items may come as arrays
     of such rows; who looks it up sets `used_at` (of the monotonic clock), who loads it `load_seconds`.
     """
 
@@ -64,8 +63,9 @@ class Predictor:
         """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
         self.reference = reference
         self.size_bytes = artifact.size_bytes
-        modality = artifact.roles[artifact.asked]
-        self.row_numbers = modality.shape.count if modality.takes_arrays else None
+        self.modality = artifact.roles[artifact.asked]
+        self.abilities = artifact.abilities
+        self.row_numbers = self.modality.shape.count if self.modality.takes_arrays else None
         self.used_at = time.monotonic()
         self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
@@ -82,22 +82,12 @@ class Predictor:
         element_work = work / max(1, elements(first))
         self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters, element_work=element_work)
 
-    @property
-    def abilities(self) -> list[str]:
-        """What it can be asked for."""
-        return self._artifact.abilities
-
-    @property
-    def modality(self) -> Fitted:
-        """How its inputs are read."""
-        return self._artifact.roles[self._artifact.asked]
-
     def sample(self, operation: Operation, pack: Callable[[dict[str, Any]], T]) -> T:
         """What `pack` makes of the answer to the first golden input."""
         inputs = {name: tensor[:1] for name, tensor in self._artifact.golden_inputs.items()}
         outputs = self._artifact.golden_outputs[operation.ability][:1].numpy()
         request = operation.Request.model_construct(model=self.reference, input=None)
-        return self._render(operation, request, inputs, outputs, pack)
+        return self.render(operation, request, inputs, outputs, pack)
 
     async def answer(
         self, operation: Operation, request: Any, *, large: bool, pack: Callable[[dict[str, Any]], T]
@@ -114,17 +104,15 @@ class Predictor:
         work = await self.batcher.submit(operation.ability, inputs)
         outputs = work.outputs
         if not work.finite:
-            self._check_finite(outputs)
-        answer = await aside(outputs.size > MANY, self._render, operation, request, inputs, outputs, pack)
-        timings = Timings(preprocess, work.started_at - work.queued_at, work.finished_at - work.started_at)
-        self._counters.add(
-            requests_total=1,
-            items_total=work.rows,
-            preprocess_seconds_total=timings.preprocess,
-            queue_seconds_total=timings.queue,
-            inference_seconds_total=timings.inference,
-        )
+            self.check_finite(outputs)
+        answer = await aside(outputs.size > MANY, self.render, operation, request, inputs, outputs, pack)
+        timings = Timings(preprocess, work.started_at - work.queued_at, work.seconds)
+        self.count(work.rows, timings)
         return answer, timings
+
+    def count(self, rows: int, timings: Timings) -> None:
+        """Notes an answer."""
+        self._counters.answered(rows, timings)
 
     def close(self) -> None:
         """Ends the owner thread once nothing waits."""
@@ -142,12 +130,15 @@ class Predictor:
             return self._encode(request.input)
         return operation.wanted(request, self.modality, self._artifact.dimensions)
 
+    def encode(self, items: Any) -> Tensors:
+        """Items as the network reads them. Raises what is wrong with one."""
+        return self.modality.encode(self.modality.read(items))
+
     def _encode(self, items: Any) -> Tensors:
-        modality = self._artifact.roles[self._artifact.asked]
-        column = modality.read(items)
+        column = self.modality.read(items)
         if len(column) > self._max_inputs:
             raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
-        return modality.encode(column)
+        return self.modality.encode(column)
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """In the owner thread."""
@@ -155,7 +146,8 @@ class Predictor:
         with engines.computing_in(self.engine if ability == engines.ABILITY else "fp32"):
             return ask(self._artifact.network, ability, on_device).cpu()
 
-    def _check_finite(self, outputs: NDArray[np.float32]) -> None:
+    def check_finite(self, outputs: NDArray[np.float32]) -> None:
+        """Raises InferenceFailed for a number that is not."""
         if not np.isfinite(outputs).all():
             row = int(np.argwhere(~np.isfinite(outputs))[0][0])
             log.error("model %s answered with a number that is not finite", self.reference)
@@ -163,7 +155,7 @@ class Predictor:
                 f"model {self.reference} answered input[{row}] with a number that is not finite; nothing is returned"
             )
 
-    def _render(
+    def render(
         self,
         operation: Operation,
         request: Any,
@@ -171,6 +163,7 @@ class Predictor:
         outputs: NDArray[np.float32],
         pack: Callable[[dict[str, Any]], T],
     ) -> T:
+        """What `pack` makes of the answer's body."""
         roles = self._artifact.roles
         outputs = operation.adapt(request, self._artifact.network, outputs)
         answer = operation.answer(request, roles[self._artifact.asked], roles.get("target"), inputs, outputs)

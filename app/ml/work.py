@@ -41,6 +41,11 @@ class Work:
             self.inputs = {name: tensor[self.order] for name, tensor in self.inputs.items()}
 
     @property
+    def seconds(self) -> float:
+        """From the start of its first batch to the end of its last."""
+        return self.finished_at - self.started_at
+
+    @property
     def outputs(self) -> NDArray[np.float32]:
         """All answers, [rows, …]."""
         answers = joined_answers(self.parts)

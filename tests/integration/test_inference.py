@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from app.api.wire import Gathering
 from app.main import create_app
 from app.ml import artifact
 from app.registry import keys, models
@@ -57,7 +58,8 @@ def publish(database: Database, storage: Storage, project_id: str, name: str, fi
 @contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[str]:
     """The base URL of a server that runs in a thread."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    options: Any = {"http": Gathering, "proxy_headers": False}  # as `rootstock api` has them
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", **options))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -434,8 +436,13 @@ def test_counters_and_documentation(house: House) -> None:
     house.embed(VECTOR)
     text = house.client.get("/metrics").text
     counted = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if line.startswith("rootstock_i")}
-    for name in ("requests", "items", "batches", "preprocess_seconds", "queue_seconds", "inference_seconds"):
+    for name in ("requests", "items", "batches"):
         assert counted[f"rootstock_inference_{name}_total"] > 0
+    for stage in ("preprocess", "queue", "inference"):
+        count = counted[f'rootstock_inference_seconds_count{{stage="{stage}"}}']
+        assert count == counted["rootstock_inference_requests_total"]
+        assert counted[f'rootstock_inference_seconds_bucket{{stage="{stage}",le="+Inf"}}'] == count
+        assert counted[f'rootstock_inference_seconds_sum{{stage="{stage}"}}'] >= 0
     document = house.client.get("/openapi.json").json()
     for path in ("/v1/embeddings", "/v1/reconstructions", "/v1/predictions"):
         operation = document["paths"][path]["post"]

@@ -1,0 +1,286 @@
+"""The short way: a question that arrives whole, is made of numbers, and asks a model at hand.
+
+No task, no message and no future is made for it. What arrives in one turn of the event loop is read, computed and
+answered together; a head that was read before is known by its bytes. Everything else, whatever is wrong with a question
+included, is left as it came to the careful way (`app.api.inference`), whose errors have names: the short way answers
+200, or 429 where no permit is left. Knows no socket.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import httptools
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.api import asked, numbers
+from app.api.envelope import answer as envelope
+from app.api.middleware import request_id
+from app.api.packing import Packed, packer, server_timing
+from app.api.telemetry import Telemetry
+from app.errors import Overloaded, RootstockError
+from app.ml.modalities.base import Tensors
+from app.ml.operations.base import Operation
+from app.ml.predictor import Predictor, Timings
+from app.ml.work import Work
+from app.serving import Serving
+from app.settings import Settings
+
+JSON = "application/json"
+READ_HERE = ("authorization", "content-length", "content-type", "accept", "x-request-id")
+CAREFUL = ("transfer-encoding", "expect", "upgrade", "content-encoding")
+"""Headers that need more than an answer of known length on a connection that stays."""
+MOST_HEADS, LONGEST_HEAD = 4096, 2048
+LARGEST = 1024 * 1024
+"""Bodies beyond this are worked on off the event loop."""
+
+
+class Asker(Protocol):
+    """The connection that a question came by."""
+
+    def respond(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+        """Writes the answer; the next question may come."""
+
+    def carefully(self, data: bytes) -> None:
+        """Takes the careful way with the whole request `data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a request's head asks for, and so all requests with the same head."""
+
+    operation: Operation
+    secret: str
+    kind: str
+    pack: Callable[[dict[str, Any]], Packed]
+    options: Any
+    """The request beside raw numbers, whose options stand in the address; None for JSON."""
+    request_id: bytes | None
+    end: int
+    """Bytes of the head."""
+    size: int
+    """Bytes of head and body."""
+
+
+@dataclass(eq=False, slots=True)
+class Question:
+    """One request on the short way."""
+
+    asker: Asker
+    head: Head
+    data: bytes
+    request: Any
+    rows: NDArray[Any]
+    predictor: Predictor
+    began: float
+    work: Work | None = None
+    gone: bool = False
+
+    def leave(self) -> None:
+        """Its client has gone: nobody needs the answer."""
+        self.gone = True
+        if self.work is not None:
+            self.work.future.cancel()
+
+
+class Lane:
+    """The short way of one process. For the event loop's thread only."""
+
+    def __init__(
+        self,
+        operations: Mapping[str, Operation],
+        serving: Serving,
+        telemetry: Telemetry,
+        settings: Settings,
+    ) -> None:
+        """`operations` are known by their paths."""
+        self._operations, self._serving, self._telemetry = operations, serving, telemetry
+        self._max_inputs, self._max_body_bytes = settings.max_inputs, min(settings.max_body_bytes, LARGEST)
+        self._heads: dict[bytes, Head | None] = {}
+        self._turn: list[Question] = []
+
+    def head(self, data: bytes) -> Head | None:
+        """The head that `data` begins with, where its request may take the short way."""
+        end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4
+        if end < 4 or not data.startswith(b"POST "):
+            return None
+        key = data[:end]
+        try:
+            return self._heads[key]
+        except KeyError:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            found = self._heads[key] = self._read_head(key)
+            return found
+
+    def take(self, head: Head, data: bytes, asker: Asker) -> Question | None:
+        """The question in the whole request `data`, which will be answered; None for one to be read with care."""
+        began = time.perf_counter()
+        caller = self._serving.known(head.secret)
+        if caller is None or "infer" not in caller.scopes:
+            return None
+        rows: NDArray[Any]
+        if head.options is None:
+            read = numbers.read(data[head.end :], asked.INPUT)
+            if read is None:
+                return None
+            beside, rows = read
+            request = asked.remembered(head.operation, beside)
+        else:
+            request = head.options
+        predictor = request and self._serving.at_hand(caller.project_id, request.model)
+        if not predictor or predictor.row_numbers is None or head.operation.ability not in predictor.abilities:
+            return None
+        if head.options is not None:
+            try:
+                body = data[head.end :]
+                rows = asked.npy(body) if head.kind == asked.NPY else asked.raw(body, predictor.row_numbers)
+            except RootstockError:
+                return None
+        if rows.ndim == 1:
+            rows = rows[None]
+        if rows.ndim != 2 or rows.shape[1] != predictor.row_numbers or not 0 < len(rows) <= self._max_inputs:
+            return None
+        question = Question(asker, head, data, request, rows, predictor, began)
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._answer)  # behind all that is ready now
+        self._turn.append(question)
+        self._serving.permits.taken += 1
+        return question
+
+    def refuses(self, head: Head, asker: Asker) -> bool:
+        """True when there was no permit, and the asker has been told so: nobody reads what cannot be worked on."""
+        try:
+            self._serving.permits.check()
+        except Overloaded as error:
+            refusal = envelope(error)
+            headers = [pair for pair in refusal.raw_headers if pair[0] != b"content-length"]
+            headers.append((b"x-request-id", head.request_id or request_id()))
+            asker.respond(error.status, headers, bytes(refusal.body))
+            self._telemetry.request("POST", head.operation.path, error.status, 0.0)
+            return True
+        return False
+
+    def _answer(self) -> None:
+        """All questions of the turn, those to one model together."""
+        turn, self._turn = self._turn, []
+        together: dict[tuple[Predictor, Operation], list[Question]] = {}
+        for question in turn:
+            if question.gone:
+                self._serving.permits.taken -= 1
+            else:
+                together.setdefault((question.predictor, question.head.operation), []).append(question)
+        for (predictor, operation), questions in together.items():
+            try:
+                self._compute(predictor, operation, questions)
+            except Exception:  # each alone then, so that only a bad one fails, and under its name
+                for question in questions:
+                    if not question.work:
+                        self._carefully(question)
+
+    def _compute(self, predictor: Predictor, operation: Operation, questions: list[Question]) -> None:
+        rows = [question.rows for question in questions]
+        inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
+        encoded = time.perf_counter()
+        sizes = [len(part) for part in rows]
+        parts = _parts(inputs, sizes)
+        whole = predictor.batcher.answer_here(operation.ability, inputs)
+        if whole is None:
+            for question, given in zip(questions, parts, strict=True):
+                question.work = work = predictor.batcher.put(operation.ability, given)
+                work.future.add_done_callback(partial(self._finish, question, given, encoded))
+            return
+        whole.future.result()
+        outputs, first = whole.outputs, 0
+        for question, given, size in zip(questions, parts, sizes, strict=True):
+            question.work = whole
+            self._respond(question, given, outputs[first : first + size], whole, encoded)
+            first += size
+
+    def _finish(self, question: Question, given: Tensors, encoded: float, future: Any) -> None:
+        if question.gone:
+            self._serving.permits.taken -= 1
+        elif future.exception() is not None:
+            self._carefully(question)
+        else:
+            work = future.result()
+            self._respond(question, given, work.outputs, work, encoded)
+
+    def _respond(
+        self, question: Question, given: Tensors, outputs: NDArray[np.float32], work: Work, encoded: float
+    ) -> None:
+        head, predictor = question.head, question.predictor
+        try:
+            if not work.finite:
+                predictor.check_finite(outputs)
+            content, about = predictor.render(head.operation, question.request, given, outputs, head.pack)
+        except Exception:
+            self._carefully(question)
+            return
+        timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
+        predictor.count(len(outputs), timings)
+        identity = head.request_id or request_id()
+        about = [*about, (b"server-timing", server_timing(timings)), (b"x-request-id", identity)]
+        self._serving.permits.taken -= 1
+        question.asker.respond(200, about, content)
+        self._telemetry.request("POST", head.operation.path, 200, time.perf_counter() - question.began)
+
+    def _carefully(self, question: Question) -> None:
+        self._serving.permits.taken -= 1
+        question.asker.carefully(question.data)
+
+    def _read_head(self, head: bytes) -> Head | None:
+        target = head[5 : head.find(b" ", 5)]
+        path, _, query = target.partition(b"?")
+        operation = self._operations.get(str(path, "latin-1"))
+        reading = _Reading()
+        parser = httptools.HttpRequestParser(reading)
+        if operation is None or b"%00" in query:
+            return None
+        try:
+            parser.feed_data(head)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return None
+        said = dict(reading.headers)
+        if len(said) != len(reading.headers) or any(name in said for name in CAREFUL):
+            return None
+        stays = said.get("connection", "keep-alive").lower() == "keep-alive"
+        if parser.get_http_version() != "1.1" or not parser.should_keep_alive() or not stays:
+            return None
+        authorization, length, kind, accept, given = (said.get(name, "") for name in READ_HERE)
+        scheme, _, secret = authorization.partition(" ")
+        kind = kind.partition(";")[0].strip().lower()
+        if scheme != "Bearer" or not length.isdigit() or int(length) > self._max_body_bytes or kind == asked.FORM:
+            return None
+        options = None
+        if kind in (asked.RAW, asked.NPY):
+            try:
+                options = asked.validated(operation, {**asked.options(operation, query), asked.INPUT: None})
+            except RootstockError:
+                return None
+        named = request_id(given) if given else None
+        size = len(head) + int(length)
+        return Head(operation, secret, kind, packer(operation, accept), options, named, len(head), size)
+
+
+class _Reading:
+    """What httptools tells of a head."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((str(name, "latin-1").lower(), str(value, "latin-1")))
+
+
+def _parts(inputs: Tensors, sizes: list[int]) -> list[Tensors]:
+    """Every question's rows."""
+    if len(sizes) == 1:
+        return [inputs]
+    split = {name: torch.split(tensor, sizes) for name, tensor in inputs.items()}
+    return [{name: pieces[place] for name, pieces in split.items()} for place in range(len(sizes))]

@@ -1,0 +1,226 @@
+"""The short way over real sockets: what takes it, what does not, and that both give the same."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+
+from app.api import inference, lane
+from app.registry import keys
+from app.registry.db import Database
+from app.serving import WATCH_SECONDS
+from app.settings import Settings
+from app.storage import open_storage
+from tests import networks
+from tests.integration.test_inference import ADMIN_KEY, publish, serving
+
+ROW = networks.rows(1)[0]
+RAW = "application/octet-stream"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    home: Path = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home)
+    database, storage = Database(settings.resolved_database_url), open_storage(settings)
+    database.migrate()
+    with database.session() as session:
+        keys.bootstrap(session, ADMIN_KEY)
+        caller = keys.find(session, ADMIN_KEY)
+    assert caller is not None
+    publish(database, storage, caller.project_id, "tiny", networks.write(home / "tiny"))
+    with (
+        serving(settings) as url,
+        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as made,
+    ):
+        for _ in range(2):
+            made.post("/v1/embeddings", json={"model": "tiny", "input": ROW.tolist()}).raise_for_status()
+            time.sleep(2 * WATCH_SECONDS)  # the first look at the registry empties the caches
+        made.post("/v1/embeddings", json={"model": "tiny", "input": ROW.tolist()}).raise_for_status()
+        yield made
+    database.close()
+
+
+@pytest.fixture
+def careful(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every request that takes the careful way."""
+    seen: list[int] = []
+    answer = inference.Endpoint._answer
+
+    async def noted(self: inference.Endpoint, *given: object) -> object:
+        seen.append(1)
+        return await answer(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inference.Endpoint, "_answer", noted)
+    return seen
+
+
+def body(**options: object) -> bytes:
+    return json.dumps({"model": "tiny", "input": ROW.tolist(), **options}).encode()
+
+
+def message(content: bytes, *headers: str, path: str = "/v1/embeddings") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "host: x", f"authorization: Bearer {ADMIN_KEY}", *headers]
+    return "\r\n".join([*lines, f"content-length: {len(content)}", "", ""]).encode() + content
+
+
+def connected(client: httpx.Client) -> socket.socket:
+    address = urlsplit(str(client.base_url))
+    made = socket.create_connection((str(address.hostname), address.port or 0))
+    made.settimeout(30)
+    return made
+
+
+def answers(connection: socket.socket, count: int) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+    """Status, headers and content of the next answers."""
+    held = b""
+    found: list[tuple[int, dict[bytes, bytes], bytes]] = []
+    while len(found) < count:
+        head, complete, rest = held.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines[1:])}
+        length = int(headers.get(b"content-length", b"0"))
+        if complete and len(rest) >= length:
+            found.append((int(lines[0].split()[1]), headers, rest[:length]))
+            held = rest[length:]
+        else:
+            chunk = connection.recv(65536)
+            assert chunk, f"the connection ended after {held!r}"
+            held += chunk
+    return found
+
+
+def embedded(content: bytes) -> list[float]:
+    found: list[float] = json.loads(content)["data"][0]["embedding"]
+    return found
+
+
+def test_numbers_take_the_short_way_and_give_what_the_careful_way_gives(
+    client: httpx.Client, careful: list[int]
+) -> None:
+    raw = message(ROW.tobytes(), f"content-type: {RAW}", f"accept: {RAW}", path="/v1/embeddings?model=tiny")
+    with connected(client) as connection:
+        connection.sendall(message(body(), "connection: keep-alive"))
+        [(status, headers, content)] = answers(connection, 1)
+        connection.sendall(raw)
+        [(_, raw_headers, numbers)] = answers(connection, 1)
+        assert careful == []
+        connection.sendall(message(body(), "content-encoding: identity"))
+        [(_, careful_headers, wanted)] = answers(connection, 1)
+        assert careful == [1]
+    assert status == 200
+    assert content == wanted
+    assert headers.keys() == careful_headers.keys()
+    assert {b"x-request-id", b"server-timing", b"content-type", b"date"} <= headers.keys()
+    np.testing.assert_allclose(np.frombuffer(numbers, "<f4"), embedded(content), rtol=1e-5)
+    assert (raw_headers[b"x-shape"], raw_headers[b"x-model"]) == (b"1,4", b"tiny:1")
+
+
+def test_every_operation_and_option_is_known(client: httpx.Client, careful: list[int]) -> None:
+    packed = client.post("/v1/embeddings", content=body(encoding_format="base64", user="me")).json()
+    assert isinstance(packed["data"][0]["embedding"], str)
+    rebuilt = client.post("/v1/reconstructions", content=body()).json()["data"][0]
+    assert len(rebuilt["reconstruction"]) == networks.WIDTH
+    for given in ("dimensions", "encoding_format"):
+        refused = client.post("/v1/embeddings", content=body(**{given: True}))
+        assert refused.status_code == 422
+        assert refused.json()["error"]["param"] == given
+    assert client.post("/v1/embeddings", content=body(dimensions=3)).json()["error"]["code"] == "out_of_range"
+    given_id = client.post("/v1/embeddings", content=body(), headers={"x-request-id": "mine"})
+    assert given_id.headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_questions_one_behind_the_other_are_answered_in_order(client: httpx.Client, whole: bool) -> None:
+    rows = networks.rows(6, seed=3)
+    bodies = [json.dumps({"model": "tiny", "input": row.tolist()}).encode() for row in rows]
+    bodies.insert(3, b'{"model": "tiny", "input": []}')
+    sent = b"".join(map(message, bodies))
+    with connected(client) as connection:
+        if whole:
+            connection.sendall(sent)
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for first in range(0, len(sent), 100):
+                connection.sendall(sent[first : first + 100])
+        found = answers(connection, len(bodies))
+    assert [status for status, _, _ in found] == [200, 200, 200, 400, 200, 200, 200]
+    given = [embedded(content) for status, _, content in found if status == 200]
+    wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
+    np.testing.assert_allclose(given, [item["embedding"] for item in wanted], atol=1e-5)
+
+
+def test_a_body_in_pieces_is_waited_for_and_one_that_is_late_gets_its_answer(
+    client: httpx.Client, careful: list[int]
+) -> None:
+    whole = message(body())
+    with connected(client) as connection:
+        connection.sendall(whole[:-50])
+        connection.sendall(whole[-50:])
+        assert answers(connection, 1)[0][0] == 200
+        connection.sendall(whole[:-50])
+        time.sleep(0.3)
+        connection.sendall(whole[-50:])
+        assert answers(connection, 1)[0][0] == 200
+        connection.sendall(whole)
+        assert answers(connection, 1)[0][0] == 200
+    assert careful == [1], "the late one"
+
+
+def test_two_requests_in_one_piece_never_teach_a_head_of_another(client: httpx.Client) -> None:
+    """A head without a key stays refused, whatever stands behind it on the same connection."""
+    keyless = b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+    for _ in range(2):
+        with connected(client) as connection:
+            connection.sendall(keyless + message(body()))
+            assert [status for status, _, _ in answers(connection, 2)] == [401, 200]
+
+
+@pytest.mark.parametrize(
+    ("extra", "status"),
+    [
+        ("content-length: 3", 400),
+        ("transfer-encoding: chunked", 400),
+        ("content-type: multipart/form-data; boundary=x", 400),
+    ],
+)
+def test_heads_with_more_to_them_are_left_to_the_server(client: httpx.Client, extra: str, status: int) -> None:
+    with connected(client) as connection:
+        connection.sendall(message(body(), extra))
+        assert answers(connection, 1)[0][0] == status
+
+
+def test_a_connection_that_shall_close_is_closed(client: httpx.Client) -> None:
+    with connected(client) as connection:
+        connection.sendall(message(body(), "connection: close"))
+        assert answers(connection, 1)[0][0] == 200
+        assert connection.recv(1) == b""
+
+
+def test_heads_that_are_never_the_same_are_not_kept_without_end(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "MOST_HEADS", 3)
+    for number in range(9):
+        answer = client.post("/v1/embeddings", content=body(), headers={"traceparent": str(number)})
+        assert answer.status_code == 200
+
+
+def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> None:
+    rows = networks.rows(200, seed=9)
+    wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
+
+    async def crowd() -> list[list[float]]:
+        limits = httpx.Limits(max_connections=40)
+        async with httpx.AsyncClient(base_url=client.base_url, headers=client.headers, limits=limits) as many:
+            posts = (many.post("/v1/embeddings", json={"model": "tiny", "input": row.tolist()}) for row in rows)
+            return [embedded(answer.content) for answer in await asyncio.gather(*posts)]
+
+    np.testing.assert_allclose(asyncio.run(crowd()), [item["embedding"] for item in wanted], atol=1e-5)
