@@ -5,7 +5,7 @@ are taken out of it beforehand, so that both sides know the same words. Rootstoc
 the registered model, gensim's over reading and training. Judged are the rank correlation (Spearman) with people's
 judgements in WordSim-353 and SimLex-999, and the share of right analogies (the nearest word by cosine, out of all).
 
-Without `--corpus`, English is taken from Debian packages (glosses of WordNet, manual pages).
+Without `--corpus`, English is taken from Debian packages: dictionaries, glosses of WordNet, manuals, help texts.
 
     python3 -m venv /tmp/gensim && /tmp/gensim/bin/pip install gensim
     .venv/bin/python benchmarks/word_embeddings.py --gensim /tmp/gensim/bin/python [--corpus FILE] [--seeds 3]
@@ -14,6 +14,7 @@ Without `--corpus`, English is taken from Debian packages (glosses of WordNet, m
 import argparse
 import collections
 import gzip
+import html
 import itertools
 import json
 import os
@@ -21,53 +22,90 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packages import debian
 from scipy.stats import spearmanr
 
 from app.demo.service import POLL_SECONDS, Client, started
 
-PACKAGES = ("wordnet-base", "manpages", "manpages-dev")
 SPECIALS = 5
 """Ids of a vocabulary that are no words."""
+LONGEST = 1000
+"""Words of a text: longer ones become several, since both sides read a text only so far."""
 Table = NDArray[np.float32]
 
 
-def debian(cache: Path) -> Path:
-    """A corpus of the packages' English, in the folder if it was made before."""
+def english(cache: Path) -> Path:
+    """A corpus of the packages' English, 14 million words, in the folder if it was made before."""
     path = cache / "english.txt"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=folder, check=True)
-            for package in Path(folder).glob("*.deb"):
-                subprocess.run(["dpkg", "-x", str(package), folder], check=True)
-            path.write_text("\n".join(english(Path(folder))), encoding="utf-8")
+        lines: dict[str, None] = {}
+        for package, reader in PACKAGES.items():
+            lines |= dict.fromkeys(" ".join(line.split()) for line in reader(debian(cache, package) / "usr/share"))
+        path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
-def english(folder: Path) -> Iterator[str]:
-    """Glosses and paragraphs of manual pages."""
-    for path in sorted(folder.glob("usr/share/wordnet/data.*")):
+def glosses(folder: Path) -> Iterator[str]:
+    """Definitions and examples of WordNet."""
+    for path in sorted(folder.glob("wordnet/data.*")):
         for line in path.read_text(encoding="latin-1").splitlines():
             if "|" in line and not line.startswith(" "):
                 yield line.split("|", 1)[1]
-    for path in sorted(folder.glob("usr/share/man/man*/*.gz")):
+
+
+def manuals(folder: Path) -> Iterator[str]:
+    """Paragraphs of manual pages."""
+    for path in sorted(folder.glob("man/man*/*.gz")):
         text = gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
         lines = [line for line in text.splitlines() if not line.startswith((".\\", "'"))]
-        plain = [re.sub(r"\\f.|\\[&e-]|^\.\S+", " ", line) if line.strip(". ") else "" for line in lines]
-        for paragraph, group in itertools.groupby(plain, bool):
-            if paragraph:
-                yield " ".join(group)
+        yield from paragraphs(re.sub(r"\\f.|\\[&e-]|^\.\S+", " ", line) if line.strip(". ") else "" for line in lines)
+
+
+def dictionary(folder: Path) -> Iterator[str]:
+    """Paragraphs of a dictionary of dictd."""
+    for path in sorted(folder.glob("dictd/*.dict.dz")):
+        yield from paragraphs(gzip.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines())
+
+
+def pages(folder: Path) -> Iterator[str]:
+    """What HTML shows, block by block; a block of less than four words is a label."""
+    for path in sorted(folder.rglob("*.html")):
+        shown = re.sub(r"<(script|style)\b.*?</\1>", " ", path.read_text("utf-8", "replace"), flags=re.DOTALL)
+        for block in re.split(r"</?(?:p|div|li|td|th|h\d|pre|dd|dt|tr|body)\b[^>]*>", shown):
+            words = html.unescape(re.sub(r"<[^>]*>", "", block)).split()
+            if len(words) > 3:
+                yield " ".join(words)
+
+
+def paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    """Lines up to an empty one, joined."""
+    for full, group in itertools.groupby(lines, lambda line: bool(line.strip())):
+        if full:
+            yield " ".join(group)
+
+
+PACKAGES: dict[str, Callable[[Path], Iterator[str]]] = {
+    "wordnet-base": glosses,
+    "manpages": manuals,
+    "manpages-dev": manuals,
+    "dict-gcide": dictionary,
+    "dict-foldoc": dictionary,
+    "libreoffice-help-en-us": pages,
+    "python3.11-doc": pages,
+    "postgresql-doc-15": pages,
+}
 
 
 def prepared(corpus: Path, target: Path, most: int) -> tuple[int, list[str]]:
     """Writes the corpus with its `most` most frequent words alone; gives its tokens and the words."""
-    lines = [re.findall(r"\w+", line.lower()) for line in corpus.open(encoding="utf-8")]
+    whole = [re.findall(r"\w+", line.lower()) for line in corpus.open(encoding="utf-8")]
+    lines = [line[first : first + LONGEST] for line in whole for first in range(0, len(line), LONGEST)]
     counts = collections.Counter(itertools.chain.from_iterable(lines))
     words = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     known, tokens = set(words), 0
@@ -195,7 +233,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, started() as client:
         folder = Path(name)
         corpus = folder / "corpus.txt"
-        tokens, words = prepared(arguments.corpus or debian(arguments.cache), corpus, arguments.words)
+        tokens, words = prepared(arguments.corpus or english(arguments.cache), corpus, arguments.words)
         print(f"{tokens:,} tokens of {len(words):,} words")
         dataset = uploaded(client, corpus)
         for seed in range(arguments.seeds):

@@ -9,6 +9,7 @@ and what is chosen by which rows. `intervals` are the middle 95 % of 1,000 boots
 Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -114,10 +115,15 @@ def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
     }
     fitted, width = run.fitted[run.spec.objective.asked], ours.shape[1]
     if fitted.shape.layout == "tokens":
-        bags, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
-        torch.manual_seed(0)
-        fit_bags(bags, lambda: iter(pieces), lambda share: None)
-        found["tfidf_svd"] = lambda rows: torch.cat([bags(**piece) for piece in pieces_of(rows.inputs)])
+
+        @functools.cache  # it takes a while, and without labels nobody asks for it
+        def bags() -> Bags:
+            made, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
+            torch.manual_seed(0)
+            fit_bags(made, lambda: iter(pieces), lambda share: None)
+            return made
+
+        found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in pieces_of(rows.inputs)])
         return found
     components, mean = easy.pca(train.flat, width)
     found["pca"] = lambda rows: (rows.flat - mean) @ components

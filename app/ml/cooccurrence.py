@@ -18,8 +18,9 @@ from app.ml.factorisation import BLOCK_ENTRIES, Block, Sparse
 
 MOST_PAIRS = 40_000_000
 """Different pairs that are counted exactly (1 GB while they are merged); beyond them the rarest are forgotten."""
-SMOOTHING = 0.75
-"""Power of the frequencies of contexts: rare ones would seem too telling else (Levy, Goldberg & Dagan 2015)."""
+SMOOTHING = 0.875
+"""Power of the frequencies of both words of a pair. Levy, Goldberg & Dagan 2015 smooth contexts alone, by 0.75, since
+rare ones would seem too telling else; shared out among both words the matrix stays symmetric."""
 
 NOTHING = 1e-6
 """Nats that are rounding alone."""
@@ -75,11 +76,10 @@ class Pairs:
         return np.bincount(self.first, values, self.vocabulary).astype(np.float64)  # whole numbers where there are none
 
     def information(self, smoothing: float) -> Weights:
-        """Positive pointwise mutual information in nats of every pair, the first word being the context [T]."""
-        often = self.sums(self.counts)
-        smooth = often**smoothing
-        chance = often[self.second] * (smooth[self.first] / smooth.sum())
-        found = np.log(self.counts / chance)
+        """Positive pointwise mutual information in nats of every pair [T], frequencies taken to a power."""
+        smooth = self.sums(self.counts) ** smoothing
+        smooth *= np.sqrt(self.counts.sum(dtype=np.float64)) / max(smooth.sum(), 1e-30)
+        found = np.log(self.counts / (smooth[self.first] * smooth[self.second]))
         return np.where(found > NOTHING, found, 0).astype(np.float32)
 
     def matrix(self, values: Weights) -> Sparse:

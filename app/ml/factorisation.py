@@ -79,26 +79,27 @@ class Block:
 
 
 class Sparse:
-    """A sparse matrix [N, F] in blocks of rows, held with its transpose."""
+    """A sparse matrix [N, F] in blocks of rows."""
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.blocks: list[tuple[Block, Block]] = []
+        self.blocks: list[Block] = []
 
     @property
     def rows(self) -> int:
-        return sum(len(block.starts) - 1 for block, _ in self.blocks)
+        return sum(len(block.starts) - 1 for block in self.blocks)
 
     def add(self, block: Block) -> None:
         """Appends rows."""
-        self.blocks.append((block, block.transposed(self.width)))
+        self.blocks.append(block)
 
     def gram(self, tell: Callable[[], None]) -> Apply:
         """Multiplication by the transpose times the matrix [F, F]; `tell` is called after every block."""
+        pairs = [(block, block.transposed(self.width)) for block in self.blocks]
 
         def apply(dense: Tensor) -> Tensor:
             total = torch.zeros_like(dense)
-            for block, side in self.blocks:
+            for block, side in pairs:
                 total += side.times(block.times(dense))
                 tell()
             return total
@@ -110,7 +111,7 @@ class Sparse:
 
         def apply(dense: Tensor) -> Tensor:
             parts = []
-            for block, _ in self.blocks:
+            for block in self.blocks:
                 parts.append(block.times(dense))
                 tell()
             return torch.cat(parts)

@@ -44,7 +44,8 @@ def test_counts_and_information_are_those_of_a_plain_loop() -> None:
     np.testing.assert_allclose(counts, table, rtol=1e-5)
     often = table.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        chance = often[None, :] * (often[:, None] ** 0.75 / (often**0.75).sum())
+        smooth = often**0.75 / (often**0.75).sum()
+        chance = table.sum() * smooth[None, :] * smooth[:, None]
         wanted = np.nan_to_num(np.maximum(0, np.log(table / chance)), nan=0, neginf=0)
     identity = torch.eye(V)
     information = pairs.matrix(pairs.information(0.75))
