@@ -236,6 +236,7 @@ def _data(
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
+        length=roles[objective.asked].modality.length(profile[objective.asked]),
     )
 
 
@@ -278,6 +279,9 @@ def _training(
         values |= {"weight_decay": 0.0}  # plain Adam is asked for by those who want it as published
     if asked["schedule"] == "constant":
         values |= {"warmup": 0.0}
+    if asked["max_seconds"] is None and asked["epochs"] == "auto" and "max_seconds" in recipe:
+        asked["max_seconds"] = recipe["max_seconds"]
+        choices.append(_choice("training.max_seconds", recipe["max_seconds"], "one pass over the texts takes longer"))
     for key, value in asked.items():
         if value != "auto" or key == "precision":
             values[key] = value

@@ -108,6 +108,10 @@ class Modality(Settings):
         """A raw column as it stands beside those of other datasets: `own` is known of it, `joint` of them together."""
         return column
 
+    def length(self, facts: Mapping[str, Any]) -> float:
+        """Places of a row of mean length, about, as far as the profile tells: tokens of a text."""
+        return 1.0
+
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Fitted:
         """The Fitted whose `state()` this was."""

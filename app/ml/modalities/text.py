@@ -41,6 +41,8 @@ MEASURED = 5_000_000
 PER_TOKEN = 64
 """Characters per token that are looked at: no text of words is as thin, and a book in one row is not read to its end
 for the sake of its first tokens."""
+PIECE: dict[Kind, float] = {"bpe": 4, "wordpiece": 4, "words": 5, "characters": 1}
+"""Characters of a token, about."""
 MOST_CHARACTERS = 1_000_000
 """Of one text in a request."""
 
@@ -107,6 +109,10 @@ class Text(Modality):
 
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         return Shape("tokens", (self.max_length or LONGEST,), vocabulary=self.vocabulary or DEFAULT_SIZES[self.kind])
+
+    def length(self, facts: Mapping[str, Any]) -> float:
+        tokens = facts.get("characters", {}).get("mean", LONGEST) / PIECE[self.kind]
+        return max(1.0, min(tokens, self.max_length or LONGEST))
 
     def restore(self, state: dict[str, Any]) -> "FittedText":
         tokenizer, swapped = json.dumps(state["tokenizer"]), state.get("swapped")

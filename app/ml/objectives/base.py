@@ -27,6 +27,10 @@ GRAFT_RATE = 0.3
 """Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
 MOST_SCORES = 250_000_000
 """Scores of words that a batch may have by default: 1 GB."""
+ROWS_SEEN, TEXTS_SEEN = 1_200_000, 200_000
+"""That a training sees by default where no other bound is nearer: a text costs what many rows do."""
+TOKENS_SEEN, ENOUGH_SECONDS = 1_000_000, 600.0
+"""The same of tokens, about ten minutes of a small transformer on two cores; and these ten minutes."""
 APART = 0x9E3779B1
 """Distance of the seeds of two parts of a batch: 2^32 over the golden ratio."""
 
@@ -120,6 +124,16 @@ class Data:
     classes: int | None = None
     from_base: bool = False
     """True when the encoder comes from a base model."""
+    length: float = 1
+    """Places of a row of mean length, about: tokens of a text."""
+
+    def bounded(self, epochs: int, tokens: int = TOKENS_SEEN) -> dict[str, Any]:
+        """At most `epochs` over texts, in which a network sees about so many tokens.
+
+        Where even one pass is more than that, time is the bound.
+        """
+        most = tokens / (self.length * self.rows)
+        return {"epochs": max(1, min(epochs, round(most))), **({"max_seconds": ENOUGH_SECONDS} if most < 1 else {})}
 
 
 class Objective(nn.Module):
@@ -255,17 +269,17 @@ class ObjectiveSettings(Settings):
         batch = min(max(2 ** round(math.log2(max(1, data.rows / 32))), 16), 128)
         if data.rows >= 200_000:
             batch = 512
-        seen = 1_200_000
-        if data.shape.layout == "tokens":  # a text costs what many rows do
-            seen = 200_000
-            if self.tells_words:
-                places = data.shape.count * (data.shape.vocabulary or 1)
-                batch = min(batch, max(8, 2 ** int(math.log2(max(1.0, MOST_SCORES / places)))))
+        texts = data.shape.layout == "tokens"
+        if texts and self.tells_words:
+            places = data.shape.count * (data.shape.vocabulary or 1)
+            batch = min(batch, max(8, 2 ** int(math.log2(max(1.0, MOST_SCORES / places)))))
         steps = math.ceil(data.rows / batch)
-        epochs = min(max(round(seen / data.rows), 3), 60)
+        epochs = min(max(round((TEXTS_SEEN if texts else ROWS_SEEN) / data.rows), 3), 60)
         epochs = max(epochs, min(math.ceil(600 / steps), 300))
+        passes = data.bounded(epochs) if texts and self.tells_words else {"epochs": epochs}
+        epochs = passes["epochs"]
         return (
-            {"epochs": epochs, "batch_size": batch, "learning_rate": 2e-3},
+            {**passes, "batch_size": batch, "learning_rate": 2e-3},
             f"{data.rows:,} training rows, {epochs} times over, are {epochs * math.ceil(data.rows / batch):,} steps",
         )
 

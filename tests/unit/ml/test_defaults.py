@@ -159,3 +159,11 @@ def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
 def test_an_augmentation_that_does_not_fit_is_refused(augmentation: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid, match=message):
         resolved({"kind": "pretrain", "augmentation": augmentation}, TABLE)
+
+
+def test_texts_that_take_long_to_read_once_get_a_bound_in_time() -> None:
+    texts = {"modality": "text", "name": "text", "characters": {"mean": 800.0}}
+    profile = {"input": texts, "target": None, "splits": {"train": 50_000, "validation": 5000}}
+    for training, seconds in (({}, 600), ({"epochs": 2}, None), ({"max_seconds": 20}, 20)):
+        body = {"kind": "pretrain", "dataset": "d", "objective": {"name": "autoencoding"}, "training": training}
+        assert resolved(body, profile).spec.training.max_seconds == seconds

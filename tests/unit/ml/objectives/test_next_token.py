@@ -59,3 +59,13 @@ def test_batches_of_long_texts_with_many_words_are_small() -> None:
     )
     assert (small["batch_size"], large["batch_size"]) == (128, 32)
     assert small["epochs"] == 4
+
+
+def test_long_texts_are_passed_fewer_times_and_in_bounded_time() -> None:
+    shape = Shape("tokens", (512,), vocabulary=8000)
+    short, long, huge = (
+        NextToken().default_training(Data(shape, rows=rows, length=length))[0]
+        for rows, length in ((2000, 10), (2000, 200), (50_000, 200))
+    )
+    assert [short["epochs"], long["epochs"], huge["epochs"]] == [50, 2, 1]
+    assert [values.get("max_seconds") for values in (short, long, huge)] == [None, None, 600]
