@@ -26,8 +26,8 @@ WINDOW, SUBSAMPLE = 5, 1e-4
 COUNTING = 0.6
 """Share of the whole at which the pass over the texts ends."""
 POWER = 0.5
-"""Of the singular values. Chosen by WordNet's synonyms and siblings and by pairs of inflected words, in which it is best
-of 0 to 0.5; words of the usual tests were left out."""
+"""Of the singular values. Chosen by WordNet's synonyms and siblings and by pairs of inflected words, for which it is
+best of 0 to 0.5; words of the usual tests were left out."""
 RIDGE, ROUNDS = 0.01, 20
 """Of the fit of n-grams: what keeps those of a single word small, and steps of conjugate gradients."""
 SAMPLE = 20_000

@@ -111,7 +111,7 @@ class Text(Modality):
         return Shape("tokens", (self.max_length or LONGEST,), vocabulary=self.vocabulary or DEFAULT_SIZES[self.kind])
 
     def length(self, facts: Mapping[str, Any]) -> float:
-        tokens = facts.get("characters", {}).get("mean", LONGEST) / PIECE[self.kind]
+        tokens = float(facts.get("characters", {}).get("mean", LONGEST)) / PIECE[self.kind]
         return max(1.0, min(tokens, self.max_length or LONGEST))
 
     def restore(self, state: dict[str, Any]) -> "FittedText":
