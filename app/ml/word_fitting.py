@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.ml.cooccurrence import SMOOTHING, Cooccurrences, Pairs
-from app.ml.factorisation import PASSES, Block, leading
+from app.ml.factorisation import STEPS, Block, largest, leading
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Tell
 from app.ml.padding import Packed
@@ -72,9 +72,8 @@ def by_information(pairs: Pairs, width: int, tell: Tell) -> Tensor:
     Levy, Goldberg & Dagan 2015: similarity asks for nearly equal weights, analogies for some difference.
     """
     matrix = pairs.matrix(pairs.information(SMOOTHING))
-    multiply = matrix.product(_on(tell, 2 * PASSES * len(matrix.blocks)))
-    vectors, squares = leading(lambda basis: multiply(multiply(basis)), pairs.vocabulary, width)
-    return vectors * squares ** (POWER / 2)
+    vectors, values = largest(matrix.product(_on(tell, STEPS * len(matrix.blocks))), pairs.vocabulary, width)
+    return vectors * values**POWER
 
 
 def by_laplacian(pairs: Pairs, width: int, tell: Tell) -> Tensor:

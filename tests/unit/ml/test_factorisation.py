@@ -1,8 +1,9 @@
 """Randomised iteration finds what a full decomposition finds, of dense, sparse and deficient matrices."""
 
+import pytest
 import torch
 
-from app.ml.factorisation import Block, Sparse, eigen, leading, merged
+from app.ml.factorisation import Block, Sparse, eigen, largest, leading, merged
 
 
 def spectrum(rows: int, columns: int) -> torch.Tensor:
@@ -20,6 +21,17 @@ def test_leading_directions_are_those_of_the_full_decomposition() -> None:
     wanted = torch.linalg.svd(matrix)
     torch.testing.assert_close(values.sqrt(), wanted.S[:10], rtol=1e-3, atol=1e-4)
     torch.testing.assert_close((vectors.T @ wanted.Vh[:10].T).abs(), torch.eye(10), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("size", [300, 40])
+def test_largest_eigenvalues_may_be_negative(size: int) -> None:
+    torch.manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(size, 40)).Q
+    values = 1 / torch.arange(1.0, 41) * torch.tensor([1.0, -1.0]).repeat(20)
+    matrix = axes @ torch.diag(values) @ axes.T
+    vectors, found = largest(lambda basis: matrix @ basis, size, 10)
+    torch.testing.assert_close(found, values[:10].abs(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close((vectors.T @ axes[:, :10]).abs(), torch.eye(10), atol=2e-2, rtol=0)
 
 
 def test_missing_directions_are_zero() -> None:
