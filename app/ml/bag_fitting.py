@@ -17,6 +17,8 @@ from app.ml.objectives.base import Tell
 
 MOST_PAIRS = 100_000
 """The most frequent pairs that are features of their own."""
+PAIR = 0.5
+"""Weight of a pair beside a word as rare: its words have told most of what it tells."""
 COUNTED_PAIRS = 20_000_000
 """Different pairs that are counted exactly; beyond them the rarest are forgotten."""
 FEWEST = 2
@@ -36,6 +38,7 @@ def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell) -> 
         tell(COUNTING * (1 - 1 / (1 + counts.texts / 100_000)))
     pairs, holding = counts.result()
     rarity = 1 + torch.log((1 + counts.texts) / (1 + holding))
+    rarity[bags.vocabulary + 1 :] *= PAIR
     bags.set(pairs, rarity, torch.zeros(len(rarity), width))
     matrix = gather(bags, texts, counts, tell)
     share = GATHERING

@@ -18,7 +18,7 @@ from app.ml.word_vectors import WordVectors
 
 
 class Sentences(EncoderSettings):
-    """Which words and pairs of words a text holds, and beside it, in the last quarter, the average of its words."""
+    """Which words and pairs of words a text holds, and beside it, in the last eighth, the average of its words."""
 
     name: Literal["sentences"] = "sentences"
     """Averages of words beside weighted words and pairs."""
@@ -61,4 +61,4 @@ class SentenceEncoder(Encoder):
 
 def averaged(width: int) -> int:
     """How many of so many numbers are the average's: few say most of it, of a bag each one more says something."""
-    return max(1, width // 4)
+    return max(1, width // 8)

@@ -1,0 +1,93 @@
+"""Embeddings of texts by default tell topics as well as TF-IDF with SVD does, and better by few labels.
+
+The texts are what the libraries at hand say of their functions, their labels the libraries' names.
+"""
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from app.ml.encoders.sentences import Sentences
+from app.ml.modalities.text import Text
+from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.sentence_embeddings import SentenceEmbeddings
+from worker.evaluation.probes import Labelled, linear_right, nearest_right
+
+LIBRARIES = ("numpy", "sklearn", "sqlalchemy", "celery")
+EACH, TRAIN, WIDTH, LETTERS = 150, 400, 64, 400
+Told = tuple[list[str], Tensor]
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    rows = [(text, number) for number, name in enumerate(LIBRARIES) for text in descriptions(name)]
+    order = np.random.default_rng(0).permutation(len(rows))
+    return [rows[place][0] for place in order], torch.tensor([rows[place][1] for place in order])
+
+
+def descriptions(library: str) -> list[str]:
+    """The beginnings of docstrings, without the library's own name."""
+    found = importlib.util.find_spec(library)
+    assert found is not None
+    assert found.origin is not None
+    texts: dict[str, None] = {}
+    for path in sorted(Path(found.origin).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and "test" not in str(path):
+                words = re.sub(library, "", ast.get_docstring(node) or "", flags=re.IGNORECASE).split()
+                if len(words) > 8:
+                    texts[" ".join(words)[:LETTERS]] = None
+        if len(texts) > 2 * EACH:
+            break
+    return list(texts)[:: len(texts) // EACH][:EACH]
+
+
+def ours(texts: list[str]) -> Tensor:
+    fitted = Text.model_validate({**SentenceEmbeddings.reads, "ngrams": 4096}).fit([np.array(texts[:TRAIN], object)])
+    network = SentenceEmbeddings().build(
+        {"input": Role(fitted, Sentences(dimensions=WIDTH).build(fitted.shape), WIDTH)}
+    )
+
+    def stream() -> Iterator[Batch]:
+        for first in range(0, TRAIN, 200):
+            rows = torch.arange(first, min(first + 200, TRAIN))
+            yield Batch({"input": fitted.encode(np.array([texts[row] for row in rows], object))}, rows)
+
+    torch.manual_seed(0)
+    network.solve(stream, lambda share: None)
+    with torch.inference_mode():
+        return network.embed(fitted.encode(np.array(texts, object))).clone()
+
+
+def theirs(texts: list[str]) -> Tensor:
+    bags = TfidfVectorizer(sublinear_tf=True)
+    svd = TruncatedSVD(WIDTH, random_state=0).fit(bags.fit_transform(texts[:TRAIN]))
+    return normalize(torch.from_numpy(svd.transform(bags.transform(texts))).float())
+
+
+def scores(features: Tensor, labels: Tensor) -> dict[str, float]:
+    few = torch.cat([(labels[:TRAIN] == label).nonzero()[:10, 0] for label in range(len(LIBRARIES))])
+    found = {}
+    for name, chosen in (("all", torch.arange(TRAIN)), ("few", few)):
+        rows = Labelled(features[chosen], features[TRAIN:], labels[chosen], labels[TRAIN:])
+        found[f"linear, {name}"] = float(linear_right(rows).float().mean())
+        found[f"nearest, {name}"] = float(nearest_right(rows).float().mean())
+    return found
+
+
+def test_topics_are_told_as_by_tfidf_with_svd(told: Told) -> None:
+    texts, labels = told
+    mine, base = (scores(features, labels) for features in (ours(texts), theirs(texts)))
+    assert mine["linear, all"] > 0.7  # a quarter by chance
+    for name, score in mine.items():
+        assert score > base[name] - 0.06, (name, mine, base)
