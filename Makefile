@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check serve format bench
+.PHONY: help demo test check serve format bench compat
 
 help:
 	@echo "make demo    train on handwritten digits and look at the result (demo-output/)"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   formatting, lint, types, import rules, migrations; changes nothing"
 	@echo "make format  repairs formatting and what lint can repair"
 	@echo "make bench   every script in benchmarks/"
+	@echo "make compat  the Node SDK, LangChain and LlamaIndex, in environments of their own"
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/rootstock demo
@@ -38,6 +39,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+compat: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.compat.check
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Rootstock needs Python 3.11 or newer; set PYTHON=/path/to/it" >&2; exit 1; }

@@ -270,6 +270,10 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any) -> Invalid:
         context = first["ctx"]
         param = f"{param}.name" if param else "kind"
         message = f"{context['tag']!r} is unknown; choose one of {context['expected_tags']}"
+    elif first["type"] == "union_tag_not_found":
+        tag = first["ctx"]["discriminator"].strip("'")
+        param = f"{param}.{tag}" if param else tag
+        message = f"Field required: {param}"
     elif kind in (UnknownKey, MissingKey):
         message = f"{message}: {param}"
     else:

@@ -16,6 +16,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -154,6 +155,7 @@ def infinity(python: Path, folder: Path, log: Path) -> Iterator[int]:
     """The process group of a running Infinity with its own defaults for a CPU."""
     program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
     program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
+    program += ["--no-model-warmup"]  # the rounds have one of their own
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_LOG_LEVEL": "warning"}
     with log.open("wb") as out:
         process = subprocess.Popen(program, stdout=out, stderr=out, env=environment, start_new_session=True)
@@ -169,7 +171,7 @@ def infinity(python: Path, folder: Path, log: Path) -> Iterator[int]:
                 time.sleep(0.5)
         yield process.pid
     finally:
-        os.killpg(process.pid, 15)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -217,6 +219,7 @@ def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Name
 
 
 def run(arguments: argparse.Namespace) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives this script
     python = peers()
     folder = model(python)
     print(versions(Path(sys.executable), ("rootstock", "torch", "tokenizers")))

@@ -19,13 +19,13 @@ from app.errors import (
     TooLarge,
     from_validation,
 )
-from app.ml import artifact
 from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.padding import joined
 from app.ml.plugins import find
-from app.registry import models, objects
 from app.registry.tables import Batch
+from worker import computing
+from worker.computing import Model
 from worker.progress import Reporter
 
 MOST_LINE = 64 << 20
@@ -43,14 +43,6 @@ class Request:
     body: Any = None
     inputs: Tensors | None = None
     error: RootstockError | None = None
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that the batch asks."""
-
-    reference: str
-    loaded: artifact.Artifact
 
 
 class Answering:
@@ -126,11 +118,8 @@ class Answering:
         """The model of that name, loaded at its first request; or why there is none."""
         if name not in self._models:
             try:
-                with self.reporter.database.reading() as session:
-                    version = models.resolve(session, self.batch.project_id, name)
-                    reference, held = models.reference(version), objects.held(session, version.id)
-                files = {key: self.reporter.storage.local(parts[0]) for key, parts in held.items()}
-                self._models[name] = Model(reference, artifact.load(files))
+                load, here = computing.load, self.reporter
+                self._models[name] = load(here.database, here.storage, self.batch.project_id, name)
             except RootstockError as error:
                 known = error if isinstance(error, Invalid) or error.status < 500 else InferenceFailed(error.message)
                 self._models[name] = known
@@ -140,7 +129,7 @@ class Answering:
         """Answers requests together; where that fails, each alone, so that only a bad one fails."""
         inputs = [request.inputs for _, request in requests if request.inputs is not None]
         try:
-            outputs = artifact.ask(model.loaded.network, self.operation.ability, joined(inputs))
+            outputs = computing.compute(model, self.operation.ability, joined(inputs))
         except RuntimeError as error:
             if len(requests) > 1:
                 for one in requests:

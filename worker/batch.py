@@ -4,16 +4,22 @@ What a shard gave is committed before the next one begins, so that a restart ans
 first, under keys that hold the job's token.
 """
 
+import base64
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+import orjson
+import pyarrow as pa
+
 from app.registry import batches, jobs, objects
 from app.registry.tables import Batch
 from app.storage import Stored
 from worker.answering import MOST_LINE, Answering
+from worker.columnar import put_parquet
 from worker.progress import Reporter, Stopped
 
 SHARD_LINES = 500
@@ -52,7 +58,15 @@ def run(reporter: Reporter) -> None:
             batches.add_shard(session, batch, reporter.token, number, progress, given, counts)
     with reporter.database.reading() as session:
         made = {name: batches.parts(session, batch.id, name) for name in (batches.OUTPUT, batches.ERRORS)}
-    whole = {name: hashed(reporter.storage.open(parts)) for name, parts in made.items() if parts}
+    whole = {
+        name: batches.Whole(parts, *hashed(reporter.storage.open(parts)), "jsonl")
+        for name, parts in made.items()
+        if parts
+    }
+    if batches.OUTPUT in whole and job.request.get("output_format") == "parquet":
+        tables = (tabled(list(lines), answering) for lines in shards(reporter.storage.open(made[batches.OUTPUT])))
+        stored = put_parquet(reporter, f"batches/{batch.id}/{reporter.token}/output.parquet", tables)
+        whole[batches.OUTPUT] = batches.Whole([stored], stored.sha256, stored.size_bytes, "parquet")
     with reporter.database.session() as session:
         batches.finish(session, batch, reporter.token, whole)
 
@@ -75,6 +89,24 @@ def shards(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
         rest = tail
     if lines:
         yield lines
+
+
+def tabled(lines: Sequence[bytes], answering: Answering) -> pa.Table:
+    """Answers as columns, a row for every item."""
+    items = [
+        (answer["custom_id"], item["index"], item)
+        for answer in map(orjson.loads, lines)
+        for item in answer["response"]["body"]["data"]
+    ]
+    names, indices = [item[0] for item in items], [item[1] for item in items]
+    columns: dict[str, Any] = {"custom_id": pa.array(names, pa.string()), "index": pa.array(indices, pa.int32())}
+    if answering.operation.name == "embed":
+        given = [item["embedding"] for _, _, item in items]
+        vectors = [np.frombuffer(base64.b64decode(v), "<f4") if isinstance(v, str) else v for v in given]
+        columns["embedding"] = pa.array(vectors, pa.list_(pa.float32()))
+    else:
+        columns["answer"] = pa.array([orjson.dumps(item).decode() for _, _, item in items], pa.string())
+    return pa.table(columns)
 
 
 def put(reporter: Reporter, batch: Batch, number: int, name: str, rows: Sequence[bytes]) -> Stored:

@@ -35,6 +35,7 @@ HANDLERS = {
     "ingest": "worker.ingest.run:run",
     "batch": "worker.batch:run",
     "import": "worker.importing:run",
+    "embed": "worker.embedding:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

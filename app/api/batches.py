@@ -33,6 +33,9 @@ class BatchRequest(BaseModel):
     """Path that all requests ask: `/v1/embeddings` …"""
     completion_window: Literal["24h"] = "24h"
     """Taken and not used: a batch is answered as soon as a worker is free."""
+    output_format: Literal["jsonl", "parquet"] = "jsonl"
+    """Of the file of answers. Parquet has a row per item: `custom_id`, `index` and `embedding` (float32), of other
+    endpoints `answer` (the item as JSON). Refusals are JSON lines in any case."""
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
 
 
@@ -56,7 +59,7 @@ class BatchObject(Wire):
     job: str
     """The job that answers it, which can be paused and followed like any other."""
     output_file_id: str | None
-    """Answers, in JSON lines, in the order of the requests."""
+    """Answers, in the order of the requests."""
     error_file_id: str | None
     """Refusals, each with its `custom_id`; null when there are none."""
     errors: dict[str, Any] | None
@@ -87,6 +90,7 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Resp
                 endpoint=body.endpoint,
                 input_file_id=body.input_file_id,
                 metadata=body.metadata or {},
+                output_format=body.output_format,
                 max_attempts=here.settings.max_attempts,
             )
         except NotFound as error:

@@ -67,6 +67,8 @@ class JobObject(Wire):
     """`key`, `value` and `reason` of everything that was resolved."""
     model: str | None
     """The version that it published, `name:number`."""
+    output_file: str | None
+    """Id of the file that it wrote, of a job of kind `embed`."""
     progress: Progress
     metrics: dict[str, Any]
     """The latest ones while it runs, the final ones afterwards."""

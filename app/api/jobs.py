@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -16,41 +17,78 @@ from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, rin
 from app.api.job_schemas import JobObject, JobStatus
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
-from app.errors import DatasetFailed, NotFound
+from app.errors import AbilityMissing, DatasetFailed, NotFound
 from app.ml.defaults import resolve
+from app.ml.embedding_job import EmbedJob
 from app.ml.spec import TrainRequest
 from app.registry import datasets, jobs, models
 from app.registry.keys import Caller
-from app.registry.tables import Job
+from app.registry.tables import Dataset, Job
 
 router = guarded_router("jobs")
 
 LONGEST_WAIT = 60
+JobBody = Annotated[TrainRequest | EmbedJob, Field(discriminator="kind")]
 AskedHere = Annotated[Asked, Depends(asked_in_json)]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
 
 
 @router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
-def create_job(body: TrainRequest, here: ServicesHere, ask: AskedHere) -> Response:
-    """Queues a job. What the body leaves open is decided from the dataset; the job shows each choice and its reason.
+def create_job(body: JobBody, here: ServicesHere, ask: AskedHere) -> Response:
+    """Queues a job: a training (`pretrain`, `finetune`), or the embedding of a dataset (`embed`).
 
-    The dataset may still be validating: then all is decided once it is ready.
+    What the body leaves open is decided from the dataset; the job shows each choice and its reason. The dataset may
+    still be validating: then all is decided once it is ready.
     """
-    answer, _ = create(here, ask, 200, lambda session: make_training(session, here, ask.caller, body))
+
+    def make(session: Session) -> Made:
+        if isinstance(body, EmbedJob):
+            return make_embedding(session, here, ask.caller, body)
+        return make_training(session, here, ask.caller, body)
+
+    answer, _ = create(here, ask, 200, make)
     return answer
+
+
+def dataset_of(session: Session, who: Caller, dataset_id: str, param: str) -> Dataset:
+    """The dataset that a job is to work on. Raises NotFound and DatasetFailed with `param`."""
+    try:
+        row = datasets.get(session, who.project_id, dataset_id)
+    except NotFound as error:
+        raise NotFound(f"{param}: {error.message}", param=param) from None
+    if row.status == "failed":
+        raise DatasetFailed(f"{param}: dataset {dataset_id} failed; its report says why", param=param)
+    return row
+
+
+def make_embedding(session: Session, here: Services, who: Caller, body: EmbedJob) -> Made:
+    version = models.resolve(session, who.project_id, body.model)
+    if "embed" not in version.abilities:
+        can = ", ".join(version.abilities)
+        raise AbilityMissing(f"model {models.reference(version)} cannot embed; it can {can}", param="model")
+    dataset_of(session, who, body.dataset, "dataset")
+    job = jobs.create(
+        session,
+        project_id=who.project_id,
+        kind=body.kind,
+        queue="data",
+        request=body.model_dump(mode="json", exclude_unset=True),
+        spec={**body.model_dump(mode="json", exclude={"metadata"}), "model": models.reference(version)},
+        choices=[],
+        datasets=[(body.dataset, 1.0)],
+        base_version_id=version.id,
+        metadata=body.metadata,
+        max_attempts=here.settings.max_attempts,
+    )
+    return Made(shown.job(session, job), [(job.queue, job.id)])
 
 
 def make_training(session: Session, here: Services, who: Caller, body: TrainRequest) -> Made:
     rows = []
     for place, ref in enumerate(body.dataset_refs):
         param = "dataset" if body.dataset is not None else f"datasets[{place}].id"
-        try:
-            rows.append(datasets.get(session, who.project_id, ref.id))
-        except NotFound as error:
-            raise NotFound(f"{param}: {error.message}", param=param) from None
-        if rows[-1].status == "failed":
-            raise DatasetFailed(f"{param}: dataset {ref.id} failed; its report says why", param=param)
+        rows.append(dataset_of(session, who, ref.id, param))
     base = None
     if body.base_model is not None:
         try:

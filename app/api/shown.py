@@ -145,6 +145,7 @@ def _job(row: Job, used: list[str], names: dict[str, str], session: Session) -> 
                 "spec": row.spec,
                 "choices": row.choices,
                 "model": names.get(row.version_id or ""),
+                "output_file": row.output_file_id,
                 "progress": Progress.model_validate(row.progress),
                 "metrics": row.metrics,
                 "error": row.error,

@@ -4,7 +4,8 @@ What a shard gave is linked to the batch in the transaction that counts it, unde
 with the next shard, and no request is answered twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,7 @@ def create(
     input_file_id: str,
     metadata: Mapping[str, str],
     max_attempts: int,
+    output_format: str = "jsonl",
 ) -> tuple[Batch, Job]:
     """A batch and the job that answers it. Raises NotFound for a file that the project does not have."""
     files.get(session, project_id, input_file_id)
@@ -49,7 +51,7 @@ def create(
         project_id=project_id,
         kind="batch",
         queue="data",
-        request={"kind": "batch", "batch": batch.id},
+        request={"kind": "batch", "batch": batch.id, "output_format": output_format},
         max_attempts=max_attempts,
     )
     batch.job_id = job.id
@@ -123,22 +125,29 @@ def parts(session: Session, batch_id: str, name: str) -> list[stored.Bytes]:
     return [held[key][0] for key in sorted(held) if key.startswith(f"{name}-")]
 
 
-def finish(session: Session, batch: Batch, token: int, given: Mapping[str, tuple[str, int]]) -> None:
-    """Makes files of the parts and ends the job well. `given` is sha256 and size of the whole, by name.
+@dataclass(frozen=True)
+class Whole:
+    """The content of a file that a batch gives."""
 
-    Raises Fenced.
-    """
+    objects: Sequence[stored.Bytes]
+    sha256: str
+    size_bytes: int
+    ending: str
+
+
+def finish(session: Session, batch: Batch, token: int, given: Mapping[str, Whole]) -> None:
+    """Makes files of `given`, by name, and ends the job well. Raises Fenced."""
     assert batch.job_id is not None
     held = session.get_one(Batch, batch.id)
-    for name, (sha256, size) in given.items():
+    for name, whole in given.items():
         file: File = files.create(
             session,
             project_id=batch.project_id,
-            filename=f"{batch.id}_{name}.jsonl",
+            filename=f"{batch.id}_{name}.{whole.ending}",
             purpose="batch_output",
-            objects=parts(session, batch.id, name),
-            sha256=sha256,
-            size_bytes=size,
+            objects=whole.objects,
+            sha256=whole.sha256,
+            size_bytes=whole.size_bytes,
         )
         if name == OUTPUT:
             held.output_file_id = file.id

@@ -97,14 +97,14 @@ def list_page(
     based: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Job]:
-    """`based` leaves out those without a base model."""
+    """`based` takes trainings with a base model alone."""
     statement = sa.select(Job).where(Job.project_id == project_id, *metadata_equals(Job.metadata_, metadata))
     if status is not None:
         statement = statement.where(Job.status == status)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
     if based:
-        statement = statement.where(Job.base_version_id.is_not(None))
+        statement = statement.where(Job.base_version_id.is_not(None), Job.kind.in_(("pretrain", "finetune")))
     return paginate(session, statement, Job.id, limit=limit, after=after, descending=descending)
 
 
@@ -209,13 +209,20 @@ def _request(session: Session, job: Job, what: str | None) -> Job:
 
 
 def succeed(
-    session: Session, job_id: str, token: int, *, version_id: str | None = None, metrics: dict[str, Any] | None = None
+    session: Session,
+    job_id: str,
+    token: int,
+    *,
+    version_id: str | None = None,
+    output_file_id: str | None = None,
+    metrics: dict[str, Any] | None = None,
 ) -> Job:
     """Ends the job well, even when a cancel was requested meanwhile: the first terminal write wins.
 
     Raises Fenced when the token is stale or the job no longer runs.
     """
-    values = {"version_id": version_id} | ({} if metrics is None else {"metrics": finite(metrics)})
+    values: dict[str, Any] = {"version_id": version_id, "output_file_id": output_file_id}
+    values |= {} if metrics is None else {"metrics": finite(metrics)}
     return _end(session, job_id, token, "succeeded", message="succeeded", level="info", **values)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import DatasetFailed
 from app.registry.db import now
-from app.registry.tables import Dataset, Event, Job, JobDataset
+from app.registry.tables import Dataset, Event, Job, JobDataset, Link
 
 MOVES: dict[str, frozenset[str]] = {
     "queued": frozenset({"running", "paused", "cancelled", "failed"}),
@@ -89,6 +89,8 @@ def move(
         Event(job_id=job.id, number=job.events, type=event, level=level, message=message, data=data or {}),
     )
     session.flush()
+    if to in TERMINAL:  # what it held to go on from, such as the shards of its result
+        session.execute(sa.delete(Link).where(Link.owner == job.id), execution_options={"synchronize_session": False})
     if job.kind == "ingest" and to in ("failed", "cancelled"):
         _ingest_ended(session, job)
     return job

@@ -207,6 +207,8 @@ class Job(Table):
     base_version_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
     version_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
     """What it published."""
+    output_file_id: Mapped[str | None]
+    """What it wrote; no foreign key, since the file may be deleted."""
     request: Mapped[dict[str, Any]]
     """The body as it came, validated."""
     spec: Mapped[dict[str, Any] | None]

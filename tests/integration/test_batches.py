@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import openai
+import pyarrow.parquet as pq
 import pytest
 from openai import OpenAI
 
@@ -134,6 +135,27 @@ def test_an_empty_file_of_requests_and_one_without_an_end(school: School) -> Non
     assert (done.status, done.output_file_id, done.request_counts.total) == ("completed", None, 0)
     done = school.work(school.ask([json.dumps(line(3)).encode()]))
     assert done.request_counts.completed == 1
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_answers_come_as_columns_on_request(school: School, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SHARD_LINES", 2)
+    lines = [line(number, rows=1 + number % 2, encoding_format=encoding) for number in range(5)] + [line(0, typo=1)]
+    made = school.client.batches.create(
+        input_file_id=school.upload(lines),
+        endpoint="/v1/embeddings",
+        completion_window="24h",
+        extra_body={"output_format": "parquet"},
+    )
+    done = school.work(made)
+    table = pq.read_table(io.BytesIO(school.client.files.content(done.output_file_id).content))
+    assert table["custom_id"].to_pylist() == ["row-0", "row-1", "row-1", "row-2", "row-3", "row-3", "row-4"]
+    assert table["index"].to_pylist() == [0, 0, 1, 0, 0, 1, 0]
+    items = [ROWS[number + index].tolist() for number in range(5) for index in range(1 + number % 2)]
+    direct = school.client.embeddings.create(model="rows", input=items)
+    np.testing.assert_allclose(table["embedding"].to_pylist(), [each.embedding for each in direct.data], atol=1e-5)
+    assert school.client.files.retrieve(done.output_file_id).filename.endswith("_output.parquet")
+    assert len(school.lines(done.error_file_id)) == 1
 
 
 def test_reconstructions_are_batched_too(school: School) -> None:

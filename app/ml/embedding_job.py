@@ -1,0 +1,26 @@
+"""What decides a job that embeds a dataset, as JSON. Its worker and the HTTP API share it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.ml.plugins import Settings
+from app.ml.spec import REFERENCE
+
+
+class EmbedJob(Settings):
+    """A job that writes the embeddings of a dataset to a file, shard by shard: for millions of rows."""
+
+    kind: Literal["embed"]
+    model: str = Field(pattern=REFERENCE)
+    """`name`, `name:version` or `name@alias`: the version that it means when the job is made answers."""
+    dataset: str = Field(max_length=64)
+    """Id of the dataset whose rows are embedded: those of the role that the model reads."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Its rows alone; without one, all rows."""
+    format: Literal["parquet", "jsonl"] = "parquet"
+    """Of the file: columns or keys `row` (number of the row in the dataset), `split` and `embedding` (float32)."""
+    dimensions: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Width to which embeddings are cut, as in `POST /v1/embeddings`."""
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Up to 16 pairs of strings, kept and returned."""

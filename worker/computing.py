@@ -1,0 +1,69 @@
+"""Computes a model's answers to many rows at once, outside the API. Knows no file and no request.
+
+Rows of different lengths are computed in the order of their lengths, so that few of them are padded, in parts that are
+cut by cost. All of torch's threads are used, and the engine that the model was published with.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.ml import artifact, engines
+from app.ml.modalities.base import Tensors
+from app.ml.padding import elements, joined_answers, shortened
+from app.registry import models, objects
+from app.registry.db import Database
+from app.storage import Storage
+
+MOST_ROWS = 256
+MOST_ELEMENTS = {True: 8192, False: 1 << 22}
+"""Of a part: real tokens of texts, numbers of what has one size."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published version, loaded."""
+
+    reference: str
+    loaded: artifact.Artifact
+    engine: str
+
+
+def load(database: Database, storage: Storage, project_id: str, name: str) -> Model:
+    """The model that `name` means now. Raises ModelNotFound and ArtifactDamaged."""
+    with database.reading() as session:
+        version = models.resolve(session, project_id, name)
+        reference, held = models.reference(version), objects.held(session, version.id)
+        engine: Mapping[str, Any] = version.engine
+    files = {key: storage.local(parts[0]) for key, parts in held.items()}
+    return Model(reference, artifact.load(files), engines.chosen(engine, torch.device("cpu")))
+
+
+def compute(model: Model, ability: str, inputs: Tensors, tick: Callable[[], None] = lambda: None) -> Tensor:
+    """The answers [B, …] to inputs [B, …]; `tick` is called after every part."""
+    answers: list[Tensor] = []
+    order = inputs["mask"].sum(1).argsort(stable=True) if "mask" in inputs else torch.arange(len(inputs["values"]))
+    with engines.computing_in(model.engine if ability == engines.ABILITY else "fp32"):
+        for chosen in parts(inputs, order):
+            rows = shortened({name: tensor[chosen] for name, tensor in inputs.items()})
+            answers.append(artifact.ask(model.loaded.network, ability, rows))
+            tick()
+    found = joined_answers(answers)
+    return torch.empty_like(found).index_copy_(0, order, found)
+
+
+def parts(inputs: Tensors, order: Tensor) -> Iterator[Tensor]:
+    """The rows of `order`, one part after the other."""
+    ragged = "mask" in inputs
+    each = max(1, elements(inputs) // max(1, len(order)))
+    costs = inputs["mask"].sum(1)[order].clamp(min=1).tolist() if ragged else [each] * len(order)
+    begin, cost = 0, 0
+    for place, row in enumerate(costs):
+        if place > begin and (place - begin >= MOST_ROWS or cost + row > MOST_ELEMENTS[ragged]):
+            yield order[begin:place]
+            begin, cost = place, 0
+        cost += row
+    yield order[begin:]
