@@ -29,10 +29,10 @@ from app.ml.work import Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
 
-SMALLEST_BUDGET = 32
+SMALLEST_BUDGET = 1024
 FIRST_BUDGET = 32 * 1024
-FIRST_WORK = 1_000_000_000
-"""Multiplications of the first batches at most: what a processor's core does in some tens of milliseconds."""
+LEAST_WORK = 2_000_000_000
+"""Multiplications that are worth a batch, whatever it takes: smaller ones would only use the processor worse."""
 LARGEST_BUDGET = 1024 * 1024
 TARGET_SECONDS = 0.02
 """What a batch may take, and so about how long a newcomer waits: the budget follows what batches take."""
@@ -60,7 +60,8 @@ class Batcher:
         self._called = False
         """True from when the thread is asked to compute until it begins."""
         self._closed = False
-        self._budget = max(SMALLEST_BUDGET, min(FIRST_BUDGET, int(FIRST_WORK / max(1.0, element_work))))
+        worth = max(1, int(LEAST_WORK / max(1.0, element_work)))
+        self._least, self._budget = min(SMALLEST_BUDGET, worth), min(FIRST_BUDGET, worth)
         self._cheap = 0
         """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
 
@@ -248,7 +249,7 @@ class Batcher:
         if cost * 2 < self._budget:
             return  # a batch that was far from full says little of what a full one takes
         if seconds > TARGET_SECONDS:
-            self._budget = max(SMALLEST_BUDGET, int(cost * TARGET_SECONDS / seconds))
+            self._budget = max(self._least, int(cost * TARGET_SECONDS / seconds))
         elif seconds < TARGET_SECONDS / 2:
             self._budget = min(LARGEST_BUDGET, self._budget * 2)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
-from app.ml.batching import FIRST_BUDGET, FIRST_WORK, HERE_SECONDS, TARGET_SECONDS, Batcher
+from app.ml.batching import FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS, Batcher
 from app.ml.modalities.base import Tensors
 from app.ml.work import Work
 
@@ -240,7 +240,7 @@ def test_what_is_cheap_is_computed_on_the_event_loop_and_what_is_not_in_the_thre
 
 
 def test_the_first_batches_of_dear_elements_are_small_and_texts_count_by_their_tokens(doubler: Doubler) -> None:
-    made = Batcher(doubler, name="dear:1", threads=1, counters=Counters(), element_work=FIRST_WORK / 64)
+    made = Batcher(doubler, name="dear:1", threads=1, counters=Counters(), element_work=LEAST_WORK / 64)
     mask = torch.arange(32) < torch.tensor([2] * 30 + [32, 4])[:, None]  # 96 tokens, and 1024 places with padding
     texts = {"values": torch.ones(32, 32) * mask, "mask": mask}
     even = {"values": torch.ones(40, 4), "mask": torch.ones(40, 4, dtype=torch.bool)}
