@@ -14,6 +14,8 @@ from torch.nn.functional import embedding_bag, pad
 MORE = 16
 """Vectors that are carried beside those asked for: the wanted ones converge the faster."""
 PASSES, STEPS = 5, 8
+DENSE, WIDEST = 1024, 4096
+"""Sides up to which a matrix is written out, and vectors of a Krylov space: more would take too much memory."""
 BLOCK_ENTRIES = 4_000_000
 """Entries of a sparse block: its products take a fraction of a second."""
 
@@ -43,18 +45,21 @@ def largest(apply: Apply, size: int, rank: int) -> tuple[Tensor, Tensor]:
     torch's global random state.
     """
     width = rank // 2 + MORE // 2
-    steps = min(STEPS, size // width)
-    if steps < STEPS:  # a matrix as small as the space
+    whole = width * STEPS
+    if size <= DENSE:
         matrix = apply(torch.eye(size))
-        turns, squares = eigen(matrix.T @ matrix, rank)
-        return turns, squares.sqrt()
-    basis, image = torch.zeros(size, width * steps), torch.zeros(width * steps, width * steps)
+        vectors, squares = eigen(matrix.T @ matrix, rank)
+        return vectors, squares.sqrt()
+    if whole > min(size, WIDEST):
+        vectors, squares = leading(lambda basis: apply(apply(basis)), size, rank)
+        return vectors, squares.sqrt()
+    basis, image = torch.zeros(size, whole), torch.zeros(whole, whole)
     block = torch.linalg.qr(torch.randn(size, width)).Q
-    for end in range(width, width * steps + 1, width):
+    for end in range(width, whole + 1, width):
         basis[:, end - width : end] = block
         known, block = basis[:, :end], apply(block)
         image[:end, end - width : end] = known.T @ block
-        if end < width * steps:
+        if end < whole:
             for _ in range(2):  # the second time takes what rounding left of directions that the matrix lacks
                 block = torch.linalg.qr(block - known @ (known.T @ block)).Q
     image = image.triu() + image.triu(1).T

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from app.ml import factorisation
 from app.ml.factorisation import Block, Sparse, eigen, largest, leading, merged
 
 
@@ -23,9 +24,12 @@ def test_leading_directions_are_those_of_the_full_decomposition() -> None:
     torch.testing.assert_close((vectors.T @ wanted.Vh[:10].T).abs(), torch.eye(10), atol=2e-2, rtol=0)
 
 
-@pytest.mark.parametrize("size", [300, 40])
-def test_largest_eigenvalues_may_be_negative(size: int) -> None:
+@pytest.mark.parametrize(("dense", "widest"), [(1024, 4096), (10, 4096), (10, 50)])
+def test_largest_eigenvalues_may_be_negative(dense: int, widest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factorisation, "DENSE", dense)
+    monkeypatch.setattr(factorisation, "WIDEST", widest)
     torch.manual_seed(0)
+    size = 300
     axes = torch.linalg.qr(torch.randn(size, 40)).Q
     values = 1 / torch.arange(1.0, 41) * torch.tensor([1.0, -1.0]).repeat(20)
     matrix = axes @ torch.diag(values) @ axes.T
