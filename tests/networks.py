@@ -60,5 +60,20 @@ def write(
     return artifact.save(folder, build_network(spec, fitted), fitted, spec, golden_inputs=golden, extra={})
 
 
+def write_pair(folder: Path) -> dict[str, Path]:
+    """An untrained model of pairs: pictures of 8 by 8 on the left, texts on the right."""
+    torch.manual_seed(0)
+    columns = {"left": ("image", "mlp", pictures(64)), "right": ("text", "rnn", texts(64))}
+    roles: dict[str, Any] = {}
+    fitted: dict[str, Fitted] = {}
+    for role, (modality, encoder, column) in columns.items():
+        fitted[role] = MODALITY.validate_python({"name": modality}).fit([column])
+        roles[role] = {"modality": {"name": modality}, "encoder": {"name": encoder, "preset": "nano"}, "dimensions": 4}
+    spec = {"roles": roles, "objective": {"name": "alignment"}}
+    folder.mkdir(parents=True, exist_ok=True)
+    golden = fitted["left"].encode(columns["left"][2][:8])
+    return artifact.save(folder, build_network(spec, fitted), fitted, spec, golden_inputs=golden, extra={})
+
+
 def predictor(loaded: artifact.Artifact, *, max_inputs: int = 2048) -> Predictor:
     return Predictor(loaded, reference="tiny:1", max_inputs=max_inputs, counters=Counters())

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.errors import (
     AbilityMissing,
+    DoesNotFit,
     InferenceFailed,
     Invalid,
     Malformed,
@@ -93,6 +94,8 @@ class Answering:
                 request.body = self.operation.Request.model_validate(given.get("body"))
             except ValidationError as error:
                 raise from_validation(error.errors(include_url=False), given.get("body")) from None
+            if self.operation.compared(request.body) is not None or getattr(request.body, "side", None) is not None:
+                raise DoesNotFit("candidate_labels and side are answered outside of batches alone", param="body")
             request.model = request.body.model
             request.inputs = self.encode(self.model(request.model), request.body.input)
         except RootstockError as error:

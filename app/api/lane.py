@@ -136,6 +136,8 @@ class Lane:
         predictor = request and self._serving.at_hand(caller.project_id, request.model)
         if not predictor or predictor.row_numbers is None or head.operation.ability not in predictor.abilities:
             return None
+        if predictor.asks_sides(request):
+            return None
         if head.options is not None:
             try:
                 body = data[head.end :]

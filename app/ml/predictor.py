@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.errors import AbilityMissing, InferenceFailed, OutOfRange
+from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.admission import Counters
 from app.ml.artifact import Artifact, ask, show, verify
 from app.ml.batching import Batcher, computing_with
 from app.ml.modalities.base import Tensors
+from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
+from app.ml.sides import side_of
 
 log = logging.getLogger(__name__)
 
@@ -98,21 +100,65 @@ class Predictor:
         Raises AbilityMissing, InferenceFailed, and whatever is wrong with the input.
         """
         began = time.perf_counter()
+        labels = operation.compared(request)
+        if labels is not None:
+            return await self._match(operation, request, labels, pack)
         self._require(operation)
-        inputs = await aside(large, self._inputs, operation, request)
+        side, method = self._side(operation, request)
+        inputs = await aside(large, self._inputs, operation, request, side)
         preprocess = time.perf_counter() - began
-        work = await self.batcher.submit(operation.ability, inputs)
+        work = await self.batcher.submit(method, inputs)
         outputs = work.outputs
         if not work.finite:
             self.check_finite(outputs)
-        answer = await aside(outputs.size > MANY, self.render, operation, request, inputs, outputs, pack)
+        answer = await aside(outputs.size > MANY, self.render, operation, request, inputs, outputs, pack, side)
         timings = Timings(preprocess, work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings
 
+    def asks_sides(self, request: Any) -> bool:
+        """True where it matters which side of pairs the items are of, or what they are compared with."""
+        named = getattr(request, "side", None) or getattr(request, "candidate_labels", None)
+        return named is not None or bool(self._artifact.network.sides)
+
     def count(self, rows: int, timings: Timings) -> None:
         """Notes an answer."""
         self._counters.answered(rows, timings)
+
+    async def _match(
+        self, operation: Operation, request: Any, labels: list[str], pack: Callable[[dict[str, Any]], T]
+    ) -> tuple[T, Timings]:
+        """Items of one side against `labels` of the other, for models of pairs."""
+        began = time.perf_counter()
+        network, roles = self._artifact.network, self._artifact.roles
+        if not network.sides:
+            raise AbilityMissing(
+                f"model {self.reference} cannot compare with candidate_labels; models of pairs (objective 'alignment') "
+                "can",
+                param="candidate_labels",
+            )
+        side = side_of(request.input, {name: roles[name] for name in network.sides}, None)
+        other = next(name for name in network.sides if name != side)
+        if roles[other].shape.layout != "tokens":
+            raise DoesNotFit(
+                f"candidate_labels: would be of the side {other!r}, which reads {roles[other].settings.name}; "
+                "give items of the side that reads that",
+                param="candidate_labels",
+            )
+        inputs = await aside(True, self._encode, request.input, side)
+        texts = await aside(True, self._encode, labels, other)
+        preprocess = time.perf_counter() - began
+        works = await asyncio.gather(
+            self.batcher.submit(network.sides[side], inputs), self.batcher.submit(network.sides[other], texts)
+        )
+        items, others = (torch.from_numpy(work.outputs) for work in works)
+        scores = network.match(items, others).numpy()  # type: ignore[operator]
+        self.check_finite(scores)
+        target = FittedClasses(Classes(), labels)
+        answer = {**operation.answer(request, roles[side], target, inputs, scores), "model": self.reference}
+        timings = Timings(preprocess, works[0].started_at - works[0].queued_at, sum(work.seconds for work in works))
+        self.count(len(items), timings)
+        return pack(answer), timings
 
     def close(self) -> None:
         """Ends the owner thread once nothing waits."""
@@ -125,20 +171,29 @@ class Predictor:
                 param="model",
             )
 
-    def _inputs(self, operation: Operation, request: Any) -> Tensors:
+    def _side(self, operation: Operation, request: Any) -> tuple[str, str]:
+        """The role that reads the request's items, and the network's method that answers them."""
+        sides, asked = self._artifact.network.sides, getattr(request, "side", None)
+        if operation.ability != engines.ABILITY or (not sides and asked is None):
+            return self._artifact.asked, operation.ability
+        side = side_of(request.input, {name: self._artifact.roles[name] for name in sides}, asked)
+        return side, sides[side]
+
+    def _inputs(self, operation: Operation, request: Any, side: str) -> Tensors:
         if operation.of_items:
-            return self._encode(request.input)
+            return self._encode(request.input, side)
         return operation.wanted(request, self.modality, self._artifact.dimensions)
 
     def encode(self, items: Any) -> Tensors:
         """Items as the network reads them. Raises what is wrong with one."""
         return self.modality.encode(self.modality.read(items))
 
-    def _encode(self, items: Any) -> Tensors:
-        column = self.modality.read(items)
+    def _encode(self, items: Any, role: str) -> Tensors:
+        modality = self._artifact.roles[role]
+        column = modality.read(items)
         if len(column) > self._max_inputs:
             raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
-        return self.modality.encode(column)
+        return modality.encode(column)
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """In the owner thread."""
@@ -162,11 +217,12 @@ class Predictor:
         inputs: Tensors,
         outputs: NDArray[np.float32],
         pack: Callable[[dict[str, Any]], T],
+        side: str | None = None,
     ) -> T:
         """What `pack` makes of the answer's body."""
         roles = self._artifact.roles
         outputs = operation.adapt(request, self._artifact.network, outputs)
-        answer = operation.answer(request, roles[self._artifact.asked], roles.get("target"), inputs, outputs)
+        answer = operation.answer(request, roles[side or self._artifact.asked], roles.get("target"), inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)
 

@@ -23,6 +23,7 @@ STEEPEST = math.log(100.0)
 """Logarithm of the largest factor on a cosine: beyond it a training becomes unstable (Radford 2021)."""
 FIRST = {"clip": (math.log(1 / 0.07), 0.0), "siglip": (math.log(10.0), -10.0)}
 """Logarithm of the first factor on a cosine, and what is first added, as published."""
+NEAREST = (1, 5, 10)
 JUDGED = 2000
 """Pairs among which partners are looked for."""
 
@@ -66,6 +67,8 @@ class Alignment(ObjectiveSettings):
 class Aligned(Comparison):
     """An encoder and a projection per side, or one for both; embeddings are what is compared."""
 
+    sides: ClassVar[Mapping[str, str]] = {"left": "embed", "right": "embed_right"}
+
     def __init__(self, settings: Alignment, left: Role, right: Role) -> None:
         super().__init__()
         assert left.encoder is not None
@@ -87,6 +90,14 @@ class Aligned(Comparison):
         """Of items of the left side."""
         return self.embed_side("left", inputs)
 
+    def embed_right(self, inputs: Tensors) -> Tensor:
+        """Of items of the right side."""
+        return self.embed_side("right", inputs)
+
+    def match(self, items: Tensor, others: Tensor) -> Tensor:
+        """Softmax over cosines times the factor that was learned (Radford 2021)."""
+        return (self.factor.detach().cpu().clamp(max=STEEPEST).exp() * items @ others.T).softmax(1)
+
     def embed_side(self, side: str, inputs: Tensors) -> Tensor:
         """[B, E], rows of length 1."""
         tower = side if self.own else "left"
@@ -107,26 +118,32 @@ class Aligned(Comparison):
         return Loss(both / 2, rows)
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`recall_at_1` and `recall_at_10`: the share of items whose partner is among the nearest 1 and 10.
+        """`recall_at_1`, `_5` and `_10`: the share of items whose partner is among so many nearest.
 
-        Mean over both directions, among at most `JUDGED` pairs.
+        Mean over both directions and, by the side that is asked with, each by itself; among at most `JUDGED` pairs.
         """
         kept: list[Tensor] = []
         for batch in batches:
             if sum(map(len, kept)) < JUDGED:
                 kept.append(self.represent(batch))
         pairs = torch.cat(kept)[:JUDGED]
-        return {f"recall_at_{nearest}": recall(pairs, nearest) for nearest in (1, 10)}
+        found: dict[str, float] = {}
+        for nearest in NEAREST:
+            found[f"recall_at_{nearest}"] = recall(pairs, nearest)
+            for side, direction in enumerate(("left", "right")):
+                found[f"{direction}_recall_at_{nearest}"] = recall(pairs, nearest, (side,))
+        return found
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`chance`: partners drawn at random."""
         count = min(JUDGED, sum(len(batch.rows) for batch in test))
-        return {"chance": {f"recall_at_{nearest}": min(1.0, nearest / count) for nearest in (1, 10)}}
+        kinds = ("", "left_", "right_")
+        return {"chance": {f"{kind}recall_at_{n}": min(1.0, n / count) for n in NEAREST for kind in kinds}}
 
 
-def recall(pairs: Tensor, nearest: int) -> float:
-    """Share of the sides of `pairs` [N, 2, E] whose partner is among the `nearest` of the other side."""
+def recall(pairs: Tensor, nearest: int, sides: tuple[int, ...] = (0, 1)) -> float:
+    """Share of those sides of `pairs` [N, 2, E] whose partner is among the `nearest` of the other side."""
     likeness = pairs[:, 0] @ pairs[:, 1].T
     own = likeness.diagonal()
     ahead = [(likeness > own[:, None]).sum(1), (likeness > own[None]).sum(0)]
-    return float((torch.stack(ahead) < nearest).float().mean())
+    return float((torch.stack([ahead[side] for side in sides]) < nearest).float().mean())

@@ -141,6 +141,9 @@ class Objective(nn.Module):
 
     encoders: nn.ModuleDict
     """Role to encoder; a graft on this model takes these."""
+    sides: ClassVar[Mapping[str, str]] = {}
+    """Of a model of pairs: role to the method that embeds its items, the asked one first. It then has a method
+    `match(items, others)` that gives probabilities [B, K] of embeddings [K, E] to be the partner of items' [B, E]."""
     unit: bool = False
     """True when embeddings have length 1."""
     shortest: int | None = None

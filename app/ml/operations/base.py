@@ -50,6 +50,13 @@ class Operation:
         """The ability's outputs [B, …] as the request wants them. Raises subclasses of Invalid for what cannot be."""
         return outputs
 
+    def compared(self, request: Any) -> list[str] | None:
+        """Texts of the other side with which a model of pairs compares each item, where the request brings such.
+
+        Then `answer` has them as `target`, and their probabilities as `outputs`.
+        """
+        return None
+
     def wanted(self, request: Any, modality: Fitted, dimensions: int | None) -> Tensors:
         """What the network is asked with, where a request brings no items; `dimensions` is the width of its codes.
 

@@ -26,6 +26,9 @@ class EmbedRequest(Settings):
     dimensions: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Width to which embeddings are cut; they have length 1 again where they had it. For models whose first numbers say
     most: those whose `shortest_dimensions` is not null take that width and all above, the others their own only."""
+    side: Literal["left", "right"] | None = None
+    """Of models of pairs: which side the items are of. Left out, that which reads such items, and `left` where both do:
+    of pairs of pictures and texts, `data:` URIs go to the one side and texts to the other."""
     user: str | None = None
     """Taken and not used."""
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from app.errors import UnknownChoice
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.operations.base import Input, Operation
 from app.ml.plugins import Settings
@@ -20,6 +21,9 @@ class PredictRequest(Settings):
     input: Input
     top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
     """How many of the best labels `scores` holds, of models that have such; all by default."""
+    candidate_labels: Annotated[list[str], Field(min_length=2, max_length=1000)] | None = None
+    """Of models of pairs alone (objective `alignment`), one side of which reads texts: what each item, of the other
+    side, may be, in words like those of the training data. Scores are probabilities among these."""
 
 
 class Prediction(BaseModel):
@@ -55,6 +59,14 @@ class Predict(Operation):
     path: ClassVar[str] = "/v1/predictions"
     Request: ClassVar[type[BaseModel]] = PredictRequest
     Answer: ClassVar[type[BaseModel]] = PredictAnswer
+
+    def compared(self, request: PredictRequest) -> list[str] | None:
+        """Raises UnknownChoice for a label that comes twice."""
+        labels = request.candidate_labels
+        for label in labels or ():
+            if labels is not None and labels.count(label) > 1:
+                raise UnknownChoice(f"candidate_labels: {label!r:.100} comes twice", param="candidate_labels")
+        return labels
 
     def answer(
         self,

@@ -77,6 +77,6 @@ def test_sides_of_one_kind_share_unless_told_otherwise() -> None:
 
 def test_recall_counts_partners_among_the_nearest() -> None:
     left = normalize(torch.randn(40, 16))
-    assert recall(torch.stack([left, left], 1), 1) == 1
+    assert recall(torch.stack([left, left], 1), 1) == recall(torch.stack([left, left], 1), 1, (1,)) == 1
     assert recall(torch.stack([left, left.roll(1, 0)], 1), 1) == 0
     assert recall(torch.stack([left, normalize(torch.randn(40, 16))], 1), 40) == 1

@@ -1,0 +1,26 @@
+"""The two sides of a model of pairs: which of them reads the items of a request. Knows no network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.errors import DoesNotFit
+from app.ml.modalities.base import Fitted
+
+URIS = {"data:image/": "image", "data:audio/": "audio"}
+
+
+def side_of(items: Any, sides: Mapping[str, Fitted], asked: str | None) -> str:
+    """The asked side, or that whose modality the first item is of; the first side where both are, or neither is.
+
+    Raises DoesNotFit for a side that the model does not have.
+    """
+    if asked is not None:
+        if asked not in sides:
+            raise DoesNotFit(f"side: this model has no side {asked!r}; leave side out", param="side")
+        return asked
+    first = items[0] if isinstance(items, list) and items else items
+    text = isinstance(first, str) and not first.startswith(tuple(URIS))
+    kind = next((modality for start, modality in URIS.items() if not text and str(first)[:11].startswith(start)), None)
+    names = {side: fitted.settings.name for side, fitted in sides.items()}
+    fitting = [side for side, name in names.items() if (name == "text") == text and kind in (None, name)]
+    return fitting[0] if fitting else next(iter(sides))
