@@ -28,12 +28,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import uvloop
+from closed_loop import ask
 
 from app.demo.service import Client, started
 
 WIDTH, CODE = 784, 8
-WARM_SECONDS = 1.0
+WARM_SECONDS = 0.7
 START_SECONDS = 90.0
 CASES = [(1, 16), (32, 16), (1, 128), (32, 128)]
 """Vectors per request, connections."""
@@ -65,40 +65,10 @@ def message(server: str, key: str, vectors: int) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    body = await reader.readexactly(int(length.split(b":")[1]))
-    if b" 200 " not in head[:16]:
-        raise RuntimeError((head + body).decode())
-    return body
-
-
-async def load(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
-    """Requests per second and latencies in milliseconds of a closed loop over `connections` connections."""
-    latencies: list[float] = []
-    until = time.perf_counter() + seconds
-
-    async def connection() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.perf_counter()) < until:
-            await ask(reader, writer, request)
-            latencies.append(time.perf_counter() - began)
-        writer.close()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(connection() for _ in range(connections)))
-    elapsed = time.perf_counter() - began
-    p50, p95, p99 = np.quantile(latencies, [0.5, 0.95, 0.99]) * 1e3
-    rate = len(latencies) / elapsed
-    return {"requests_per_second": rate, "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
-
-
-def measure(server: str, port: int, key: str, vectors: int, connections: int, seconds: float) -> dict[str, float]:
+def measure(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
     """One round, in a process of its own."""
-    asked = ["--load", server, str(port), key, str(vectors), str(connections), str(seconds)]
-    done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, str(Path(__file__).parent / "closed_loop.py"), str(port), str(connections), str(seconds)]
+    done = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 
@@ -214,11 +184,12 @@ def train(client: Client) -> None:
 def compare(ports: dict[str, int], key: str, vectors: int, connections: int, arguments: argparse.Namespace) -> None:
     """Alternating rounds of one case; prints a row per server."""
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
+    requests = {name: message(name, key, vectors) for name in ports}
     for name, port in ports.items():
-        measure(name, port, key, vectors, connections, WARM_SECONDS)
+        measure(port, requests[name], connections, WARM_SECONDS)
     for _ in range(arguments.rounds):
         for name, port in ports.items():
-            rounds[name].append(measure(name, port, key, vectors, connections, arguments.seconds))
+            rounds[name].append(measure(port, requests[name], connections, arguments.seconds))
     base = [part["requests_per_second"] for part in rounds["rootstock"]]
     for name, parts in rounds.items():
         ratios = [mine / part["requests_per_second"] for mine, part in zip(base, parts, strict=True)]
@@ -233,14 +204,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--servers", nargs="+", choices=ALL, default=ALL)
-    parser.add_argument("--load", nargs=6, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.load:
-        server, port, key, vectors, connections, seconds = arguments.load
-        request = message(server, key, int(vectors))
-        print(json.dumps(uvloop.run(load(int(port), request, int(connections), float(seconds)))))
-        return
-    run(arguments)
+    parser.add_argument("--cases", nargs="+", default=CASES, type=case, metavar="VECTORSxCONNECTIONS")
+    run(parser.parse_args())
+
+
+def case(text: str) -> tuple[int, int]:
+    vectors, connections = text.split("x")
+    return int(vectors), int(connections)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -265,7 +235,7 @@ def run(arguments: argparse.Namespace) -> None:
                 groups[name] = stack.enter_context(started_peer)
         check(ports, key)
         print("\nvectors  connections  server     requests/s   p50 ms   p95 ms   p99 ms  rootstock is … times as fast")
-        for vectors, connections in CASES:
+        for vectors, connections in arguments.cases:
             compare(ports, key, vectors, connections, arguments)
         print("\nMiB after that: " + ", ".join(f"{name} {memory(ports[name], groups.get(name)):.0f}" for name in ports))
 

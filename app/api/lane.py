@@ -26,7 +26,7 @@ from app.api.telemetry import Telemetry
 from app.errors import Overloaded, RootstockError
 from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
-from app.ml.predictor import Predictor, Timings
+from app.ml.predictor import MANY, Predictor, Timings
 from app.ml.work import Work
 from app.serving import Serving
 from app.settings import Settings
@@ -133,8 +133,11 @@ class Lane:
             request = asked.remembered(head.operation, beside)
         else:
             request = head.options
-        predictor = request and self._serving.at_hand(caller.project_id, request.model)
-        if not predictor or predictor.row_numbers is None or head.operation.ability not in predictor.abilities:
+        predictor = None if request is None else self._serving.at_hand(caller.project_id, request.model)
+        if predictor is None or predictor.row_numbers is None:
+            return None
+        width = predictor.answer_numbers.get(head.operation.ability)
+        if width is None:
             return None
         if predictor.asks_sides(request):
             return None
@@ -147,6 +150,8 @@ class Lane:
         if rows.ndim == 1:
             rows = rows[None]
         if rows.ndim != 2 or rows.shape[1] != predictor.row_numbers or not 0 < len(rows) <= self._max_inputs:
+            return None
+        if len(rows) * width > MANY:  # rendering would hold up the event loop
             return None
         question = Question(asker, head, data, request, rows, predictor, began)
         if not self._turn:

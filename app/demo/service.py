@@ -93,13 +93,14 @@ def _parts(rows: list[Any]) -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Client]:
-    """A service that lives as long as the block, in a folder that is removed with it."""
+def started(**settings: Any) -> Iterator[Client]:
+    """A service with these settings that lives as long as the block, in a folder that is removed with it."""
     with tempfile.TemporaryDirectory(prefix="rootstock-demo-") as folder:
         home, port = Path(folder), _free_port()
         command = [sys.executable, "-m", "app.cli", "serve", "--home", folder, "--host", "127.0.0.1"]
         # Neither another database nor another broker than its own, whatever the caller's environment names.
         environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("ROOTSTOCK_")}
+        environment |= {f"ROOTSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
         with (home / "serve.log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, "--port", str(port)],

@@ -48,8 +48,8 @@ class Predictor:
     """A loaded model that answers.
 
     `modality` is how its inputs are read, `abilities` what it can be asked for, `size_bytes` what its weights take;
-    `row_numbers` how many numbers make an item, where items may come as arrays
-    of such rows; who looks it up sets `used_at` (of the monotonic clock), who loads it `load_seconds`.
+    `answer_numbers` how many numbers answer an item, by ability; `row_numbers` how many make an item, where items may
+    come as arrays of such rows; who looks it up sets `used_at` (of the monotonic clock), who loads it `load_seconds`.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Predictor:
         self.size_bytes = artifact.size_bytes
         self.modality = artifact.roles[artifact.asked]
         self.abilities = artifact.abilities
+        self.answer_numbers = {name: golden[0].numel() for name, golden in artifact.golden_outputs.items()}
         self.row_numbers = self.modality.shape.count if self.modality.takes_arrays else None
         self.used_at = time.monotonic()
         self.load_seconds = 0.0

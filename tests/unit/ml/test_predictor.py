@@ -103,6 +103,32 @@ def test_a_number_that_is_not_finite_never_leaves(
     assert failure.value.status == 424
 
 
+def test_whatever_its_weights_are_no_answer_holds_a_number_that_is_not_finite(
+    loaded: artifact.Artifact, predictor: Predictor
+) -> None:
+    """Weights near the end of the range, where some rows overflow and others do not: each alone, and all at once."""
+    draw = np.random.default_rng(0)
+    first = {name: tensor.clone() for name, tensor in loaded.network.state_dict().items()}
+
+    async def story(rows: list[Any]) -> list[Any]:
+        asked = [ask(predictor, Embed(), row) for row in rows]
+        return await asyncio.gather(*asked, ask(predictor, Embed(), rows), return_exceptions=True)
+
+    answered, failed = 0, 0
+    for exponent in np.linspace(36, 40, 12):
+        wild = {name: tensor * 10.0**exponent if "bottleneck" in name else tensor for name, tensor in first.items()}
+        loaded.network.load_state_dict(wild)
+        column = networks.rows(8, seed=int(draw.integers(1000))).tolist()
+        for outcome in asyncio.run(story(column)):
+            if isinstance(outcome, InferenceFailed):
+                failed += 1
+            else:
+                answered += 1
+                assert all(np.isfinite(item["embedding"]).all() for item in outcome)
+    assert failed > 0
+    assert answered > 0
+
+
 def test_a_model_that_does_not_give_its_golden_answers_is_not_served(loaded: artifact.Artifact) -> None:
     with torch.no_grad():
         next(loaded.network.parameters())[0, 0].add_(0.5)

@@ -1,0 +1,86 @@
+"""What happens when ten times as many ask as may, and whether memory grows: one vector of 784 numbers per request.
+
+    .venv/bin/python benchmarks/overload.py overload [--permits 32 --seconds 3 --rounds 3]
+    .venv/bin/python benchmarks/overload.py memory [--requests 200000]
+
+`overload` loads a server that lets `permits` requests wait with as many connections, and with ten times as many, all of
+which ask again at once even when they are refused. `memory` samples the API's memory while it answers and refuses,
+and prints the slope with its standard error.
+"""
+
+import argparse
+import statistics
+from typing import Any
+
+import numpy as np
+from serving import measure, memory, message, train
+
+from app.demo.service import Client, started
+
+TIMES = 10
+WARM_REQUESTS = 20_000
+
+
+def overload(arguments: argparse.Namespace) -> None:
+    with started(max_waiting=arguments.permits) as client:
+        port, request = prepared(client)
+        print("connections  answered/s   p50 ms   p95 ms   p99 ms  refused/s   p50 ms   p95 ms   p99 ms  MiB")
+        rounds: dict[int, list[dict[str, float]]] = {arguments.permits: [], TIMES * arguments.permits: []}
+        for _ in range(arguments.rounds):
+            for connections, parts in rounds.items():
+                parts.append(measure(port, request, connections, arguments.seconds))
+        for connections, parts in rounds.items():
+            names = [f"{kind}{name}" for kind in ("", "refused_") for name in FIGURES]
+            values = [statistics.median(part.get(name, 0.0) for part in parts) for name in names]
+            shown = "  ".join(f"{value:9.2f}" for value in values)
+            print(f"{connections:11}  {shown}  {memory(port, None):.0f}")
+        few, many = (statistics.median(part[FIGURES[0]] for part in parts) for parts in rounds.values())
+        print(f"throughput at {TIMES} times the permits: {many / few:.2f} of that at all permits")
+
+
+FIGURES = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")
+
+
+def grows(arguments: argparse.Namespace) -> None:
+    with started(max_waiting=64) as client:
+        port, request = prepared(client)
+        done, taken = 0.0, list[tuple[float, float]]()
+        while done < WARM_REQUESTS + arguments.requests:
+            for connections in (16, 128):
+                found = measure(port, request, connections, 1.0)
+                done += found[FIGURES[0]] + found.get(f"refused_{FIGURES[0]}", 0.0)
+            if done >= WARM_REQUESTS:
+                taken.append((done, memory(port, None)))
+        at, used = np.array(taken).T
+        (slope, _), covariance = np.polyfit(at, used, 1, cov=True)
+        per = 1e5
+        print(f"{done:.0f} requests: {used[0]:.1f} MiB after {at[0]:.0f}, {used[-1]:.1f} MiB at the end")
+        print(f"slope {slope * per:+.2f} ± {covariance[0, 0] ** 0.5 * per:.2f} MiB per 100,000 requests")
+
+
+def prepared(client: Client) -> tuple[int, bytes]:
+    train(client)
+    port = client.http.base_url.port or 80
+    request = message("rootstock", client.sdk.api_key, 1)
+    for connections in (1, 16, 64):
+        measure(port, request, connections, 0.5)
+    return port, request
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one: Any = commands.add_parser("overload")
+    one.add_argument("--permits", type=int, default=32)
+    one.add_argument("--seconds", type=float, default=3.0)
+    one.add_argument("--rounds", type=int, default=3)
+    one.set_defaults(run=overload)
+    other: Any = commands.add_parser("memory")
+    other.add_argument("--requests", type=int, default=200_000)
+    other.set_defaults(run=grows)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
