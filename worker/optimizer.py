@@ -5,6 +5,7 @@ layers: clear, norm, clip, one fused update per group, average.
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch._dynamo  # making the first optimizer imports it, for a second: better now, while a spare process waits
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from app.ml.objectives.base import Objective
 from app.ml.spec import ResolvedTraining
+from worker import checkpoint
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""
@@ -62,6 +64,17 @@ class Weights:
     def together(self) -> Tensor:
         """Gradients and message as one tensor: what several devices add up."""
         return self._received
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint needs beside the network's own tensors: the optimizer's and the average."""
+        tensors = checkpoint.optimizer_tensors(self.optimizer)
+        return tensors if self.average is None else {**tensors, "average.weights": self.average}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts back what `state` gave."""
+        checkpoint.load_optimizer(self.optimizer, tensors)
+        if self.average is not None:
+            self.average.copy_(tensors["average.weights"])
 
     def swap(self) -> None:
         """Exchanges the weights for their moving average and back, where there is one."""

@@ -38,9 +38,11 @@ class Reporter:
         with self.database.session() as session:
             events.add(session, self.job_id, type=type, message=message, level=level, data=data, token=self.token)
 
-    def metrics(self, *, step: int, epoch: float, split: str, values: Mapping[str, float]) -> None:
+    def metrics(self, *, step: int, epoch: float, splits: Mapping[str, Mapping[str, float]]) -> None:
+        """Values of one step, by split and name."""
         with self.database.session() as session:
-            metrics.put(session, self.job_id, self.token, step=step, epoch=epoch, split=split, values=values)
+            for split, values in splits.items():
+                metrics.put(session, self.job_id, self.token, step=step, epoch=epoch, split=split, values=values)
 
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
         """`progress` is the job's object of that name; `latest` are the metrics shown on the job meanwhile."""
@@ -63,7 +65,7 @@ class Quiet(Reporter):
     def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
         pass
 
-    def metrics(self, *, step: int, epoch: float, split: str, values: Mapping[str, float]) -> None:
+    def metrics(self, *, step: int, epoch: float, splits: Mapping[str, Mapping[str, float]]) -> None:
         pass
 
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:

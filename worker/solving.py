@@ -40,7 +40,7 @@ def solve(reporter: Reporter, run: Run) -> None:
             raise NonFiniteLoss(f"the computed weights {name!r} are not finite; look for extreme values in the data")
     with torch.inference_mode():
         scores = network.eval().metrics(run.loader("validation", size).in_order(VALIDATION_ROWS))
-    reporter.metrics(step=1, epoch=1.0, split="validation", values=scores)
+    reporter.metrics(step=1, epoch=1.0, splits={"validation": scores})
     position.metrics = {f"validation_{name}": value for name, value in scores.items()}
     position.step = position.best_step = 1
     position.elapsed_seconds = time.monotonic() - telling.begun

@@ -1,0 +1,82 @@
+"""Judges the weights now and then: keeps the best ones, says in words what goes wrong, and when to stop."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from worker import diagnosis
+from worker.checkpoint import Position
+from worker.preparation import Run
+from worker.progress import Reporter
+from worker.validation import Scored
+
+ENOUGH_TO_CHOOSE = 100
+"""Validation rows below which scores are noise: then the whole schedule is trained and its last weights are kept."""
+
+
+class Judge:
+    """Scores on the validation split, and what follows from them. What it has seen stands in the run's position."""
+
+    def __init__(self, reporter: Reporter, run: Run, validation: Scored) -> None:
+        self.reporter, self.run, self.validation = reporter, run, validation
+        self.best: dict[str, Tensor] = {}
+        """The weights that will be published."""
+
+    @property
+    def position(self) -> Position:
+        return self.run.position
+
+    @property
+    def can_choose(self) -> bool:
+        return self.validation.rows >= ENOUGH_TO_CHOOSE
+
+    def begin(self) -> None:
+        """Says so where the best weights cannot be told."""
+        if not self.can_choose:
+            self.reporter.event(
+                "message",
+                f"{self.validation.rows} validation rows are too few to choose the best weights by: "
+                "the whole schedule is trained and the last weights are kept",
+            )
+
+    def stopped_early(self) -> bool:
+        """True when patience is used up; the schedule's own end counts as no early stop."""
+        stopping, position = self.run.spec.training.early_stopping, self.position
+        return stopping is not None and position.stale >= stopping.patience and position.step < position.total_steps
+
+    def judge(self, losses: Mapping[str, float], epoch: float) -> None:
+        """Scores the weights in place and keeps them if they are the best ones; `losses` are those of training."""
+        position, network = self.position, self.run.network
+        scores = self.validation.score(network)
+        figures, found = diagnosis.of_embeddings(self.validation.embeddings(network))
+        splits: dict[str, Mapping[str, float]] = {"train": losses, "validation": scores | figures}
+        splits |= {f"validation:{domain}": values for domain, values in self.validation.domains.items()}
+        self.reporter.metrics(step=position.step, epoch=epoch, splits=splits)
+        position.validations += 1
+        position.metrics = {f"train_{k}": v for k, v in losses.items()} | {
+            f"validation_{k}": v for k, v in scores.items()
+        }
+        watched, more = self.run.spec.objective.watch
+        (value,) = self.run.devices.agree(scores[watched])
+        better = position.best_value is None or (value > position.best_value if more else value < position.best_value)
+        if better or not self.can_choose:
+            position.best_value, position.best_step, position.stale = value, position.step, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        else:
+            position.stale += 1
+        position.curves["train"].append(losses["loss"])
+        position.curves["validation"].append(scores["loss"])
+        ended = position.step == position.total_steps
+        self._tell(found + diagnosis.of_curves(position.curves["train"], position.curves["validation"], ended=ended))
+        if self.stopped_early():
+            self.reporter.event(
+                "message",
+                f"stopped early at step {position.step}: {watched} has not improved since step {position.best_step}",
+            )
+
+    def _tell(self, found: list[diagnosis.Finding]) -> None:
+        """Warns of what goes wrong, of everything once."""
+        for finding in found:
+            if finding.name not in self.position.told:
+                self.position.told.append(finding.name)
+                self.reporter.event("warning", finding.message, level="warn", data={"finding": finding.name})
