@@ -65,8 +65,10 @@ class Bags(nn.Module):
         self.pairs, self.rarity, self.table.data = pairs, rarity, table
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        # how many pairs there are is known once they have been learned
-        self.set(*(torch.empty_like(state_dict[prefix + name]) for name in ("pairs", "rarity", "table")))
+        # how many pairs there are is known once they have been learned; a table of the right size stays where it lies,
+        # since a trainer holds it
+        if self.table.shape != state_dict[prefix + "table"].shape:
+            self.set(*(torch.empty_like(state_dict[prefix + name]) for name in ("pairs", "rarity", "table")))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
