@@ -25,7 +25,7 @@ for variable in [name for name in os.environ if name.upper().startswith("ROOTSTO
     del os.environ[variable]  # tests decide; settings refuse a variable that they do not know
 
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the launcher sets it for jobs; read when torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "60000")  # as the launcher sets it for jobs; read when torch is imported
 if servers.WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of one run share the cores
 

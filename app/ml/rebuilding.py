@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from app.ml.modalities.base import Shape, Tensors
+from app.ml.squares import mean_squares
 
 
 def drawing(decoder: nn.Module, code: Tensor, inputs: Tensors, shape: Shape) -> Tensor:
@@ -33,12 +34,12 @@ def errors(drawn: Tensor, inputs: Tensors, where: Tensor | None = None) -> Tenso
     """
     values = inputs["values"]
     if values.is_floating_point():
+        if where is None:
+            return mean_squares(drawn, values)
         each = (drawn - values).square()
     else:
         each = cross_entropy(drawn.float().transpose(1, 2), values, reduction="none")  # [B, L]
         where = real(inputs) if where is None else where & real(inputs)
-    if where is None:
-        return each.flatten(1).mean(1)
     return (each * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
 
 

@@ -4,6 +4,7 @@ Legend: `B` batch, `N` numbers per item, `D` width of the last hidden layer, `co
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -18,7 +19,7 @@ Norm = Literal["layer", "none"]
 
 ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
-    "relu": nn.ReLU,
+    "relu": partial(nn.ReLU, inplace=True),  # what it is given, nobody else reads
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
