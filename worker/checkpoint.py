@@ -60,6 +60,18 @@ class Position:
     """Losses at the validations, oldest first."""
     told: list[str] = field(default_factory=list)
     """Names of the findings that its owner has been told."""
+    validate_every: int = 0
+    """Steps between two validations; 0 before the first step."""
+    planned_at: int = 0
+    """Step at which `total_steps` was planned last, for a time budget."""
+    planned_share: float = 0.0
+    """Share of the schedule that lay behind then."""
+
+    @property
+    def share(self) -> float:
+        """How much of the schedule lies behind, from 0 to 1: even steps from the last plan to the end."""
+        left = (self.step - self.planned_at) / max(1, self.total_steps - self.planned_at)
+        return self.planned_share + (1 - self.planned_share) * left
 
 
 @dataclass

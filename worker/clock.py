@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from worker.checkpoint import Position
+from worker.loader import Loader
 
 
 class Clock:
@@ -18,10 +19,15 @@ class Clock:
         """Seconds of training, those before an interruption included, the pause itself not."""
         return self._before + time.monotonic() - self._begun
 
-    def progress(self, position: Position, steps_per_epoch: int, batch_size: int, *, ended: bool) -> dict[str, Any]:
+    def progress(self, position: Position, loader: Loader, *, ended: bool) -> dict[str, Any]:
         """The job's object `progress`."""
-        elapsed = self.elapsed
+        elapsed, steps_per_epoch = self.elapsed, loader.steps_per_epoch
         steps, here = position.step - self._begun_step, elapsed - self._before
+
+        def seen(step: int) -> int:
+            epochs, batches = divmod(step, steps_per_epoch)  # the last batch of an epoch may be shorter
+            return epochs * loader.rows + batches * loader.batch_size
+
         done = 1.0 if ended else position.step / position.total_steps
         return {
             "percentage_done": round(100 * done, 2),
@@ -33,6 +39,8 @@ class Clock:
             "estimated_remaining_seconds": round((position.total_steps - position.step) * here / steps, 3)
             if steps > 0
             else None,
-            "samples_per_second": round(steps * batch_size / here, 1) if steps > 0 else None,
+            "samples_per_second": round((seen(position.step) - seen(self._begun_step)) / here, 1)
+            if steps > 0
+            else None,
             "best_step": position.best_step,
         }

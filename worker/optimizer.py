@@ -26,13 +26,13 @@ MESSAGE = 16
 class Weights:
     """The network's weights as one buffer, with its gradients, its optimizer and its moving average.
 
-    Groups follow each other in it: encoder apart, and what decays (matrices and kernels) apart from what does not
-    (norms, biases). Encoders move at `encoder_rate` times the rate of the rest.
+    Groups follow each other in it: what decays (matrices and kernels) apart from what does not (norms, biases), and
+    encoders apart where they move at another rate than the rest.
     """
 
     def __init__(self, network: Objective, training: ResolvedTraining) -> None:
         self.training = training
-        self.groups = _groups(network)
+        self.groups = _groups(network, encoders_apart=training.encoder_rate != 1.0)
         self.parameters = [parameter for members in self.groups.values() for parameter in members]
         device = self.parameters[0].device
         length = sum(_room(parameter) for parameter in self.parameters)
@@ -42,10 +42,13 @@ class Weights:
         self.optimizer = _optimizer(self._lay(), training)
         self.average = self.values.clone() if training.ema is not None else None
 
-    def step(self, step: int, total: int, scale: float = 1.0) -> None:
-        """Moves the weights against their gradients, at `scale` times the schedule's rate at `step` of `total`."""
+    def step(self, step: int, share: float, scale: float = 1.0) -> None:
+        """Step number `step`: moves the weights against their gradients, at `scale` times the schedule's rate.
+
+        `share` is how much of the schedule lies behind, from 0 to 1.
+        """
         training = self.training
-        factor = scale * rate_factor(training, step, total)
+        factor = scale * rate_factor(training, share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         if training.clip_norm is not None:
@@ -116,9 +119,9 @@ class Weights:
         return described
 
 
-def _groups(network: Objective) -> dict[tuple[bool, bool], list[nn.Parameter]]:
-    """What learns, by whether it belongs to an encoder and whether it decays."""
-    encoders = {id(parameter) for parameter in network.encoders.parameters()}
+def _groups(network: Objective, *, encoders_apart: bool) -> dict[tuple[bool, bool], list[nn.Parameter]]:
+    """What learns, by whether it is an encoder's that moves at a rate of its own, and whether it decays."""
+    encoders = {id(parameter) for parameter in network.encoders.parameters()} if encoders_apart else set()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
@@ -137,13 +140,13 @@ def _optimizer(described: list[dict[str, object]], training: ResolvedTraining) -
     return kind(described, lr=training.learning_rate, fused=True)
 
 
-def rate_factor(training: ResolvedTraining, step: int, total: int) -> float:
-    """Factor on the peak rate at `step` of `total`. One cycle: Smith 2018; cosine: Loshchilov & Hutter 2016."""
+def rate_factor(training: ResolvedTraining, share: float) -> float:
+    """Factor on the peak rate at a share of the schedule. One cycle: Smith 2018; cosine: Loshchilov & Hutter 2016."""
     if training.schedule == "constant":
         return 1.0
-    rising = training.warmup * total
-    if step < rising:
-        share = step / rising
-        return START + (1 - START) * (1 - math.cos(math.pi * share)) / 2 if training.schedule == "one_cycle" else share
-    share = (step - rising) / max(1.0, total - rising)
-    return END + (1 - END) * (1 + math.cos(math.pi * share)) / 2
+    rising = training.warmup
+    if share < rising:
+        risen = share / rising
+        return START + (1 - START) * (1 - math.cos(math.pi * risen)) / 2 if training.schedule == "one_cycle" else risen
+    fallen = (share - rising) / (1 - rising)
+    return END + (1 - END) * (1 + math.cos(math.pi * fallen)) / 2

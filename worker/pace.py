@@ -10,12 +10,14 @@ from collections.abc import Callable
 import torch
 
 from app.ml.objectives.base import Batch
+from app.ml.spec import ResolvedTraining
+from worker.clock import Clock
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.optimizer import Weights
 from worker.preparation import Run
 from worker.progress import Reporter
-from worker.validation import Scored
+from worker.validation import VALIDATION_ROWS, Scored
 
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
@@ -27,6 +29,14 @@ TRIAL_SHARE = 0.05
 RESERVE = 0.95
 """Share of a time budget that is planned: the machine may be slower later."""
 FEWEST_VALIDATIONS, MOST_VALIDATIONS = 10, 100
+VALIDATION_SHARE = 0.05
+"""Share of the work of a training that validations may be, a judged row being a third of a learned one; but there are
+always `ENOUGH_VALIDATIONS`."""
+ENOUGH_VALIDATIONS = 5
+LOOKS = 20
+"""Times that a time budget is compared with the clock."""
+OFF = 0.05
+"""Share of a time budget by which the expected end may miss it before the steps that are left are planned again."""
 
 
 def plan(
@@ -62,7 +72,7 @@ def plan(
             f"precision {'bf16' if position.bf16 else 'fp32'}: "
             f"a step took {1e3 * exact:.3g} ms in fp32 and {1e3 * rounded:.3g} ms in bf16",
         )
-    position.total_steps = training.epochs * loader.steps_per_epoch
+    position.total_steps = most_steps(training, loader)
     if training.max_seconds is not None:
         begun = time.monotonic()
         validation.score(run.network)
@@ -76,6 +86,49 @@ def plan(
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
             f"a step took {1e3 * seconds:.3g} ms, a validation {judging:.3g} s",
         )
+    rows = min(validation.rows, VALIDATION_ROWS) / training.batch_size
+    position.validate_every = validation_interval(position.total_steps, loader.steps_per_epoch, rows)
+
+
+class Budget:
+    """Keeps the promise of `max_seconds` when the speed changes: plans the steps that are left again.
+
+    The learning rate goes on from where it is, so the schedule still ends with the last step.
+    """
+
+    def __init__(self, reporter: Reporter, run: Run, clock: Clock, most: int) -> None:
+        self.reporter, self.run, self.clock, self.most = reporter, run, clock, most
+        self._every = max(1, run.position.total_steps // LOOKS)
+        self._seen, self._at = clock.elapsed, run.position.step
+
+    def look(self) -> bool:
+        """Between two steps; True when it has planned again, and that has to be saved before a step is made."""
+        position, limit = self.run.position, self.run.spec.training.max_seconds
+        if limit is None or position.step - self._at < self._every or position.step >= position.total_steps:
+            return False
+        elapsed = self.clock.elapsed
+        elapsed, seconds = self.run.devices.agree(elapsed, (elapsed - self._seen) / (position.step - self._at))
+        self._seen, self._at = elapsed, position.step
+        left = position.total_steps - position.step
+        ending = elapsed + seconds * left
+        room = limit - elapsed
+        fits = min(self.most - position.step, max(1, int(RESERVE * room / seconds)))
+        if fits == left or (ending <= limit and (fits - left) * seconds <= 2 * OFF * limit):
+            return False
+        share = position.share
+        position.planned_at, position.planned_share = position.step, share
+        position.total_steps = position.step + fits
+        self.reporter.event(
+            "message",
+            f"a step takes {1e3 * seconds:.3g} ms now, validations included: {position.total_steps:,} steps fit into "
+            f"{limit:g} s instead of {position.step + left:,}; the schedule goes on from where it is",
+        )
+        return True
+
+
+def most_steps(training: ResolvedTraining, loader: Loader) -> int:
+    """Those of all epochs."""
+    return training.epochs * loader.steps_per_epoch
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -104,9 +157,16 @@ def planned_steps(budget: float, step: float, validations: float, most: int) -> 
     return max(1, min(most, int(left / step)))
 
 
-def validation_interval(total: int, epoch: int) -> int:
-    """Steps between two validations: an epoch, or more and less of it so that a job has between 10 and 100."""
+def validation_interval(total: int, epoch: int, judged: float) -> int:
+    """Steps between two validations: an epoch, or more and less of it so that a job has between 10 and 100.
+
+    Fewer than 10, down to 5, where they would be more than `VALIDATION_SHARE` of the work: a validation costs a third
+    of `judged` steps. A rule and no measurement, since the best weights depend on when there were validations.
+    """
     passes = total / epoch
     if FEWEST_VALIDATIONS <= passes <= MOST_VALIDATIONS:
-        return epoch
-    return max(1, round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes))))
+        interval = epoch
+    else:
+        interval = round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes)))
+    affordable = math.ceil(judged / 3 / VALIDATION_SHARE)
+    return max(1, interval, min(affordable, total // ENOUGH_VALIDATIONS))

@@ -16,6 +16,7 @@ from app.ml.objectives.base import Batch
 from worker import checkpoint, pace
 from worker.auditing import settle_augmentation
 from worker.clock import Clock
+from worker.compiling import compile_network, release
 from worker.gradients import Gradients
 from worker.judge import Judge
 from worker.losses import Losses, not_finite
@@ -66,12 +67,14 @@ class Trainer:
         self.gradients = Gradients(self.network, run.device, run.devices, run.autocast)
         self.writer = checkpoint.Writer(reporter)
         self.losses, self.leaving = Losses(), False
+        if self.training.compile:
+            compile_network(reporter, run, self.gradients, next(self.loader.epoch(0)))
         if run.tensors:
             self.restore(run.tensors)
         else:
             pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.judge.validation)
-        self.validate_every = pace.validation_interval(self.position.total_steps, self.loader.steps_per_epoch)
         self.clock = Clock(self.position)
+        self.budget = pace.Budget(reporter, run, self.clock, pace.most_steps(self.training, self.loader))
         self._saved = self._reported = time.monotonic()
 
     @property
@@ -93,6 +96,7 @@ class Trainer:
         self.writer.flush()
         self.report()
         self.weights.release()
+        release(self.network)
         self.network.load_state_dict(self.judge.best)
 
     def done(self) -> bool:
@@ -105,7 +109,7 @@ class Trainer:
         for batch in self.batches():
             self.train_step(batch)
             position.step += 1
-            if position.step % self.validate_every == 0 or position.step == position.total_steps:
+            if position.step % position.validate_every == 0 or position.step == position.total_steps:
                 self.validate()
             self.keep_house()
             if self.done():
@@ -126,7 +130,7 @@ class Trainer:
                 break
             except RuntimeError as error:
                 in_more_parts(error, self.reporter, self.run, len(batch.rows))
-        self.weights.step(position.step, position.total_steps, position.rate_scale)
+        self.weights.step(position.step, position.share, position.rate_scale)
         self.network.after_step(position.step + 1, position.total_steps)
 
     def forward_backward_step(self, batch: Batch) -> None:
@@ -166,7 +170,7 @@ class Trainer:
             self.writer.flush()
             self.report()
             raise Stopped
-        if now - self._saved >= self.training.checkpoint_seconds:
+        if self.budget.look() or now - self._saved >= self.training.checkpoint_seconds:
             self.save()
         if now - self._reported >= REPORT_SECONDS:
             self.report()
@@ -215,7 +219,7 @@ class Trainer:
         """A step that is taken back: how long it takes is what counts."""
         self.weights.clear()
         self.forward_backward_step(batch)
-        self.weights.step(0, 1)
+        self.weights.step(0, 0.0)
         self.losses.clear()
 
     def means(self) -> dict[str, float]:
@@ -229,7 +233,7 @@ class Trainer:
         position = self.position
         stopped = self.judge.stopped_early()
         self.reporter.progress(
-            self.clock.progress(position, self.loader.steps_per_epoch, self.training.batch_size, ended=stopped),
+            self.clock.progress(position, self.loader, ended=stopped),
             {f"train_{name}": value for name, value in self.means().items()}
             | {k: v for k, v in position.metrics.items() if not k.startswith("train_")},
         )

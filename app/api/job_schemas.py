@@ -31,6 +31,8 @@ class Progress(Wire):
     """Seconds of work so far."""
     estimated_remaining_seconds: float | None = None
     samples_per_second: float | None = None
+    """Training rows per second since the first step of the job's process. Validations, checkpoints, reports and reading
+    the data are part of that time, preparation and the final evaluation are not."""
     best_step: int | None = None
     """Step whose weights are the best so far."""
 

@@ -84,12 +84,18 @@ class Training(Settings):
     and published. Null takes the weights themselves."""
     max_seconds: Annotated[Real, Field(ge=1, le=31_536_000)] | None = None
     """Time for the steps and their validations: speed is measured first, then as many steps are planned as fit,
-    `epochs` at most, and the schedule ends with them. Preparation and the final evaluation come on top."""
+    `epochs` at most, and the schedule ends with them. Twenty times on the way the clock is looked at; when the speed
+    has changed, the steps that are left are planned again, which an event tells and a checkpoint keeps. Preparation and
+    the final evaluation come on top."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward and backward pass; weights and optimizer are always fp32. `auto` takes bf16 on GPUs,
     and on processors that have it for large networks that it makes clearly faster, measured before the first step."""
     channels_last: bool = False
     """Keeps the channels of a pixel side by side: often faster for networks of convolutions."""
+    compile: bool = False
+    """Compiles the network before the first step (`torch.compile`): takes seconds to minutes, pays in long trainings
+    of deep networks. Where that fails, above all for want of a C++ compiler, an event says so and the job trains
+    without. After a resume, a compiled job may differ in the last bits."""
     seed: Whole = Field(0, ge=0, le=2**31 - 1)
     """Decides initial weights, order and noise: the same seed on the same kind of machine gives the same weights."""
     early_stopping: EarlyStopping | AutoName | None = "auto"
@@ -188,6 +194,7 @@ class ResolvedTraining(Settings):
     ema: float | None = None
     max_seconds: float | None = None
     channels_last: bool = False
+    compile: bool = False
     encoder_rate: float = 1.0
     """Factor on the learning rate for weights that come from a base model."""
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import DoesNotFit, RootstockError
+from app.errors import DoesNotFit, OutOfRange, RootstockError
 from app.registry.db import Database
 from app.storage import Storage
+from tests.picture_archives import to_zip
+from tests.sounds import sound, tone
 from tests.workshop import Workshop
 from worker.trainer import run
 
@@ -62,3 +64,41 @@ def test_a_single_column_cannot_be_masked(workshop: Workshop) -> None:
     dataset = workshop.dataset({"features": np.random.default_rng(0).normal(size=(60, 1)).astype(np.float32)})
     with pytest.raises(RootstockError, match="a single one"):
         run(workshop.claim(workshop.job(dataset, objective={"name": "masked"}).id))
+
+
+def test_an_embedding_wider_than_the_row(workshop: Workshop) -> None:
+    dataset = workshop.dataset({"features": np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)})
+    wide: dict[str, Any] = {"encoder": {"name": "auto", "dimensions": 9}}
+    assert workshop.train(workshop.job(dataset, **wide, **BRIEF)).dimensions == 9
+    with pytest.raises(OutOfRange, match="9 asked, and a row has 4 numbers"):
+        run(workshop.claim(workshop.job(dataset, objective={"name": "pca"}, **wide).id))
+
+
+def test_a_single_row(workshop: Workshop) -> None:
+    dataset = workshop.dataset({"features": np.ones((1, 4), np.float32)})
+    with pytest.raises(OutOfRange, match="fewer than 2 rows"):
+        run(workshop.claim(workshop.job(dataset).id))
+
+
+def test_labels_that_are_all_equal(workshop: Workshop) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    dataset = workshop.dataset({"features": features, "label": np.array(["oak"] * 60)})
+    assert json.dumps(workshop.train(workshop.job(dataset, **BRIEF)).metrics, allow_nan=False)
+    with pytest.raises(OutOfRange, match=r"needs at least 2 classes; the dataset has \['oak'\]"):
+        run(workshop.claim(workshop.job(dataset, objective={"name": "classification"}).id))
+
+
+@pytest.mark.parametrize("objective", ["autoencoding", "masked", "next_token"])
+def test_a_vocabulary_of_two(workshop: Workshop, objective: str) -> None:
+    draw = np.random.default_rng(0)
+    lines = [" ".join(draw.choice(["to", "be"], draw.integers(1, 9))) for _ in range(60)]
+    dataset = workshop.dataset("\n".join(["text", *lines]).encode(), "be.csv", modality="text")
+    body: dict[str, Any] = {"objective": {"name": objective}, "modality": {"name": "text", "tokenizer": "words"}}
+    assert json.dumps(workshop.train(workshop.job(dataset, **body, **SMALL, **BRIEF)).metrics, allow_nan=False)
+
+
+def test_sounds_shorter_than_a_window(workshop: Workshop) -> None:
+    clips = {f"{n}.wav": sound(tone(hertz=200 + 40 * n, seconds=0.01)) for n in range(30)}
+    dataset = workshop.dataset(to_zip(clips), "clips.zip", modality="audio")
+    assert dataset.status == "ready", dataset.report
+    assert json.dumps(workshop.train(workshop.job(dataset, **BRIEF)).metrics, allow_nan=False)

@@ -4,12 +4,14 @@ import base64
 import resource
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch._inductor.config as inductor
 from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
@@ -362,3 +364,32 @@ def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: W
     with sqlite.database.reading() as session:
         told = [event.message for event in events.after(session, job.id, 0, 100)]
     assert any(message.startswith("augmentation tried on") for message in told)
+
+
+def test_a_compiled_network_trains_and_is_served_as_it_is(sqlite: Workshop) -> None:
+    """With torch's real compiler; `torch.compile` warns of things inside torch."""
+    dataset = sqlite.dataset(blobs())
+    training = SHORT | {"epochs": 3, "compile": True}
+    job = sqlite.job(dataset, encoder={"name": "mlp", "widths": [8]}, training=training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = sqlite.train(job)
+    assert version.metrics["mse"] < version.metrics["baselines"]["mean"]["mse"]
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 100)]
+    assert any(message.startswith("compiled in") for message in told), told
+
+
+def test_a_job_that_cannot_be_compiled_is_trained_without(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = sqlite.dataset(blobs())
+    plain = sqlite.train(sqlite.job(dataset, training=SHORT))
+    job = sqlite.job(dataset, training=SHORT | {"compile": True})
+    monkeypatch.setattr(inductor.cpp, "cxx", ("/there/is/no/compiler",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = sqlite.train(job)
+    assert sqlite.weights(version) == sqlite.weights(plain)
+    with sqlite.database.reading() as session:
+        (told,) = [event for event in events.after(session, job.id, 0, 100) if "training.compile" in event.message]
+    assert told.level == "warn"
+    assert "trained without" in told.message

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -94,6 +95,21 @@ def test_a_job_waits_for_all_of_its_datasets_and_fails_with_the_name_of_the_one_
     assert (failed["status"], failed["error"]["code"]) == ("failed", "dataset_failed")
     assert waiting["id"] in failed["error"]["message"]
     assert waiting["name"] in failed["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"encoder": {"name": "mlp", "widths": [0]}}, "encoder.widths[0]"),
+        ({"encoder": {"name": "auto", "dimensions": 0}}, "encoder.dimensions"),
+        ({"objective": {"name": "masked", "mask_ratio": 1}}, "objective.mask_ratio"),
+        ({"training": {"batch_size": 0}}, "training.batch_size"),
+        ({"training": {"learning_rate": -1}}, "training.learning_rate"),
+    ],
+)
+def test_a_value_beyond_its_range_is_refused(garden: Garden, body: dict[str, Any], param: str) -> None:
+    answer = garden.client.post("/v1/jobs", json={"kind": "pretrain", "dataset": "ds-any", **body})
+    refused(answer, 422, "out_of_range", param)
 
 
 def test_a_list_is_filtered_and_tagged(garden: Garden) -> None:

@@ -61,7 +61,7 @@ def test_steps_are_those_of_one_optimizer_over_all_tensors(pair: Pair, optimizer
     for step in range(5):
         weights.clear()
         gradients.add(batch, 1)
-        weights.step(step, 5)
+        weights.step(step, step / 5)
         reference.zero_grad()
         loss = twin.loss(batch)
         (loss.sum / loss.count).backward()  # type: ignore[no-untyped-call]
@@ -81,7 +81,7 @@ def test_the_average_follows_the_weights_and_is_swapped_in_and_out(pair: Pair) -
     for step in range(20):
         weights.clear()
         gradients.add(pair.batch(), 1)
-        weights.step(step, 20)
+        weights.step(step, step / 20)
         kept = min(0.9, (1 + step) / (10 + step))
         expected = kept * expected + (1 - kept) * weights.values
     torch.testing.assert_close(average, expected)

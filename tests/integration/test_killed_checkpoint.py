@@ -1,0 +1,47 @@
+"""SIGKILL while a checkpoint is being written: the job goes on from the one before, to the same weights."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from app.registry import leases
+from app.registry.db import Database
+from app.storage import Storage
+from tests.job_processes import begin
+from tests.workshop import Workshop, blobs
+from worker.launcher import kill
+
+BODY: dict[str, Any] = {
+    "encoder": {"name": "mlp", "widths": [1024, 1024]},
+    "training": {"epochs": 12, "batch_size": 64, "precision": "fp32", "checkpoint_seconds": 0.1},
+}
+GONE = {"message": "gone", "code": "worker_lost", "type": "server_error", "param": None}
+
+
+def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_registry: Database, tmp_path: Path) -> None:
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
+    workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
+    dataset = workshop.dataset(blobs())
+    whole, job = workshop.job(dataset, **BODY), workshop.job(dataset, **BODY)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    token, process = begin(workshop, job, tmp_path, TMPDIR=str(scratch))
+    try:
+        seen: set[Path] = set()
+        while not (writing := set(scratch.glob("rootstock-checkpoint-*/state.safetensors"))) or len(seen | writing) < 3:
+            seen |= writing  # the first is of step 0
+            assert process.poll() is None
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        kill(process)
+    left = list(scratch.glob("rootstock-checkpoint-*/state.safetensors"))
+    assert left, "it was killed before it had tidied up"
+    with sqlite_registry.session() as session:
+        assert leases.lose(session, job.id, token, GONE) == "queued"
+
+    resumed, expected = workshop.train(job), workshop.train(whole)
+
+    assert workshop.weights(resumed) == workshop.weights(expected)
