@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.layers import RECTIFIED, activated, linear
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.rectified import Rectified
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Norm = Literal["layer", "none"]
@@ -89,4 +90,5 @@ def _hidden(inputs: int, widths: Sequence[int], settings: Mlp, dropout: float) -
         layers.append(ACTIVATIONS[settings.activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers)
+    rectified = settings.norm == "none" and settings.activation == "relu" and not dropout
+    return Rectified(*layers) if rectified else nn.Sequential(*layers)

@@ -49,12 +49,12 @@ def test_a_budget_is_kept_when_steps_become_slower() -> None:
 
 
 def test_time_that_is_left_over_is_used_up_to_all_epochs() -> None:
-    kept, position, told = budget(100.0, 500, 600)
+    kept, position, told = budget(100.0, 500, 1000)
     while position.step < position.total_steps:
         position.step += 1
         told.elapsed += 0.05
         kept.look()
-    assert position.step == 600
+    assert position.step == 1000
     assert position.share == 1
 
 
