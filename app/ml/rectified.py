@@ -20,7 +20,7 @@ class Rectified(nn.Sequential):
     def forward(self, inputs: Tensor) -> Tensor:
         plainly = torch.compiler.is_compiling() or torch.is_autocast_enabled(inputs.device.type)
         if plainly or not torch.is_grad_enabled():
-            return cast(Tensor, super().forward(inputs))
+            return cast(Tensor, super().forward(inputs))  # type: ignore[no-untyped-call]
         parameters = [part for layer in self if isinstance(layer, nn.Linear) for part in (layer.weight, layer.bias)]
         outputs: Tensor = _Chain.apply(inputs, *parameters)  # type: ignore[no-untyped-call]
         return outputs

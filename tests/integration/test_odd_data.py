@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import DoesNotFit, OutOfRange, RootstockError
+from app.errors import DatasetFailed, DoesNotFit, OutOfRange, RootstockError
 from app.registry.db import Database
 from app.storage import Storage
 from tests.picture_archives import to_zip
@@ -76,8 +76,9 @@ def test_an_embedding_wider_than_the_row(workshop: Workshop) -> None:
 
 def test_a_single_row(workshop: Workshop) -> None:
     dataset = workshop.dataset({"features": np.ones((1, 4), np.float32)})
-    with pytest.raises(OutOfRange, match="fewer than 2 rows"):
-        run(workshop.claim(workshop.job(dataset).id))
+    assert dataset.status == "failed"
+    with pytest.raises(DatasetFailed, match="its report says why"):
+        workshop.job(dataset)
 
 
 def test_labels_that_are_all_equal(workshop: Workshop) -> None:

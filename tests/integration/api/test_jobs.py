@@ -101,7 +101,7 @@ def test_a_job_waits_for_all_of_its_datasets_and_fails_with_the_name_of_the_one_
     ("body", "param"),
     [
         ({"encoder": {"name": "mlp", "widths": [0]}}, "encoder.widths[0]"),
-        ({"encoder": {"name": "auto", "dimensions": 0}}, "encoder.dimensions"),
+        ({"encoder": {"name": "mlp", "dimensions": 0}}, "encoder.dimensions"),
         ({"objective": {"name": "masked", "mask_ratio": 1}}, "objective.mask_ratio"),
         ({"training": {"batch_size": 0}}, "training.batch_size"),
         ({"training": {"learning_rate": -1}}, "training.learning_rate"),
