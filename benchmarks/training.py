@@ -115,6 +115,7 @@ def main() -> None:
                         chosen = python if name in PEERS and python is not None else Path(sys.executable)
                         rate = theirs(chosen, name, batch, asked.rows, asked.epochs, duties)
                     rates.setdefault((name, duties, batch), []).append(rate)
+                    print(f"batch {batch:,}, {duties}, {name}: {rate:,.0f} rows/s", flush=True)
     show({key: statistics.median(measured) for key, measured in rates.items()})
 
 
