@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.checkpoint import Position
 from worker.loader import Loader
+from worker.mixture import Mixture
 
 
 class Clock:
@@ -19,7 +20,7 @@ class Clock:
         """Seconds of training, those before an interruption included, the pause itself not."""
         return self._before + time.monotonic() - self._begun
 
-    def progress(self, position: Position, loader: Loader, *, ended: bool) -> dict[str, Any]:
+    def progress(self, position: Position, loader: Loader | Mixture, *, ended: bool) -> dict[str, Any]:
         """The job's object `progress`."""
         elapsed, steps_per_epoch = self.elapsed, loader.steps_per_epoch
         steps, here = position.step - self._begun_step, elapsed - self._before

@@ -126,7 +126,7 @@ class Budget:
         return True
 
 
-def most_steps(training: ResolvedTraining, loader: Loader) -> int:
+def most_steps(training: ResolvedTraining, loader: Loader | Mixture) -> int:
     """Those of all epochs."""
     return training.epochs * loader.steps_per_epoch
 

@@ -30,6 +30,7 @@ from app.storage import Storage
 from tests.contracts.specimens import Pair, column, fit, pairs
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
+from worker.domains import Domain
 from worker.preparation import Run, environment
 from worker.progress import Quiet, Reporter, Stopped
 from worker.trainer import Trainer
@@ -144,7 +145,8 @@ def test_a_resumed_training_ends_with_the_same_weights(
         states = {role: modality.state() for role, modality in fitted.items()}
         begun = checkpoint.Position(settled.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
         position, tensors = (saved.position, saved.tensors) if saved else (begun, {})
-        return Run(settled, dataset, fitted, network, torch.device("cpu"), position, 2**24, tensors)
+        domain = Domain(row.id, row.name, row.fingerprint, dataset)
+        return Run(settled, dataset, fitted, network, torch.device("cpu"), position, 2**24, tensors, domains=[domain])
 
     def reporter(job_id: str) -> Reporter:
         with house.database.session() as session:
