@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
@@ -23,6 +24,10 @@ SAMPLE_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
+
+
+PLAIN = r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"
+"""A number as Arrow reads it, but for infinities and NaN."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +153,21 @@ def _numbers(column: pa.StringArray, name: str, staging: Staging | None) -> pa.A
     except pa.ArrowInvalid:
         if staging is None:
             raise
-    values: list[float | None] = []
-    for row, cell in enumerate(pc.utf8_trim_whitespace(column).to_pylist()):
-        known = None if cell is None or cell.casefold() in ABSENT else cell
+    column = pc.utf8_trim_whitespace(column)
+    plain = pc.fill_null(pc.match_substring_regex(column, PLAIN), True)
+    values = pc.cast(pc.if_else(plain, column, pa.scalar(None, pa.string())), pa.float64()).to_numpy(
+        zero_copy_only=False
+    )
+    values = values.copy()
+    for row in np.flatnonzero(~plain.to_numpy(zero_copy_only=False)).tolist():  # few: a block has very many cells
+        cell = column[row].as_py()
+        if cell.casefold() in ABSENT:
+            continue
         try:
-            values.append(pc.cast(pa.array([known], pa.string()), pa.float64())[0].as_py())
+            values[row] = pc.cast(pa.array([cell]), pa.float64())[0].as_py()
         except pa.ArrowInvalid:
-            values.append(None)
             staging.fault("not_a_number", f": {shown(cell)} is not a number", staging.rows + row, name)
-    return pa.array(values, pa.float64())
+    return pa.array(values, from_pandas=True)
 
 
 def open_table(
