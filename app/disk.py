@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,16 @@ from app.errors import InsufficientStorage
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk, the owner's share of it, or what one file may hold is used up."""
+
+
+def open_unnamed(folder: Path) -> int:
+    """A descriptor of an empty file on the disk of `folder`, which is gone when its last one is closed; where the
+    system knows files without a name (Linux) it may be given one until then."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # a file system that has none of them
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as unnamed:
+        return os.dup(unnamed.fileno())
 
 
 @contextlib.contextmanager

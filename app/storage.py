@@ -94,6 +94,20 @@ class Storage:
                 obstore.put(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
         return counted.stored(key)
 
+    def adopt(self, key: str, file: IO[bytes], sha256: str) -> Stored | None:
+        """Gives a file of `open_unnamed`, to which nobody writes any more, an object's name instead of copying it.
+
+        None where that cannot be: for a bucket, for a file on another disk, and where the system knows no such files.
+        """
+        if self._folder is None:
+            return None
+        with contextlib.suppress(OSError, NotImplementedError), _placing(self._folder, key) as incoming:
+            os.fsync(file.fileno())
+            source = f"/proc/self/fd/{file.fileno()}"
+            os.link(source, incoming, src_dir_fd=file.fileno(), follow_symlinks=True)  # given any, it follows the link
+            return Stored(key, os.fstat(file.fileno()).st_size, sha256)
+        return None
+
     async def aput_stream(self, key: str, chunks: AsyncIterator[bytes], limit: int) -> Stored:
         """`put_stream` for an event loop. Raises TooLarge beyond `limit` bytes, and keeps nothing."""
         counted = _Counted(limit)
@@ -225,14 +239,20 @@ class _Counted:
 @contextlib.contextmanager
 def _writing(folder: Path, key: str) -> Iterator[IO[bytes]]:
     """A file that appears under `folder / key` when the block ends well, and not at all otherwise."""
+    with _placing(folder, key) as incoming, incoming.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _placing(folder: Path, key: str) -> Iterator[Path]:
+    """A path; what is put there appears under `folder / key` when the block ends well, and not at all otherwise."""
     incoming, path = folder / INCOMING / uuid.uuid4().hex, folder / key
     incoming.parent.mkdir(parents=True, exist_ok=True)
     try:
         with needing_room(folder):
-            with incoming.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            yield incoming
             for attempt in range(RENAMES):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 try:

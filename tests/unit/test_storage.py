@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.disk import open_unnamed
 from app.errors import ArtifactDamaged, NotReady, TooLarge
 from app.object_cache import GRACE_SECONDS
 from app.settings import MIB, Settings, SettingsError
@@ -50,6 +51,24 @@ def test_a_stream_is_hashed_on_its_way(storage: Storage) -> None:
     stored = storage.put_stream("files/large", chunks(LARGE))
     assert (stored.size_bytes, stored.sha256) == (LARGE, hashlib.sha256(expected).hexdigest())
     assert storage.get("files/large") == expected
+
+
+def test_a_finished_file_gets_a_name_and_is_not_copied(storage: Storage, tmp_path: Path) -> None:
+    with os.fdopen(open_unnamed(tmp_path), "r+b") as file:
+        file.write(b"hello")
+        file.flush()
+        sha256 = hashlib.sha256(b"hello").hexdigest()
+        stored = storage.adopt("files/a", file, sha256)
+        if storage.url.startswith("s3"):
+            assert stored is None
+            return
+        assert stored == Stored("files/a", 5, sha256)
+        assert storage.local(stored).stat().st_ino == os.fstat(file.fileno()).st_ino
+    assert storage.get("files/a") == b"hello"
+    with (tmp_path / "named").open("w+b") as file:
+        os.unlink(file.name)
+        assert storage.adopt("files/b", file, sha256) is None
+    assert list(dict(storage.listing())) == ["files/a"]
 
 
 def test_an_event_loop_streams_too(storage: Storage) -> None:

@@ -80,7 +80,7 @@ def _stacked(parts: Sequence[Numbers], context: Context) -> Numbers:
 def _below(parts: Sequence[Mapped], context: Context) -> Mapped:
     stage = RaggedStage(context)
     for part in parts:
-        rows = part.rows
-        stage.add(rows.values[rows.offsets[0] : rows.offsets[-1]], rows.lengths)
+        rows = part.read(0, len(part))
+        stage.add(rows.flat, rows.lengths)
         part.release()
     return stage.mapped()

@@ -16,8 +16,8 @@ from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
 from worker.ingest import splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
-from worker.ingest.groups import Group, blocks, open_groups
-from worker.ingest.hashing import combine
+from worker.ingest.groups import Group, ahead, blocks, open_groups
+from worker.ingest.hashing import Hashes, combine
 from worker.ingest.kinds import base as kinds
 from worker.ingest.kinds.classes import ClassesKind
 from worker.ingest.labels import in_order, no_names
@@ -26,7 +26,7 @@ from worker.ingest.profile.description import describe
 from worker.ingest.profile.examination import examine
 from worker.ingest.source import Context, Input
 from worker.ingest.splits import Places
-from worker.ingest.writer import SplitWriter
+from worker.ingest.writer import Aside, SplitWriter
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Assembled:
     """The files of a dataset, by name, and its profile."""
 
     files: dict[str, IO[bytes]]
+    sha256: dict[str, str]
+    """Of every file."""
     profile: dict[str, Any]
 
 
@@ -50,14 +52,15 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     places = assign(groups, rows, options, context.faults)
     for kind in made.values():
         kind.settle(places != splits.OUT)
-    files = _write(groups, made, places, context)
+    written = _write(groups, made, places, context)
+    files = {name: writer.file for name, writer in written.items()}
     if context.inferred_encodings:
         plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
     described = describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
-    return Assembled(files, described)
+    return Assembled(files, {name: writer.sha256 for name, writer in written.items()}, described)
 
 
 def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: DatasetOptions, context: Context) -> Rows:
@@ -69,14 +72,21 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
     for group in groups:
         rows.keep[group.table.bad() + offset] = False
         offset += group.table.rows
-    for block in blocks(groups, rows.keep, context):
+
+    def hashed(block: kinds.Block) -> Hashes | None:
+        if rows.hashes is None:
+            return None
+        with np.errstate(all="ignore"):  # values that are no pixels and do not fit float32 are judged behind it
+            return combine([kind.hashes(block) for kind in content])
+
+    for block, hashes in ahead(blocks(groups, rows.keep, context), hashed):
         here = slice(block.overall, block.overall + block.rows)
         for kind in made:
             out = kind.judge(block)
             if out is not None:
                 rows.keep[here] &= ~out
-        if rows.hashes is not None and not context.faults.total:
-            rows.hashes[here] = combine([kind.hashes(block) for kind in content])
+        if rows.hashes is not None and hashes is not None:
+            rows.hashes[here] = hashes
     context.faults.stop_here()
     return rows
 
@@ -94,7 +104,7 @@ def _names(groups: Sequence[Group], made: Sequence[kinds.Kind]) -> tuple[NDArray
 
 def _write(
     groups: Sequence[Group], made: dict[str, kinds.Kind], places: Places, context: Context
-) -> dict[str, IO[bytes]]:
+) -> dict[str, SplitWriter]:
     there = [kind for kind in made.values() if not (isinstance(kind, ClassesKind) and not kind.coded.names)]
     name = groups[0].plan.group
     if name is not None:
@@ -103,7 +113,8 @@ def _write(
         group.settle(places != splits.OUT)
         there.append(group)
     schema = pa.schema([*(kind.field() for kind in there), ROW])
-    writers = [SplitWriter(context.temporary(), schema) for _ in SPLITS]
+    writing, hashing = Aside(context.opened), Aside(context.opened)
+    writers = [SplitWriter(context.temporary(), schema, writing, hashing) for _ in SPLITS]
     for block in blocks(groups, places != splits.OUT, context):
         here = places[block.overall : block.overall + block.rows]
         rows = np.arange(block.overall, block.overall + block.rows)
@@ -114,4 +125,4 @@ def _write(
                 writer.add(pa.RecordBatch.from_arrays(columns, schema=schema))
     for writer in writers:
         writer.close()
-    return {split_file(split): writer.file for split, writer in zip(SPLITS, writers, strict=True)}
+    return {split_file(split): writer for split, writer in zip(SPLITS, writers, strict=True)}

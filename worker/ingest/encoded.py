@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.dataset_options import DatasetOptions
-from app.ragged import Ragged
-from worker.ingest import recordings
+from worker.ingest import images, recordings
 from worker.ingest.archives import Member
 from worker.ingest.items import Items
-from worker.ingest.source import Context, Head, Loaded, Source, Wanted
+from worker.ingest.source import Context, Head, Loaded, Mapped, Source, Wanted
 
 BASE64 = b";base64,"
 HEADER = 64
@@ -24,7 +23,7 @@ class Cells(Sequence[Member]):
     """A column's rows as members, made when they are asked for."""
 
     column: str
-    rows: Ragged
+    rows: Mapped
     encoded: str
 
     def __len__(self) -> int:
@@ -32,13 +31,13 @@ class Cells(Sequence[Member]):
 
     def __getitem__(self, row: int) -> Member:  # type: ignore[override]
         def chunks() -> Iterator[bytes]:
-            cell = self.rows.row(row).tobytes()
+            cell = self.rows.read(row, row + 1).row(0).tobytes()
             if self.encoded == "base64":
                 place = cell.find(BASE64, 0, HEADER)
                 cell = base64.b64decode(cell[place + len(BASE64) :] if place >= 0 else cell, validate=True)
             yield cell
 
-        return Member(self.column, int(self.rows.offsets[row + 1] - self.rows.offsets[row]), chunks)
+        return Member(self.column, int(self.rows.sizes(row, row + 1)[0]), chunks)
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,13 @@ def open_cells(source: Source, head: Head, options: DatasetOptions, context: Con
     """The table with its column `head` as pictures of one size, or as recordings of one rate."""
     cells = source.load(Wanted(ragged=[head.name]), context).ragged[head.name]
     others = {each.name: each for each in source.heads if each.name != head.name}
-    members = Cells(head.name, cells.rows, head.encoded)
+    members = Cells(head.name, cells, head.encoded)
     beside = Beside(source, len(members), others)
     noun = "recording" if head.medium == "audio" else "picture"
     items = Items(source.file, noun, head.name, members, list(others.values()), {}, beside)
     if head.medium == "audio":
         opened: Source = recordings.open_items(items, options.sample_rate, context)
     else:
-        from worker.ingest.images import open_items  # only those who read pictures wait for torch
-
-        opened = open_items(items, None, options, context)
+        opened = images.open_items(items, None, options, context)
     cells.release()
     return opened

@@ -38,7 +38,7 @@ def hash_numbers(rows: NDArray[Any]) -> Hashes:
     step = max(1, AT_ONCE // max(1, words.shape[1]))
     for start in range(0, len(rows), step):
         found[start : start + step] = _mixed(words[start : start + step] + places).sum(axis=1)
-    return _ended(found + np.uint64(width))
+    return _mixed(found + np.uint64(width)).view(np.int64)
 
 
 def hash_bytes(values: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Hashes:
@@ -61,20 +61,15 @@ def hash_bytes(values: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Hashes:
         words += places.view(np.uint64) * PLACE
         found[start:stop] = np.add.reduceat(_mixed(words), first)
         start = stop
-    return _ended(found + lengths.view(np.uint64))
+    return _mixed(found + lengths.view(np.uint64)).view(np.int64)
 
 
 def combine(columns: Sequence[Hashes]) -> Hashes:
     """[n] of rows that are made of several columns."""
     found = columns[0]
     for column in columns[1:]:
-        found = _ended(found.view(np.uint64) * PLACE + column.view(np.uint64))
+        found = _mixed(found.view(np.uint64) * PLACE + column.view(np.uint64)).view(np.int64)
     return found
-
-
-def _ended(found: Words) -> Hashes:
-    found = _mixed(found)
-    return (found ^ (found >> SHIFT)).view(np.int64)
 
 
 def _mixed(words: Words) -> Words:
@@ -82,4 +77,5 @@ def _mixed(words: Words) -> Words:
     for factor in FACTORS:
         words ^= words >> SHIFT
         words *= factor
+    words ^= words >> SHIFT
     return words

@@ -86,7 +86,7 @@ class Stack:
 
     def rows_of(self, column: str, start: int, stop: int) -> Ragged:
         """Rows `start` to `stop` of a column whose rows differ in length."""
-        parts = [loaded.ragged[column].rows[first:last] for loaded, first, last in self._within(start, stop)]
+        parts = [loaded.ragged[column].read(first, last) for loaded, first, last in self._within(start, stop)]
         if len(parts) == 1:
             return parts[0]
         values = [part.values[part.offsets[0] : part.offsets[-1]] for part in parts]
@@ -97,8 +97,8 @@ class Stack:
         """The last of rows `start` to `stop` up to which none of the columns of any length takes more than `most`
         bytes; one row at least."""
         for column in self.ragged:
-            parts = [loaded.ragged[column].rows[first:last] for loaded, first, last in self._within(start, stop)]
-            ends = np.cumsum(np.concatenate([rows.lengths * rows.values[:1].nbytes for rows in parts]))
+            parts = [loaded.ragged[column].sizes(first, last) for loaded, first, last in self._within(start, stop)]
+            ends = np.cumsum(np.concatenate(parts))
             stop = start + max(1, int(np.searchsorted(ends, most, side="right")))
         return stop
 

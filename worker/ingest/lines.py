@@ -1,19 +1,20 @@
-"""Reads plain text: every line, or every paragraph, is a row. Holds a block of a few megabytes.
+"""Reads plain text: every line, or every paragraph, is a row. Rows stay where they lie in the mapped file; where each
+begins and ends is noted. Holds a block of a few megabytes.
 
 Empty lines are no rows, except in files that stand side by side (`corpus.de`, `corpus.en`): their lines must stay
 level.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.ragged import Ragged
 from worker.ingest import encoding
-from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.stages import BYTE, RaggedStage
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
+from worker.ingest.stages import BYTE, OFFSET, Apart
 from worker.ingest.staging import text_head
 
 BLOCK_BYTES = 4 << 20
@@ -21,9 +22,10 @@ MOST_ROW = 64 << 20
 """Bytes of one row at most."""
 SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 1000
-LINE_FEED, SPACE = 10, 32
-GAP = re.compile(rb"\n(?:[ \t]*\n)+")
+LINE_FEED, RETURN, SPACE = 10, 13, 32
+NOWHERE = -1
 TEXT = "text"
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -37,35 +39,45 @@ class Lines:
     """Whether empty lines are rows."""
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
-        stage, skipped = RaggedStage(context), [np.zeros(0, np.int64)]
-        seen = 0
-        for block in _blocks(self.file, GAP if self.paragraphs else None):
-            if not block or context.faults.total:
+        values, release = map_array(self.file.stream, BYTE, (self.file.size,))
+        staged, skipped = context.temporary(), [np.zeros(0, np.int64)]
+        seen = rows = 0
+        for starts, ends in (_paragraphs if self.paragraphs else _lines)(values):
+            if context.faults.total:
                 break
-            values, lengths = _paragraphs(block) if self.paragraphs else _lines(block)
-            if not self._is_utf8(block, seen, context):
+            long = np.flatnonzero(ends - starts > MOST_ROW)
+            if len(long):
+                what = "a paragraph" if self.paragraphs else "a line"
+                message = f"{self.file.name} has {what} of more than {MOST_ROW:,} bytes behind row {rows:,}"
+                context.faults.add("line_too_long", message, file=self.file.id, row=rows + 1)
                 break
-            blank = np.flatnonzero(lengths == 0) if not self.level else skipped[0]
+            self._check(values, starts, ends, seen, context)
+            blank = np.flatnonzero(starts == ends) if not self.level else skipped[0]
             skipped.append(blank + seen + 1)
-            seen += len(lengths)
-            stage.add(values, np.delete(lengths, blank))
+            seen += len(starts)
+            rows += len(starts) - len(blank)
+            places = np.stack([starts, ends], axis=1)
+            staged.write((np.delete(places, blank, axis=0) if len(blank) else places).data)
+            release()
             context.tick(0)
-        else:
-            return Loaded(stage.rows, ragged={self.heads[0].name: stage.mapped()}, skipped=np.concatenate(skipped))
-        if not context.faults.total:
-            what = "a paragraph" if self.paragraphs else "a line"
-            message = f"{self.file.name} has {what} of more than {MOST_ROW:,} bytes behind row {stage.rows:,}"
-            context.faults.add("line_too_long", message, file=self.file.id, row=stage.rows + 1)
-        return Loaded(stage.rows, ragged={self.heads[0].name: stage.mapped()})
+        staged.flush()
+        offsets, give_back = map_array(staged, OFFSET, (2 * rows,))
 
-    def _is_utf8(self, block: bytes, seen: int, context: Context) -> bool:
+        def release_all() -> None:
+            release()
+            give_back()
+
+        column = Apart(Ragged(values, offsets), release_all)
+        return Loaded(rows, ragged={self.heads[0].name: column}, skipped=np.concatenate(skipped))
+
+    def _check(self, values: NDArray[np.uint8], starts: Places, ends: Places, seen: int, context: Context) -> None:
+        """Adds the fault of rows that are not UTF-8."""
+        whole = values[starts[0] : ends[-1]].tobytes()
         try:
-            block.decode()
+            whole.decode()
         except UnicodeDecodeError as error:
-            line = block[: error.start].count(b"\n")
-            encoding.refuse(self.file, block.split(b"\n")[line], context.faults, row=seen + line + 1)
-            return False
-        return True
+            row = int(np.searchsorted(starts, starts[0] + error.start, side="right")) - 1
+            encoding.refuse(self.file, values[starts[row] : ends[row]].tobytes(), context.faults, row=seen + row + 1)
 
 
 def open_lines(file: Input, name: str | None, *, paragraphs: bool) -> Lines:
@@ -76,45 +88,39 @@ def open_lines(file: Input, name: str | None, *, paragraphs: bool) -> Lines:
     return Lines(file, [text_head(name or TEXT, sample)], paragraphs, level=name is not None)
 
 
-def _blocks(file: Input, gap: re.Pattern[bytes] | None) -> Iterator[bytes]:
-    """Whole rows, line feeds at their ends and nowhere else; an empty block is a row that is too long."""
-    file.stream.seek(0)
-    rest = file.stream.read(len(encoding.MARK)).removeprefix(encoding.MARK)
-    while chunk := file.stream.read(BLOCK_BYTES):
-        rest += chunk
-        end = rest.rfind(b"\n") + 1
-        if gap is not None and end:
-            breaks = [found.end() for found in gap.finditer(rest, max(0, len(rest) - len(chunk) - 2), end)]
-            end = breaks[-1] if breaks else 0
-        if end:
-            yield _line_feeds(rest[:end])
-            rest = rest[end:]
-        elif len(rest) > MOST_ROW:
-            yield b""
-            return
-    if rest.strip() or (gap is None and rest):
-        yield _line_feeds(rest).removesuffix(b"\n") + b"\n"
+def _lines(values: NDArray[np.uint8]) -> Iterator[tuple[Places, Places]]:
+    """Where the lines of a block begin and end, without their ends; those of white space alone are empty."""
+    first = len(encoding.MARK) if values[: len(encoding.MARK)].tobytes() == encoding.MARK else 0
+    for place in range(first, len(values), BLOCK_BYTES):
+        block = values[place : place + BLOCK_BYTES]
+        ends = np.flatnonzero(block == LINE_FEED) + place
+        if place + BLOCK_BYTES >= len(values) and values[-1] != LINE_FEED:
+            ends = np.append(ends, len(values))
+        if not len(ends):
+            if place + len(block) - first > MOST_ROW:
+                yield np.array([first]), np.array([place + len(block)])
+            continue
+        starts = np.concatenate([[first], ends[:-1] + 1])
+        first = int(ends[-1]) + 1
+        ends = ends - ((ends > starts) & (values[ends - 1] == RETURN))
+        if (values[starts[starts < len(values)]] <= SPACE).any():  # a line that begins so may hold nothing else
+            visible = np.add.reduceat(values[starts[0] : first] > SPACE, starts - starts[0])
+            ends = np.where(visible == 0, starts, ends)
+        yield starts, ends
 
 
-def _lines(block: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of all lines without their ends, and every line's length; lines of white space are empty."""
-    values = np.frombuffer(block, BYTE)
-    ends = np.flatnonzero(values == LINE_FEED)
-    lengths = np.diff(ends, prepend=-1) - 1
-    keep = values != LINE_FEED
-    starts = ends - lengths
-    if (values[starts] <= SPACE).any():  # a line that begins with a space may hold nothing else
-        blank = np.add.reduceat(values > SPACE, starts) == 0
-        keep &= ~np.repeat(blank, lengths + 1)
-        lengths = np.where(blank, 0, lengths)
-    return values[keep], lengths
-
-
-def _line_feeds(block: bytes) -> bytes:
-    return block.replace(b"\r\n", b"\n") if b"\r" in block else block
-
-
-def _paragraphs(block: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    found = [part.strip(b"\n") for part in GAP.split(block)]
-    rows = [part for part in found if part.strip()]
-    return np.frombuffer(b"".join(rows), BYTE), np.array([len(row) for row in rows], np.int64)
+def _paragraphs(values: NDArray[np.uint8]) -> Iterator[tuple[Places, Places]]:
+    """Where the paragraphs begin and end: lines with no empty one between them."""
+    begin, end, goes_on = NOWHERE, NOWHERE, False
+    for starts, ends in _lines(values):
+        filled = np.flatnonzero(ends > starts)
+        fresh = np.flatnonzero(np.diff(filled, prepend=-1 if goes_on else -2) > 1)  # those that begin a paragraph
+        begins = np.concatenate([[begin], starts[filled[fresh]]])
+        done = np.concatenate([[end], ends[filled]])
+        here = slice(begin == NOWHERE, None)
+        if len(fresh[here]):
+            yield begins[:-1][here], done[fresh][here]
+        begin, end = int(begins[-1]), int(done[-1])
+        goes_on = len(filled) > 0 and filled[-1] == len(starts) - 1
+    if begin != NOWHERE:
+        yield np.array([begin]), np.array([end])

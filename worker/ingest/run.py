@@ -108,7 +108,8 @@ def _fail(reporter: Reporter, dataset: Dataset, faults: Faults) -> None:
 def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faults) -> None:
     folder = f"datasets/{dataset.id}/{reporter.token}"
     stored = {
-        name: reporter.storage.put_stream(f"{folder}/{name}", _chunks(reporter, file))
+        name: reporter.storage.adopt(f"{folder}/{name}", file, made.sha256[name])
+        or reporter.storage.put_stream(f"{folder}/{name}", _chunks(reporter, file))
         for name, file in made.files.items()
     }
     content: dict[str, Any] = {name: item.sha256 for name, item in stored.items()}

@@ -6,8 +6,6 @@ Legend: `N` rows.
 
 import io
 import mmap
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.disk import needing_room
+from app.disk import needing_room, open_unnamed
 from app.ragged import Ragged
 from worker.ingest.faults import Faults
 from worker.ingest.signatures import Medium
@@ -40,8 +38,8 @@ class Input:
 class _Scratch(io.FileIO):
     """A full disk is no OSError here: a reader would take that for a fault of the file which it reads."""
 
-    def __init__(self, descriptor: int, folder: Path) -> None:
-        super().__init__(os.dup(descriptor), "r+b")
+    def __init__(self, folder: Path) -> None:
+        super().__init__(open_unnamed(folder), "r+b")
         self._folder = folder
 
     def write(self, data: "ReadableBuffer", /) -> int:
@@ -72,8 +70,8 @@ class Context:
 
     def temporary(self) -> IO[bytes]:
         """An empty file; whatever writes to it raises InsufficientStorage where the disk is full."""
-        with needing_room(self.scratch), tempfile.TemporaryFile(dir=self.scratch, buffering=0) as unnamed:
-            return self.opened.enter_context(io.BufferedRandom(_Scratch(unnamed.fileno(), self.scratch)))
+        with needing_room(self.scratch):
+            return self.opened.enter_context(io.BufferedRandom(_Scratch(self.scratch)))
 
 
 @dataclass(frozen=True)
@@ -159,9 +157,20 @@ class Coded:
 class Mapped:
     """A column whose rows differ in length."""
 
-    rows: Ragged
+    held: Ragged
     release: Callable[[], None] = lambda: None
     """Gives the mapped pages back; the rows stay valid."""
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Bytes of rows `start` to `stop`."""
+        return self.held[start:stop].lengths * self.held.values[:1].nbytes
+
+    def read(self, start: int, stop: int) -> Ragged:
+        """Rows `start` to `stop`."""
+        return self.held[start:stop]
 
 
 @dataclass(frozen=True)

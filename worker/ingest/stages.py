@@ -53,6 +53,20 @@ class RaggedStage:
         return Mapped(Ragged(values, offsets), release)
 
 
+class Apart(Mapped):
+    """Texts that lie where they were found: what is held are they and, by turns, what lies between two of them."""
+
+    def __len__(self) -> int:
+        return (len(self.held) + 1) // 2
+
+    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
+        return self.held[2 * start : 2 * stop - 1].lengths[::2]
+
+    def read(self, start: int, stop: int) -> Ragged:
+        both = as_texts(self.held[2 * start : 2 * stop - 1])
+        return Ragged(*as_bytes(both.take(pa.array(np.arange(0, len(both), 2)))))
+
+
 def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible.
 

@@ -1,20 +1,53 @@
-"""Writes a split as an Arrow IPC file, rows as they come, in record batches of a few megabytes. Holds one batch."""
+"""Writes a split as an Arrow IPC file, rows as they come, in record batches of a few megabytes. Holds a few of them.
 
-from typing import IO
+Writing and hashing happen on two threads that all splits share, so that whoever makes the rows waits for neither.
+"""
+
+import hashlib
+import io
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from app.dataset import BATCH_BYTES
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Aside:
+    """A thread that does one thing after the other; whoever asks for more waits while `MOST` are left to do."""
+
+    MOST = 2
+
+    def __init__(self, opened: ExitStack) -> None:
+        self._pool = opened.enter_context(ThreadPoolExecutor(1))
+        self._left: deque[Future[Any]] = deque()
+
+    def do(self, work: Callable[[Any], object], what: object) -> None:
+        """Raises what an earlier thing raised."""
+        self._left.append(self._pool.submit(work, what))
+        self.wait(self.MOST)
+
+    def wait(self, most: int = 0) -> None:
+        while len(self._left) > most:
+            self._left.popleft().result()
+
 
 class SplitWriter:
-    """Takes record batches of any length; `close` writes what is left."""
+    """Takes record batches of any length; `close` writes what is left, and then `sha256` is that of the file."""
 
-    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+    def __init__(self, file: IO[bytes], schema: pa.Schema, writing: Aside, hashing: Aside) -> None:
         self.file = file
         self.rows = 0
-        self._schema = schema
-        self._writer = pa.ipc.new_file(file, schema)
+        self.sha256 = ""
+        self._schema, self._writing = schema, writing
+        self._hashed = _Hashed(file, hashing)
+        self._writer = pa.ipc.new_file(self._hashed, schema)
         self._waiting: list[pa.RecordBatch] = []
         self._bytes = 0
 
@@ -30,11 +63,34 @@ class SplitWriter:
     def close(self) -> None:
         if self._waiting:
             self._flush()
+        self._writing.wait()
         self._writer.close()
         self.file.flush()
+        self.sha256 = self._hashed.digest()
 
     def _flush(self) -> None:
-        whole = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
+        self._writing.do(self._write, self._waiting)
+        self._waiting, self._bytes = [], 0
+
+    def _write(self, batches: list[pa.RecordBatch]) -> None:
+        whole = pa.Table.from_batches(batches, self._schema).combine_chunks()
         for batch in whole.to_batches():
             self._writer.write_batch(batch)
-        self._waiting, self._bytes = [], 0
+
+
+class _Hashed(io.RawIOBase):
+    """Passes on what is written, and hashes it aside."""
+
+    def __init__(self, file: IO[bytes], hashing: Aside) -> None:
+        self._file, self._hashing, self._hash = file, hashing, hashlib.sha256()
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        self._hashing.do(self._hash.update, data)  # Arrow's buffers never change
+        return self._file.write(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def digest(self) -> str:
+        self._hashing.wait()
+        return self._hash.hexdigest()

@@ -8,14 +8,14 @@ Legend: `n` rows of a block.
 import importlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from app.dataset import field
+from app import dataset
 from app.dataset_options import PLAYS, DatasetOptions
 from worker.ingest.faults import Faults
 from worker.ingest.hashing import Hashes
@@ -36,6 +36,8 @@ class Block:
     overall: int
     kept: Mask
     """[n], False for rows that are left out already: they have no further faults."""
+    held: dict[str, Any] = field(default_factory=dict)
+    """What kinds keep of the block while it is in work, by role."""
 
     @property
     def rows(self) -> int:
@@ -62,7 +64,8 @@ class Kind:
 
     @abstractmethod
     def hashes(self, block: Block) -> Hashes:
-        """What is equal for equal items, [n]; asked of content only."""
+        """What is equal for equal items, [n]; asked of content only, on another thread and before its faults are
+        known."""
 
     @abstractmethod
     def column(self, block: Block, chosen: Mask) -> pa.Array:
@@ -73,7 +76,7 @@ class Kind:
 
     def field(self) -> pa.Field:
         """The column's place in the split's schema; asked after `settle`."""
-        return field(self.role, self.part.modality, self.part.shape)
+        return dataset.field(self.role, self.part.modality, self.part.shape)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         """What the profile says of the role; None where nothing of it is there. Asked at the end."""

@@ -20,8 +20,7 @@ REMEDY = ". Take the row out, or ask for cleaning drop"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
 """The same for Arrow."""
-PLAIN = bytes([9, 10, *range(32, 127)])
-"""ASCII that is no control character: where nothing else is, nothing needs to be looked at."""
+TAB, LINE_FEED, SPACE, DELETE = 9, 10, 32, 127
 TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -33,19 +32,18 @@ class TextKind(Kind):
         self.is_content = self.role != "caption"  # one picture with two captions is one picture
         self._lengths: list[NDArray[np.int32]] = []
         self._empty = 0
-        self._held: tuple[Block, pa.StringArray, dict[str, int]] | None = None
 
     def read(self, block: Block) -> pa.StringArray:
         """The block's texts, cleaned."""
-        if self._held is None or self._held[0] is not block:
+        if self.role not in block.held:
             found = as_texts(rows_of(block.table, self.role, block.start, block.stop))
-            self._held = (block, *self._cleaned(found))
-        return self._held[1]
+            block.held[self.role] = self._cleaned(found)
+        texts: pa.StringArray = block.held[self.role][0]
+        return texts
 
     def judge(self, block: Block) -> Mask | None:
         texts = self.read(block)
-        assert self._held is not None
-        for code, number in self._held[2].items():
+        for code, number in block.held[self.role][1].items():
             self.changed[code] = self.changed.get(code, 0) + number
         least, most = self.cleaning.min_characters, self.cleaning.max_characters
         short = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
@@ -82,12 +80,12 @@ class TextKind(Kind):
         """The texts, and how many each step changed."""
         steps = {}
         asked = self.cleaning
-        plain_bytes = not np.asarray(texts.buffers()[2]).tobytes().translate(None, PLAIN) if len(texts) else True
+        nothing_to_find = is_plain(as_bytes(texts)[0])
         if asked.html == "remove":
             steps["html"] = (pc.match_substring_regex(texts, r"[<&]"), remove_html)
-        if asked.unicode == "nfc" and not plain_bytes:
+        if asked.unicode == "nfc" and not nothing_to_find:
             steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
-        if asked.control == "remove" and not plain_bytes:
+        if asked.control == "remove" and not nothing_to_find:
             steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), plain)
         if asked.max_characters is not None and asked.long == "cut":
             most = asked.max_characters
@@ -104,6 +102,12 @@ class TextKind(Kind):
                 changed[code] = different
                 texts = pc.replace_with_mask(texts, mask, pa.array(after, pa.string()))
         return texts, changed
+
+
+def is_plain(values: NDArray[np.uint8]) -> bool:
+    """Whether bytes are ASCII without control characters, so that nothing needs to be looked at."""
+    low = values[values < SPACE]
+    return bool(values.max(initial=0) < DELETE and ((low == TAB) | (low == LINE_FEED)).all())
 
 
 def plain(text: str) -> str:
