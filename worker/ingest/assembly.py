@@ -16,17 +16,18 @@ from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
 from worker.ingest import splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
-from worker.ingest.groups import Group, ahead, blocks, open_groups
+from worker.ingest.groups import Group, blocks, open_groups
 from worker.ingest.hashing import Hashes, combine
 from worker.ingest.kinds import base as kinds
 from worker.ingest.kinds.classes import ClassesKind
 from worker.ingest.labels import in_order, no_names
+from worker.ingest.pipeline import Aside, ahead
 from worker.ingest.plan import Part
 from worker.ingest.profile.description import describe
 from worker.ingest.profile.examination import examine
 from worker.ingest.source import Context, Input
 from worker.ingest.splits import Places
-from worker.ingest.writer import Aside, SplitWriter
+from worker.ingest.writer import SplitWriter
 
 
 @dataclass(frozen=True)

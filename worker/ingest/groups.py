@@ -1,11 +1,8 @@
 """The files of a dataset as tables: one for each split that is given by files, else one. Knows no value."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +20,7 @@ RAGGED_ROWS = 1 << 15
 """Rows of a block where items differ in length."""
 RAGGED_BYTES = 4 * BATCH_BYTES
 """Of a column of them in a block, unless a single row has more."""
-THREADS = 2
 Mask = NDArray[np.bool_]
-T = TypeVar("T")
 
 
 @dataclass
@@ -71,20 +66,6 @@ def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[t
         ids = getattr(options.split.files, split)
         if ids:
             yield place, [sources[id] for id in ids]
-
-
-def ahead(blocks: Iterator[Block], work: Callable[[Block], T]) -> Iterator[tuple[Block, T]]:
-    """Every block, in order, with what `work` makes of it on one of two threads while others are dealt with."""
-    waiting: deque[tuple[Block, Future[T]]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for block in blocks:
-            waiting.append((block, pool.submit(work, block)))
-            if len(waiting) > THREADS:
-                first, made = waiting.popleft()
-                yield first, made.result()
-        while waiting:
-            first, made = waiting.popleft()
-            yield first, made.result()
 
 
 def blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[Block]:

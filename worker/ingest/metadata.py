@@ -86,7 +86,7 @@ class Metadata:
         stage = RaggedStage(context)
         for start in range(0, self.items, BLOCK):
             places = zip(file[start : start + BLOCK].tolist(), row[start : start + BLOCK].tolist(), strict=True)
-            held = Ragged.of([texts[n][1][name].rows.row(r) if n >= 0 else NOTHING for n, r in places])
+            held = Ragged.of([texts[n][1][name].read(r, r + 1).row(0) if n >= 0 else NOTHING for n, r in places])
             stage.add(held.values, held.lengths)
             context.tick(0)
         return stage.mapped()

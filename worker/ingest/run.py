@@ -16,7 +16,7 @@ from app.dataset import FORMAT, INFO
 from app.dataset_options import DatasetOptions
 from app.registry import datasets, jobs, objects
 from app.registry.tables import Dataset, File, StoredObject
-from app.storage import CHUNK
+from app.storage import CHUNK, Stored
 from worker.ingest.assembly import Assembled, assemble
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.source import Context, Input
@@ -107,11 +107,7 @@ def _fail(reporter: Reporter, dataset: Dataset, faults: Faults) -> None:
 
 def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faults) -> None:
     folder = f"datasets/{dataset.id}/{reporter.token}"
-    stored = {
-        name: reporter.storage.adopt(f"{folder}/{name}", file, made.sha256[name])
-        or reporter.storage.put_stream(f"{folder}/{name}", _chunks(reporter, file))
-        for name, file in made.files.items()
-    }
+    stored = {name: _store(reporter, f"{folder}/{name}", file, made.sha256[name]) for name, file in made.files.items()}
     content: dict[str, Any] = {name: item.sha256 for name, item in stored.items()}
     content["columns"] = [[column["name"], column["plays"], column["type"]] for column in made.profile["columns"]]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -133,6 +129,12 @@ def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faul
     if reporter.settings.broker_url is not None:
         for name, job_id in waiting:
             queue.enqueue(reporter.settings.broker_url, name, job_id)
+
+
+def _store(reporter: Reporter, key: str, file: IO[bytes], sha256: str) -> Stored:
+    if reporter.stop.is_set():
+        raise Stopped
+    return reporter.storage.adopt(key, file, sha256) or reporter.storage.put_stream(key, _chunks(reporter, file))
 
 
 def _chunks(reporter: Reporter, file: IO[bytes]) -> Iterator[bytes]:

@@ -5,9 +5,10 @@ A file is read as it should be first; where that fails, again and with care, so 
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pyarrow import csv as arrow_csv
 from worker.ingest import encoding
 from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Dialect, Written, find_dialect, is_number
 from worker.ingest.faults import shown
+from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import FLOAT, Staging, counts_up, text_head
 
@@ -61,7 +63,7 @@ class Table:
 
         def note(row: Any) -> str:
             nonlocal stopped
-            number = row.number - self.skipped
+            number = row.number
             if _is_open(row.text, self.delimiter):
                 self._refuse_quote(number, context)
                 stopped = True
@@ -76,30 +78,20 @@ class Table:
             )
             return "skip"
 
-        self.file.stream.seek(0)
+        parsing = arrow_csv.ParseOptions(
+            delimiter=self.delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=None if trusting else note,
+            ignore_empty_lines=len(names) > 1,  # in a lone column an empty line is an empty cell
+        )
+        converting = arrow_csv.ConvertOptions(
+            column_types={name: pa.float64() if trusting and name in plain else pa.string() for name in names},
+            include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
+            null_values=NOTHING,
+        )
         try:
-            reader = arrow_csv.open_csv(
-                self.file.stream,
-                arrow_csv.ReadOptions(
-                    use_threads=trusting,  # with threads, ragged rows have no numbers
-                    block_size=BLOCK_BYTES,
-                    column_names=names,
-                    skip_rows=self.skipped,
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=self.delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=None if trusting else note,
-                    ignore_empty_lines=len(names) > 1,  # in a lone column an empty line is an empty cell
-                ),
-                arrow_csv.ConvertOptions(
-                    column_types={name: pa.float64() if trusting and name in plain else pa.string() for name in names},
-                    include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
-                    null_values=NOTHING,
-                ),
-            )
             end = None
-            for batch in reader:
+            for batch in self._batches(names, parsing, converting, trusting=trusting):
                 columns = {name: batch.column(name) for name in wanted.columns}
                 for name in numbers & self.written.keys():
                     columns[name] = _plainly(columns[name], self.written[name])
@@ -122,6 +114,27 @@ class Table:
                 faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
         return staging.loaded()
 
+    def _batches(
+        self, names: list[str], parsing: arrow_csv.ParseOptions, converting: arrow_csv.ConvertOptions, *, trusting: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """Trusting, blocks of rows are read beside each other up to the first quote: only quotes hide line feeds."""
+        stream = self.file.stream
+        stream.seek(0)
+        for _ in range(self.skipped):
+            stream.readline()
+        if trusting:
+
+            def read(block: bytes) -> list[pa.RecordBatch]:
+                options = arrow_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
+                table = arrow_csv.read_csv(pa.BufferReader(block), options, parsing, converting)
+                return list(table.to_batches())
+
+            for _, batches in ahead(_unquoted(stream), read):
+                yield from batches
+        if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
+            options = arrow_csv.ReadOptions(use_threads=trusting, block_size=BLOCK_BYTES, column_names=names)
+            yield from arrow_csv.open_csv(stream, options, parsing, converting)
+
     def _ends_in_quote(self) -> bool:
         """Whether the file's last quotes close a cell: an even number of them stands for half as many in its text."""
         self.file.stream.seek(max(0, self.file.size - SAMPLE_BYTES))
@@ -136,6 +149,16 @@ class Table:
             file=self.file.id,
             row=row,
         )
+
+
+def _unquoted(stream: IO[bytes]) -> Iterator[bytes]:
+    """Blocks of whole rows, up to one that has a quote or is too long; the stream then stands behind them."""
+    while block := stream.read(BLOCK_BYTES // 4):
+        tail = stream.readline(BLOCK_BYTES)
+        if b'"' in block or b'"' in tail or (len(tail) == BLOCK_BYTES and tail[-1:] != b"\n"):
+            stream.seek(-len(block) - len(tail), os.SEEK_CUR)
+            return
+        yield block + tail
 
 
 def _plainly(column: pa.StringArray, written: Written) -> pa.StringArray:

@@ -5,37 +5,15 @@ Writing and hashing happen on two threads that all splits share, so that whoever
 
 import hashlib
 import io
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
 from app.dataset import BATCH_BYTES
+from worker.ingest.pipeline import Aside
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-
-class Aside:
-    """A thread that does one thing after the other; whoever asks for more waits while `MOST` are left to do."""
-
-    MOST = 2
-
-    def __init__(self, opened: ExitStack) -> None:
-        self._pool = opened.enter_context(ThreadPoolExecutor(1))
-        self._left: deque[Future[Any]] = deque()
-
-    def do(self, work: Callable[[Any], object], what: object) -> None:
-        """Raises what an earlier thing raised."""
-        self._left.append(self._pool.submit(work, what))
-        self.wait(self.MOST)
-
-    def wait(self, most: int = 0) -> None:
-        while len(self._left) > most:
-            self._left.popleft().result()
 
 
 class SplitWriter:

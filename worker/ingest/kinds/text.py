@@ -32,12 +32,16 @@ class TextKind(Kind):
         self.is_content = self.role != "caption"  # one picture with two captions is one picture
         self._lengths: list[NDArray[np.int32]] = []
         self._empty = 0
+        self._plain: set[int] = set()
+        """First rows of the blocks that are ASCII without control characters: nothing needs to be looked at there."""
 
     def read(self, block: Block) -> pa.StringArray:
         """The block's texts, cleaned."""
         if self.role not in block.held:
             found = as_texts(rows_of(block.table, self.role, block.start, block.stop))
-            block.held[self.role] = self._cleaned(found)
+            if self.cleaning.html == "keep" and block.overall not in self._plain and is_plain(as_bytes(found)[0]):
+                self._plain.add(block.overall)
+            block.held[self.role] = self._cleaned(found, plain=block.overall in self._plain)
         texts: pa.StringArray = block.held[self.role][0]
         return texts
 
@@ -66,7 +70,8 @@ class TextKind(Kind):
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         texts = self.read(block).filter(pa.array(chosen))
-        self._lengths.append(pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int32))
+        characters = (pc.binary_length if block.overall in self._plain else pc.utf8_length)(texts)
+        self._lengths.append(characters.to_numpy(zero_copy_only=False))
         return texts
 
     def facts(self, places: Places) -> dict[str, Any] | None:
@@ -76,17 +81,16 @@ class TextKind(Kind):
     def columns(self) -> list[dict[str, Any]]:
         return [self.described(self.part.columns[0], "text", missing=self._empty)]
 
-    def _cleaned(self, texts: pa.StringArray) -> tuple[pa.StringArray, dict[str, int]]:
+    def _cleaned(self, texts: pa.StringArray, *, plain: bool) -> tuple[pa.StringArray, dict[str, int]]:
         """The texts, and how many each step changed."""
         steps = {}
         asked = self.cleaning
-        nothing_to_find = is_plain(as_bytes(texts)[0])
         if asked.html == "remove":
             steps["html"] = (pc.match_substring_regex(texts, r"[<&]"), remove_html)
-        if asked.unicode == "nfc" and not nothing_to_find:
+        if asked.unicode == "nfc" and not plain:
             steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
-        if asked.control == "remove" and not nothing_to_find:
-            steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), plain)
+        if asked.control == "remove" and not plain:
+            steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), remove_control)
         if asked.max_characters is not None and asked.long == "cut":
             most = asked.max_characters
             steps["cut"] = (pc.greater(pc.utf8_length(texts), most), lambda text: text[:most])
@@ -105,12 +109,12 @@ class TextKind(Kind):
 
 
 def is_plain(values: NDArray[np.uint8]) -> bool:
-    """Whether bytes are ASCII without control characters, so that nothing needs to be looked at."""
+    """Whether bytes are ASCII without control characters."""
     low = values[values < SPACE]
     return bool(values.max(initial=0) < DELETE and ((low == TAB) | (low == LINE_FEED)).all())
 
 
-def plain(text: str) -> str:
+def remove_control(text: str) -> str:
     """Without control characters; line ends become line feeds."""
     return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 

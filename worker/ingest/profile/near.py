@@ -22,9 +22,10 @@ MOST_ROWS = 1_000_000
 """Of all splits; beyond, near duplicates are not looked for."""
 SIDE, SHADES = 8, 16
 FINE = 20
-SPACE = 32
-PLAIN = bytes(code if code > 127 or chr(code).isalnum() else SPACE for code in bytes(range(256)).lower())
-"""Small letters and digits for the bytes of ASCII, a space for all else there."""
+SMALL = bytes(range(256)).lower()
+OTHERS = bytes(code for code in range(128) if not chr(code).isalnum())
+"""ASCII that is neither letter nor digit."""
+IS_OTHER = bytes(code in OTHERS for code in range(256))
 Fingerprint = Callable[[Any], Hashes]
 
 
@@ -66,21 +67,16 @@ def _hashes(split: Split, role: str, fingerprint: Fingerprint) -> Hashes:
 
 
 def _words(column: pa.StringArray) -> Hashes:
-    """Of the words alone, whatever stands between them and whatever their case."""
+    """Of letters and digits alone, whatever their case."""
     foreign = pc.invert(pc.string_is_ascii(column))
     if pc.any(foreign).as_py():
-        plain = pc.replace_substring_regex(pc.utf8_lower(column.filter(foreign)), r"[^\pL\pN]+", " ")
+        plain = pc.replace_substring_regex(pc.utf8_lower(column.filter(foreign)), r"[^\pL\pN]+", "")
         column = pc.replace_with_mask(column, foreign, plain)
     values, offsets = as_bytes(column)
-    values = np.frombuffer(values.tobytes().translate(PLAIN), np.uint8)
-    letters = values != SPACE
-    begins = letters.copy()
-    begins[1:] &= ~letters[:-1]
-    rows = offsets[:-1][np.diff(offsets) > 0]
-    begins[rows] = letters[rows]
-    marked = values ^ (begins.view(np.uint8) << 5)  # a capital letter tells where a word begins
-    ends = np.concatenate([[0], np.cumsum(letters)])[offsets]
-    return hash_bytes(marked[letters], ends)
+    held = values.tobytes()
+    others = np.flatnonzero(np.frombuffer(held.translate(IS_OTHER), np.uint8))
+    words = np.frombuffer(held.translate(SMALL, OTHERS), np.uint8)
+    return hash_bytes(words, offsets - np.searchsorted(others, offsets))
 
 
 def _exact(column: Any) -> Hashes:

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -125,9 +125,10 @@ def _pictures(raw: NDArray[np.uint8]) -> Features:
 
 def _texts(raw: NDArray[Any]) -> Features:
     counts = np.zeros((len(raw), BUCKETS), np.float32)
+    bucket = cache(lambda word: zlib.crc32(word.encode()) % BUCKETS)
     for row, text in enumerate(raw):
-        words = [zlib.crc32(word.encode()) % BUCKETS for word in WORD.findall(text.casefold())]
-        np.add.at(counts[row], words, 1)
+        words = np.fromiter(map(bucket, WORD.findall(text.casefold())), np.int64)
+        counts[row] = np.bincount(words, minlength=BUCKETS)
     seen = (counts > 0).sum(axis=0)
     weighted = np.log1p(counts) * np.log((1 + len(raw)) / (1 + seen)).astype(np.float32)
     lengths = np.linalg.norm(weighted, axis=1, keepdims=True)
