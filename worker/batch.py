@@ -64,7 +64,8 @@ def run(reporter: Reporter) -> None:
         if parts
     }
     if batches.OUTPUT in whole and job.request.get("output_format") == "parquet":
-        tables = (tabled(list(lines), answering) for lines in shards(reporter.storage.open(made[batches.OUTPUT])))
+        opened = (b"".join(reporter.storage.open([part])) for part in made[batches.OUTPUT])
+        tables = (tabled(content.splitlines(), answering) for content in opened)
         stored = put_parquet(reporter, f"batches/{batch.id}/{reporter.token}/output.parquet", tables)
         whole[batches.OUTPUT] = batches.Whole([stored], stored.sha256, stored.size_bytes, "parquet")
     with reporter.database.session() as session:

@@ -59,6 +59,8 @@ def run(reporter: Reporter) -> None:
     wanted: list[str] = list(SPLITS) if spec.split is None else [spec.split]
     todo = list(pieces(dataset, wanted))
     total, finished, begun = sum(piece.end - piece.begin for piece in todo), 0, time.monotonic()
+    if not total:
+        raise DoesNotFit(f"the dataset's split {spec.split!r} has no rows", param="split")
     before = sum(piece.end - piece.begin for piece in todo[:done])
     asked = EmbedRequest(model=spec.model, input=None, dimensions=spec.dimensions)
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from app.errors import DoesNotFit
 from app.registry import jobs, keys, leases, objects
 from app.registry.tables import Dataset
 from app.settings import PREFIX, Settings
-from tests import bert_folder, servers
+from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
@@ -30,6 +31,7 @@ from worker.process import Order
 from worker.progress import Stopped
 
 ROWS = 400
+PATIENCE = 250.0
 
 
 class Field:
@@ -157,43 +159,50 @@ def test_a_killed_process_goes_on_at_its_shard(field: Field) -> None:
     rows = field.workshop.dataset({"features": np.random.default_rng(1).normal(size=(150_000, 12)).astype(np.float32)})
     job = field.ask(rows, format="jsonl")
 
-    def start(seconds: float) -> "subprocess.Popen[bytes]":
-        with field.house.database.session() as session:
-            claimed = leases.claim(session, job["id"], "test", seconds)
-        assert claimed is not None
-        settings = field.workshop.settings
-        environment = os.environ | {
-            f"{PREFIX}HOME": str(settings.home),
-            f"{PREFIX}DATABASE_URL": settings.database_url or "",
-            f"{PREFIX}STORAGE_URL": field.house.services.settings.resolved_storage_url,
-        }
-        process = subprocess.Popen([sys.executable, "-m", "worker.process"], stdin=subprocess.PIPE, env=environment)
-        assert process.stdin is not None
-        process.stdin.write(Order(job["id"], claimed.token, "embed").line())
-        process.stdin.flush()
-        return process
-
     def shards() -> int:
         with field.house.database.reading() as session:
             return len(objects.held(session, job["id"]))
 
-    first = start(0.1)
-    servers.wait_until(lambda: shards() >= 2 or first.poll() is not None, "two shards", first)
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
-    first.stdin.close()  # type: ignore[union-attr]
-    kept = shards()
-    assert kept >= 2
+    with process(field, job["id"], 0.1) as first:
+        deadline = time.monotonic() + PATIENCE
+        while shards() < 2:
+            assert first.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        first.kill()
+        assert first.wait() == -signal.SIGKILL
     with field.house.database.session() as session:
         assert [each.status for each in leases.expire(session)] == ["queued"]
-    second = start(600.0)
-    assert second.wait(200) == 0
-    second.stdin.close()  # type: ignore[union-attr]  # its leash: only now
+    assert shards() >= 2
+    with process(field, job["id"], 600.0) as second:
+        assert second.wait(PATIENCE) == 0
     done = field.look(job)
     assert (done["status"], done["attempt"]) == ("succeeded", 2)
     lines = field.content(done).splitlines()
-    assert len(lines) == 150_000
-    assert len({line.partition(b",")[0] for line in lines}) == 150_000
+    assert len(lines) == len({line.partition(b",")[0] for line in lines}) == 150_000
+
+
+@contextlib.contextmanager
+def process(field: Field, job_id: str, lease_seconds: float) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of its own that does the job; it does not outlive the block."""
+    with field.house.database.session() as session:
+        claimed = leases.claim(session, job_id, "test", lease_seconds)
+    assert claimed is not None
+    settings = field.house.services.settings
+    environment = os.environ | {
+        f"{PREFIX}HOME": str(settings.home),
+        f"{PREFIX}DATABASE_URL": settings.resolved_database_url,
+        f"{PREFIX}STORAGE_URL": settings.resolved_storage_url,
+    }
+    command = [sys.executable, "-m", "worker.process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as started:
+        assert started.stdin is not None
+        started.stdin.write(Order(job_id, claimed.token, "embed").line())
+        started.stdin.flush()
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def test_a_cancelled_job_keeps_no_shards(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +239,9 @@ def test_what_cannot_be_embedded_is_refused(field: Field) -> None:
     refused(field.client.post("/v1/jobs", json={"dataset": here}), 422, "missing_key", "kind")
     with pytest.raises(DoesNotFit, match="reads 'text'"):
         embedding.run(field.workshop.claim(field.ask(field.rows, "tiny")["id"]))
+    whole = field.workshop.dataset(blobs(50), split={"train": 1.0, "validation": 0.0, "test": 0.0})
+    with pytest.raises(DoesNotFit, match="'test' has no rows"):
+        embedding.run(field.workshop.claim(field.ask(whole, split="test")["id"]))
     with OpenAI(base_url=f"{field.house.base_url}/v1", api_key=field.secret) as sdk:
         assert not list(sdk.fine_tuning.jobs.list()), "an embedding is no fine-tuning"
 
