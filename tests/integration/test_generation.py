@@ -11,12 +11,8 @@ import openai
 import pytest
 from PIL import Image
 
-from app.registry import keys
-from app.registry.db import Database
-from app.settings import Settings
-from app.storage import open_storage
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, publish, serving
+from tests.integration.test_inference import ADMIN_KEY, asking
 
 URL = "/v1/images/generations"
 
@@ -24,23 +20,12 @@ URL = "/v1/images/generations"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home)
-    database, storage = Database(settings.resolved_database_url), open_storage(settings)
-    database.migrate()
-    with database.session() as session:
-        keys.bootstrap(session, ADMIN_KEY)
-        caller = keys.find(session, ADMIN_KEY)
-    assert caller is not None
-    for name, modality in (("pictures", "image"), ("rows", "vectors"), ("texts", "text")):
-        files = networks.write(home / name, modality=modality, objective="variational")
-        publish(database, storage, caller.project_id, name, files)
-    publish(database, storage, caller.project_id, "plain", networks.write(home / "plain"))
-    with (
-        serving(settings) as url,
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as asking,
-    ):
-        yield asking
-    database.close()
+    made = {"pictures": "image", "rows": "vectors", "texts": "text"}
+    models = {
+        name: networks.write(home / name, modality=modality, objective="variational") for name, modality in made.items()
+    }
+    with asking(home, {**models, "plain": networks.write(home / "plain")}) as client:
+        yield client
 
 
 def test_the_stock_sdk_draws_pictures(client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,24 @@ def serving(settings: Settings) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextlib.contextmanager
+def asking(home: Path, models: Mapping[str, dict[str, Path]]) -> Iterator[httpx.Client]:
+    """A client of a server that has these models, by their names."""
+    settings = Settings(home=home)
+    database, storage = Database(settings.resolved_database_url), open_storage(settings)
+    database.migrate()
+    with database.session() as session:
+        keys.bootstrap(session, ADMIN_KEY)
+        caller = keys.find(session, ADMIN_KEY)
+    assert caller is not None
+    for name, files in models.items():
+        publish(database, storage, caller.project_id, name, files)
+    authorization = {"authorization": f"Bearer {ADMIN_KEY}"}
+    with serving(settings) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
+        yield client
+    database.close()
 
 
 @dataclass

@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.registry import keys
-from app.registry.db import Database
-from app.settings import Settings
-from app.storage import open_storage
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, publish, serving
+from tests.integration.test_inference import asking
 
 LABELS = ["oak elm", "yew", "fig fir ash"]
 
@@ -23,22 +19,9 @@ LABELS = ["oak elm", "yew", "fig fir ash"]
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home)
-    database, storage = Database(settings.resolved_database_url), open_storage(settings)
-    database.migrate()
-    with database.session() as session:
-        keys.bootstrap(session, ADMIN_KEY)
-        caller = keys.find(session, ADMIN_KEY)
-    assert caller is not None
-    publish(database, storage, caller.project_id, "pairs", networks.write_pair(home / "pairs"))
-    files = networks.write(home / "classes", modality="image", objective="classification")
-    publish(database, storage, caller.project_id, "classes", files)
-    with (
-        serving(settings) as url,
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as asking,
-    ):
-        yield asking
-    database.close()
+    classes = networks.write(home / "classes", modality="image", objective="classification")
+    with asking(home, {"pairs": networks.write_pair(home / "pairs"), "classes": classes}) as client:
+        yield client
 
 
 def uris(count: int) -> list[str]:
