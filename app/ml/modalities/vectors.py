@@ -23,6 +23,10 @@ Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_SCALE = 1e-30
 """A column that varies by less is taken as constant: float32 could not divide by it."""
+PIXELS = 100
+"""Columns from which a table may be one of pixels: of each by itself, a few rare ones would become the loudest."""
+NEAR = 0.9
+"""Share of the largest value that counts as near it."""
 FARTHEST = 1e6
 """Scaled values are cut here: no row, however far out, overflows a network, and it stays an outlier all the same."""
 
@@ -34,10 +38,11 @@ class Vectors(Modality):
     """Rows of numbers."""
     layout: ClassVar[Layout] = "vector"
     scaling: Literal["auto", "standard", "minmax", "robust", "none", "unit"] = "auto"
-    """`standard` (what `auto` takes) gives every column mean 0 and deviation 1; `robust` uses the median and the spread
-    of the middle half, for data with wild outliers; `minmax` maps every column's training range to 0…1; `unit` divides
-    all columns by the largest training value, for pixels and counts (values beyond it are cut); `none` leaves rows as
-    they are. A column that never changes becomes 0."""
+    """`standard` gives every column mean 0 and deviation 1; `robust` uses the median and the spread of the middle half,
+    for data with wild outliers; `minmax` maps every column's training range to 0…1; `unit` divides all columns by the
+    largest training value, for pixels and counts (values beyond it are cut); `none` leaves rows as they are. A column
+    that never changes becomes 0. `auto` is `unit` for 100 columns or more that look like pixels, since the least value
+    is 0 and most of them come near the largest one, and `standard` for all other data."""
 
     columns: tuple[TableColumn, ...] | None = None
     """Names of the columns and of their categories. They are the dataset's: leave them out."""
@@ -96,7 +101,7 @@ class Vectors(Modality):
             raise NonFinite(
                 "the training rows hold a NaN or an infinity; every value must be a number", param="dataset"
             )
-        scaling: Scaling = "standard" if self.scaling == "auto" else self.scaling
+        scaling: Scaling = self.scaling if self.scaling != "auto" else "unit" if _are_pixels(spread) else "standard"
         offset, scale = np.zeros_like(spread.mean), np.ones_like(spread.mean)
         if scaling == "standard":
             offset, scale = spread.mean, spread.deviation
@@ -218,6 +223,14 @@ class FittedVectors(Fitted):
             wrong = "is beyond the range of 32-bit floats (3.4e38)" if np.isfinite(value) else "is not a finite number"
             raise NonFinite(f"{name}: {value} at position {place} {wrong}", param=name)
         return narrow
+
+
+def _are_pixels(spread: Spread) -> bool:
+    """Whether columns have one unit: the least value of all is 0, and most that change come near the largest."""
+    if len(spread.high) < PIXELS or spread.low.min() != 0:
+        return False
+    changing = spread.high[spread.high > spread.low]
+    return bool(len(changing)) and float((changing >= NEAR * changing.max()).mean()) > 1 / 2
 
 
 def _as_float(value: float) -> float:

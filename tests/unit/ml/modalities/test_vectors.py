@@ -153,3 +153,13 @@ def test_names_the_item_that_is_wrong(items: object, error: type[RootstockError]
     assert type(caught.value) is error
     assert caught.value.param == param
     assert caught.value.message.startswith(f"{param}: ")
+
+
+def test_columns_that_look_like_pixels_keep_their_common_unit() -> None:
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (200, 144)).astype(np.float32)
+    pixels[:, :20] = 0
+    pixels[:, 20] = pixels[:, 20] > 250  # a rare one, which a scale of its own would make the loudest
+    assert encoded(Vectors(), pixels) == pytest.approx(pixels / 255)
+    for others in (pixels[:, 20:90], pixels + 1, pixels * draw.uniform(0.1, 1, 144).astype(np.float32)):
+        assert Vectors().fit([others]).shape.bounded is False
