@@ -10,8 +10,6 @@ from worker.preparation import Run
 from worker.progress import Reporter
 from worker.validation import Scored
 
-ENOUGH_TO_CHOOSE = 100
-"""Validation rows below which scores are noise: then the whole schedule is trained and its last weights are kept."""
 
 
 class Judge:
@@ -28,7 +26,7 @@ class Judge:
 
     @property
     def can_choose(self) -> bool:
-        return self.validation.rows >= ENOUGH_TO_CHOOSE
+        return self.validation.rows >= self.run.spec.objective.enough_to_choose
 
     def begin(self) -> None:
         """Says so where the best weights cannot be told."""

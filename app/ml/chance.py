@@ -16,6 +16,12 @@ def uniform(rows: Tensor, seed: int, count: int) -> Tensor:
     return torch.from_numpy((bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24))
 
 
+def normal(rows: Tensor, seed: int, count: int) -> Tensor:
+    """Numbers [B, count] of mean 0 and deviation 1, drawn like those of `uniform` (Box & Muller 1958)."""
+    sizes, angles = uniform(rows, seed, 2 * count).chunk(2, dim=1)
+    return (-2 * (1 - sizes).log()).sqrt() * (2 * torch.pi * angles).cos()
+
+
 def _mixed(
     numbers: np.ndarray[tuple[int, ...], np.dtype[np.uint64]],
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

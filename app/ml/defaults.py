@@ -72,7 +72,12 @@ def resolve(
     for dataset, each in zip(ids, profiles, strict=True):
         check_rows(objective, each, dataset if len(ids) > 1 else None)
     check_classes(objective, profile)
-    data = _data(profile, objective, roles, bool(base))
+    data = _data(request, profile, objective, roles, bool(base))
+    settings, reason = objective.default_settings(data)
+    choices += [
+        _choice(f"objective.{key}", value, reason) for key, value in settings.items() if getattr(objective, key) is None
+    ]
+    objective = objective.model_copy(update=settings)
     for role, part in roles.items():
         if part.encoder is not None and part.dimensions is None:
             dimensions = objective.default_dimensions(data)
@@ -229,14 +234,21 @@ def _encoder(
 
 
 def _data(
-    profile: Mapping[str, Any], objective: ObjectiveSettings, roles: Mapping[str, RoleSpec], from_base: bool
+    request: TrainRequest,
+    profile: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    roles: Mapping[str, RoleSpec],
+    from_base: bool,
 ) -> Data:
+    asked = (request.roles or {}).get(objective.asked)
+    encoder = asked.encoder if asked is not None else request.encoder
     return Data(
         shape=roles[objective.asked].modality.expected(profile[objective.asked]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
         length=roles[objective.asked].modality.length(profile[objective.asked]),
+        named=from_base or isinstance(encoder, EncoderSettings),
     )
 
 

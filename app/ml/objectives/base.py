@@ -70,6 +70,7 @@ class Batch:
                 self.rows[begin:end],
                 (self.seed + number * APART) % 2**32,
                 tuple(cut(view, begin, end) for view in self.views),
+                self.epoch,
             )
             for number, (begin, end) in enumerate(itertools.pairwise(ends))
         ]
@@ -79,6 +80,10 @@ class Batch:
             return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
 
         return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views))
+
+
+Stream = Callable[[], Iterator[Batch]]
+"""Every call gives the batches of the training split from the beginning, in its order."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,8 @@ class Data:
     """True when the encoder comes from a base model."""
     length: float = 1
     """Places of a row of mean length, about: tokens of a text."""
+    named: bool = False
+    """True when the client or the base model says which encoder it is."""
 
     def bounded(self, epochs: int, tokens: int = TOKENS_SEEN) -> dict[str, Any]:
         """At most `epochs` over texts, in which a network sees about so many tokens.
@@ -148,6 +155,12 @@ class Objective(nn.Module):
     """True when embeddings have length 1."""
     shortest: int | None = None
     """Width to which an embedding may be cut at most, as its settings say; None where it may not."""
+
+    def begin(self, stream: Stream) -> None:
+        """Called once, before the first step, with some thousands of training rows: sets weights that can be computed.
+
+        On several devices each computes the same ones.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
@@ -193,8 +206,6 @@ class Comparison(Objective):
         return self.loss_from(self.represent(batch))
 
 
-Stream = Callable[[], Iterator[Batch]]
-"""Every call gives the batches of the training split from the beginning, in its order."""
 Tell = Callable[[float], None]
 """Called at least once a second with the share that is done; raises when the job is asked to leave."""
 
@@ -230,6 +241,8 @@ class ObjectiveSettings(Settings):
     watch: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric that chooses the best weights, and whether more of it is better."""
 
+    enough_to_choose: ClassVar[int] = 100
+    """Validation rows below which scores are noise: then the whole schedule is trained, and its last weights stay."""
     views: ClassVar[int] = 1
     """How many differently augmented versions of every row the loss compares."""
 
@@ -266,6 +279,10 @@ class ObjectiveSettings(Settings):
     def default_dimensions(self, data: Data) -> int | None:
         """Width of the embedding when none is asked; None takes the features' own."""
         return None
+
+    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+        """Values for keys of the objective itself that depend on the data, those that are given among them, and why."""
+        return {}, ""
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""

@@ -1,6 +1,6 @@
 """Principal component analysis (Pearson 1901): the linear code from which items are rebuilt with the least error.
 
-Legend: `B` batch, `N` numbers per item, `E` width of the code, `Q` vectors.
+Legend: `B` batch, `N` numbers per item, `E` width of the code.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,14 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import OutOfRange
+from app.ml.components import principal
 from app.ml.encoders.linear import LinearEncoder
-from app.ml.factorisation import eigen, leading
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Batch, Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
-
-EXACT = 2048
-"""Numbers per item up to which all their products are summed in one pass; beyond, a few directions are followed."""
-PASSES = 7
 
 
 class Pca(SolvedSettings):
@@ -81,28 +77,9 @@ class Components(Solved):
 
     @torch.no_grad()
     def solve(self, stream: Stream, tell: Tell) -> None:
-        size, rank = len(self.encoder.offset), self.encoder.width
-        passes = 2 if size <= EXACT else 1 + PASSES
-        rows, done, mean = 0, 0, torch.zeros(size, dtype=torch.float64)
-        for batch in stream():
-            mean += batch.roles["input"]["values"].flatten(1).double().sum(0)
-            rows += len(batch.rows)
-            tell(0.0)
-        self.encoder.offset.copy_(mean / rows)
+        def rows() -> Iterator[Tensor]:
+            return (batch.roles["input"]["values"].flatten(1) for batch in stream())
 
-        def centred() -> Iterator[Tensor]:
-            nonlocal done
-            for batch in stream():
-                yield batch.roles["input"]["values"].flatten(1) - self.encoder.offset
-                done += len(batch.rows)
-                tell(min(1.0, (1 / passes) + done / (rows * passes)))
-
-        def covariance(basis: Tensor) -> Tensor:
-            return sum((values.T @ (values @ basis) for values in centred()), torch.zeros_like(basis)) / rows
-
-        if size <= EXACT:
-            products = sum((v.T @ v for v in map(Tensor.double, centred())), torch.zeros(size, size).double())
-            vectors, _ = eigen(products / rows, rank)
-        else:
-            vectors, _ = leading(covariance, size, rank, passes=PASSES)
+        mean, vectors, _ = principal(rows, len(self.encoder.offset), self.encoder.width, tell)
+        self.encoder.offset.copy_(mean)
         self.encoder.weight.copy_(vectors)

@@ -56,6 +56,17 @@ def test_what_is_given_beside_auto_is_kept() -> None:
     assert found.spec.roles["input"].dimensions == 8
 
 
+def test_a_network_that_is_named_is_trained_as_it_is() -> None:
+    def residual(encoder: dict[str, Any]) -> bool:
+        body = {"kind": "pretrain", "objective": {"name": "autoencoding"}, "encoder": encoder}
+        objective = resolved(body, IMAGES).spec.objective.model_dump()
+        assert objective["code_noise"] == (0.1 if objective["residual"] else 0.0)
+        return bool(objective["residual"])
+
+    assert residual({"name": "auto", "dimensions": 8})
+    assert not residual({"name": "mlp", "preset": "reference", "dimensions": 8})
+
+
 def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
     spec = resolved({"kind": "pretrain"}, SOUNDS).spec
 

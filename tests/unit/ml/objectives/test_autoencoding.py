@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +15,10 @@ from app.ml.objectives.base import Batch, Data, Role
 ROWS = np.random.default_rng(0).normal(2, 3, (40, 12)).astype(np.float32)
 
 
-def network(dimensions: int | None = None, scaling: str = "standard") -> tuple[Autoencoder, Batch]:
+def network(dimensions: int | None = None, scaling: str = "standard", **settings: Any) -> tuple[Autoencoder, Batch]:
     fitted = Vectors.model_validate({"scaling": scaling}).fit([np.abs(ROWS)])
     encoder = Mlp(widths=(16, 6)).build(fitted.shape)
-    built = Autoencoding().build({"input": Role(fitted, encoder, dimensions)})
+    built = Autoencoding(**settings).build({"input": Role(fitted, encoder, dimensions)})
     return built, Batch({"input": fitted.encode(np.abs(ROWS))}, torch.arange(40))
 
 
@@ -54,3 +57,46 @@ def test_large_pictures_get_convolutions() -> None:
     assert Autoencoding().default_encoder(Shape("vector", (50_000,)))[0] == "mlp"
     assert Autoencoding().default_encoder(Shape("grid", (1, 28, 28)))[0] == "mlp"
     assert Autoencoding().default_encoder(Shape("grid", (3, 64, 20)))[0] == "cnn"
+
+
+@pytest.mark.parametrize("scaling", ["standard", "unit"])
+def test_a_residual_network_begins_with_the_code_of_principal_components(scaling: str) -> None:
+    built, batch = network(3, scaling, residual=True)
+    built.begin(lambda: iter([batch]))
+    values = batch.roles["input"]["values"]
+    centred = values - values.mean(0)
+    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
+    code = built.embed(batch.roles["input"])
+    assert built.shortcut is not None
+    torch.testing.assert_close(
+        (code * built.shortcut.scale).abs(), (centred @ directions.T).abs(), rtol=1e-3, atol=1e-3
+    )
+    drawn = built.reconstruct(batch.roles["input"])
+    if scaling == "standard":
+        torch.testing.assert_close(drawn, centred @ directions.T @ directions + values.mean(0), rtol=1e-3, atol=1e-3)
+    else:
+        assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def test_a_code_as_wide_as_the_item_needs_no_shortcut() -> None:
+    assert network(3, residual=True)[0].shortcut is not None
+    assert network(6, residual=True)[0].shortcut is None
+
+
+def test_noise_on_the_code_is_a_rows_own_and_for_training_alone() -> None:
+    built, batch = network(3, code_noise=0.5)
+    built.requires_grad_(False)
+    noisy, later = float(built.loss(batch).sum), float(built.loss(replace(batch, epoch=1)).sum)
+    halves = sum(float(built.loss(part).sum) for part in batch.parts(2))
+    assert noisy == pytest.approx(halves, rel=1e-5), "parts see the noise of the whole batch"
+    assert noisy != pytest.approx(later, rel=1e-5)
+    assert float(built.eval().loss(batch).sum) != pytest.approx(noisy, rel=1e-5)
+    assert float(built.loss(batch).sum) == float(built.loss(replace(batch, epoch=1)).sum)
+
+
+@pytest.mark.parametrize(("named", "width", "expected"), [(False, 30, True), (True, 30, False), (False, 5000, False)])
+def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, expected: bool) -> None:
+    settings, _ = Autoencoding().default_settings(Data(Shape("vector", (width,)), rows=100, named=named))
+    assert settings == {"residual": expected, "code_noise": 0.1 if expected else 0.0}
+    given = Autoencoding(residual=not expected, code_noise=0.3).default_settings(Data(Shape("vector", (width,)), 100))
+    assert given[0] == {"residual": not expected, "code_noise": 0.3}

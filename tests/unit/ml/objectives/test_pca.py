@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from app.errors import OutOfRange
+from app.ml import components
 from app.ml.encoders.linear import Linear
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives import pca
 from app.ml.objectives.base import Batch, Role
 from app.ml.objectives.pca import Components, Pca
 
@@ -30,7 +30,7 @@ def solved(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], dimensions: 
 
 @pytest.mark.parametrize("exact", [2048, 10])
 def test_no_linear_code_rebuilds_better(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pca, "EXACT", exact)
+    monkeypatch.setattr(components, "EXACT", exact)
     draw = np.random.default_rng(0)
     rows = (draw.normal(size=(450, 40)) @ draw.normal(size=(40, 40)) + 1000).astype(np.float32)
     network = solved(rows, 6)
