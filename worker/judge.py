@@ -11,7 +11,6 @@ from worker.progress import Reporter
 from worker.validation import Scored
 
 
-
 class Judge:
     """Scores on the validation split, and what follows from them. What it has seen stands in the run's position."""
 

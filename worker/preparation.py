@@ -27,6 +27,8 @@ from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.progress import Reporter
 
+ROWS_TO_BEGIN_WITH = 20_000
+
 
 @dataclass
 class Run:
@@ -72,6 +74,12 @@ class Run:
             seed=self.spec.training.seed,
             window_bytes=self.window_bytes,
         )
+
+    def some_rows(self) -> Iterator[Batch]:
+        """Training rows of all datasets, as many of each, from which weights are computed before the first step."""
+        for domain in self.domains:
+            loader = self.within(domain).loader("train", self.spec.training.batch_size)
+            yield from loader.in_order(ROWS_TO_BEGIN_WITH // len(self.domains))
 
     def augment(self, batch: Batch) -> Batch:
         """The batch as a step of training sees it."""
@@ -142,7 +150,8 @@ def prepare(reporter: Reporter) -> Run:
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
     goes_on = base_model is not None and continues(spec.kind, spec.network(), base_model.spec)
-    if base_model is not None and not (goes_on and take_over(network, base_model.network)):
+    taken_over = goes_on and base_model is not None and take_over(network, base_model.network)
+    if base_model is not None and not taken_over:
         lenders = {role: lender(role, spec.network(), base_model.spec) for role in network.encoders}
         graft(network, base_model.network, lenders)
     sources = [{"id": each.id, "fingerprint": each.fingerprint, "weight": each.share} for each in domains]
@@ -161,6 +170,8 @@ def prepare(reporter: Reporter) -> Run:
         devices,
         domains,
     )
+    if saved is None and not taken_over:
+        network.begin(run.some_rows)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     begun = f"resumed at step {position.step}" if saved is not None else "started"
     reporter.event("message", f"{begun} on {device.type} with {position.threads} threads: {parameters:,} parameters")

@@ -73,11 +73,7 @@ def resolve(
         check_rows(objective, each, dataset if len(ids) > 1 else None)
     check_classes(objective, profile)
     data = _data(request, profile, objective, roles, bool(base))
-    settings, reason = objective.default_settings(data)
-    choices += [
-        _choice(f"objective.{key}", value, reason) for key, value in settings.items() if getattr(objective, key) is None
-    ]
-    objective = objective.model_copy(update=settings)
+    objective = _settled(request, objective, data, base, choices)
     for role, part in roles.items():
         if part.encoder is not None and part.dimensions is None:
             dimensions = objective.default_dimensions(data)
@@ -122,6 +118,24 @@ def _objective(
         name, reason = find("modalities", Modality)[profile["input"]["modality"]].pretext, "pretraining without labels"
     choices.append(_choice("objective", name, reason))
     return complete(OBJECTIVE, name, request.objective.given(), "objective")
+
+
+def _settled(
+    request: TrainRequest,
+    objective: ObjectiveSettings,
+    data: Data,
+    base: Mapping[str, Any] | None,
+    choices: list[dict[str, Any]],
+) -> ObjectiveSettings:
+    """With the keys that depend on the data; where a job goes on with a base model, as they are there."""
+    settings, reason = objective.default_settings(data)
+    known: Mapping[str, Any] = {}
+    if base is not None and continues(request.kind, {"objective": {"name": objective.name}}, base["spec"]):
+        known = {key: value for key, value in base["spec"]["objective"].items() if value is not None}
+    for key in [key for key in settings if getattr(objective, key) is None]:
+        settings[key] = known.get(key, settings[key])
+        choices.append(_choice(f"objective.{key}", settings[key], "from the base model" if key in known else reason))
+    return objective.model_copy(update=settings)
 
 
 def _for_target(modality: str) -> tuple[str, str]:

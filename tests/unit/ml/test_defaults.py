@@ -67,6 +67,13 @@ def test_a_network_that_is_named_is_trained_as_it_is() -> None:
     assert not residual({"name": "mlp", "preset": "reference", "dimensions": 8})
 
 
+def test_going_on_keeps_the_form_of_the_base_model() -> None:
+    base = resolved({"kind": "pretrain", "objective": {"name": "autoencoding", "code_noise": 0.2}}, IMAGES).spec
+    told = {"reference": "root:1", "spec": base.model_dump(mode="json")}
+    on = resolved({"kind": "pretrain", "base_model": "root"}, IMAGES, told).spec.objective.model_dump()
+    assert (on["residual"], on["code_noise"]) == (True, 0.2)
+
+
 def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
     spec = resolved({"kind": "pretrain"}, SOUNDS).spec
 
