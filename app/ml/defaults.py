@@ -15,7 +15,7 @@ from app.ml.build import continues, lender
 from app.ml.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
-from app.ml.modalities.base import Modality
+from app.ml.modalities.base import FEW, Modality
 from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
 from app.ml.plugins import Auto, complete, find
 from app.ml.spec import (
@@ -115,7 +115,11 @@ def _objective(
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
     else:
-        name, reason = find("modalities", Modality)[profile["input"]["modality"]].pretext, "pretraining without labels"
+        modality = find("modalities", Modality)[profile["input"]["modality"]]
+        width = _asked_width(request)
+        name, reason = modality.pretext, "pretraining without labels"
+        if modality.pretext_of_few is not None and width is not None and width <= FEW:
+            name, reason = modality.pretext_of_few, f"an embedding of {width} numbers is a code to rebuild rows from"
     choices.append(_choice("objective", name, reason))
     return complete(OBJECTIVE, name, request.objective.given(), "objective")
 
@@ -136,6 +140,14 @@ def _settled(
         settings[key] = known.get(key, settings[key])
         choices.append(_choice(f"objective.{key}", settings[key], "from the base model" if key in known else reason))
     return objective.model_copy(update=settings)
+
+
+def _asked_width(request: TrainRequest) -> int | None:
+    """Of the embedding, where the client says it."""
+    part = (request.roles or {}).get("input")
+    encoder = part.encoder if part is not None else request.encoder
+    width = encoder.given().get("dimensions") if isinstance(encoder, Auto) else encoder and encoder.dimensions
+    return width if isinstance(width, int) else None
 
 
 def _for_target(modality: str) -> tuple[str, str]:

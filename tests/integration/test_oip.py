@@ -33,7 +33,8 @@ class School:
             made.train(made.job(made.dataset(blobs(labels=False)), name="rows", training=short))
         made.train(made.job(made.dataset(blobs()), name="kinds", training=short, objective={"name": "classification"}))
         pictures = np.random.default_rng(0).integers(0, 256, (60, 6, 8), dtype=np.uint8)
-        made.train(made.job(made.dataset({"image": pictures}), name="pictures", training=short))
+        drawn = {"name": "autoencoding"}
+        made.train(made.job(made.dataset({"image": pictures}), name="pictures", training=short, objective=drawn))
         text = "\n".join(f"{tree} {number}" for number, tree in enumerate(TREES)).encode()
         made.train(made.job(made.dataset(text, "trees.txt"), name="texts", objective={"name": "tfidf_svd"}))
 

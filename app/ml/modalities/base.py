@@ -25,6 +25,8 @@ from app.ragged import Ragged
 
 Column = NDArray[Any]
 AnyColumn = Column | Ragged
+FEW = 32
+"""Numbers up to which an embedding is a code to rebuild items from, rather than features for other tasks."""
 Tensors = dict[str, Tensor]
 """One role's part of a batch: `values` [B, …] always; tokens and boxes add `mask` [B, L] bool, True for real ones."""
 COUNTED = ("classes", "missing", "splits")
@@ -70,6 +72,8 @@ class Modality(Settings):
     layout: ClassVar[Layout]
     pretext: ClassVar[str] = "autoencoding"
     """Name of the objective that pretrains on such inputs when none is asked for."""
+    pretext_of_few: ClassVar[str | None] = None
+    """The same where an embedding of at most `FEW` numbers is asked for; None when it makes no difference."""
     invertible: ClassVar[bool] = True
     """False where what is rendered shows an item and does not lead back to it: a spectrogram has lost its phases."""
     alike: ClassVar[tuple[str, ...]] = ("shape",)

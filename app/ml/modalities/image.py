@@ -26,6 +26,8 @@ class Image(Modality):
     name: Literal["image"] = "image"
     """Pictures."""
     layout: ClassVar[Layout] = "grid"
+    pretext: ClassVar[str] = "contrastive"  # its features tell classes apart far better than a code to rebuild from
+    pretext_of_few: ClassVar[str | None] = "autoencoding"
 
     size: int | None = Field(None, ge=1, le=2048)
     """Height and width to which every picture is scaled, at training and in requests alike. Without one, the pictures

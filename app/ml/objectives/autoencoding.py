@@ -11,10 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from app.errors import DoesNotFit
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
 from app.ml.layers import linear, silence
-from app.ml.modalities.base import Shape, Tensors
+from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds, Stream
 from app.ml.rebuilding import drawing, errors, measures, rendered
 
@@ -44,6 +45,12 @@ class Autoencoding(ObjectiveSettings):
     code_noise: float | None = Field(None, ge=0, le=10)
     """Deviation of the noise that training adds to the numbers of a code, so that alike items get codes that lie near
     each other. By default 0.1 with `residual`, where a code's numbers have a deviation of about 1, and 0 without."""
+
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        if self.residual and layouts["input"] == "tokens":
+            raise DoesNotFit(
+                "objective.residual: text has no principal components; leave it out", param="objective.residual"
+            )
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)

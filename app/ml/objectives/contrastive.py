@@ -11,12 +11,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, layer_norm, normalize
 
+from app.errors import DoesNotFit
+from app.ml.components import EXACT, Shortcut
 from app.ml.layers import linear
-from app.ml.modalities.base import Shape, Tensors
+from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, RoleNeeds
+from app.ml.objectives.base import TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, RoleNeeds, Stream
 from app.ml.views import two_views
 
 PROJECTION = 128
@@ -27,6 +29,8 @@ TEXTS_SEEN = 100_000
 """The same for texts, each of which costs what many rows do."""
 FULLY_CONNECTED = 8192
 """Numbers of an aligned grid up to which every one is connected to every feature."""
+COMPONENTS = 64
+BESIDE = "what views have in common leaves out where things are"
 SPREAD_ROWS = 2000
 """Rows of whose pairs the uniformity is the mean."""
 
@@ -48,6 +52,16 @@ class Contrastive(NestedSettings):
     corruption: float | None = Field(None, gt=0, lt=1)
     """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
     for words 0.15."""
+    components: int | None = Field(None, ge=0, le=4096)
+    """Principal components of a row that stand behind the learned features in its embedding, in half of it at most:
+    what views have in common leaves out where things are. By default 64 for pictures of up to 2,048 numbers, and none
+    for other rows."""
+
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        check_components(self.components, layouts["input"])
+
+    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+        return {"components": usual_components(data.shape) if self.components is None else self.components}, BESIDE
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         if shape.aligned and shape.count <= FULLY_CONNECTED:
@@ -64,13 +78,19 @@ class Contrastive(NestedSettings):
 class TwoViews(Comparison):
     """An encoder, an embedding of its features, and a projection in which two views of an item are compared."""
 
-    def __init__(self, role: Role, corruption: float | None, projection: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self, role: Role, corruption: float | None, components: int, projection: int, widths: Sequence[int]
+    ) -> None:
         super().__init__()
         assert role.encoder is not None
         self.shape, self.corruption = role.modality.shape, corruption
         self.encoders = nn.ModuleDict({"input": role.encoder})
         width = role.dimensions or role.encoder.width
-        self.widths, self.unit = widths, role.encoder.unit and width == role.encoder.width
+        components = min(components, self.shape.count, width // 2)
+        self.shortcut = Shortcut(self.shape, components) if components else None
+        if role.dimensions is not None:
+            width -= components
+        self.widths, self.unit = widths, role.encoder.unit and width == role.encoder.width and not components
         check_widths(widths, width)
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         hidden = max(width, projection)
@@ -78,14 +98,28 @@ class TwoViews(Comparison):
             linear(width, hidden), nn.LayerNorm(hidden), nn.GELU(), linear(hidden, projection)
         )
 
+    @torch.no_grad()
+    def begin(self, stream: Stream) -> None:
+        if self.shortcut is not None:
+            self.shortcut.fill(lambda: (batch.roles["input"]["values"] for batch in stream()))
+
+    def learned(self, inputs: Tensors) -> Tensor:
+        """The part of the embedding by which views are compared."""
+        features: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        return features
+
     def embed(self, inputs: Tensors) -> Tensor:
-        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
-        return embedding
+        features = self.learned(inputs)
+        if self.shortcut is None:
+            return features
+        components = self.shortcut(inputs["values"])
+        share = math.sqrt(components.shape[1] / features.shape[1])  # both parts are equally loud
+        return torch.cat([share * layer_norm(features.float(), features.shape[1:]), components], 1)
 
     def represent(self, batch: Batch) -> Tensor:
         """[B, N, 2, P]: of every prefix that counts, the whole embedding first, both views."""
         views = two_views(batch, self.shape, self.corruption, training=self.training)
-        embedded = [prefixes(self.embed(view["input"]), self.widths) for view in views]
+        embedded = [prefixes(self.learned(view["input"]), self.widths) for view in views]
         return torch.stack([self.projection(each).float() for each in embedded], dim=2).transpose(0, 1)
 
     def loss_from(self, representations: Tensor) -> Loss:
@@ -111,7 +145,7 @@ class Contrast(TwoViews):
     """Each view must be nearer to its item's other view than to any view of another item."""
 
     def __init__(self, settings: Contrastive, role: Role) -> None:
-        super().__init__(role, settings.corruption, PROJECTION, settings.matryoshka)
+        super().__init__(role, settings.corruption, settings.components or 0, PROJECTION, settings.matryoshka)
         self.temperature = settings.temperature
 
     def compare(self, views: Tensor) -> Loss:
@@ -122,6 +156,20 @@ class Contrast(TwoViews):
         likeness.fill_diagonal_(-math.inf)
         others = torch.arange(2 * rows, device=views.device).roll(rows)
         return Loss(cross_entropy(likeness, others, reduction="sum") / 2, rows)
+
+
+def usual_components(shape: Shape) -> int:
+    """Principal components that stand beside features by default."""
+    return COMPONENTS if shape.layout == "grid" and not shape.aligned and shape.count <= EXACT else 0
+
+
+def check_components(components: int | None, layout: Layout) -> None:
+    """Raises DoesNotFit for components of what is no row of numbers."""
+    if components and layout == "tokens":
+        raise DoesNotFit(
+            f"objective.components: {components} asked, and text has no principal components; leave it out",
+            param="objective.components",
+        )
 
 
 def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:

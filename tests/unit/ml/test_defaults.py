@@ -74,6 +74,24 @@ def test_going_on_keeps_the_form_of_the_base_model() -> None:
     assert (on["residual"], on["code_noise"]) == (True, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "objective"),
+    [
+        (None, "contrastive"),
+        ({"name": "auto", "dimensions": 128}, "contrastive"),
+        ({"name": "auto", "dimensions": 8}, "autoencoding"),
+        ({"name": "cnn", "dimensions": 32}, "autoencoding"),
+        ({"name": "cnn"}, "contrastive"),
+    ],
+)
+def test_pictures_are_compared_unless_few_numbers_are_asked_for(encoder: dict[str, Any] | None, objective: str) -> None:
+    spec = resolved({"kind": "pretrain"} | ({"encoder": encoder} if encoder else {}), IMAGES).spec
+
+    assert spec.objective.name == objective
+    if objective == "contrastive":
+        assert spec.objective.model_dump()["components"] == 64
+
+
 def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
     spec = resolved({"kind": "pretrain"}, SOUNDS).spec
 
@@ -157,8 +175,9 @@ def test_a_base_of_another_modality_is_refused() -> None:
 
 
 def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
-    found = resolved({"kind": "pretrain"}, IMAGES)
-    flipped = resolved({"kind": "pretrain", "augmentation": {"name": "auto", "flip": 0.5}}, IMAGES)
+    body = {"kind": "pretrain", "objective": {"name": "autoencoding"}}
+    found = resolved(body, IMAGES)
+    flipped = resolved(body | {"augmentation": {"name": "auto", "flip": 0.5}}, IMAGES)
 
     assert found.spec.augmentation.name == "none"
     assert flipped.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}

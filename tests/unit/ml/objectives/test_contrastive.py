@@ -8,9 +8,11 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import normalize
 
+from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
+from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Batch, Data, Role
 from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
 from app.ml.objectives.vicreg import Decorrelated, Vicreg
@@ -87,3 +89,41 @@ def test_batches_are_large_where_rows_allow() -> None:
 def test_impossible_settings_are_refused(given: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Contrastive.model_validate(given)
+
+
+@pytest.mark.parametrize("settings", [Contrastive(components=5), Vicreg(components=5)], ids=lambda each: str(each.name))
+def test_components_stand_behind_what_was_learned_and_are_not_compared(settings: Any) -> None:
+    built, batch = network(settings)
+    built.requires_grad_(False).eval()
+    inputs = batch.roles["input"]
+    before = built.represent(batch)
+    built.begin(lambda: iter([batch]))
+    embedding = built.embed(inputs)
+    assert embedding.shape == (len(ROWS), 8)
+    assert built.learned(inputs).shape == (len(ROWS), 4), "components take half of what is asked for at most"
+    centred = inputs["values"] - inputs["values"].mean(0)
+    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
+    likeness = normalize(embedding[:, 4:7], dim=0).T @ normalize(centred @ directions.T, dim=0)
+    torch.testing.assert_close(likeness.abs(), torch.eye(3), atol=1e-3, rtol=0)
+    assert torch.equal(before, built.represent(batch))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape("grid", (1, 28, 28)), 64),
+        (Shape("grid", (3, 64, 64)), 0),
+        (Shape("grid", (1, 40, 40), aligned=True), 0),
+        (Shape("vector", (100,)), 0),
+    ],
+)
+def test_small_pictures_have_components_by_default(shape: Shape, expected: int) -> None:
+    for settings in (Contrastive(), Vicreg()):
+        assert settings.default_settings(Data(shape, rows=1000))[0] == {"components": expected}
+    assert Contrastive(components=7).default_settings(Data(shape, rows=1000))[0] == {"components": 7}
+
+
+@pytest.mark.parametrize("settings", [Contrastive(components=4), Vicreg(components=4), Autoencoding(residual=True)])
+def test_text_has_no_components(settings: Any) -> None:
+    with pytest.raises(DoesNotFit):
+        settings.check({"input": "tokens"})
