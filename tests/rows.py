@@ -146,7 +146,7 @@ def version(
         name=name,
         job_id=job_id,
         parent_id=parent_id,
-        spec={"training": {"seed": 7}},
+        spec={"objective": {"name": "autoencoding"}, "training": {"seed": 7}},
         modality="image",
         dimensions=8,
         abilities=["embed", "reconstruct"],

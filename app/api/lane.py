@@ -36,6 +36,7 @@ READ_HERE = ("authorization", "content-length", "content-type", "accept", "x-req
 CAREFUL = ("transfer-encoding", "expect", "upgrade", "content-encoding")
 """Headers that need more than an answer of known length on a connection that stays."""
 MOST_HEADS, LONGEST_HEAD = 4096, 2048
+MOST_REFUSALS = 64
 LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
 
@@ -103,6 +104,7 @@ class Lane:
         self._max_inputs, self._max_body_bytes = settings.max_inputs, min(settings.max_body_bytes, LARGEST)
         self._heads: dict[bytes, Head | None] = {}
         self._turn: list[Question] = []
+        self._refusals: dict[str, tuple[list[tuple[bytes, bytes]], bytes]] = {}
 
     def head(self, data: bytes) -> Head | None:
         """The head that `data` begins with, where its request may take the short way."""
@@ -165,13 +167,21 @@ class Lane:
         try:
             self._serving.permits.check()
         except Overloaded as error:
-            refusal = envelope(error)
-            headers = [pair for pair in refusal.raw_headers if pair[0] != b"content-length"]
-            headers.append((b"x-request-id", head.request_id or request_id()))
-            asker.respond(error.status, headers, bytes(refusal.body))
+            headers, content = self._refusals.get(error.message) or self._refusal(error)
+            identity = (b"x-request-id", head.request_id or request_id())
+            asker.respond(error.status, [*headers, identity], content)
             self._telemetry.request("POST", head.operation.path, error.status, 0.0)
             return True
         return False
+
+    def _refusal(self, error: Overloaded) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """What a refusal says. It is kept: those who refuse have no time to write the same again."""
+        written = envelope(error)
+        headers = [pair for pair in written.raw_headers if pair[0] != b"content-length"]
+        if len(self._refusals) >= MOST_REFUSALS:
+            self._refusals.clear()
+        kept = self._refusals[error.message] = (headers, bytes(written.body))
+        return kept
 
     def _answer(self) -> None:
         """All questions of the turn, those to one model together."""

@@ -51,8 +51,10 @@ def show_model(session: Session, model: Model, version: Version, identity: str) 
 
 def shortest(version: Version) -> int | None:
     """The width to which the version's embeddings may be cut."""
+    if "embed" not in version.abilities:
+        return None
     objective: ObjectiveSettings = OBJECTIVE.validate_python(version.spec["objective"])
-    return objective.shortest if "embed" in version.abilities else None
+    return objective.shortest
 
 
 def show_version(session: Session, version: Version, aliases: dict[str, int]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from app.api.lane import Head, Lane, Question
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""
+REST_SECONDS = 0.03
+"""A connection that was refused is not read from for so long: who asks again at once would take the time of those who
+are answered."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -120,6 +123,8 @@ class Gathering(HttpToolsProtocol):
         assert self.lane is not None
         if len(data) == head.size:
             if self.lane.refuses(head, self):
+                self.flow.pause_reading()
+                self.loop.call_later(REST_SECONDS, self._rested)
                 return
             self._question = self.lane.take(head, data, self)
             if self._question is not None:
@@ -132,6 +137,10 @@ class Gathering(HttpToolsProtocol):
         self._begun.clock.cancel()
         data, self._begun = bytes(self._begun.data), None
         return data
+
+    def _rested(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _give_over(self) -> None:
         super().data_received(self._end_waiting())
