@@ -54,8 +54,8 @@ class Contrastive(NestedSettings):
     for words 0.15."""
     components: int | None = Field(None, ge=0, le=4096)
     """Principal components of a row that stand behind the learned features in its embedding, in half of it at most:
-    what views have in common leaves out where things are. By default 64 for pictures of up to 2,048 numbers, and none
-    for other rows."""
+    what views have in common leaves out where things are. By default 64 for pictures of up to 2,048 numbers and
+    for recordings of a second or two, and none for other rows."""
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         check_components(self.components, layouts["input"])
@@ -160,7 +160,8 @@ class Contrast(TwoViews):
 
 def usual_components(shape: Shape) -> int:
     """Principal components that stand beside features by default."""
-    return COMPONENTS if shape.layout == "grid" and not shape.aligned and shape.count <= EXACT else 0
+    most = FULLY_CONNECTED if shape.aligned else EXACT
+    return COMPONENTS if shape.layout == "grid" and shape.count <= most else 0
 
 
 def check_components(components: int | None, layout: Layout) -> None:

@@ -44,7 +44,7 @@ class Vicreg(NestedSettings):
     for words 0.15."""
     components: int | None = Field(None, ge=0, le=4096)
     """Principal components of a row that stand behind the learned features in its embedding, in half of it at most.
-    By default 64 for pictures of up to 2,048 numbers, and none for other rows."""
+    By default 64 for pictures of up to 2,048 numbers and for recordings of a second or two, and none for other rows."""
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         check_components(self.components, layouts["input"])

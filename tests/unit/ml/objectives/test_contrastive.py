@@ -113,11 +113,12 @@ def test_components_stand_behind_what_was_learned_and_are_not_compared(settings:
     [
         (Shape("grid", (1, 28, 28)), 64),
         (Shape("grid", (3, 64, 64)), 0),
-        (Shape("grid", (1, 40, 40), aligned=True), 0),
+        (Shape("grid", (1, 40, 100), aligned=True), 64),
+        (Shape("grid", (1, 40, 1000), aligned=True), 0),
         (Shape("vector", (100,)), 0),
     ],
 )
-def test_small_pictures_have_components_by_default(shape: Shape, expected: int) -> None:
+def test_small_pictures_and_short_recordings_have_components_by_default(shape: Shape, expected: int) -> None:
     for settings in (Contrastive(), Vicreg()):
         assert settings.default_settings(Data(shape, rows=1000))[0] == {"components": expected}
     assert Contrastive(components=7).default_settings(Data(shape, rows=1000))[0] == {"components": 7}
