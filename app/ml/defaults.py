@@ -319,7 +319,9 @@ def _training(
         values |= {"warmup": 0.0}
     if asked["max_seconds"] is None and asked["epochs"] == "auto" and "max_seconds" in recipe:
         asked["max_seconds"] = recipe["max_seconds"]
-        choices.append(_choice("training.max_seconds", recipe["max_seconds"], "one pass over the texts takes longer"))
+        choices.append(
+            _choice("training.max_seconds", recipe["max_seconds"], "rows are dear; epochs or max_seconds lift it")
+        )
     for key, value in asked.items():
         if value != "auto" or key == "precision":
             values[key] = value

@@ -18,7 +18,7 @@ from app.ml.components import EXACT, Shortcut
 from app.ml.layers import linear
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, RoleNeeds, Stream
+from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, RoleNeeds, Stream
 from app.ml.views import two_views
 
 PROJECTION = 128
@@ -178,10 +178,12 @@ def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:
     size = min(batch, max(16, 2 ** round(math.log2(max(1, data.rows / 8)))))
     seen = TEXTS_SEEN if data.shape.layout == "tokens" else ROWS_SEEN
     epochs = min(max(round(seen / data.rows), 3), 200)
-    rate, passes = 2e-3, {"epochs": epochs}
+    rate, passes = 2e-3, dict[str, Any](epochs=epochs)
     if data.shape.layout == "tokens":
         rate, passes = 5e-4, data.bounded(epochs, TOKENS_SEEN // 2)  # of every text there are two views
-    epochs = passes["epochs"]
+    elif data.shape.count > EXACT and not data.shape.aligned:
+        passes["max_seconds"] = ENOUGH_SECONDS  # large pictures cost what many small ones do
+    epochs = int(passes["epochs"])
     values = {**passes, "batch_size": size, "learning_rate": rate, "schedule": "cosine", "warmup": 0.05}
     steps = epochs * math.ceil(data.rows / size)
     return (

@@ -124,6 +124,19 @@ def test_small_pictures_and_short_recordings_have_components_by_default(shape: S
     assert Contrastive(components=7).default_settings(Data(shape, rows=1000))[0] == {"components": 7}
 
 
+@pytest.mark.parametrize(
+    ("shape", "seconds"),
+    [
+        (Shape("grid", (1, 28, 28)), None),
+        (Shape("grid", (3, 128, 128)), 600),
+        (Shape("grid", (1, 40, 100), aligned=True), None),
+    ],
+)
+def test_large_pictures_have_a_time_budget_by_default(shape: Shape, seconds: float | None) -> None:
+    for settings in (Contrastive(), Vicreg()):
+        assert settings.default_training(Data(shape, rows=1000))[0].get("max_seconds") == seconds
+
+
 @pytest.mark.parametrize("settings", [Contrastive(components=4), Vicreg(components=4), Autoencoding(residual=True)])
 def test_text_has_no_components(settings: Any) -> None:
     with pytest.raises(DoesNotFit):
