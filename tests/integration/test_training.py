@@ -215,7 +215,7 @@ def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> Non
         told = [event for event in events.after(session, job.id, 0, 100) if "could not be written" in event.message]
         assert [event.level for event in told] == ["warn"]
         newest = checkpoints.newest(session, job.id)
-    assert newest[0].step == trainer.position.total_steps
+    assert newest[0].step == trainer.position.step > 0
     saved = checkpoint.newest(reporter)
     assert saved is not None
     assert saved.position.step == trainer.position.step
