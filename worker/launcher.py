@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "worker.process")
 PRELOAD = "worker.trainer"
+UNDER_WAY_SECONDS = 15.0
+"""A job that has run for so long hardly feels that another process starts."""
 SURROUNDINGS = {
     "GOMP_SPINCOUNT": "60000",
     "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
@@ -42,19 +44,29 @@ class Launcher:
         """From now on a spare process waits: for workers whose jobs take long to import what they need."""
         with self._lock:
             self._keeps_spare = True
-            if self._spare is None:
-                self._spare = self._start("--preload", self.preload)
+        self._fill()
 
     def launch(self, order: Order) -> "subprocess.Popen[bytes]":
-        """A process that works on `order`: the spare if it lives, and then another one takes its place."""
+        """A process that works on `order`: the spare if it lives, and later another one takes its place."""
         with self._lock:
             spare, self._spare = self._spare, None
             if spare is None or not hand_over(spare, order):
                 spare = self._start()
                 hand_over(spare, order)  # one that is dead already is found dead by whoever waits for it
-            if self._keeps_spare:
-                self._spare = self._start("--preload", self.preload)
+        if self._keeps_spare:
+            threading.Thread(target=self._refill, args=(spare,), daemon=True).start()
         return spare
+
+    def _refill(self, busy: "subprocess.Popen[bytes]") -> None:
+        """Imports take a core for seconds, of which a short job would feel every one: they wait until it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            busy.wait(UNDER_WAY_SECONDS)
+        self._fill()
+
+    def _fill(self) -> None:
+        with self._lock:
+            if self._keeps_spare and self._spare is None:
+                self._spare = self._start("--preload", self.preload)
 
     def close(self) -> None:
         """Lets the spare go."""

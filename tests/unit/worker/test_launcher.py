@@ -1,6 +1,8 @@
 """With a command that, like a job's process, lives as long as its standard input is open."""
 
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -28,15 +30,32 @@ def test_without_a_spare_each_launch_starts_a_process(launcher: Launcher) -> Non
         assert process.returncode == -9
 
 
-def test_a_spare_takes_the_order_and_another_takes_its_place(launcher: Launcher) -> None:
+def test_a_spare_takes_the_order_and_another_takes_its_place_when_it_has_ended(launcher: Launcher) -> None:
     launcher.keep_spare()
     spare = launcher._spare
     assert spare is not None
     process = launcher.launch(ORDER)
     assert process is spare
-    assert launcher._spare is not None
-    assert launcher._spare.pid != process.pid
+    assert launcher._spare is None
     kill(process)
+    assert refilled(launcher).pid != process.pid
+
+
+def test_a_long_job_does_not_keep_the_next_from_a_spare(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.launcher.UNDER_WAY_SECONDS", 0.1)
+    launcher.keep_spare()
+    process = launcher.launch(ORDER)
+    assert refilled(launcher).pid != process.pid
+    assert process.poll() is None
+    kill(process)
+
+
+def refilled(launcher: Launcher) -> "subprocess.Popen[bytes]":
+    until = time.monotonic() + 30
+    while launcher._spare is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return launcher._spare
 
 
 def test_a_spare_that_died_is_replaced(launcher: Launcher) -> None:
