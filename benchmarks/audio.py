@@ -13,7 +13,6 @@ split anew.
 import argparse
 import base64
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from speech import Take, archive, cached
 
-from app.demo.service import POLL_SECONDS, Client, started
+from app.demo.service import Client, started
 from app.ml.sounds import FULL_SCALE, decode
 from app.ml.spectrograms import Mel
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
@@ -81,13 +80,8 @@ def train(client: Client, takes: Sequence[Take], seed: int, seconds: float, requ
     file = client.call("POST", "/v1/files", files=files, data={"purpose": "pretrain"})
     columns = {"label": "label", "group": "speaker"}
     body = {"name": f"speech-{seed}", "files": [file["id"]], "modality": "audio", "columns": columns}
-    made = client.call("POST", "/v1/datasets", json=body)
-    while made["status"] == "validating":
-        time.sleep(POLL_SECONDS)
-        made = client.call("GET", f"/v1/datasets/{made['id']}")
-    if made["status"] != "ready":
-        raise SystemExit(f"the dataset {made['status']}: {made['error']}")
-    asked = {"kind": "pretrain", "dataset": made["id"], "name": f"speech-{seed}", **request}
+    made = client.ready(body)
+    asked = {"kind": "pretrain", "dataset": made, "name": f"speech-{seed}", **request}
     asked["training"] = {"seed": seed, "max_seconds": seconds, **request.get("training", {})}
     return client.train(f"seed {seed}", asked)
 

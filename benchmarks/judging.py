@@ -4,7 +4,6 @@ The probes are the frozen ones of the service itself; they scale every column an
 Legend: `N` rows, `E` width of a code.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.demo.digits import npz
-from app.demo.service import POLL_SECONDS, Client
+from app.demo.service import Client
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 Rows = NDArray[Any]
@@ -58,13 +57,7 @@ def upload(client: Client, data: Data, modality: str) -> str:
         "columns": {role: "rows", "label": "labels", "split": "split"},
         "cleaning": {"duplicates": "keep"},
     }
-    made = client.call("POST", "/v1/datasets", json=body)
-    while made["status"] == "validating":
-        time.sleep(POLL_SECONDS)
-        made = client.call("GET", f"/v1/datasets/{made['id']}")
-    if made["status"] != "ready":
-        raise SystemExit(f"the dataset {data.name} {made['status']}: {made['error']}")
-    return str(made["id"])
+    return client.ready(body)
 
 
 def seconds(job: dict[str, Any]) -> float:

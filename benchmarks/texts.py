@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from app.demo.service import POLL_SECONDS, Client, started
+from app.demo.service import Client, started
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 TRAIN = 0.7
@@ -45,14 +45,9 @@ def ours(client: Client, name: str, texts: Sequence[str], train: int, request: d
     sent = client.call("POST", "/v1/files", files={"file": ("texts.txt", lines)}, data={"purpose": "pretrain"})
     split = {"train": 0.98, "validation": 0.01, "test": 0.01}
     body: dict[str, Any] = {"name": name, "files": [sent["id"]], "modality": "text", "split": split}
-    made = client.call("POST", "/v1/datasets", json=body)
-    while made["status"] == "validating":
-        time.sleep(POLL_SECONDS)
-        made = client.call("GET", f"/v1/datasets/{made['id']}")
-    if made["status"] != "ready":
-        raise SystemExit(f"the dataset {made['status']}: {made['error']}")
+    made = client.ready(body)
     began = time.perf_counter()
-    job = client.train(name, {"kind": "pretrain", "dataset": made["id"], "name": name, **request})
+    job = client.train(name, {"kind": "pretrain", "dataset": made, "name": name, **request})
     seconds = time.perf_counter() - began
     return normalize(torch.tensor(client.embeddings(job["model"], list(texts)))), seconds
 

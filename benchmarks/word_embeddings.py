@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from packages import debian
 from scipy.stats import spearmanr
 
-from app.demo.service import POLL_SECONDS, Client, started
+from app.demo.service import Client, started
 
 SPECIALS = 5
 """Ids of a vocabulary that are no words."""
@@ -147,13 +147,7 @@ def uploaded(client: Client, corpus: Path) -> str:
         "modality": "text",
         "split": {"train": 0.998, "validation": 0.001, "test": 0.001},
     }
-    made = client.call("POST", "/v1/datasets", json=body)
-    while made["status"] == "validating":
-        time.sleep(POLL_SECONDS)
-        made = client.call("GET", f"/v1/datasets/{made['id']}")
-    if made["status"] != "ready":
-        raise SystemExit(f"the dataset {made['status']}: {made['error']}")
-    return str(made["id"])
+    return client.ready(body)
 
 
 def theirs(

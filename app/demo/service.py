@@ -50,12 +50,16 @@ class Client:
         file = self.call("POST", "/v1/files", files={"file": (f"{name}.npz", archive)}, data={"purpose": "pretrain"})
         columns = {"image": "images", "label": "labels", "split": "split"}
         body = {"name": name, "files": [file["id"]], "modality": "image", "columns": columns}
-        made = self.call("POST", "/v1/datasets", json=body)
+        return self.ready(body)
+
+    def ready(self, request: dict[str, Any]) -> str:
+        """Makes a dataset and waits until it is checked; gives its id."""
+        made = self.call("POST", "/v1/datasets", json=request)
         while made["status"] == "validating":
             time.sleep(POLL_SECONDS)
             made = self.call("GET", f"/v1/datasets/{made['id']}")
         if made["status"] != "ready":
-            raise DemoError(f"dataset {name} is {made['status']}: {made['error']}")
+            raise DemoError(f"dataset {request['name']} is {made['status']}: {made['error']}")
         return str(made["id"])
 
     def train(self, what: str, request: dict[str, Any]) -> dict[str, Any]:
