@@ -74,9 +74,9 @@ def serving(settings: Settings) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def asking(home: Path, models: Mapping[str, dict[str, Path]]) -> Iterator[httpx.Client]:
-    """A client of a server that has these models, by their names."""
-    settings = Settings(home=home)
+def asking(home: Path, models: Mapping[str, dict[str, Path]], **options: Any) -> Iterator[httpx.Client]:
+    """A client of a server with these settings that has these models, by their names."""
+    settings = Settings(home=home, **options)
     database, storage = Database(settings.resolved_database_url), open_storage(settings)
     database.migrate()
     with database.session() as session:

@@ -15,13 +15,9 @@ import pytest
 
 from app.api import inference, lane
 from app.ml import artifact
-from app.registry import keys
-from app.registry.db import Database
 from app.serving import WATCH_SECONDS
-from app.settings import Settings
-from app.storage import open_storage
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, publish, serving
+from tests.integration.test_inference import ADMIN_KEY, asking
 
 ROW = networks.rows(1)[0]
 RAW = "application/octet-stream"
@@ -30,24 +26,12 @@ RAW = "application/octet-stream"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home: Path = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home)
-    database, storage = Database(settings.resolved_database_url), open_storage(settings)
-    database.migrate()
-    with database.session() as session:
-        keys.bootstrap(session, ADMIN_KEY)
-        caller = keys.find(session, ADMIN_KEY)
-    assert caller is not None
-    publish(database, storage, caller.project_id, "tiny", networks.write(home / "tiny"))
-    with (
-        serving(settings) as url,
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as made,
-    ):
+    with asking(home, {"tiny": networks.write(home / "tiny")}) as made:
         for _ in range(2):
             made.post("/v1/embeddings", json={"model": "tiny", "input": ROW.tolist()}).raise_for_status()
             time.sleep(2 * WATCH_SECONDS)  # the first look at the registry empties the caches
         made.post("/v1/embeddings", json={"model": "tiny", "input": ROW.tolist()}).raise_for_status()
         yield made
-    database.close()
 
 
 @pytest.fixture

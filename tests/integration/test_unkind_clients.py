@@ -15,12 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.registry import keys
-from app.registry.db import Database
-from app.settings import Settings
-from app.storage import open_storage
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, publish, serving
+from tests.integration.test_inference import ADMIN_KEY, asking
 
 BODY_SECONDS = 0.5
 HEAD = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"
@@ -29,21 +25,12 @@ HEAD = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home: Path = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, body_seconds=BODY_SECONDS)
-    database, storage = Database(settings.resolved_database_url), open_storage(settings)
-    database.migrate()
-    with database.session() as session:
-        keys.bootstrap(session, ADMIN_KEY)
-        caller = keys.find(session, ADMIN_KEY)
-    assert caller is not None
-    publish(database, storage, caller.project_id, "tiny", networks.write(home / "tiny"))
-    publish(database, storage, caller.project_id, "picture", networks.write(home / "picture", modality="image"))
-    with (
-        serving(settings) as url,
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as made,
-    ):
+    models = {
+        "tiny": networks.write(home / "tiny"),
+        "picture": networks.write(home / "picture", modality="image"),
+    }
+    with asking(home, models, body_seconds=BODY_SECONDS) as made:
         yield made
-    database.close()
 
 
 def connected(client: httpx.Client) -> socket.socket:
