@@ -12,8 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from app.errors import InsufficientStorage, Malformed, MethodNotAllowed, NotFound, RootstockError, from_validation
-from app.registry.db import is_full
+from app.errors import (
+    InsufficientStorage,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    RootstockError,
+    from_validation,
+)
+from app.registry.db import is_away, is_full
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +40,29 @@ def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> J
     return JSONResponse({"error": error.body()}, error.status, hints)
 
 
-def refuse(error: RootstockError | ClientDisconnect, scope: Scope) -> JSONResponse:
-    """The envelope of what ended a request; one that is the server's own fault is logged."""
+def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) -> JSONResponse:
+    """The envelope of what ended a request; one that is the server's own fault is logged.
+
+    A database without room, or one that does not answer, has a name; what else a database says is a bug, and is raised.
+    """
     if isinstance(error, ClientDisconnect):  # in the middle of its body; nobody reads this answer
         return answer(Malformed("the body ended before it was complete"))
+    if isinstance(error, DBAPIError):
+        if is_full(error):
+            return answer(
+                InsufficientStorage("there is no room left on the database's disk: make some, then try again")
+            )
+        if is_away(error):
+            log.error("%s %s: the database does not answer: %s", scope["method"], scope["path"], error.orig)
+            return answer(NotReady("the database does not answer; try again soon"))
+        raise error
     if error.status == 500:
         log.error("%s %s failed: %s", scope["method"], scope["path"], error, exc_info=error)
     return answer(error)
 
 
 async def named(request: Request, error: Exception) -> JSONResponse:
-    return refuse(cast(RootstockError | ClientDisconnect, error), request.scope)
+    return refuse(cast(RootstockError | ClientDisconnect | DBAPIError, error), request.scope)
 
 
 async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -57,13 +77,6 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     elif where == "header":
         given = dict(request.headers)
     return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given))
-
-
-async def unwritten(request: Request, error: Exception) -> JSONResponse:
-    """A database without room; what else it says is a bug."""
-    if not is_full(cast(DBAPIError, error)):
-        raise error
-    return answer(InsufficientStorage("there is no room left on the database's disk: make some, then try again"))
 
 
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
@@ -83,4 +96,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused_by_router)
     app.add_exception_handler(ClientDisconnect, named)
-    app.add_exception_handler(DBAPIError, unwritten)
+    app.add_exception_handler(DBAPIError, named)

@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
@@ -55,7 +56,7 @@ class Endpoint:
             body = await read_body(receive, self._body_seconds)
             with self._serving.permits, Watched(receive):
                 (content, about), timings = await self._answer(scope, caller.project_id, body)
-        except (RootstockError, ClientDisconnect) as error:
+        except (RootstockError, ClientDisconnect, DBAPIError) as error:
             await envelope.refuse(error, scope)(scope, receive, send)
             return
         headers = [

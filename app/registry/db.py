@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
@@ -91,6 +91,13 @@ def is_full(error: DBAPIError) -> bool:
     refusal = error.orig
     full = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return full or getattr(refusal, "sqlstate", None) == DISK_FULL
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database could not be asked now, and may answer the same question later."""
+    sqlite = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF  # the rest tells kinds of it apart
+    passing = sqlite in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return isinstance(error, OperationalError) and passing
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:

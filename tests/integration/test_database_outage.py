@@ -1,0 +1,64 @@
+"""A database that goes away and comes back: what is at hand is answered, the rest gets a 503 that clients retry."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests import networks, servers
+from tests.integration.test_inference import ADMIN_KEY, asking
+
+ROW = networks.rows(1)[0].tolist()
+
+
+@pytest.fixture
+def client(tmp_path: Path, postgres_url: str) -> Iterator[httpx.Client]:
+    with asking(tmp_path, {"tiny": networks.write(tmp_path / "tiny")}, database_url=postgres_url) as made:
+        yield made
+
+
+def ask(client: httpx.Client, model: str) -> httpx.Response:
+    return client.post("/v1/embeddings", json={"model": model, "input": ROW})
+
+
+def test_what_is_known_is_answered_and_the_stock_sdk_waits_for_the_rest(
+    client: httpx.Client, postgres_url: str
+) -> None:
+    for _ in range(3):
+        assert ask(client, "tiny").status_code == 200
+        time.sleep(0.6)  # the first look at the registry empties the caches
+    ended = threading.Event()
+
+    def out() -> None:
+        with servers.postgres_outage(postgres_url):
+            begun.set()
+            ended.wait(60)
+
+    begun, outage = threading.Event(), threading.Thread(target=out)
+    outage.start()
+    try:
+        assert begun.wait(30)
+        for _ in range(5):
+            assert ask(client, "tiny").status_code == 200
+        for refused in (ask(client, "tiny:1"), client.get("/v1/models")):
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready"), refused.text
+            assert int(refused.headers["retry-after"]) >= 1
+        seen: list[int] = []
+        counting: Any = httpx.Client(event_hooks={"response": [lambda answer: seen.append(answer.status_code)]})
+        options: dict[str, Any] = {"base_url": str(client.base_url.join("/v1")), "api_key": ADMIN_KEY}
+        with openai.OpenAI(**options, max_retries=0) as hasty, pytest.raises(openai.InternalServerError) as caught:
+            hasty.embeddings.create(model="tiny:1", input=ROW)
+        assert (caught.value.status_code, caught.value.code) == (503, "not_ready")
+        threading.Timer(0.5, ended.set).start()
+        with openai.OpenAI(**options, http_client=counting) as patient:
+            answer = patient.embeddings.create(model="tiny:1", input=ROW)
+        assert answer.model == "tiny:1"
+        assert seen == [503, 200]
+    finally:
+        ended.set()
+        outage.join()
