@@ -28,6 +28,7 @@ from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.predictor import MANY, Predictor, Timings
 from app.ml.work import Work
+from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings
 
@@ -123,8 +124,8 @@ class Lane:
     def take(self, head: Head, data: bytes, asker: Asker) -> Question | None:
         """The question in the whole request `data`, which will be answered; None for one to be read with care."""
         began = time.perf_counter()
-        caller = self._serving.known(head.secret)
-        if caller is None or "infer" not in caller.scopes:
+        caller = self._caller(head)
+        if caller is None:
             return None
         rows: NDArray[Any]
         if head.options is None:
@@ -163,7 +164,12 @@ class Lane:
         return question
 
     def refuses(self, head: Head, asker: Asker) -> bool:
-        """True when there was no permit, and the asker has been told so: nobody reads what cannot be worked on."""
+        """True when there was no permit, and the asker has been told so: nobody reads what cannot be worked on.
+
+        Only a caller who may ask hears of the load; the careful way tells the others what is wrong with their key.
+        """
+        if self._caller(head) is None:
+            return False
         try:
             self._serving.permits.check()
         except Overloaded as error:
@@ -173,6 +179,11 @@ class Lane:
             self._telemetry.request("POST", head.operation.path, error.status, 0.0)
             return True
         return False
+
+    def _caller(self, head: Head) -> Caller | None:
+        """Who has the head's key, where that is known here and the key lets its holder ask."""
+        caller = self._serving.known(head.secret)
+        return caller if caller is not None and "infer" in caller.scopes else None
 
     def _refusal(self, error: Overloaded) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """What a refusal says. It is kept: those who refuse have no time to write the same again."""

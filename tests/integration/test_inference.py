@@ -19,11 +19,13 @@ import numpy as np
 import openai
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from app.api.wire import Gathering
 from app.main import create_app
 from app.ml import artifact
+from app.ml.admission import Permits
 from app.registry import keys, models
 from app.registry.db import Database
 from app.registry.tables import Version
@@ -56,10 +58,10 @@ def publish(database: Database, storage: Storage, project_id: str, name: str, fi
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(app: FastAPI) -> Iterator[str]:
     """The base URL of a server that runs in a thread."""
     options: Any = {"http": Gathering, "proxy_headers": False}  # as `rootstock api` has them
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", **options))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", **options))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -86,7 +88,7 @@ def asking(home: Path, models: Mapping[str, dict[str, Path]], **options: Any) ->
     for name, files in models.items():
         publish(database, storage, caller.project_id, name, files)
     authorization = {"authorization": f"Bearer {ADMIN_KEY}"}
-    with serving(settings) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
+    with serving(create_app(settings)) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
         yield client
     database.close()
 
@@ -100,6 +102,7 @@ class House:
     storage: Storage
     project_id: str
     client: httpx.Client
+    permits: Permits
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         if body is not None:
@@ -136,11 +139,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+    app = create_app(settings)
     with (
-        serving(settings) as url,
+        serving(app) as url,
         httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60) as client,
     ):
-        yield House(url, database, storage, project, client)
+        yield House(url, database, storage, project, client, app.state.services.serving.permits)
     database.close()
 
 
@@ -265,6 +269,9 @@ VECTOR = networks.rows(1)[0].tolist()
         ({"model": "tiny", "input": VECTOR, "dimensions": 3}, 422, "out_of_range", "4"),
         ({"model": "tiny", "input": VECTOR, "encoding_format": "hex"}, 422, "unknown_choice", "hex"),
         ({"model": "tiny", "input": VECTOR, "colour": 1}, 422, "unknown_key", "colour"),
+        ({"model": "picture", "input": "a text"}, 400, "malformed", "data:"),
+        ({"model": "picture", "input": VECTOR[:7]}, 422, "wrong_shape", "7"),
+        ({"model": "reader", "input": VECTOR}, 422, "wrong_type", "input"),
         ({"model": "picture", "input": "http://127.0.0.1/picture.png"}, 400, "malformed", "never fetched"),
         ({"model": "picture", "input": "data:image/png;base64,AAAA"}, 400, "malformed", "input"),
         ({"model": "picture", "input": uri(np.zeros((9, 9)))}, 422, "wrong_shape", "9"),
@@ -346,6 +353,24 @@ def test_a_crowd_gets_its_answers_or_a_429_that_says_when_to_come_back(house: Ho
             assert int(answer.headers["retry-after"]) >= 1
         else:
             np.testing.assert_allclose(numbers(answer), expected, atol=1e-4)
+
+
+def test_only_who_has_a_key_hears_of_the_load(house: House) -> None:
+    with house.database.session() as session:
+        _, reader = keys.create_key(session, house.project_id, "another reader", ["read"])
+    body = {"model": "tiny", "input": VECTOR}
+    for _ in range(2):
+        assert house.post("/v1/embeddings", body).status_code == 200
+    house.permits.taken += MOST_WAITING
+    try:
+        for secret, status in ((ADMIN_KEY, 429), ("rs-nobody", 401), (reader, 403)):
+            for _ in range(2):
+                refused = house.post("/v1/embeddings", body, headers={"authorization": f"Bearer {secret}"})
+                assert refused.status_code == status, refused.text
+                assert ("retry-after" in refused.headers) == (status == 429)
+        assert httpx.post(f"{house.url}/v1/embeddings", json=body).status_code == 401
+    finally:
+        house.permits.taken -= MOST_WAITING
 
 
 RAW, NPY = "application/octet-stream", "application/x-npy"

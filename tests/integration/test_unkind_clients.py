@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app.ml import artifact
 from tests import networks
 from tests.integration.test_inference import ADMIN_KEY, asking
 
@@ -28,8 +29,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     models = {
         "tiny": networks.write(home / "tiny"),
         "picture": networks.write(home / "picture", modality="image"),
+        "damaged": networks.write(home / "damaged"),
     }
     with asking(home, models, body_seconds=BODY_SECONDS) as made:
+        [weights] = home.rglob(f"storage/models/damaged/{artifact.WEIGHTS}")
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         yield made
 
 
@@ -117,3 +122,26 @@ def test_a_model_says_whether_it_is_ready(client: httpx.Client) -> None:
     assert (ready["status"], ready["model"]) == ("ok", "tiny:1")
     assert ready["load_seconds"] > 0
     assert client.get("/v1/models/tinny/readyz").status_code == 404
+
+
+def test_a_damaged_model_says_so_and_the_service_stays_ready_for_others(client: httpx.Client) -> None:
+    for refused in (client.get("/v1/models/damaged/readyz"), ask(client, networks.rows(1)[0].tolist(), "damaged")):
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (424, "inference_failed", "model")
+        assert "damaged:1 cannot be loaded, its artifact is damaged" in error["message"]
+    assert client.get("/v1/models/tiny/readyz").status_code == 200
+    assert client.get("/livez").status_code == 200
+    assert works(client)
+
+
+@pytest.mark.parametrize("form", ["http://{}/a.png", "HTTPS://{}/a.png", "//{}/a.png", "file://{}/a.png", "ftp://{}/a"])
+def test_an_address_is_refused_and_nobody_calls_there(client: httpx.Client, form: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        there.setblocking(False)
+        address = form.format(f"127.0.0.1:{there.getsockname()[1]}")
+        for given in (address, [address]):
+            refused = ask(client, given, "picture")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "malformed")
+        time.sleep(0.1)
+        with pytest.raises(BlockingIOError):
+            there.accept()
