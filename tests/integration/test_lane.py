@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from app.api import inference, lane
+from app.known import WATCH_SECONDS
 from app.ml import artifact
-from app.serving import WATCH_SECONDS
 from tests import networks
 from tests.integration.test_inference import ADMIN_KEY, asking
 
@@ -233,7 +233,7 @@ def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> 
 
     async def crowd() -> list[Any]:
         limits = httpx.Limits(max_connections=40)
-        options: Any = {"headers": client.headers, "limits": limits, "timeout": 60}
+        options: Any = {"headers": client.headers, "limits": limits, "timeout": httpx.Timeout(60, pool=None)}
         async with httpx.AsyncClient(base_url=client.base_url, **options) as many:
             posts = (many.post("/v1/embeddings", json={"model": "tiny", "input": part}) for part in given)
             return [answer.json()["data"] for answer in await asyncio.gather(*posts)]
