@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from app.errors import OutOfMemory, RootstockError
@@ -73,7 +74,7 @@ def main(handlers: Mapping[str, str] = HANDLERS) -> int:
     orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     if os.getpgrp() != os.getpid():
         os.setpgrp()  # the leash kills a group: it must be ours alone
-    os.nice(NICENESS)
+    give_way()
     threading.Thread(target=hold_leash, args=(orders,), name="leash", daemon=True).start()
 
     def leave(number: int, frame: Any) -> None:
@@ -91,6 +92,14 @@ def main(handlers: Mapping[str, str] = HANDLERS) -> int:
     if devices > 1 and handlers[order.kind] == HANDLERS["pretrain"]:
         return lead(order.line(), devices, stop)
     return carry_out(order, handlers, stop)
+
+
+def give_way() -> None:
+    """Lowers the priority of this process, and of its session where the kernel weighs sessions before processes."""
+    os.nice(NICENESS)
+    if os.getsid(0) == os.getpid():  # with autogroups, niceness counts within a session alone (sched(7))
+        with contextlib.suppress(OSError):  # there are none here, or they are not ours to set
+            Path("/proc/self/autogroup").write_text(f"{NICENESS}")
 
 
 def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:

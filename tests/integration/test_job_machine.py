@@ -15,6 +15,7 @@ from app.registry import jobs
 from app.registry.db import Database
 from tests import servers
 from tests.integration.machine.machine import Machine, alive, wait_until_dead
+from worker.process import NICENESS
 
 LONG = 100_000
 """Steps of a job that does not end by itself within a test."""
@@ -111,10 +112,13 @@ def test_a_job_cancelled_while_queued_never_runs(machine: Machine) -> None:
     assert machine.told(cancelled, "job.running") == []
 
 
-def test_a_running_job_is_cancelled(machine: Machine) -> None:
+def test_a_running_job_gives_way_to_others_and_is_cancelled(machine: Machine) -> None:
     machine.worker()
     job_id = machine.job(steps=LONG)
     pid = machine.at_work(job_id)
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= min(os.nice(0) + NICENESS, 19)
+    session = Path(f"/proc/{pid}/autogroup")
+    assert not session.exists() or session.read_text().endswith(f"nice {NICENESS}\n")
     machine.ask(job_id, "cancel")
     machine.wait_for(job_id, "cancelled")
     wait_until_dead(pid)
