@@ -1,7 +1,6 @@
-"""Name to version to local files to a loaded predictor, with the caches of one process. Knows no HTTP.
+"""Name to version to local files to a loaded predictor: the models of one process. Knows no HTTP.
 
-A hot request touches no SQL: names and keys are cached, and a thread that reads the registry's revision empties the
-caches when anything has changed in any process.
+While the version that a name has moved to is being loaded, the one that it meant before answers: nobody waits for it.
 """
 
 import asyncio
@@ -11,42 +10,27 @@ import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import ArtifactDamaged, InferenceFailed, InvalidApiKey, ModelNotFound
+from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
+from app.known import Known, Name, Target
 from app.ml import artifact
 from app.ml.admission import Counters, Permits
 from app.ml.predictor import Predictor
-from app.registry import keys, models, objects
+from app.registry import keys
 from app.registry.db import Database
 from app.registry.keys import Caller
-from app.registry.tables import StoredObject
 from app.settings import Settings
 from app.storage import Storage
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.5
 LOADERS = 4
 """Models that load at once; others wait, and those that are loaded answer on."""
 BROKEN_SECONDS = 30.0
 """How long it is remembered that a model could not be loaded, before it is tried again."""
-MOST_NAMES = 10_000
-LONGEST_REFERENCE = 200
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a name means until the registry changes."""
-
-    version_id: str
-    reference: str
-    objects: dict[str, StoredObject]
-    engine: dict[str, Any]
 
 
 class Serving:
@@ -56,31 +40,27 @@ class Serving:
         self.permits = Permits(settings.max_waiting)
         self.counters = Counters()
         self._settings, self._database, self._storage = settings, database, storage
-        self._callers: dict[str, Caller] = {}
-        self._names: dict[tuple[str, str], Target] = {}
-        self._generation = 0
+        self._known = Known(database, each_look=self._let_go_idle, forgets=self._note)
         self._lock = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
         self._loading: dict[str, Future[Predictor]] = {}
+        self._answered: dict[Name, Target] = {}
+        """What answered to a name before the registry changed."""
         self._broken: dict[str, tuple[float, str]] = {}
         """Version to when, and why, it could not be loaded."""
         self._kept: set[str] = set()
         """Versions that stay loaded, however idle."""
         self._pool = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
-        self._stopped = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="revision", daemon=True)
 
     def start(self) -> None:
         """Begins to watch the registry's revision and to load what is to be loaded at once."""
-        self._watcher.start()
+        self._known.start()
         if self._settings.preload.strip():
             self._pool.submit(self._preload)
 
     def stop(self) -> None:
         """Ends all threads; requests that wait are answered first."""
-        self._stopped.set()
-        if self._watcher.ident is not None:
-            self._watcher.join()
+        self._known.stop()
         self._pool.shutdown()
         with self._lock:
             predictors = list(self._loaded.values())
@@ -92,26 +72,15 @@ class Serving:
 
     def known(self, secret: str) -> Caller | None:
         """Who has this key, where that takes no SQL."""
-        return self._callers.get(secret)
+        return self._known.caller_at_hand(secret)
 
     def caller(self, secret: str) -> Caller:
         """Who has this key. Raises InvalidApiKey for one that is unknown or revoked."""
-        known = self._callers.get(secret)
-        if known is not None:
-            return known
-        generation = self._generation
-        with self._database.reading() as session:
-            found = keys.find(session, secret)
-        if found is None:
-            raise InvalidApiKey("the API key is unknown or has been revoked")
-        with self._lock:
-            if generation == self._generation:  # else it may have been read before the change that emptied the cache
-                self._callers[secret] = found
-        return found
+        return self._known.caller(secret)
 
     def at_hand(self, project_id: str, reference: str) -> Predictor | None:
         """The model of that name, where it is known and loaded."""
-        target = self._names.get((project_id, reference))
+        target = self._known.target_at_hand((project_id, reference))
         predictor = None if target is None else self._loaded.get(target.version_id)
         if predictor is not None:
             predictor.used_at = time.monotonic()
@@ -120,26 +89,46 @@ class Serving:
     async def model(self, project_id: str, reference: str) -> Predictor:
         """The loaded model of that name; loads it on first use, once for all who ask meanwhile.
 
+        A name that has moved is answered by the version that it meant before until the other is loaded.
         Raises ModelNotFound, and InferenceFailed when its artifact is damaged.
         """
         ready = self.at_hand(project_id, reference)
         if ready is not None:
             return ready
-        target = self._names.get((project_id, reference))
+        name = project_id, reference
+        target = self._known.target_at_hand(name)
         if target is None:
-            target = await asyncio.to_thread(self._resolve, project_id, reference)
+            target = await asyncio.to_thread(self._known.target, name)
         with self._lock:
-            predictor = self._loaded.get(target.version_id)
-            if predictor is not None:
-                predictor.used_at = time.monotonic()
-                return predictor
-            loading = self._loading.get(target.version_id)
-            since, why = self._broken.get(target.version_id, (-math.inf, ""))
-            if loading is None and time.monotonic() < since + BROKEN_SECONDS:
-                raise InferenceFailed(why, param="model")
-            if loading is None:
-                loading = self._loading[target.version_id] = self._pool.submit(self._load, target)
+            loading = None if target.version_id in self._loaded else self._load_once(target)
+            predictor = self._loaded.get(target.version_id if loading is None else self._before(name, target))
+        if predictor is not None:
+            predictor.used_at = time.monotonic()
+            return predictor
+        assert loading is not None
         return await asyncio.shield(asyncio.wrap_future(loading))  # a caller that leaves does not end the others' load
+
+    def _load_once(self, target: Target) -> Future[Predictor]:
+        """The load that is under way, or begins. Raises InferenceFailed for what failed lately. The lock is held."""
+        loading = self._loading.get(target.version_id)
+        if loading is None:
+            since, why = self._broken.get(target.version_id, (-math.inf, ""))
+            if time.monotonic() < since + BROKEN_SECONDS:
+                raise InferenceFailed(why, param="model")
+            loading = self._loading[target.version_id] = self._pool.submit(self._load, target)
+        return loading
+
+    def _before(self, name: Name, target: Target) -> str:
+        """The version that answered to the name before; empty where there is none or it is of another model."""
+        before = self._answered.get(name)
+        return before.version_id if before is not None and before.model_id == target.model_id else ""
+
+    def _note(self, names: dict[Name, Target]) -> None:
+        """Keeps what answers to `names`, which are about to be forgotten."""
+        with self._lock:
+            answering = {name: target for name, target in names.items() if target.version_id in self._loaded}
+            former = {name: target for name, target in self._answered.items() if target.version_id in self._loaded}
+            self._answered = former | answering
 
     def metrics(self) -> dict[str, float]:
         """Counters and gauges of this process, by their Prometheus names."""
@@ -153,21 +142,6 @@ class Serving:
         }
         return gauges | {f"rootstock_inference_{name}": value for name, value in self.counters.read().items()}
 
-    def _resolve(self, project_id: str, reference: str) -> Target:
-        if len(reference) > LONGEST_REFERENCE or not reference.isprintable():  # PostgreSQL takes no U+0000
-            raise ModelNotFound(f"no model is named {reference[:LONGEST_REFERENCE]!r}", param="model")
-        generation = self._generation
-        with self._database.reading() as session:
-            version = models.resolve(session, project_id, reference)
-            held = {name: parts[0] for name, parts in objects.held(session, version.id).items()}
-            target = Target(version.id, models.reference(version), held, version.engine)
-        with self._lock:
-            if generation == self._generation:
-                if len(self._names) >= MOST_NAMES:
-                    self._names.clear()
-                self._names[project_id, reference] = target
-        return target
-
     def _preload(self) -> None:
         """Loads, one after the other, what the settings name, in every project that has it."""
         try:
@@ -180,7 +154,7 @@ class Serving:
             found = 0
             for project_id in projects:
                 with contextlib.suppress(ModelNotFound):
-                    target = self._resolve(project_id, reference)
+                    target = self._known.target((project_id, reference))
                     self._kept.add(target.version_id)
                     found += 1
                     with contextlib.suppress(InferenceFailed):  # which has been logged
@@ -206,6 +180,9 @@ class Serving:
             with self._lock:
                 self._broken[target.version_id] = time.monotonic(), why
             raise InferenceFailed(why, param="model") from error
+        except Exception:
+            log.exception("model %s cannot be loaded", target.reference)  # perhaps nobody waits to hear of it
+            raise
         else:
             predictor.load_seconds = time.monotonic() - began
             log.info("model %s loaded in %.2f s", target.reference, predictor.load_seconds)
@@ -237,23 +214,6 @@ class Serving:
         for predictor in predictors:
             log.info("model %s is let go: idle", predictor.reference)
             predictor.close()
-
-    def _watch(self) -> None:
-        seen: int | None = None
-        while not self._stopped.wait(WATCH_SECONDS):
-            self._let_go_idle()
-            try:
-                with self._database.reading() as session:
-                    revision = keys.revision(session)
-            except SQLAlchemyError as error:
-                log.warning("the registry does not answer; names and keys stay as they were: %s", error)
-                continue
-            if revision != seen:
-                seen = revision
-                with self._lock:
-                    self._generation += 1
-                    self._callers.clear()
-                    self._names.clear()
 
 
 def _device(asked: str) -> str:

@@ -1,9 +1,12 @@
 """Caches, loading and letting go, on real registries and stores."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +97,112 @@ def test_a_moved_alias_and_a_revoked_key_are_noticed(
 
     until(refused)
     assert serving.known(KEY) is None
+
+
+class Gate:
+    """Before the making of predictors: those that are `closed`, by their references, wait until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.closed: set[str] = set()
+        self.reached: list[str] = []
+        self._open = threading.Event()
+
+        def gated(loaded: artifact.Artifact, *, reference: str, **given: Any) -> Predictor:
+            self.reached.append(reference)
+            if reference in self.closed:
+                assert self._open.wait(60)
+            return Predictor(loaded, reference=reference, **given)
+
+        monkeypatch.setattr("app.serving.Predictor", gated)
+
+    def close(self, reference: str) -> None:
+        self.closed, self.reached = {reference}, []
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    made = Gate(monkeypatch)
+    yield made
+    made.open()
+
+
+ONE_OF_EACH = pytest.mark.parametrize(("database", "storage"), [("sqlite_registry", "folder")], indirect=True)
+
+
+@ONE_OF_EACH
+def test_a_version_takes_over_once_it_is_loaded_and_the_one_before_answers_until_then(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving, gate: Gate
+) -> None:
+    files = networks.write(tmp_path / "a")
+    publish(database, storage, project, "tiny", files)
+    assert get(serving, project, "tiny").reference == "tiny:1"
+    for number in (2, 3):
+        before, after = f"tiny:{number - 1}", f"tiny:{number}"
+        gate.close(after)
+        publish(database, storage, project, "tiny", files)
+        with database.session() as session:
+            models.set_alias(session, project, "tiny", "default", number)
+        while not gate.reached:
+            assert get(serving, project, "tiny").reference == before
+        for _ in range(20):
+            assert get(serving, project, "tiny").reference == before
+        gate.open()
+        while (found := get(serving, project, "tiny").reference) != after:
+            assert found == before
+        assert gate.reached == [after]
+
+
+@ONE_OF_EACH
+def test_what_was_deleted_does_not_answer_for_another_model_of_its_name(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving, gate: Gate
+) -> None:
+    files = networks.write(tmp_path / "a")
+    publish(database, storage, project, "tiny", files)
+    deleted = get(serving, project, "tiny")
+    gate.close("tiny:1")
+    with database.session() as session:
+        models.delete_model(session, project, "tiny")
+    publish(database, storage, project, "tiny", files)
+
+    def ask_until_it_loads() -> Predictor:
+        while not gate.reached:
+            found = get(serving, project, "tiny")
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask_until_it_loads)
+        until(lambda: bool(gate.reached))
+        gate.open()
+        assert waiting.result(60) is not deleted
+
+
+@ONE_OF_EACH
+def test_loading_a_model_stalls_no_other(
+    tmp_path: Path, database: Database, storage: Storage, project: str, serving: Serving, gate: Gate
+) -> None:
+    files = networks.write(tmp_path / "a")
+    for name in ("slow", "quick", "new"):
+        publish(database, storage, project, name, files)
+    get(serving, project, "quick")
+    gate.close("slow:1")
+    request = Embed.Request.model_validate({"model": "any", "input": networks.rows(1)[0].tolist()})
+
+    async def story() -> None:
+        slow = asyncio.create_task(serving.model(project, "slow"))
+        while not gate.reached:
+            await asyncio.sleep(0.01)
+        for name in ("quick", "new"):
+            answer, _ = await (await serving.model(project, name)).answer(Embed(), request, large=False, pack=dict)
+            assert answer["model"] == f"{name}:1"
+        assert not slow.done()
+        gate.open()
+        assert (await slow).reference == "slow:1"
+
+    asyncio.run(story())
 
 
 def test_the_least_recently_used_model_goes_and_whoever_holds_it_is_answered(
