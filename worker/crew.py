@@ -25,6 +25,7 @@ def lead(order: bytes, devices: int, stop: threading.Event) -> int:
         threads = str(max(1, (os.cpu_count() or 1) // devices))
         environment = {"OMP_NUM_THREADS": threads} | os.environ | {ORDER: order.decode(), STATUS: str(status)}
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+        launch += ["--log-dir", folder]  # else a folder stays behind for every job
         process = subprocess.Popen([*launch, "-m", "worker.member"], stdin=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         while process.poll() is None:
