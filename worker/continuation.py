@@ -36,8 +36,8 @@ def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) ->
                 reporter, dataset_id
             )
             view = replace(run, dataset=domain.dataset, domains=[domain])
-            after = judged[dataset_id] if dataset_id in ours else _judged(view)
-            before = _judged(_of_base(view))
+            after = judged[dataset_id] if dataset_id in ours else evaluate_fitting(view)
+            before = evaluate_fitting(_of_base(view))
         except Invalid as error:
             gone.append(dataset_id)
             reporter.event(
@@ -67,11 +67,14 @@ def _opened(reporter: Reporter, dataset_id: str) -> Domain:
     return Domain(dataset.id, dataset.name, dataset.fingerprint, open_dataset(files))
 
 
-def _judged(view: Run) -> dict[str, Any]:
-    """Raises Invalid where the network reads other columns or knows other names than the dataset has."""
+def evaluate_fitting(view: Run) -> dict[str, Any]:
+    """The figures of the protocol. Raises Invalid where the dataset is not what the network was made for."""
     for role, part in view.spec.roles.items():
         facts = view.dataset.profile.get(role)
-        if facts is None or part.modality.completed(facts) != part.modality:
+        if facts is None:
+            raise DoesNotFit(f"it has no {role!r}, and the network was made for one")
+        wide = part.modality.layout == "vector" and list(facts.get("shape", ())) != part.shape
+        if facts["modality"] != part.modality.name or wide or part.modality.completed(facts) != part.modality:
             raise DoesNotFit(f"its {role!r} is not what the network was made for")
     return evaluate(view)
 

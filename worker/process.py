@@ -37,6 +37,7 @@ HANDLERS = {
     "batch": "worker.batch:run",
     "import": "worker.importing:run",
     "embed": "worker.embedding:run",
+    "evaluate": "worker.evaluating:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

@@ -20,6 +20,7 @@ from app.api.watch import Stamp, Watcher
 from app.errors import AbilityMissing, DatasetFailed, NotFound
 from app.ml.defaults import resolve
 from app.ml.embedding_job import EmbedJob
+from app.ml.evaluation_job import EvaluateJob
 from app.ml.spec import TrainRequest
 from app.registry import datasets, jobs, models
 from app.registry.keys import Caller
@@ -28,7 +29,7 @@ from app.registry.tables import Dataset, Job
 router = guarded_router("jobs")
 
 LONGEST_WAIT = 60
-JobBody = Annotated[TrainRequest | EmbedJob, Field(discriminator="kind")]
+JobBody = Annotated[TrainRequest | EmbedJob | EvaluateJob, Field(discriminator="kind")]
 AskedHere = Annotated[Asked, Depends(asked_in_json)]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
@@ -36,15 +37,16 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has 
 
 @router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
 def create_job(body: JobBody, here: ServicesHere, ask: AskedHere) -> Response:
-    """Queues a job: a training (`pretrain`, `finetune`), or the embedding of a dataset (`embed`).
+    """Queues a job: a training (`pretrain`, `finetune`), the embedding of a dataset (`embed`), or the judging of a
+    model on a dataset (`evaluate`).
 
     What the body leaves open is decided from the dataset; the job shows each choice and its reason. The dataset may
     still be validating: then all is decided once it is ready.
     """
 
     def make(session: Session) -> Made:
-        if isinstance(body, EmbedJob):
-            return make_embedding(session, here, ask.caller, body)
+        if isinstance(body, EmbedJob | EvaluateJob):
+            return make_question(session, here, ask.caller, body)
         return make_training(session, here, ask.caller, body)
 
     answer, _ = create(here, ask, 200, make)
@@ -62,9 +64,10 @@ def dataset_of(session: Session, who: Caller, dataset_id: str, param: str) -> Da
     return row
 
 
-def make_embedding(session: Session, here: Services, who: Caller, body: EmbedJob) -> Made:
+def make_question(session: Session, here: Services, who: Caller, body: EmbedJob | EvaluateJob) -> Made:
+    """A job that asks a model about a whole dataset."""
     version = models.resolve(session, who.project_id, body.model)
-    if "embed" not in version.abilities:
+    if isinstance(body, EmbedJob) and "embed" not in version.abilities:
         can = ", ".join(version.abilities)
         raise AbilityMissing(f"model {models.reference(version)} cannot embed; it can {can}", param="model")
     dataset_of(session, who, body.dataset, "dataset")
