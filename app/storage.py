@@ -166,6 +166,10 @@ class Storage:
         self._cache.used(item.sha256)
         return path
 
+    def place(self, item: Bytes) -> Path | None:
+        """The object's own path in a folder, its bytes not compared with anything; None for a bucket."""
+        return self._folder / item.key if self._folder is not None else None
+
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a key that is not there does no harm."""
         doomed = list(keys)

@@ -67,7 +67,7 @@ def run(reporter: Reporter) -> None:
     with contextlib.ExitStack() as opened:
         context = Context(Faults(), opened, scratch, reporter.settings.max_file_bytes, tick)
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="import-")))
-        given = open_input(reporter, file, parts, context)
+        given = open_input(reporter, file, parts, context, reporter.storage.local)
         packing = packed_with(given.stream.read(8))
         unpacked = given if packing is None else unpack(given, packing, context)
         if unpacked is None:

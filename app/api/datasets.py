@@ -139,7 +139,8 @@ def get_report(dataset_id: str, here: ServicesHere, who: CallerHere) -> dict[str
     """The faults found in the data; empty while it is validating and when there are none."""
     with here.database.reading() as session:
         dataset = datasets.get(session, who.project_id, dataset_id)
-    report = {"total": 0, "faults": [], "dropped_total": 0, "dropped": [], **(dataset.report or {})}
+    nothing = {"total": 0, "faults": [], "dropped_total": 0, "dropped": [], "cut_short": False}
+    report = nothing | (dataset.report or {})
     return {"object": "dataset.report", "dataset": dataset.id, "status": dataset.status, **report}
 
 

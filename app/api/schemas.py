@@ -206,7 +206,7 @@ class Fault(Wire):
 
     file: str | None = None
     row: int | None = None
-    """Row of the file, the first being 0."""
+    """Row of the file, the first being 1; a header is none."""
     column: str | None = None
     code: str
     message: str
@@ -226,6 +226,8 @@ class Report(Wire):
     """The true number of rows that were left out, as cleaning and `on_fault` ask."""
     dropped: list[Fault]
     """The first 1,000 of those rows, each with the reason."""
+    cut_short: bool
+    """Whether reading ended a few seconds after the first fault, before all was read: there may be more."""
 
 
 class Row(Wire):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app import queue
+from app.errors import ArtifactDamaged
 from app.registry import datasets, events, jobs, leases, objects
 from app.registry.db import Database
 from app.registry.states import Fenced
@@ -56,7 +57,7 @@ def local(sqlite_registry: Database, tmp_path: Path) -> Bench:
 def test_an_ingest_makes_a_dataset_that_opens(bench: Bench) -> None:
     dataset = bench.ingest({"digits.npz": npz(images=IMAGES, labels=LABELS)})
     assert (dataset.status, dataset.modality, dataset.rows) == ("ready", "image", 50)
-    assert dataset.report == {"total": 0, "faults": [], "dropped_total": 0, "dropped": []}
+    assert dataset.report == {"total": 0, "faults": [], "dropped_total": 0, "dropped": [], "cut_short": False}
     opened = bench.open(dataset)
     assert opened.profile == dataset.profile
     assert opened.info["fingerprint"] == dataset.fingerprint
@@ -235,3 +236,26 @@ def test_faults_are_told_before_the_end(local: Bench, monkeypatch: pytest.Monkey
     assert seen == [("validating", 1)]
     failed = local.look(dataset)
     assert (failed.status, failed.report and failed.report["total"]) == ("failed", 1)
+
+
+def test_nobody_waits_for_the_end_of_a_file_with_faults(local: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = b"".join(b"%d,%d,cat\n" % (n, -n) for n in range(1_000_000))
+    monkeypatch.setattr("worker.ingest.run.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("worker.ingest.run.PATIENCE_SECONDS", 0.0)
+    failed = local.ingest({"d.csv": b"a,b,label\noops,1,cat\n" + lines + b"again,1,cat\n"})
+    assert failed.status == "failed"
+    assert failed.report is not None
+    assert (failed.report["total"], failed.report["cut_short"]) == (1, True)
+    assert [fault["row"] for fault in failed.report["faults"]] == [1]
+
+
+@pytest.mark.parametrize("last", [b"0,0,dog\n", b"0,o,dog\n"])
+def test_an_upload_with_other_bytes_than_came_makes_no_dataset(local: Bench, last: bytes) -> None:
+    dataset = local.create({"d.csv": CSV + b"0,1,dog\n"})
+    with local.database.reading() as session:
+        file = datasets.files(session, dataset.id)[0]
+        stored = objects.held(session, file.id)["content"][0]
+    local.storage.put(stored.key, CSV + last)
+    with pytest.raises(ArtifactDamaged, match="other bytes"):
+        run(local.claim(dataset))
+    assert local.look(dataset).status == "validating"

@@ -40,6 +40,8 @@ class Faults:
     dropped: Counter[str] = field(default_factory=Counter)
     """Rows that are left out, by code."""
     dropped_kept: list[Fault] = field(default_factory=list)
+    cut_short: bool = False
+    """Whether reading ended early, because enough faults were known."""
 
     def add(
         self,
@@ -102,6 +104,7 @@ class Faults:
             "faults": [asdict(fault) for fault in self.kept],
             "dropped_total": self.dropped.total(),
             "dropped": [asdict(fault) for fault in self.dropped_kept],
+            "cut_short": self.cut_short,
         }
 
     def error(self) -> InvalidData:

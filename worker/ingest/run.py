@@ -8,7 +8,8 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from app import queue
@@ -20,9 +21,14 @@ from app.storage import CHUNK, Stored
 from worker.ingest.assembly import Assembled, assemble
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.source import Context, Input
+from worker.ingest.verification import Verification
 from worker.progress import Reporter, Stopped
 
 TELL_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
+"""From the first fault on, for more of them: whoever has to mend a file need not wait until all of it was read."""
+DAMAGE_SECONDS = 1.0
+"""After faults, for the word that the upload itself was damaged: that explains them better."""
 
 
 def run(reporter: Reporter) -> None:
@@ -37,21 +43,27 @@ def run(reporter: Reporter) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as opened:
         context = Context(faults, opened, scratch, reporter.settings.max_file_bytes, told.tick, told.expect)
+        verification = Verification(reporter.storage, opened)
         try:
-            inputs = [open_input(reporter, file, parts, context) for file, parts in files]
+            inputs = [open_input(reporter, file, parts, context, verification.begin) for file, parts in files]
             made = assemble(inputs, DatasetOptions.model_validate(dataset.request), context)
         except Refused:
+            verification.wait(DAMAGE_SECONDS)
             _fail(reporter, dataset, faults)
             return
+        verification.wait()
         _publish(reporter, dataset, made, faults)
 
 
 class Progress:
-    """Tells how far the job is and which faults were found, once a second, and hears when it is to leave."""
+    """Tells how far the job is and which faults were found, once a second, and hears when it is to leave.
+
+    It ends the reading, by Refused, when faults were known long enough.
+    """
 
     def __init__(self, reporter: Reporter, dataset_id: str, faults: Faults) -> None:
         self._reporter, self._dataset_id, self._faults = reporter, dataset_id, faults
-        self._reported = 0
+        self._reported, self._first_fault = 0, 0.0
         self._began = self._told = time.monotonic()
         self._done = self._expected = 0
 
@@ -82,13 +94,24 @@ class Progress:
             self._reported = found
             with self._reporter.database.session() as session:
                 datasets.tell_faults(session, self._dataset_id, self._faults.report())
+        if self._faults.total:
+            self._first_fault = self._first_fault or now
+            if now - self._first_fault > PATIENCE_SECONDS:
+                self._faults.cut_short = True
+                raise Refused
 
 
-def open_input(reporter: Reporter, file: File, parts: list[StoredObject], context: Context) -> Input:
-    """An uploaded file to read from; one that came in parts is put together first."""
+def open_input(
+    reporter: Reporter,
+    file: File,
+    parts: list[StoredObject],
+    context: Context,
+    local: Callable[[StoredObject], Path],
+) -> Input:
+    """An uploaded file to read from, at the path that `local` gives; one that came in parts is put together first."""
     stream: IO[bytes]
     if len(parts) == 1:
-        stream = context.opened.enter_context(reporter.storage.local(parts[0]).open("rb"))
+        stream = context.opened.enter_context(local(parts[0]).open("rb"))
     else:
         stream = context.temporary()
         for chunk in reporter.storage.open(parts):
