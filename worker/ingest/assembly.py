@@ -5,7 +5,7 @@ is kept are held.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
-from worker.ingest import splits
+from worker.ingest import duplicates, splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
 from worker.ingest.groups import Group, blocks, open_groups
 from worker.ingest.hashing import Hashes, combine
@@ -28,6 +28,8 @@ from worker.ingest.profile.examination import examine
 from worker.ingest.source import Context, Input
 from worker.ingest.splits import Places
 from worker.ingest.writer import SplitWriter
+
+NO_HASHES = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     plan = groups[0].plan
     made = {role: kinds.make(role, part, tables, options, context.faults) for role, part in plan.parts.items()}
     rows = _judge(groups, list(made.values()), options, context)
+    _find_doubles(groups, rows, [kind for kind in made.values() if kind.is_content], context)
     leave_out_repeated(groups, rows, options, context.faults)
     places = assign(groups, rows, options, context.faults)
     for kind in made.values():
@@ -78,7 +81,7 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
         if rows.hashes is None:
             return None
         with np.errstate(all="ignore"):  # values that are no pixels and do not fit float32 are judged behind it
-            return combine([kind.hashes(block) for kind in content])
+            return combine([kind.sketch(block) for kind in content])
 
     for block, hashes in ahead(blocks(groups, rows.keep, context), hashed):
         here = slice(block.overall, block.overall + block.rows)
@@ -90,6 +93,25 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
             rows.hashes[here] = hashes
     context.faults.stop_here()
     return rows
+
+
+def _find_doubles(groups: Sequence[Group], rows: Rows, content: Sequence[kinds.Kind], context: Context) -> None:
+    """Numbers the rows that have an equal one. Those whose sketches are equal are compared by all that they hold."""
+    if rows.hashes is None:
+        return
+    rows.doubles = duplicates.number(rows.hashes, rows.keep)
+    alike = rows.doubles >= 0
+    if alike.any() and any(kind.is_sketched for kind in content):
+
+        def hashed(block: kinds.Block) -> Hashes:
+            chosen = np.flatnonzero(block.kept)
+            return combine([kind.hashes(block, chosen) for kind in content]) if len(chosen) else NO_HASHES
+
+        again = replace(context, tick=lambda _: context.tick(0))
+        for block, hashes in ahead(blocks(groups, alike, again), hashed):
+            rows.hashes[block.overall : block.overall + block.rows][block.kept] = hashes
+        rows.doubles = duplicates.number(rows.hashes, alike)
+    rows.hashes = None  # eight bytes a row, no longer needed
 
 
 def _names(groups: Sequence[Group], made: Sequence[kinds.Kind]) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:

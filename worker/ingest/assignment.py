@@ -23,6 +23,7 @@ class Rows:
 
     keep: Mask
     hashes: Hashes | None
+    """None where nobody asks which are equal."""
     classes: NDArray[np.int32]
     """By which splits are stratified; -1 where there is no label."""
     groups: NDArray[np.int32] | None
@@ -34,10 +35,8 @@ class Rows:
 
 def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> None:
     """Counts the rows that are equal to earlier ones, and leaves them out where that was asked for."""
-    if rows.hashes is None:
+    if rows.doubles is None:
         return
-    rows.doubles = duplicates.number(rows.hashes, rows.keep)
-    rows.hashes = None  # eight bytes a row, no longer needed
     repeated = duplicates.repeated(rows.doubles)
     rows.repeated = int(repeated.sum())
     if options.cleaning.duplicates == "drop":

@@ -37,7 +37,7 @@ class Cells(Sequence[Member]):
                 cell = base64.b64decode(cell[place + len(BASE64) :] if place >= 0 else cell, validate=True)
             yield cell
 
-        return Member(self.column, int(self.rows.sizes(row, row + 1)[0]), chunks)
+        return Member(self.column, int(self.rows.held[row : row + 1].lengths[0]), chunks)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from worker.ingest.layout import Joined, heads_of, join, stack_sources
 from worker.ingest.plan import Plan
 from worker.ingest.source import Context, Head, Input, Source
 
-RAGGED_ROWS = 1 << 15
+RAGGED_ROWS = 1 << 16
 """Rows of a block where items differ in length."""
 RAGGED_BYTES = 4 * BATCH_BYTES
 """Of a column of them in a block, unless a single row has more."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.int64]
 Words = NDArray[np.uint64]
+Places = NDArray[np.int64]
 WORD = 8
 PLACE = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: words at different places of a row must not count alike."""
@@ -20,6 +21,8 @@ FACTORS = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 SHIFT = np.uint64(32)
 FIRST = np.array([(1 << 8 * size) - 1 for size in range(WORD)], np.uint64)
 """What leaves that many bytes of a word."""
+SAMPLES = 4
+KEYS = np.arange(1, SAMPLES + 1, dtype=np.uint64) * PLACE
 AT_ONCE = 1 << 15
 """Words, so that they stay in the processor's cache."""
 
@@ -41,27 +44,53 @@ def hash_numbers(rows: NDArray[Any]) -> Hashes:
     return _mixed(found + np.uint64(width)).view(np.int64)
 
 
-def hash_bytes(values: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Hashes:
-    """[n] of rows of any length: row `i` is `values[offsets[i] : offsets[i + 1]]`."""
-    lengths = np.diff(offsets)
-    ends = np.cumsum(lengths // WORD + 1)  # a row's last word has 0 to 7 bytes of it
-    held = np.concatenate([values[offsets[0] : offsets[-1]], np.zeros(WORD, np.uint8)])
-    everywhere: NDArray[Any] = np.ndarray((len(held) - WORD + 1,), "V8", held, strides=(1,))
+def hash_bytes(values: NDArray[np.uint8], starts: Places, ends: Places) -> Hashes:
+    """[n] of rows of any length: row `i` is `values[starts[i] : ends[i]]`; both ascend."""
+    lengths = ends - starts
+    counted = np.cumsum(lengths // WORD + 1)  # a row's last word has 0 to 7 bytes of it
+    everywhere = _words_everywhere(values, starts, ends)
     found = np.empty(len(lengths), np.uint64)
     start = 0
     while start < len(lengths):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + AT_ONCE, side="right")))
-        last = ends[start:stop] - before - 1  # [rows]
+        before = int(counted[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(counted, before + AT_ONCE, side="right")))
+        last = counted[start:stop] - before - 1  # [rows]
         first = np.concatenate([[0], last[:-1] + 1])
         counts = last - first + 1
         places = np.arange(last[-1] + 1) - np.repeat(first, counts)
-        words = everywhere[places * WORD + np.repeat(offsets[start:stop] - offsets[0], counts)].view(np.uint64)
+        words = everywhere[places * WORD + np.repeat(starts[start:stop] - starts[0], counts)].view(np.uint64)
         words[last] &= FIRST[lengths[start:stop] % WORD]
         words += places.view(np.uint64) * PLACE
         found[start:stop] = np.add.reduceat(_mixed(words), first)
         start = stop
     return _mixed(found + lengths.view(np.uint64)).view(np.int64)
+
+
+def sketch_bytes(values: NDArray[np.uint8], starts: Places, ends: Places) -> Hashes:
+    """[n] of the same rows, by their lengths and SAMPLES words of each, spread evenly: equal for equal rows, and for
+    others that differ between those words alone. Rows of up to SAMPLES words are known by all of their bytes.
+    """
+    lengths = ends - starts
+    everywhere = _words_everywhere(values, starts, ends)
+    last, short = np.maximum(lengths - WORD, 0), np.flatnonzero(lengths < WORD)
+    found = lengths.astype(np.uint64)
+    for number in range(SAMPLES):
+        words = everywhere[starts - starts[0] + last * number // (SAMPLES - 1)].view(np.uint64)
+        words[short] &= FIRST[lengths[short]]
+        words += KEYS[number]
+        found += _mixed(words)
+    return _mixed(found).view(np.int64)
+
+
+def _words_everywhere(values: NDArray[np.uint8], starts: Places, ends: Places) -> NDArray[Any]:
+    """The eight bytes from every byte on, between the first row and the end of the last one: a view if possible."""
+    if not len(starts):
+        return np.zeros(0, "V8")
+    size = int(ends[-1] - starts[0])
+    held = np.ascontiguousarray(values[starts[0] : ends[-1] + WORD])
+    if len(held) < size + WORD:
+        held = np.concatenate([held, np.zeros(size + WORD - len(held), np.uint8)])
+    return np.ndarray((size + 1,), "V8", held, strides=(1,))
 
 
 def combine(columns: Sequence[Hashes]) -> Hashes:

@@ -17,6 +17,7 @@ from worker.ingest.faults import Fault, Faults
 from worker.ingest.labels import in_order
 from worker.ingest.plan import Plan
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Source
+from worker.ingest.texts import Texts, joined
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,17 @@ class Stack:
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
         return Ragged(np.concatenate(values), offsets.astype(np.int64))
 
+    def texts(self, column: str, start: int, stop: int) -> Texts:
+        """Rows `start` to `stop` of a column of texts."""
+        return joined([loaded.ragged[column].texts(first, last) for loaded, first, last in self._within(start, stop)])
+
     def fitting(self, start: int, stop: int, most: int) -> int:
         """The last of rows `start` to `stop` up to which none of the columns of any length takes more than `most`
         bytes; one row at least."""
         for column in self.ragged:
-            parts = [loaded.ragged[column].sizes(first, last) for loaded, first, last in self._within(start, stop)]
-            ends = np.cumsum(np.concatenate(parts))
+            parts = [loaded.ragged[column].ends(first, last) for loaded, first, last in self._within(start, stop)]
+            before = np.cumsum([0, *(part[-1] for part in parts[:-1])])
+            ends = np.concatenate([part + done for part, done in zip(parts, before, strict=True)])
             stop = start + max(1, int(np.searchsorted(ends, most, side="right")))
         return stop
 
@@ -164,6 +170,9 @@ class Joined:
 
     def rows_of(self, column: str, start: int, stop: int) -> Ragged:
         return next(stack for stack in self.stacks if column in stack.ragged).rows_of(column, start, stop)
+
+    def texts(self, column: str, start: int, stop: int) -> Texts:
+        return next(stack for stack in self.stacks if column in stack.ragged).texts(column, start, stop)
 
     def fitting(self, start: int, stop: int, most: int) -> int:
         for stack in self.stacks:

@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest import encoding
+from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
 from worker.ingest.stages import BYTE, OFFSET, Apart
 from worker.ingest.staging import text_head
+from worker.ingest.texts import FOREIGN, LINE_FEED, SPACE
 
 BLOCK_BYTES = 4 << 20
 MOST_ROW = 64 << 20
 """Bytes of one row at most."""
 SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 1000
-LINE_FEED, RETURN, SPACE = 10, 13, 32
+RETURN = 13
 NOWHERE = -1
 TEXT = "text"
 Places = NDArray[np.int64]
@@ -72,9 +74,11 @@ class Lines:
 
     def _check(self, values: NDArray[np.uint8], starts: Places, ends: Places, seen: int, context: Context) -> None:
         """Adds the fault of rows that are not UTF-8."""
-        whole = values[starts[0] : ends[-1]].tobytes()
+        whole = values[starts[0] : ends[-1]]
+        if whole.max(initial=0) < FOREIGN:
+            return
         try:
-            whole.decode()
+            whole.tobytes().decode()
         except UnicodeDecodeError as error:
             row = int(np.searchsorted(starts, starts[0] + error.start, side="right")) - 1
             encoding.refuse(self.file, values[starts[row] : ends[row]].tobytes(), context.faults, row=seen + row + 1)
@@ -91,14 +95,18 @@ def open_lines(file: Input, name: str | None, *, paragraphs: bool) -> Lines:
 def _lines(values: NDArray[np.uint8]) -> Iterator[tuple[Places, Places]]:
     """Where the lines of a block begin and end, without their ends; those of white space alone are empty."""
     first = len(encoding.MARK) if values[: len(encoding.MARK)].tobytes() == encoding.MARK else 0
-    for place in range(first, len(values), BLOCK_BYTES):
-        block = values[place : place + BLOCK_BYTES]
-        ends = np.flatnonzero(block == LINE_FEED) + place
+
+    def find(place: int) -> Places:
+        return np.flatnonzero(values[place : place + BLOCK_BYTES] == LINE_FEED)
+
+    for place, found in ahead(range(first, len(values), BLOCK_BYTES), find):
+        ends = found + place
         if place + BLOCK_BYTES >= len(values) and values[-1] != LINE_FEED:
             ends = np.append(ends, len(values))
         if not len(ends):
-            if place + len(block) - first > MOST_ROW:
-                yield np.array([first]), np.array([place + len(block)])
+            stop = min(place + BLOCK_BYTES, len(values))
+            if stop - first > MOST_ROW:
+                yield np.array([first]), np.array([stop])
             continue
         starts = np.concatenate([[first], ends[:-1] + 1])
         first = int(ends[-1]) + 1

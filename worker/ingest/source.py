@@ -20,6 +20,7 @@ from app.disk import needing_room, open_unnamed
 from app.ragged import Ragged
 from worker.ingest.faults import Faults
 from worker.ingest.signatures import Medium
+from worker.ingest.texts import Texts
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -164,13 +165,19 @@ class Mapped:
     def __len__(self) -> int:
         return len(self.held)
 
-    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Bytes of rows `start` to `stop`."""
-        return self.held[start:stop].lengths * self.held.values[:1].nbytes
+    def ends(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Bytes from the beginning of row `start` to the end of each one before `stop`."""
+        offsets = self.held.offsets
+        ends: NDArray[np.int64] = (offsets[start + 1 : stop + 1] - offsets[start]) * self.held.values[:1].nbytes
+        return ends
 
     def read(self, start: int, stop: int) -> Ragged:
         """Rows `start` to `stop`."""
         return self.held[start:stop]
+
+    def texts(self, start: int, stop: int) -> Texts:
+        """The same as texts, which they have to be."""
+        return Texts.of(self.held[start:stop])
 
 
 @dataclass(frozen=True)

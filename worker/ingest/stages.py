@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest.source import Context, Mapped, map_array
+from worker.ingest.texts import Texts
 
 BYTE = np.dtype(np.uint8)
 OFFSET = np.dtype(np.int64)
@@ -59,12 +60,15 @@ class Apart(Mapped):
     def __len__(self) -> int:
         return (len(self.held) + 1) // 2
 
-    def sizes(self, start: int, stop: int) -> NDArray[np.int64]:
-        return self.held[2 * start : 2 * stop - 1].lengths[::2]
+    def ends(self, start: int, stop: int) -> NDArray[np.int64]:
+        return super().ends(2 * start, 2 * stop - 1)[::2]
 
     def read(self, start: int, stop: int) -> Ragged:
-        both = as_texts(self.held[2 * start : 2 * stop - 1])
-        return Ragged(*as_bytes(both.take(pa.array(np.arange(0, len(both), 2)))))
+        return Ragged(*as_bytes(self.texts(start, stop).taken()))
+
+    def texts(self, start: int, stop: int) -> Texts:
+        offsets = self.held.offsets[2 * start : 2 * stop]
+        return Texts(self.held.values, offsets[::2], offsets[1::2])
 
 
 def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -24,6 +24,8 @@ from worker.ingest.plan import Part
 from worker.ingest.splits import Places
 
 Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64] | slice
+EVERY = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Kind:
 
     is_content: bool = True
     """Whether it tells one item from another: labels do not."""
+    is_sketched: bool = False
+    """Whether its sketch is cheaper than its hash, and tells less."""
 
     def __init__(
         self, role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults
@@ -63,9 +67,13 @@ class Kind:
         """Adds the block's faults; which of its rows [n] are to be left out, None for none of them."""
 
     @abstractmethod
-    def hashes(self, block: Block) -> Hashes:
-        """What is equal for equal items, [n]; asked of content only, on another thread and before its faults are
-        known."""
+    def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
+        """What is equal for equal items and for no others, [n] or of `rows`; asked of content only, on another thread
+        and before its faults are known."""
+
+    def sketch(self, block: Block) -> Hashes:
+        """What is equal for equal items, [n], and may be for others where `is_sketched`."""
+        return self.hashes(block)
 
     @abstractmethod
     def column(self, block: Block, chosen: Mask) -> pa.Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from worker.ingest import values
 from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import Block, Kind, Mask, either
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
 
@@ -42,8 +42,8 @@ class ImageKind(Kind):
             out = either(out, values.refuse(code, mask, read, self.faults, origin, dropped=dropped))
         return out
 
-    def hashes(self, block: Block) -> Hashes:
-        return hash_numbers(values.convert(self._read(block), image=True))
+    def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
+        return hash_numbers(values.convert(self._read(block)[rows], image=True))
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         stored = values.convert(self._read(block)[chosen], image=True)

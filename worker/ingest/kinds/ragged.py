@@ -10,7 +10,7 @@ from app.dataset import INNER
 from app.dataset_options import SPLITS
 from app.ragged import Ragged
 from worker.ingest.hashing import Hashes, hash_bytes
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows
 from worker.ingest.layout import Joined
 from worker.ingest.splits import OUT, Places
 
@@ -30,10 +30,11 @@ class RaggedKind(Kind):
     def judge(self, block: Block) -> Mask | None:
         return None
 
-    def hashes(self, block: Block) -> Hashes:
-        rows = self.read(block)
-        values = np.ascontiguousarray(rows.flat).view(np.uint8).reshape(-1)
-        return hash_bytes(values, (rows.offsets - rows.offsets[0]) * rows.values[:1].nbytes)
+    def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
+        held = self.read(block)
+        values = np.ascontiguousarray(held.flat).view(np.uint8).reshape(-1)
+        offsets = (held.offsets - held.offsets[0]) * held.values[:1].nbytes
+        return hash_bytes(values, offsets[:-1][rows], offsets[1:][rows])
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
         if self.is_withheld(block.table):

@@ -10,22 +10,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from worker.ingest.hashing import Hashes, hash_bytes
-from worker.ingest.kinds.base import Block, Kind, Mask, either
-from worker.ingest.kinds.ragged import rows_of, spread
+from app.ragged import Ragged
+from worker.ingest.hashing import Hashes, hash_bytes, sketch_bytes
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
+from worker.ingest.kinds.ragged import spread
 from worker.ingest.splits import Places
-from worker.ingest.stages import as_bytes, as_texts
+from worker.ingest.stages import as_bytes
+from worker.ingest.texts import Texts, nothing
 
 REMEDY = ". Take the row out, or ask for cleaning drop"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_RE2 = r"[\x00-\x08\x0b-\x1f\x7f-\x{9f}]"
 """The same for Arrow."""
-TAB, LINE_FEED, SPACE, DELETE = 9, 10, 32, 127
 TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class TextKind(Kind):
     """Only rows that have something to clean pass through Python."""
+
+    is_sketched = True
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -33,27 +36,28 @@ class TextKind(Kind):
         self._lengths: list[NDArray[np.int32]] = []
         self._empty = 0
         self._plain: set[int] = set()
-        """First rows of the blocks that are ASCII without control characters: nothing needs to be looked at there."""
+        """First rows of the blocks that are ASCII without control characters: nothing needs to be cleaned there."""
 
-    def read(self, block: Block) -> pa.StringArray:
+    def read(self, block: Block) -> Texts:
         """The block's texts, cleaned."""
         if self.role not in block.held:
-            found = as_texts(rows_of(block.table, self.role, block.start, block.stop))
-            if self.cleaning.html == "keep" and block.overall not in self._plain and is_plain(as_bytes(found)[0]):
+            name = block.table.column(self.role)
+            texts = nothing(block.rows) if name is None else block.table.texts(name, block.start, block.stop)
+            if self.cleaning.html == "keep" and block.overall not in self._plain and texts.is_plain():
                 self._plain.add(block.overall)
-            block.held[self.role] = self._cleaned(found, plain=block.overall in self._plain)
-        texts: pa.StringArray = block.held[self.role][0]
-        return texts
+            block.held[self.role] = self._cleaned(texts, plain=block.overall in self._plain)
+        found: Texts = block.held[self.role][0]
+        return found
 
     def judge(self, block: Block) -> Mask | None:
         texts = self.read(block)
         for code, number in block.held[self.role][1].items():
             self.changed[code] = self.changed.get(code, 0) + number
         least, most = self.cleaning.min_characters, self.cleaning.max_characters
-        short = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+        short = texts.blank()
         if least > 1:
-            short = pc.or_(short, pc.less(pc.utf8_length(texts), least))
-        empty: Mask = short.to_numpy(zero_copy_only=False) & block.kept
+            short |= self._characters(block) < least
+        empty: Mask = short & block.kept
         self._empty += int(empty.sum())
         out = None
         if self.role != "caption" or self.cleaning.empty == "fault":  # else withheld; the picture is there all the same
@@ -62,17 +66,20 @@ class TextKind(Kind):
         asked = self.cleaning.long
         if most is None or asked == "cut":
             return out
-        long: Mask = pc.greater(pc.utf8_length(texts), most).to_numpy(zero_copy_only=False)
+        long: Mask = self._characters(block) > most
         return either(out, self.treat("long_text", long, block, f"has more than {most} characters", asked, REMEDY))
 
-    def hashes(self, block: Block) -> Hashes:
-        return hash_bytes(*as_bytes(self.read(block)))
+    def sketch(self, block: Block) -> Hashes:
+        texts = self.read(block)
+        return sketch_bytes(texts.values, texts.starts, texts.ends)
+
+    def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
+        texts = self.read(block)
+        return hash_bytes(texts.values, texts.starts[rows], texts.ends[rows])
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
-        texts = self.read(block).filter(pa.array(chosen))
-        characters = (pc.binary_length if block.overall in self._plain else pc.utf8_length)(texts)
-        self._lengths.append(characters.to_numpy(zero_copy_only=False))
-        return texts
+        self._lengths.append(self._characters(block)[chosen])
+        return self.read(block).taken(np.flatnonzero(chosen))
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         lengths = np.concatenate([np.zeros(0, np.int32), *self._lengths])
@@ -81,17 +88,27 @@ class TextKind(Kind):
     def columns(self) -> list[dict[str, Any]]:
         return [self.described(self.part.columns[0], "text", missing=self._empty)]
 
-    def _cleaned(self, texts: pa.StringArray, *, plain: bool) -> tuple[pa.StringArray, dict[str, int]]:
+    def _characters(self, block: Block) -> NDArray[np.int32]:
+        """How many each text has, [n]."""
+        texts = self.read(block)
+        if block.overall in self._plain:
+            return texts.lengths.astype(np.int32)
+        return np.asarray(pc.utf8_length(texts.taken()).to_numpy(zero_copy_only=False), np.int32)
+
+    def _cleaned(self, found: Texts, *, plain: bool) -> tuple[Texts, dict[str, int]]:
         """The texts, and how many each step changed."""
-        steps = {}
         asked = self.cleaning
+        cuts = asked.max_characters is not None and asked.long == "cut"
+        if plain and not cuts:
+            return found, {}
+        texts, steps = found.taken(), {}
         if asked.html == "remove":
             steps["html"] = (pc.match_substring_regex(texts, r"[<&]"), remove_html)
         if asked.unicode == "nfc" and not plain:
             steps["unicode"] = (pc.invert(pc.string_is_ascii(texts)), lambda text: unicodedata.normalize("NFC", text))
         if asked.control == "remove" and not plain:
             steps["control"] = (pc.match_substring_regex(texts, CONTROL_RE2), remove_control)
-        if asked.max_characters is not None and asked.long == "cut":
+        if cuts:
             most = asked.max_characters
             steps["cut"] = (pc.greater(pc.utf8_length(texts), most), lambda text: text[:most])
         changed: dict[str, int] = {}
@@ -105,13 +122,7 @@ class TextKind(Kind):
             if different:
                 changed[code] = different
                 texts = pc.replace_with_mask(texts, mask, pa.array(after, pa.string()))
-        return texts, changed
-
-
-def is_plain(values: NDArray[np.uint8]) -> bool:
-    """Whether bytes are ASCII without control characters."""
-    low = values[values < SPACE]
-    return bool(values.max(initial=0) < DELETE and ((low == TAB) | (low == LINE_FEED)).all())
+        return Texts.of(Ragged(*as_bytes(texts))), changed
 
 
 def remove_control(text: str) -> str:

@@ -11,7 +11,7 @@ from app.dataset import field
 from worker.ingest import values
 from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import Block, Kind, Mask, either
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
 from worker.ingest.labels import in_order
 from worker.ingest.splits import Places
 from worker.ingest.statistics import Moments
@@ -85,8 +85,8 @@ class VectorsKind(Kind):
         self._equal += (read == self._common).sum(axis=0)
         self._judged += len(read)
 
-    def hashes(self, block: Block) -> Hashes:
-        return hash_numbers(values.convert(self._read(block), image=False))
+    def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
+        return hash_numbers(values.convert(self._read(block)[rows], image=False))
 
     def settle(self, kept: Mask) -> None:
         if self.cleaning.constant != "drop":

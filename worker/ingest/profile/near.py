@@ -74,14 +74,16 @@ def _words(column: pa.StringArray) -> Hashes:
         column = pc.replace_with_mask(column, foreign, plain)
     values, offsets = as_bytes(column)
     held = values.tobytes()
-    others = np.flatnonzero(np.frombuffer(held.translate(IS_OTHER), np.uint8))
+    others = np.flatnonzero(np.frombuffer(held.translate(IS_OTHER), np.bool_))
     words = np.frombuffer(held.translate(SMALL, OTHERS), np.uint8)
-    return hash_bytes(words, offsets - np.searchsorted(others, offsets))
+    offsets = offsets - np.searchsorted(others, offsets)
+    return hash_bytes(words, offsets[:-1], offsets[1:])
 
 
 def _exact(column: Any) -> Hashes:
     if isinstance(column, pa.Array):
-        return hash_bytes(*as_bytes(column))
+        values, offsets = as_bytes(column)
+        return hash_bytes(values, offsets[:-1], offsets[1:])
     return hash_numbers(column.reshape(len(column), -1))
 
 

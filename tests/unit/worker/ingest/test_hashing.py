@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest import hashing
-from worker.ingest.hashing import combine, hash_bytes, hash_numbers
+from worker.ingest.hashing import combine, hash_bytes, hash_numbers, sketch_bytes
 
 TEXTS = st.lists(st.text("ab\0", max_size=20).map(str.encode) | st.binary(max_size=40), min_size=1, max_size=30)
 
@@ -20,21 +20,25 @@ def ragged(rows: list[bytes]) -> Ragged:
     return Ragged.of([np.frombuffer(row, np.uint8) for row in rows])
 
 
+def hashed(rows: Ragged) -> Any:
+    return hash_bytes(rows.values, rows.offsets[:-1], rows.offsets[1:])
+
+
 @given(TEXTS)
 def test_texts_are_told_apart_as_python_does(rows: list[bytes]) -> None:
     held = ragged(rows)
-    assert len(set(hash_bytes(held.values, held.offsets).tolist())) == len(set(rows))
+    assert len(set(hashed(held).tolist())) == len(set(rows))
     part = held[1:]
-    assert hash_bytes(part.values, part.offsets).tolist() == hash_bytes(held.values, held.offsets).tolist()[1:]
+    assert hashed(part).tolist() == hashed(held).tolist()[1:]
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 64])
 def test_where_a_row_lies_does_not_matter(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     rows = [b"x" * length for length in range(100)] * 2
     held = ragged(rows)
-    whole = hash_bytes(held.values, held.offsets)
+    whole = hashed(held)
     monkeypatch.setattr(hashing, "AT_ONCE", at_once)
-    found = hash_bytes(held.values, held.offsets)
+    found = hashed(held)
     assert found.tolist() == whole.tolist()
     assert found[:100].tolist() == found[100:].tolist()
     assert len(set(found.tolist())) == 100
@@ -55,3 +59,21 @@ def test_minus_zero_is_zero() -> None:
 def test_columns_count_by_their_order() -> None:
     one, other = (hash_numbers(np.arange(n, n + 5)[:, None]) for n in (0, 100))
     assert not set(combine([one, other]).tolist()) & set(combine([other, one]).tolist())
+
+
+@given(TEXTS)
+def test_sketches_of_equal_texts_are_equal_and_those_of_short_ones_tell_them_apart(rows: list[bytes]) -> None:
+    held = ragged([*rows, b"what stands behind", *rows])
+    found = sketch_bytes(held.values, held.offsets[:-1], held.offsets[1:]).tolist()
+    assert found[: len(rows)] == found[len(rows) + 1 :]
+    short = {row: sketch for row, sketch in zip(rows, found, strict=False) if len(row) <= 32}
+    assert len(set(short.values())) == len(short)
+
+
+def test_rows_may_lie_apart() -> None:
+    values = np.frombuffer(b"one\none two\r\n\none", np.uint8)
+    starts, ends = np.array([0, 4, 13, 14]), np.array([3, 11, 13, 17])
+    for each in (hash_bytes, sketch_bytes):
+        found = each(values, starts, ends).tolist()
+        assert found[0] == found[3]
+        assert len(set(found)) == 3
