@@ -15,7 +15,7 @@ from app.ml import data_uris
 Pixels = NDArray[np.uint8]
 """[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 2**24
 """Pixels of one picture at most, read from its header before anything is unpacked."""
 ORIENTATION = 0x0112
@@ -117,6 +117,8 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
                     f"{name}: is {opened.width} by {opened.height} pixels; at most {MOST_PIXELS} in all are read",
                     param=name,
                 )
+            if opened.mode in ("I", "F"):
+                raise ValueError("its values have 32 bits, and nothing says which is white; save it with 8 or 16 bits")
             yield opened
     except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
         raise TooLarge(f"{name}: has more than {MOST_PIXELS} pixels", param=name) from None
@@ -126,6 +128,8 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
 
 
 def _turn(opened: Pillow.Image, content: bytes) -> int:
+    if opened.format == "TIFF":
+        return 1  # Pillow turns these itself
     if opened.format == "PNG" and not any(mark in content for mark in PNG_EXIF):
         return 1
     found = opened.getexif().get(ORIENTATION, 1)

@@ -12,7 +12,8 @@ from worker.ingest.faults import Faults, shown
 from worker.ingest.plan import Part, Plan
 from worker.ingest.source import Head
 
-OVERRIDE = "give modality and columns (features, image, text, audio, label, split, group …) to decide otherwise"
+OVERRIDE = "give modality and columns (features, image, text, audio, label, value, split, group …) to decide otherwise"
+CHANNELS = (1, 3)
 TEXTS = {
     "text": "input",
     "caption": "caption",
@@ -129,6 +130,9 @@ def _check_kind(name: str, modality: str, head: Head, faults: Faults) -> None:
 def _take_shapes(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
     for part in plan.parts.values():
         _take_shape(part, known, faults)
+        if part.channels_first:
+            height, width, channels = part.shape
+            plan.inferred["channels"] = f"[{channels}, {height}, {width}] per row: the channels come first"
 
 
 def _take_shape(part: Part, known: dict[str, Head], faults: Faults) -> None:
@@ -140,11 +144,14 @@ def _take_shape(part: Part, known: dict[str, Head], faults: Faults) -> None:
     elif part.modality == "image":
         pictures = len(heads) == 1 and len(first.shape) in (2, 3)
         height, width, channels = (*first.shape, 1)[:3] if pictures else (0, 0, 0)
+        part.channels_first = height in CHANNELS and channels not in CHANNELS
+        if part.channels_first:
+            channels, height, width = height, width, channels
         part.shape, part.scaled = [height, width, channels], first.scaled
-        if channels not in (1, 3):
+        if channels not in CHANNELS:
             faults.add(
                 "unsupported_shape",
                 f"{shown(part.columns)} of shape {list(first.shape)} per row is no image; "
-                "give [height, width] or [height, width, 1 or 3], or ask for modality vectors",
+                "give [height, width], [height, width, 1 or 3] or [1 or 3, height, width], or ask for modality vectors",
                 column=first.name,
             )

@@ -23,6 +23,8 @@ class Part:
     """Of an item: [W], or [H, W, C]; empty where items differ in size."""
     scaled: bool = False
     """True when pictures were scaled to that shape."""
+    channels_first: bool = False
+    """True when the source has [C, H, W]."""
     about: dict[str, Any] = field(default_factory=dict)
     """What else the readers know of it."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 from app.ml.sounds import is_sound
 
 Medium = Literal["", "image", "audio"]
-STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 WEBP = re.compile(rb"RIFF....WEBP", re.DOTALL)
 BMP = re.compile(rb"BM....\0\0\0\0", re.DOTALL)
 LOOKED_AT = 32

@@ -81,9 +81,13 @@ def test_a_camera_held_upright_gives_an_upright_picture() -> None:
         ("data:image/png,AAAA", "expected data:image"),
         ("data:image/png;base64,%%%", "is not base64"),
         ("data:image/png;base64,ä", "is not base64"),
-        ("data:image/png;base64,", "is no PNG, JPEG, WEBP, GIF, BMP picture"),
+        ("data:image/png;base64,", "is no PNG, JPEG, WEBP, GIF, BMP, TIFF picture"),
         ("data:image/png;base64," + base64.b64encode(b"not a picture").decode(), "is no PNG"),
-        ("data:image/tiff;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS), "TIFF")).decode(), "is no PNG"),
+        ("data:image/x;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS), "PPM")).decode(), "is no PNG"),
+        (
+            "data:image/tiff;base64," + base64.b64encode(file(Pillow.new("F", (4, 4)), "TIFF")).decode(),
+            "values have 32 bits",
+        ),
         ("data:image/png;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS))[:60]).decode(), "is no PNG"),
     ],
 )

@@ -58,7 +58,7 @@ class Kind:
         self, role: str, part: Part, tables: Sequence[Joined], options: DatasetOptions, faults: Faults
     ) -> None:
         self.role, self.part, self.tables, self.faults = role, part, tables, faults
-        self.cleaning = options.cleaning
+        self.options, self.cleaning = options, options.cleaning
         self.changed: dict[str, int] = {}
         """What cleaning did to how many items, by code."""
 

@@ -10,17 +10,32 @@ from worker.ingest import values
 from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
+from worker.ingest.layout import Joined
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
 
+LOOKED_AT = 256
+"""The first rows of every table, by which it is seen whether numbers go from 0 to 1."""
+SMALLEST = 8
+"""Pixels that each side of a picture has at least: smaller arrays of fractions are rather series."""
+
 
 class ImageKind(Kind):
-    """Every value must be a whole number of 0 to 255."""
+    """Every value must be a whole number of 0 to 255, or all of them fractions of 0 to 1."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._shades = np.zeros(BRIGHTEST + 1, np.int64)
         self._missing = 0
+        self._fractions = all(self._has_fractions(table) for table in self.tables)
+        if self._fractions:
+            self.tables[0].plan.inferred["brightness"] = "fractions of 0 to 1, which became 0 to 255"
+
+    def _has_fractions(self, table: Joined) -> bool:
+        first = table.numbers(self.role, 0, min(LOOKED_AT, table.rows))
+        known = first[np.isfinite(first)] if first.dtype.kind == "f" else first[:0]
+        asked = self.options.modality == "image" or min(self.part.shape[:2]) >= SMALLEST
+        return asked and len(known) > 0 and known.min() >= 0 and 0 < known.max() <= 1
 
     def _read(self, block: Block) -> NDArray[Any]:
         """[n, H * W * C]"""
@@ -28,7 +43,10 @@ class ImageKind(Kind):
 
     def judge(self, block: Block) -> Mask | None:
         read = self._read(block)
-        bad, wrong = values.judge(read, block.kept, image=True)
+        judged = np.rint(read * BRIGHTEST) if self._fractions else read
+        bad, wrong = values.judge(judged, block.kept, image=True)
+        if self._fractions and "not_a_pixel" in wrong:
+            wrong = {"not_a_fraction": wrong["not_a_pixel"]}
         drops = self.faults.drops
         out: Mask | None = None
 
@@ -43,12 +61,21 @@ class ImageKind(Kind):
         return out
 
     def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
-        return hash_numbers(values.convert(self._read(block)[rows], image=True))
+        return hash_numbers(self._stored(self._read(block)[rows]))
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
-        stored = values.convert(self._read(block)[chosen], image=True)
+        stored = self._stored(self._read(block)[chosen])
         self._shades += np.bincount(stored.reshape(-1), minlength=BRIGHTEST + 1)
         return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
+
+    def _stored(self, read: NDArray[Any]) -> NDArray[np.uint8]:
+        """[n, H * W * C] of what was read, whatever the order of its axes."""
+        if self._fractions:
+            read = np.rint(read * BRIGHTEST)
+        if self.part.channels_first:
+            height, width, channels = self.part.shape
+            read = read.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(read.shape)
+        return values.convert(read, image=True)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         return {**(super().facts(places) or {}), "shape": self.part.shape, "scaled": self.part.scaled}

@@ -63,10 +63,10 @@ def test_vectors_asked_of_images_are_flattened(ingest: Any, to_npy: Any) -> None
 
 @pytest.mark.parametrize("kind", ["f4", ">f8", "i4", "?"])
 def test_images_of_whole_numbers_in_other_types(ingest: Any, to_npy: Any, kind: str) -> None:
-    values = (IMAGES % 2).astype(kind)
+    values = (IMAGES % (2 if kind == "?" else 7)).astype(kind)
     made = ingest({"x.npy": to_npy(values)}, modality="image")
     assert made.read("input").dtype == np.uint8
-    np.testing.assert_array_equal(made.read("input")[..., 0], IMAGES % 2)
+    np.testing.assert_array_equal(made.read("input")[..., 0], values)
 
 
 def test_colour_images(ingest: Any, to_npy: Any) -> None:
@@ -233,3 +233,42 @@ def test_arrays_named_for_splits(ingest: Any, to_npz: Any, names: tuple[str, str
 def test_arrays_of_splits_that_differ_are_not_joined(ingest: Any, to_npz: Any) -> None:
     made = ingest({"x.npz": to_npz(x_train=np.zeros((9, 4)), x_test=np.zeros((9, 5)))})
     assert made.codes == ["ambiguous_columns"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_may_come_first(ingest: Any, to_npz: Any, channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 10, channels), dtype=np.uint8)
+    made = ingest({"x.npz": to_npz(x=pixels.transpose(0, 3, 1, 2), y=np.arange(12) % 3)})
+    assert made.profile["input"]["shape"] == [9, 10, channels]
+    assert "channels come first" in made.profile["inferred"]["channels"]
+    np.testing.assert_array_equal(made.read("input"), pixels)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16])
+def test_fractions_become_pixels(ingest: Any, to_npy: Any, kind: type) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 3, 9, 10), dtype=np.uint8)
+    made = ingest({"x.npy": to_npy((pixels / 255).astype(kind))})
+    assert "fractions of 0 to 1" in made.profile["inferred"]["brightness"]
+    np.testing.assert_array_equal(made.read("input"), pixels.transpose(0, 2, 3, 1))
+
+
+def test_black_and_white_fractions_are_no_dark_pixels(ingest: Any, to_npy: Any) -> None:
+    drawn = np.random.default_rng(0).integers(0, 2, (12, 9, 10)).astype(np.float32)
+    assert set(np.unique(ingest({"x.npy": to_npy(drawn)}).read("input"))) == {0, 255}
+
+
+def test_a_picture_that_is_scaled_otherwise_is_a_fault(ingest: Any, to_npy: Any) -> None:
+    pixels = np.random.default_rng(0).random((400, 8, 8), dtype=np.float32)
+    pixels[300, 2, 5], pixels[301, 0, 0] = 7.5, np.nan
+    made = ingest({"x.npy": to_npy(pixels)})
+    assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [
+        ("non_finite", 302, "x[0,0]"),
+        ("not_a_fraction", 301, "x[2,5]"),
+    ]
+    assert "7.5 is no pixel" in made.faults[1].message
+
+
+def test_short_series_are_not_taken_for_pictures_in_silence(ingest: Any, to_npy: Any) -> None:
+    series = np.random.default_rng(0).random((20, 100, 6))
+    assert set(ingest({"x.npy": to_npy(series)}).codes) == {"not_a_pixel"}
+    assert ingest({"x.npy": to_npy(series)}, modality="vectors").profile["input"]["shape"] == [600]

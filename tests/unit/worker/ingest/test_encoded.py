@@ -16,8 +16,8 @@ from PIL import Image as Pillow
 from app.ml.pictures import decode, resize
 from tests.picture_archives import picture, to_zip
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-FILES = [picture(20 * n, size=(8, 8), format=FORMATS[n % 5]) for n in range(10)]
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FILES = [picture(20 * n, size=(8, 8), format=FORMATS[n % 6]) for n in range(10)]
 LABELS = ["cat", "dog"] * 5
 
 

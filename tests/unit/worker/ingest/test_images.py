@@ -139,7 +139,8 @@ def test_rows_and_files_without_each_other(ingest: Any, kind: str) -> None:
     + [(mode, "JPEG") for mode in ("L", "RGB", "CMYK")]
     + [(mode, "WEBP") for mode in ("RGB", "RGBA")]
     + [(mode, "GIF") for mode in ("L", "P", "RGB")]
-    + [(mode, "BMP") for mode in ("1", "L", "P", "RGB")],
+    + [(mode, "BMP") for mode in ("1", "L", "P", "RGB")]
+    + [(mode, "TIFF") for mode in ("1", "L", "P", "RGB", "RGBA", "I;16", "CMYK")],
 )
 def test_every_mode_is_measured_as_it_is_decoded(ingest: Any, mode: str, format: str) -> None:
     content = picture(255, size=(5, 3), mode=mode, format=format)
@@ -149,7 +150,7 @@ def test_every_mode_is_measured_as_it_is_decoded(ingest: Any, mode: str, format:
     np.testing.assert_array_equal(made.read("input")[0], pixels)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_pictures_are_upright(ingest: Any, format: str) -> None:
     held, exif = io.BytesIO(), Pillow.Exif()
     exif[0x0112] = 6
