@@ -13,6 +13,15 @@ from worker.ingest.source import Head
 
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "classes", "y")
 """The first of these that is there is the label; `y` comes last, since it may as well stand beside an `x`."""
+QUANTITIES = ("target", "targets", "y")
+"""Those of them that may be quantities."""
+ROWS_OF_A_CLASS = 4
+"""In the mean, at least, if whole numbers of such a name are classes."""
+VALUE_NAME = re.compile(
+    r"(.*[_ ]|sale|house)?(price|cost|value|score|rating|quality|sales|salary|revenue|amount|demand|yield|medv|mpg)",
+    re.IGNORECASE,
+)
+"""Names of a last column by which it is what is asked for."""
 TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message", "review", "comment")
 PAIRS = {
     ("source", "target"): ("source", "target"),
@@ -62,9 +71,11 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
             plan.inferred["tags"] = f"{several[0].name!r}, lists of labels"
     if "target" not in plan.parts and "source" not in plan.parts:
         arrays = [head for head in left.values() if not head.is_plain and head.is_number]
-        head = _find_label(plan, left, has_input=has_input or bool(arrays), faults=faults)
+        head = _find_target(plan, left, has_input=has_input or bool(arrays), faults=faults)
         if head is not None:
-            plan.parts["target"] = Part("classes", [left.pop(head.name).name])
+            plan.parts["target"] = Part(
+                "numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name]
+            )
     if not has_input and not faults.total:
         _find_numbers(plan, left, options, faults)
     if not faults.total and "caption" not in plan.parts:
@@ -134,16 +145,25 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
         )
 
 
-def _find_label(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
+def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
+    """The column of labels or of values; which of the two is said in the plan."""
     plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
     by_name = {head.name.casefold(): head for head in plain}
     for name in LABEL_NAMES:
         if name in by_name:
-            plan.inferred["label"] = f"{by_name[name].name!r}, by its name"
-            return by_name[name]
+            head = by_name[name]
+            plan.inferred["value" if _is_value(head) else "label"] = f"{head.name!r}, by its name"
+            return head
+    ends = [head for head in plain if not _is_numbering(head)]
+    if ends and ends[-1].is_number and VALUE_NAME.fullmatch(ends[-1].name):
+        plan.inferred["label" if is_few(ends[-1]) else "value"] = f"{ends[-1].name!r}, the last column, by its name"
+        return ends[-1]
     texts = [head for head in plain if head.is_text and is_few(head)]
-    if len(texts) == 1:
-        plan.inferred["label"] = f"{texts[0].name!r}, the only text column with few distinct values"
+    if len(texts) == 1 and (has_input or texts[0] in (ends[0], ends[-1])):
+        plan.inferred["label"] = (
+            f"{texts[0].name!r}, the only text column with few distinct values; columns.label or columns.value names "
+            "another, columns.features makes it a feature"
+        )
         return texts[0]
     if not has_input:
         return None
@@ -158,6 +178,12 @@ def _find_label(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: F
             plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
             return fitting[0]
     return None
+
+
+def _is_value(head: Head) -> bool:
+    """Whether a column that is named like a target is a quantity: by fractions, or by rows that hardly share one."""
+    shared = head.name.casefold() not in QUANTITIES or head.distinct * ROWS_OF_A_CLASS <= head.sampled
+    return head.is_number and not is_few(head) and (head.fractions or not shared)
 
 
 def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:

@@ -18,7 +18,7 @@ from worker.ingest import encoding, json_lists
 from worker.ingest.faults import shown, some
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BETWEEN
-from worker.ingest.staging import FLOAT, OTHER, Staging, counts_up, labels_head, text_head
+from worker.ingest.staging import FLOAT, OTHER, Staging, labels_head, number_head, text_head
 
 START = re.compile(rb'\s*(\{|\[\s*[\[{"])')
 LISTED = re.compile(rb'\s*(\{\s*"[^"]*"\s*:\s*)?\[')
@@ -172,8 +172,7 @@ def _head(name: str, values: list[Any]) -> Head:
     """A column holds numbers when most of its values do: the others are then faults, with a row to look at."""
     filled = [value for value in values if value is not None]
     if 2 * sum(isinstance(value, int | float) for value in filled) >= len(filled):
-        known = {value for value in filled if isinstance(value, int | float)}
-        return Head(name, "table", FLOAT, distinct=len(known), sampled=len(filled), counts=counts_up(filled))
+        return number_head(name, FLOAT, [value for value in filled if isinstance(value, int | float)])
     lists = [value for value in filled if isinstance(value, list)]
     if 2 * len(lists) >= len(filled):
         shape = []

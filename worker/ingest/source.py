@@ -92,6 +92,8 @@ class Head:
     sampled: int = 0
     words: float = 0.0
     """Of a text column, in the mean of those rows."""
+    fractions: bool = False
+    """Whether any of those is a number with a fraction."""
     counts: bool = False
     """Whether it counts the rows, as far as those were looked at."""
     note: str = ""

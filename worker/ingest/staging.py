@@ -173,14 +173,7 @@ def head_of(name: str, sample: pa.Array) -> Head:
         return head or Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
         present = sample.drop_null()
-        return Head(
-            name,
-            "table",
-            number,
-            distinct=len(present.unique()),
-            sampled=len(present),
-            counts=counts_up(present.to_pylist()),
-        )
+        return number_head(name, number, present.to_pylist())
     files = whole_files(sample)
     for file in [] if files is None else files.drop_null()[:1].to_pylist():
         if held := medium(file):
@@ -199,6 +192,22 @@ def counts_up(values: Sequence[Any]) -> bool:
     except (ValueError, TypeError, OverflowError):
         return False
     return len(whole) > 1 and whole == list(range(whole[0], whole[0] + len(whole)))
+
+
+def number_head(name: str, dtype: np.dtype[Any], values: Sequence[Any], note: str = "") -> Head:
+    """A column of numbers, by the first of them; they may be texts."""
+    distinct, counts = len(set(values)), counts_up(values)
+    fractions = any(map(_has_fraction, values))
+    return Head(
+        name, "table", dtype, distinct=distinct, sampled=len(values), fractions=fractions, counts=counts, note=note
+    )
+
+
+def _has_fraction(value: Any) -> bool:
+    try:
+        return bool(float(value) % 1 > 0)
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def labels_head(name: str) -> Head:

@@ -20,7 +20,7 @@ from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Dialect, Written,
 from worker.ingest.faults import shown
 from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import FLOAT, Staging, counts_up, text_head
+from worker.ingest.staging import FLOAT, Staging, number_head, text_head
 
 SAMPLE_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
@@ -270,6 +270,4 @@ def _head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Written 
     note = (
         f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise" if style else ""
     )
-    return Head(
-        name, "table", FLOAT, distinct=len(set(known)), sampled=len(known), counts=counts_up(known), note=note
-    ), style
+    return number_head(name, FLOAT, known, note), style

@@ -41,3 +41,51 @@ def test_texts_that_all_differ_are_no_labels(ingest: Any) -> None:
     made = ingest({"x": lines(*rows)})
     assert made.profile["target"] is None
     assert made.profile["inferred"]["ignored"] == ["reply"]
+
+
+def table(header: str, *rows: tuple[object, ...]) -> bytes:
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows)]).encode() + b"\n"
+
+
+HOUSES = [(("Bonn", "Ulm", "Kiel")[n % 3], 40 + 7 * n, 1 + n % 5, 100_000 + 3_517 * n) for n in range(60)]
+
+
+def test_a_last_column_named_like_a_price_is_the_value(ingest: Any) -> None:
+    made = ingest({"x.csv": table("city,area,rooms,price", *HOUSES)})
+    assert made.profile["target"]["modality"] == "numbers"
+    assert made.profile["inferred"]["value"] == "'price', the last column, by its name"
+    assert "value" in made.profile["inferred"]["override"]
+    kinds = {column["name"]: column["kind"] for column in made.profile["input"]["columns"]}
+    assert kinds == {"area": "number", "rooms": "number", "city": "category"}
+
+
+def test_few_ratings_are_labels(ingest: Any) -> None:
+    rows = [(n * 0.5, n % 7, 3 + n % 5) for n in range(60)]
+    assert len(ingest({"x.csv": table("acid,sugar,quality", *rows)}).profile["target"]["classes"]) == 5
+
+
+@pytest.mark.parametrize("name", ["target", "y"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_target_of_quantities_is_a_value(ingest: Any, name: str, kind: str) -> None:
+    rows = [(n * 0.5, n % 7, 25 + (n * 37) % 200) for n in range(60)]
+    content = table(f"a,b,{name}", *rows)
+    if kind == "jsonl":
+        content = lines(*({"a": a, "b": b, name: value} for a, b, value in rows))
+    made = ingest({f"x.{kind}": content})
+    assert made.profile["target"]["modality"] == "numbers"
+    assert made.profile["inferred"]["value"] == f"'{name}', by its name"
+
+
+def test_a_target_of_whole_numbers_that_come_again_is_a_label(ingest: Any) -> None:
+    rows = [(n * 0.5, n % 7, n % 30) for n in range(240)]
+    assert len(ingest({"x.csv": table("a,b,target", *rows)}).profile["target"]["classes"]) == 30
+    rows = [(n * 0.5, n % 7, n % 60) for n in range(120)]
+    assert ingest({"x.csv": table("a,b,label", *rows)}).profile["target"]["modality"] == "classes"
+
+
+def test_names_amid_numbers_are_a_feature_and_names_at_an_end_the_label(ingest: Any) -> None:
+    rows = [(n, city, rooms) for city, n, rooms, _ in HOUSES]
+    assert ingest({"x.csv": table("area,city,rooms", *rows)}).profile["target"] is None
+    made = ingest({"x.csv": table("rooms,area,city", *((c, a, b) for a, b, c in rows))})
+    assert set(made.profile["target"]["classes"]) == {"Bonn", "Ulm", "Kiel"}
+    assert "columns.value names another" in made.profile["inferred"]["label"]

@@ -20,7 +20,7 @@ def test_numbers_are_features_and_the_text_is_the_label(ingest: Any) -> None:
     np.testing.assert_array_equal(made.read("input"), [[n + 0.5, n] for n in range(20)])
     assert made.read("target").tolist() == ["setosa" if n % 2 else "virginica" for n in range(20)]
     assert made.profile["target"]["classes"] == {"setosa": 10, "virginica": 10}
-    assert made.profile["inferred"]["label"] == "'species', the only text column with few distinct values"
+    assert "'species', the only text column with few distinct values" in made.profile["inferred"]["label"]
     assert "label" in made.profile["inferred"]["override"]
 
 
