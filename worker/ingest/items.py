@@ -15,6 +15,7 @@ from worker.ingest.archives import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.faults import Faults, shown
 from worker.ingest.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
 from worker.ingest.metadata import NAME, Metadata, read_metadata
+from worker.ingest.naming import tell_apart
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import TEXT
 
@@ -146,6 +147,10 @@ def list_items(archive: Archive, noun: str, column: str, context: Context) -> It
     """Finds out what folders and metadata files say of the items."""
     file, members = archive.file, contents(archive)
     metadata = [member for member in archive.members if NAME.search(member.path)]
+    complete, passed_over = bool(metadata), 0
+    if not metadata:
+        said = tell_apart(archive, members)
+        members, metadata, passed_over = said.items, said.tables, said.passed_over
     if not members:
         if not context.faults.total:
             message = f"{file.name} holds no pictures and no recordings"
@@ -153,13 +158,13 @@ def list_items(archive: Archive, noun: str, column: str, context: Context) -> It
         return Items(file, noun, column, [])
     paths = [member.path for member in members]
     labels, splits, folders = read_folders(archive, paths, context)
-    said = read_metadata(archive, metadata, paths, column, context)
-    heads = list(said.heads.values())
+    known = read_metadata(archive, metadata, paths, column, context, complete=complete)
+    heads = list(known.heads.values())
     by_folder: dict[str, Coded] = {}
     if not metadata and labels is not None:
         heads.append(Head("label", "table", TEXT, note=LABEL_NOTE.format(noun)))
         by_folder["label"] = labels
-    if splits is not None and "split" not in said.heads:
+    if splits is not None and "split" not in known.heads:
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
         by_folder["split"] = splits
-    return Items(file, noun, column, members, heads, by_folder, said, archive.junk)
+    return Items(file, noun, column, members, heads, by_folder, known, archive.junk + passed_over)

@@ -93,9 +93,10 @@ class Metadata:
 
 
 def read_metadata(
-    archive: Archive, files: Sequence[Member], items: Sequence[str], column: str, context: Context
+    archive: Archive, files: Sequence[Member], items: Sequence[str], column: str, context: Context, *, complete: bool
 ) -> Metadata:
-    """Joins the rows of all metadata files to the items at these paths; a row or an item that is left over is a fault.
+    """Joins the rows of all metadata files to the items at these paths; a row that is left over is a fault, and so is
+    an item where they are to be `complete`: of any other, nothing is said.
 
     `column` is that of the items, which no metadata file may have.
     """
@@ -106,7 +107,7 @@ def read_metadata(
         source = _open(archive, member, items, column, context)
         if source is not None:
             found.given.append(_join(source, posixpath.dirname(member.path), positions, seen, context))
-    if not files or context.faults.total > before:
+    if not complete or context.faults.total > before:
         return found  # items without a row may be those of rows with a fault
     for number in np.flatnonzero(~seen).tolist():
         context.faults.add(
@@ -131,7 +132,7 @@ def _open(archive: Archive, member: Member, items: Sequence[str], column: str, c
         context.faults.add("damaged", message, file=archive.file.id)
         return None
     held.flush()
-    file = Input(archive.file.id, f"{archive.file.name}/{member.path}", held, member.size)
+    file = Input(archive.file.id, f"{archive.file.name}/{member.path}", held, held.tell())
     before = context.faults.total
     opens = jsonl.open_lines if member.path.lower().endswith(".jsonl") else tables.open_table
     if opens is tables.open_table and transcripts.is_transcripts(held):

@@ -13,6 +13,7 @@ import numpy as np
 from app.ml import sounds
 from worker.ingest.archives import BROKEN, Archive, Member
 from worker.ingest.items import Items, contents, list_items
+from worker.ingest.naming import SAID
 from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Wanted
 from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import CHUNK
@@ -51,7 +52,7 @@ class Recordings:
 
 def holds_recordings(archive: Archive) -> bool:
     """Whether most of an archive's first members begin like sounds; one that cannot be read does not."""
-    first = contents(archive)[:LOOKED_AT]
+    first = [member for member in contents(archive) if not SAID.search(member.path)][:LOOKED_AT]
     return 2 * sum(_begins_like_one(member) for member in first) > len(first)
 
 

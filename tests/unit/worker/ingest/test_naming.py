@@ -1,0 +1,105 @@
+"""Archives as people have them: a table or texts beside pictures and recordings, under any name."""
+
+from typing import Any
+
+import pytest
+
+from tests.picture_archives import picture, to_zip
+from tests.sounds import sound, tone
+
+PICTURES = {f"train/{n:04x}.png": picture(n) for n in range(20)}
+BREEDS = [("pug", "collie")[n % 2] for n in range(20)]
+CLIPS = {f"clips/common_voice_de_{n}.wav": sound(tone(200 + 40 * n, 0.05)) for n in range(10)}
+
+
+def table(header: str, *rows: tuple[object, ...], between: str = ",") -> bytes:
+    return "\n".join([header.replace(",", between), *(between.join(map(str, row)) for row in rows)]).encode()
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+@pytest.mark.parametrize("name", ["labels.csv", "train.csv", "data/annotations.csv"])
+def test_a_table_names_pictures_by_their_ids(ingest: Any, name: str, ending: str) -> None:
+    rows = [(f"{n:04x}{ending}", breed) for n, breed in enumerate(BREEDS)]
+    made = ingest({"dogs.zip": to_zip({**PICTURES, name: table("id,breed", *rows)})})
+    assert made.read("target").tolist() == BREEDS
+    assert made.read("input")[:, 0, 0, 0].tolist() == list(range(20))
+
+
+def test_pictures_that_no_row_names_have_no_label(ingest: Any) -> None:
+    secret = {f"test/{n}.png": picture(100 + n) for n in range(5)}
+    rows = [(f"{n:04x}", breed) for n, breed in enumerate(BREEDS)]
+    members = {
+        **PICTURES,
+        **secret,
+        "train.csv": table("id,breed", *rows),
+        "sample_submission.csv": table("id,breed", *((n, "pug") for n in range(5))),
+    }
+    made = ingest({"dogs.zip": to_zip(members)})
+    assert made.profile["target"]["classes"] == {"collie": 10, "pug": 10}
+    assert made.profile["target"]["splits"]["test"] == {"collie": 0, "pug": 0}
+    assert made.profile["splits"]["test"] == 5
+    assert "1 files" in made.profile["inferred"]["image"]
+
+
+def test_numbers_beside_pictures_are_values(ingest: Any) -> None:
+    rows = [(f"{n:04x}.png", n + 0.5) for n in range(20)]
+    made = ingest({"x.zip": to_zip({**PICTURES, "prices.csv": table("picture,price", *rows)})})
+    assert made.read("target").tolist() == [n + 0.5 for n in range(20)]
+
+
+def test_tables_for_splits_are_read_together(ingest: Any) -> None:
+    parts = {"train": range(14), "val": range(14, 17), "test": range(17, 20)}
+    members = {f"images/{n}.png": picture(n) for n in range(20)}
+    for name, part in parts.items():
+        members[f"{name}.csv"] = table("image,label", *((f"images/{n}.png", BREEDS[n]) for n in part))
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.profile["splits"] == {"train": 14, "validation": 3, "test": 3}
+    assert made.read("target").tolist() == BREEDS
+
+
+def test_common_voice(ingest: Any) -> None:
+    header = "client_id,path,sentence,up_votes,age"
+    rows = [
+        (f"speaker{n // 2}", f"common_voice_de_{n}.wav", f'"Er sagte {n} und ging, ohne Ende.', 2, "") for n in range(8)
+    ]
+    members = {
+        **CLIPS,
+        "validated.tsv": table(header, *rows, between="\t"),
+        "train.tsv": table(header, *rows[:3], between="\t"),
+        "other.tsv": table(header, *rows[6:], between="\t"),
+    }
+    made = ingest({"cv.zip": to_zip({f"cv-corpus/de/{name}": content for name, content in members.items()})})
+    assert made.profile["modality"] == "audio"
+    assert made.profile["inferred"]["caption"] == "'sentence', by its name"
+    assert made.read("caption").tolist() == [*(row[2] for row in rows), "", ""]
+    assert "2 files" in made.profile["inferred"]["audio"]
+    grouped = ingest({"cv.zip": to_zip(members)}, columns={"group": "client_id", "caption": "sentence"})
+    assert grouped.profile["modality"] == "audio"
+
+
+def test_a_row_without_its_file_is_a_fault(ingest: Any) -> None:
+    rows = [*((f"{n:04x}", breed) for n, breed in enumerate(BREEDS)), ("gone", "pug")]
+    made = ingest({"dogs.zip": to_zip({**PICTURES, "labels.csv": table("id,breed", *rows)})})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("missing_file", 21)]
+    assert "labels.csv, row 21: 'gone' is not in the archive" in made.faults[0].message
+
+
+@pytest.mark.parametrize("ending", ["wav", "png"])
+def test_texts_beside_items_say_what_is_in_them(ingest: Any, ending: str) -> None:
+    items = list(CLIPS.values()) if ending == "wav" else list(PICTURES.values())[:10]
+    members = {f"a/{n}.{ending}": content for n, content in enumerate(items)}
+    members |= {f"a/{n}.txt": f'they say\n number {n}, "so"\n'.encode() for n in range(10)}
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.read("caption").tolist() == [f'they say number {n}, "so"' for n in range(10)]
+
+
+def test_a_list_of_classes_beside_class_folders_is_passed_over(ingest: Any) -> None:
+    members = {f"{breed}/{n}.png": picture(n) for n, breed in enumerate(BREEDS)}
+    made = ingest({"x.zip": to_zip({**members, "classes.txt": b"collie\npug\n"})})
+    assert made.read("target").tolist() == BREEDS
+
+
+def test_what_names_no_item_is_a_fault(ingest: Any) -> None:
+    members = {f"{breed}/{n}.png": picture(n) for n, breed in enumerate(BREEDS)}
+    made = ingest({"x.zip": to_zip({**members, "other.csv": b"a,b\n1,x\n3,y\n99,z\n", "said.txt": b"what?"})})
+    assert made.codes == ["no_picture", "no_picture"]
