@@ -24,6 +24,7 @@ from worker.ingest import (
     tables,
 )
 from worker.ingest.source import Context, Head, Input, Source
+from worker.ingest.spaced import is_spaced, to_csv
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
@@ -58,7 +59,14 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if wanted in BOXES:
         wanted = next((kind for kind in ARCHIVES if kind == detect(first)), wanted)  # archives hold their files
     found = detect(first, wanted)
-    if wanted is None and found == "csv" and is_prose(first, file.name):
+    beside = file.name if file.name in options.columns.named() else None
+    if wanted is None and found == "csv" and beside is None and is_spaced(first):
+        context.inferred_encodings.append(f"{file.name} has numbers between spaces; format txt reads it as text")
+        table = to_csv(file, context)
+        if table is None:
+            return None
+        file = table
+    elif wanted is None and found == "csv" and is_prose(first, file.name):
         found = "txt"
     if found == "zip" and archives.holds_arrays(file.stream):
         found = "npz"
@@ -79,7 +87,6 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         return None
     file.stream.seek(0)
     if found == "txt":
-        beside = file.name if file.name in options.columns.named() else None
         return lines.open_lines(file, beside, paragraphs=options.text_unit == "paragraph")
     if found in ARCHIVES:
         archive = items.open_archive(file, found, context)

@@ -74,8 +74,7 @@ class VectorsKind(Kind):
             out = either(out, values.refuse(code, mask, numbers, self.faults, origin, dropped=self.faults.drops))
         for place in range(len(self._coded)):
             self._missing[numbers.shape[1] + place] += int(np.isnan(read[:, numbers.shape[1] + place]).sum())
-        if self.cleaning.constant == "drop":
-            self._count_common(read)
+        self._count_common(read)
         return out
 
     def _count_common(self, read: NDArray[Any]) -> None:
@@ -143,10 +142,18 @@ class VectorsKind(Kind):
         return columns
 
     def warnings(self, places: Places) -> list[str]:
-        constant, start = [], 0
+        constant, nearly, start = [], [], 0
         for name, _, width in self._segments:
             part = self._moments.part(start, start + width)
             if part.low.min() == part.high.max():
                 constant.append(name)
+            elif width == 1 and self._equal[start] >= CONSTANT * self._judged:
+                nearly.append(name)
             start += width
-        return [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
+        found = [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
+        if nearly and self.cleaning.constant == "keep":
+            found.append(
+                f"{len(nearly)} columns have one value in at least 999 of 1,000 rows: {some(nearly)}; "
+                "cleaning.constant leaves them out"
+            )
+        return found

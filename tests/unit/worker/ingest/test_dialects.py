@@ -129,3 +129,33 @@ def test_sentences_with_a_comma_each_are_no_table(ingest: Any) -> None:
     made = ingest({"x.txt": text.encode()})
     assert (made.profile["modality"], made.profile["rows"]) == ("text", N)
     assert made.read("input")[3] == "This is sentence number 3, which says something."
+
+
+@pytest.mark.parametrize("header", ["", "  p   q  r\n"])
+@pytest.mark.parametrize("name", ["housing.data", "x.txt", "x.csv"])
+def test_numbers_between_spaces_are_a_table(ingest: Any, header: str, name: str) -> None:
+    rows = "".join(f" {n}.25   {n % 7}\t-{n}e-1 \r\n" for n in range(40))
+    made = ingest({name: (header + rows).encode()})
+    assert made.profile["modality"] == "vectors"
+    assert made.read("input")[:, 0].tolist() == [n + 0.25 for n in range(40)]
+    assert [column["name"] for column in made.profile["columns"]] == (["p", "q", "r"] if header else ["f0", "f1", "f2"])
+    assert "numbers between spaces" in made.profile["inferred"]["encoding"]
+
+
+def test_tabs_alone_are_columns_with_empty_cells(ingest: Any) -> None:
+    rows = "".join(f"{n}\t{n % 7 if n != 5 else ''}\t1\n" for n in range(40))
+    made = ingest({"x.txt": rows.encode()}, cleaning={"non_finite": "impute"})
+    assert made.profile["input"]["shape"] == [3]
+    assert made.column("f1")["missing"] == 1
+
+
+def test_numbers_between_spaces_are_text_where_that_is_asked_for(ingest: Any) -> None:
+    rows = [f"{n} {n + 1} {n + 2}" for n in range(20)]
+    assert ingest({"x.txt": "\n".join(rows).encode()}, format="txt").read("input").tolist() == rows
+
+
+def test_a_cell_between_spaces_that_is_no_number_is_named(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.ingest.spaced.CHUNK", 7)
+    rows = "".join(f"{n} {n % 7} 1\n" for n in range(40)) + "1 what 2\n3 4 5"
+    made = ingest({"x.txt": rows.encode()})
+    assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [("not_a_number", 41, "f1")]

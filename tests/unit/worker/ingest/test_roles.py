@@ -191,6 +191,14 @@ def test_texts_that_are_too_short(ingest: Any, empty: str) -> None:
         assert [(fault.row, fault.code) for fault in made.faults] == [(row, "empty_text") for row in (1, 2, 3)]
 
 
+def test_nearly_constant_columns_are_warned_of(ingest: Any) -> None:
+    rows = [{"x": n, "flag": int(n == 700), "z": n % 3} for n in range(1500)]
+    (warning,) = [each for each in ingest({"d": csv(rows)}).profile["warnings"] if "one value in at least" in each]
+    assert warning.startswith("1 columns have one value in at least 999 of 1,000 rows: 'flag'")
+    dropped = ingest({"d": csv(rows)}, cleaning={"constant": "drop"})
+    assert not any("one value" in each for each in dropped.profile["warnings"])
+
+
 def test_constant_columns_are_left_out_where_asked(ingest: Any) -> None:
     rows = [{"x": n, "same": 5, "z": -n} for n in range(40)]
     made = ingest({"d": csv(rows)}, cleaning={"constant": "drop"})
