@@ -136,13 +136,18 @@ def is_tar(first: bytes) -> bool:
     return True
 
 
-def holds_arrays(stream: IO[bytes]) -> bool:
-    """Whether a ZIP is an NPZ."""
+def names(stream: IO[bytes]) -> list[str]:
+    """Of all members of a ZIP; none where it cannot be read."""
     try:
         with zipfile.ZipFile(_bounded(stream, MOST_LISTED)) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
+            return archive.namelist()
     except (*BROKEN, ValueError):
-        return False
+        return []
+
+
+def holds_arrays(stream: IO[bytes]) -> bool:
+    """Whether a ZIP is an NPZ."""
+    return any(name.endswith(".npy") for name in names(stream))
 
 
 def _problem(path: str, special: str, known: set[str]) -> tuple[str, str] | None:

@@ -13,12 +13,14 @@ from worker.ingest import (
     dialect,
     encoded,
     encoding,
+    foreign,
     idx,
     images,
     inference,
     items,
     jsonl,
     lines,
+    lone,
     parquet,
     recordings,
     tables,
@@ -56,6 +58,10 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if text is None:
             return None
         file, first = text, _first(text)
+    stranger = foreign.recognise(first, file.stream)
+    if stranger is not None:
+        context.faults.add("unknown_format", f"{file.name} {stranger}", file=file.id)
+        return None
     if wanted in BOXES:
         wanted = next((kind for kind in ARCHIVES if kind == detect(first)), wanted)  # archives hold their files
     found = detect(first, wanted)
@@ -90,6 +96,9 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         return lines.open_lines(file, beside, paragraphs=options.text_unit == "paragraph")
     if found in ARCHIVES:
         archive = items.open_archive(file, found, context)
+        if wanted is None and not context.faults.total and not lone.holds_items(archive):
+            table = lone.unpack(archive, context)
+            return None if table is None else open_source(table, options, context)
         if options.modality == "audio" or (options.modality == "auto" and recordings.holds_recordings(archive)):
             return recordings.open_recordings(archive, options.sample_rate, context)
         return images.open_pictures(archive, options, context)

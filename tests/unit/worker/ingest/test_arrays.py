@@ -190,7 +190,7 @@ def test_a_zip_that_holds_something_else(ingest: Any) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("word/document.xml", "<x/>")
     made = ingest({"x.npz": buffer.getvalue()})
-    assert made.codes == ["no_picture"]
+    assert made.codes == ["unknown_format"]
     assert "word/document.xml" in made.faults[0].message
 
 
