@@ -75,7 +75,7 @@ def check(body: Any) -> DatasetRequest:
     try:
         return DatasetRequest.model_validate(body)
     except ValidationError as error:
-        raise from_validation([dict(each) for each in error.errors()], body) from None
+        raise from_validation([dict(each) for each in error.errors()], body, DatasetRequest) from None
 
 
 def make_from_form(session: Session, here: Services, project_id: str, options: DatasetRequest, intake: Intake) -> Made:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app import errors
+from app.api.schemas import DatasetRequest
 from app.ml.spec import JobRequest
 
 GOOD: dict[str, Any] = {"kind": "pretrain", "dataset": "ds-1"}
@@ -40,6 +41,28 @@ def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, p
 
     assert (error.code, error.param, error.status) == (code, param, 422)
     assert error.message
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "said"),
+    [
+        ({"columns": {"labels": "a"}}, "columns.labels", "there is no such key; there are audio, boxes, caption"),
+        ({"cleaning": {"nonfinite": "drop"}}, "cleaning.nonfinite", "there are boxes, constant, control"),
+        ({"colums": {}}, "colums", "there are cleaning, columns, decimal"),
+        ({"split": {"train": 0.6, "validation": 0.2}}, "split", "train + validation + test must be 1, not 0.8"),
+        ({"split": {"files": {"train": []}}}, "split.files.train", "at least 1 item"),
+    ],
+)
+def test_a_wrong_dataset_is_told_what_and_where(change: dict[str, Any], param: str, said: str) -> None:
+    body = {"name": "d", "files": ["file-1"]} | change
+    with pytest.raises(ValidationError) as caught:
+        DatasetRequest.model_validate(body)
+
+    error = errors.from_validation(caught.value.errors(), body, DatasetRequest)
+
+    assert error.param == param
+    assert error.message.startswith(f"{param}: ")
+    assert said in error.message
 
 
 def test_a_code_is_the_snake_case_of_its_class() -> None:
