@@ -80,7 +80,7 @@ class Items:
     def look(self, at: Callable[[bytes, str], T], context: Context) -> Iterator[T]:
         """What `at` finds, by the header alone, in every item that can be read. It takes content and name."""
         for row, member in enumerate(self.members):
-            content = self._read(row, context.faults)
+            content = self._read(row, context.faults) if row not in self.bad else None
             context.tick(0)
             if content is None:
                 continue
@@ -167,4 +167,5 @@ def list_items(archive: Archive, noun: str, column: str, context: Context) -> It
     if splits is not None and "split" not in known.heads:
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
         by_folder["split"] = splits
-    return Items(file, noun, column, members, heads, by_folder, known, archive.junk + passed_over)
+    bad = set(known.unlisted)
+    return Items(file, noun, column, members, heads, by_folder, known, archive.junk + passed_over, bad)

@@ -43,6 +43,8 @@ class Metadata:
 
     items: int
     given: list[Given] = field(default_factory=list)
+    unlisted: list[int] = field(default_factory=list)
+    """Items that no row speaks of."""
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -109,8 +111,9 @@ def read_metadata(
             found.given.append(_join(source, posixpath.dirname(member.path), positions, seen, context))
     if not complete or context.faults.total > before:
         return found  # items without a row may be those of rows with a fault
-    for number in np.flatnonzero(~seen).tolist():
-        context.faults.add(
+    found.unlisted = np.flatnonzero(~seen).tolist()
+    for number in found.unlisted:
+        context.faults.row(
             "missing_row",
             f"{archive.file.name}: no row of {' or '.join(each.path for each in files)} has the {FILE_NAME} of "
             f"{shown(items[number])}; add a row, or take the file out",
@@ -161,7 +164,7 @@ def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[
     def fault(code: str, row: int, column: str, problem: str) -> None:
         number = loaded.file_row(row)
         message = f"{source.file.name}, row {number:,}: {problem}"
-        context.faults.add(code, message, file=source.file.id, row=number, column=column)
+        context.faults.row(code, message, file=source.file.id, row=number, column=column)
 
     for row, code in enumerate(files.codes):
         name = files.names[code] if code >= 0 else ""
@@ -174,7 +177,7 @@ def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[
             seen[item] = True
             rows.append(row)
             items.append(item)
-    if has_split:
+    if has_split and not context.faults.drops:  # else such rows are left out when all are assigned
         given = loaded.names[SPLIT]
         for row in np.flatnonzero(~np.isin(given.codes, _known(given))).tolist():
             value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""

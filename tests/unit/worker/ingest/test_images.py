@@ -128,9 +128,23 @@ def test_rows_and_files_without_each_other(ingest: Any, kind: str) -> None:
     ]
     made = ingest({"x": to_zip(rows(kind, [entry | {"split": "other"} for entry in entries]) | members)})
     assert found(made)[0] == ("unknown_split", 1, "split")
+    wrong = [*entries[:3], {"file_name": "gone.png", "label": "a"}, entries[1]]
+    made = ingest({"x.zip": to_zip(rows(kind, wrong) | members)}, on_fault="drop")
+    assert made.profile["cleaning"]["dropped"] == {"missing_file": 1, "duplicate_row": 1, "missing_row": 1}
+    assert made.read("target").tolist() == ["a", "b", "a"]
+    split = [entry | {"split": "other" if n == 2 else "train"} for n, entry in enumerate(entries)]
+    made = ingest({"x": to_zip(rows(kind, split) | members)}, on_fault="drop")
+    assert made.profile["cleaning"]["dropped"] == {"unknown_split": 1}
     assert found(ingest({"x": to_zip(rows(kind, [{"label": "a"}] * 4) | members)})) == [
         ("unknown_column", None, "file_name")
     ]
+
+
+def test_texts_of_metadata_are_captions(ingest: Any) -> None:
+    entries = [{"file_name": f"{n}.png", "text": f"a picture that shows the number {n}"} for n in range(8)]
+    made = ingest({"x.zip": to_zip(rows("jsonl", entries) | {f"{n}.png": picture(n) for n in range(8)})})
+    assert made.profile["modality"] == "image"
+    assert made.read("caption").tolist() == [entry["text"] for entry in entries]
 
 
 @pytest.mark.parametrize(
