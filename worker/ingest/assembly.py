@@ -60,7 +60,7 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     files = {name: writer.file for name, writer in written.items()}
     if context.inferred_encodings:
         plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
-    described = describe(plan, groups[0].heads, made, places, context.faults, rows.repeated)
+    described = describe(plan, groups[0].heads, made, places, context.faults, rows)
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
@@ -69,17 +69,15 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
 
 def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: DatasetOptions, context: Context) -> Rows:
     total = sum(group.table.rows for group in groups)
-    wanted = options.cleaning.duplicates != "keep"
-    rows = Rows(np.ones(total, np.bool_), np.zeros(total, np.int64) if wanted else None, *_names(groups, made))
+    all_hashes = np.zeros(total, np.int64)
+    rows = Rows(np.ones(total, np.bool_), all_hashes, *_names(groups, made))
     content = [kind for kind in made if kind.is_content]
     offset = 0
     for group in groups:
         rows.keep[group.table.bad() + offset] = False
         offset += group.table.rows
 
-    def hashed(block: kinds.Block) -> Hashes | None:
-        if rows.hashes is None:
-            return None
+    def hashed(block: kinds.Block) -> Hashes:
         with np.errstate(all="ignore"):  # values that are no pixels and do not fit float32 are judged behind it
             return combine([kind.sketch(block) for kind in content])
 
@@ -89,8 +87,7 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
             out = kind.judge(block)
             if out is not None:
                 rows.keep[here] &= ~out
-        if rows.hashes is not None and hashes is not None:
-            rows.hashes[here] = hashes
+        all_hashes[here] = hashes
     context.faults.stop_here()
     return rows
 

@@ -31,6 +31,8 @@ class Rows:
     """The number of its hash, of every row that shares it; -1 of all others."""
     repeated: int = 0
     """Rows that are equal to an earlier one."""
+    crossing: int = 0
+    """Rows that are equal to one of another split, where duplicates are kept."""
 
 
 def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> None:
@@ -48,19 +50,22 @@ def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOpti
 def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> Places:
     """Places for all rows. Raises Refused when the splits cannot be made."""
     first, keep = groups[0], rows.keep
+    doubles = None if options.cleaning.duplicates == "keep" else rows.doubles
     fractions = options.split if isinstance(options.split, Fractions) else splits.DEFAULT
-    together = duplicates.sets(rows.doubles, rows.groups, keep)
+    together = duplicates.sets(doubles, rows.groups, keep)
     if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
         together = rows.groups  # nearly all rows are one and the same
     if isinstance(options.split, FileSplit) or first.plan.split is not None:
         places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
-        if rows.doubles is not None:
-            crossing = duplicates.across(rows.doubles, places)
+        if doubles is not None:
+            crossing = duplicates.across(doubles, places)
             _leave_out(groups, crossing, "duplicate_across_splits", "stands in validation or test, too", faults)
             places[crossing] = splits.OUT
     else:
         places = splits.draw(rows.classes, fractions, keep, together)
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
+    if rows.doubles is not None:
+        rows.crossing = int(duplicates.across(rows.doubles, places).sum())
     sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}
     if not sizes["train"] or not sizes["validation"]:
         faults.add(

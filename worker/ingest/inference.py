@@ -39,7 +39,7 @@ PAIRS = {
     ("text1", "text2"): ("left", "right"),
 }
 """Names of two text columns, and the roles that they play."""
-NEGATIVE_NAME = "negative"
+NEGATIVE_NAME, WEIGHT_NAME = "negative", "weight"
 CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
 """The first of these that is there says what a picture shows or a recording says."""
 ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
@@ -51,6 +51,10 @@ FEW = 1000
 """A text column with more different values among its first rows is no label by itself."""
 FEW_NUMBERS = 20
 """The same for a column of numbers."""
+WHOLE = {"text": "texts", "audio": "recordings"}
+"""Modalities whose input cannot be made from numbers."""
+LISTED = 20
+NAME_ONE = "name one in columns.text to read texts, or several in columns.features to read names as categories"
 WORDS = 3.0
 """From so many words on, in the mean, a column is text rather than names."""
 
@@ -77,6 +81,10 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
                 "numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name]
             )
     if not has_input and not faults.total:
+        if options.modality in WHOLE:
+            wanted = f"{WHOLE[options.modality]}, as modality {options.modality} needs"
+            faults.add("no_input", f"no column holds {wanted}; {_there(left)}")
+            return
         _find_numbers(plan, left, options, faults)
     if not faults.total and "caption" not in plan.parts:
         _find_caption(plan, left)
@@ -116,6 +124,8 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
         return
     if asked not in ("auto", "text"):
         return
+    if asked == "auto" and any(is_pictures(left, [name]) for name in left):
+        return  # texts beside pictures are their captions
     texts = {head.name: head for head in left.values() if head.is_text and head.name != SPLIT_NAME}
     by_name = {name.casefold(): name for name in texts}
     for pair, roles in PAIRS.items():
@@ -128,11 +138,14 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
                 if "left" in roles and NEGATIVE_NAME in by_name:
                     plan.parts["negative"] = Part("text", [left.pop(by_name[NEGATIVE_NAME]).name])
                     plan.inferred["negative"] = f"{by_name[NEGATIVE_NAME]!r}, by its name"
+                _find_weight(plan, left)
                 return
-    alone = asked == "text" or len(left) == 1
-    free = [head for head in texts.values() if alone or (head.words >= WORDS and not is_few(head))]
-    named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
     label = next((name for name in LABEL_NAMES if name in {other.casefold() for other in left}), None)
+    others = [name for name in left if name.casefold() != label]
+    alone = asked == "text" or len(others) == 1
+    free = [texts[name] for name in others if name in texts]
+    free = [head for head in free if alone or (head.words >= WORDS and not is_few(head))]
+    named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
     numbers = [head for head in left.values() if head.is_number and head.name.casefold() != label]
     if not free or (asked == "auto" and not named and (len(numbers) > 1 or any(not h.is_plain for h in numbers))):
         return  # a table with a column of remarks is a table
@@ -143,6 +156,14 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
             f"text: {chosen_one.name!r} has {chosen_one.words:.1f} words per row in the mean of the first"
             f" {chosen_one.sampled:,}"
         )
+
+
+def _find_weight(plan: Plan, left: dict[str, Head]) -> None:
+    """How much a pair counts; in a table of numbers a weight may as well be that of a body."""
+    name = next((name for name, head in left.items() if name.casefold() == WEIGHT_NAME and head.is_number), None)
+    if name is not None and "weight" not in plan.parts:
+        plan.parts["weight"] = Part("numbers", [left.pop(name).name])
+        plan.inferred["weight"] = f"{name!r}, by its name"
 
 
 def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
@@ -205,15 +226,16 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
             plan.inferred["row numbers"] = f"{some(numbering)}: no features, since they only number the rows"
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
-            there = ", ".join(f"{name!r} ({head.dtype})" for name, head in left.items()) or "none"
-            faults.add("no_input", f"no column can be the input; apart from label and split there are: {there}")
+            faults.add("no_input", f"no column can be the input; {_there(left)}; {NAME_ONE}")
             return
-        beside = f" and the {len(named)} of names" if named else ""
-        plan.inferred["features"] = f"the {len(columns) - len(named)} columns of numbers{beside}"
+        count = len(columns) - len(named)
+        beside = f" and {len(named)} of names" if named else ""
+        plan.inferred["features"] = f"{count} column{'s' if count > 1 else ''} of numbers{beside}"
     pictures = options.modality == "image" or (options.modality == "auto" and is_pictures(left, columns))
     plan.parts["input"] = Part("image", columns) if pictures else Part("vectors", columns, categories(left, columns))
     if options.modality == "auto":
-        first, kind = left[columns[0]], plan.parts["input"].modality
+        first = next(left[name] for name in columns if left[name].is_number)
+        kind = plan.parts["input"].modality
         plan.inferred["modality"] = (
             f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
         )
@@ -245,3 +267,12 @@ def _is_numbering(head: Head) -> bool:
 
 def _is_category(head: Head) -> bool:
     return head.is_text and is_few(head) and head.name != SPLIT_NAME
+
+
+def _there(left: Mapping[str, Head]) -> str:
+    """Which columns a client may have meant."""
+    kinds = {name: "text" if head.is_text else "numbers" if head.is_number else "bytes" for name, head in left.items()}
+    listed = [f"{name!r} ({kinds[name]})" for name in left if name]
+    return f"apart from label and split there are {', '.join(listed[:LISTED]) or 'none'}" + (
+        " …" if listed[LISTED:] else ""
+    )

@@ -13,9 +13,11 @@ from worker.ingest.faults import some
 from worker.ingest.hashing import Hashes, hash_numbers
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
 from worker.ingest.labels import in_order
-from worker.ingest.splits import Places
+from worker.ingest.splits import OUT, Places
 from worker.ingest.statistics import Moments
 
+TELLING = 0.5
+"""Different names per row from which on a column of names only tells rows apart."""
 CONSTANT = 0.999
 """Share of the rows with one value from which on a column counts as constant."""
 
@@ -155,5 +157,12 @@ class VectorsKind(Kind):
             found.append(
                 f"{len(nearly)} columns have one value in at least 999 of 1,000 rows: {some(nearly)}; "
                 "cleaning.constant leaves them out"
+            )
+        rows = int((places != OUT).sum())
+        telling = [name for name, coded in self._coded.items() if len(coded.names) > max(2, TELLING * rows)]
+        if telling:
+            found.append(
+                f"more than one name for every two rows: {some(telling)}; a network cannot learn from names that it "
+                "sees once. Numbers have to be written without units"
             )
         return found

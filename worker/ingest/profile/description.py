@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.dataset_options import SPLITS
-from worker.ingest.faults import Faults
+from worker.ingest.assignment import Rows
+from worker.ingest.faults import Faults, some
 from worker.ingest.kinds.base import Kind
 from worker.ingest.plan import Plan
 from worker.ingest.source import Head
@@ -12,7 +13,7 @@ from worker.ingest.splits import OUT, Places
 
 
 def describe(
-    plan: Plan, heads: Sequence[Head], made: Mapping[str, Kind], places: Places, faults: Faults, repeated: int
+    plan: Plan, heads: Sequence[Head], made: Mapping[str, Kind], places: Places, faults: Faults, rows: Rows
 ) -> dict[str, Any]:
     """The profile as it is stored with the dataset and shown to its owner."""
     types = {head.name: str(head.dtype) for head in heads}
@@ -25,6 +26,11 @@ def describe(
                 columns.append({"name": name, "plays": plays, "type": types[name], "missing": missing, **nothing})
     changed = {code: number for kind in made.values() for code, number in kind.changed.items() if number}
     warnings = [warning for kind in made.values() for warning in kind.warnings(places)]
+    warnings += _unused(plan, heads)
+    if rows.crossing:
+        warnings.append(
+            f"{rows.crossing:,} rows have an equal one in another split; cleaning.duplicates can see to that"
+        )
     warnings += [f"{number:,} rows were left out: {code}" for code, number in sorted(faults.dropped.items())]
     return {
         "modality": plan.modality,
@@ -33,8 +39,21 @@ def describe(
         "target": None,
         **{role: kind.facts(places) for role, kind in made.items()},
         "columns": columns,
-        "duplicates": repeated,
+        "duplicates": rows.repeated,
         "cleaning": {"dropped_rows": faults.dropped.total(), "dropped": dict(faults.dropped), "changed": changed},
         "warnings": warnings,
         "inferred": plan.inferred,
     }
+
+
+def _unused(plan: Plan, heads: Sequence[Head]) -> list[str]:
+    """Texts in a table of numbers, where nobody said which columns are its features."""
+    if plan.modality != "vectors" or "features" not in plan.inferred:
+        return []
+    texts = [head.name for head in heads if head.is_text and head.name in plan.ignored]
+    if not texts:
+        return []
+    return [
+        f"not used, since they hold texts of many values: {some(texts)}; write numbers without units, "
+        "and name columns of names in columns.features"
+    ]

@@ -3,6 +3,7 @@
 Exact counts come from the kinds; what is said here rests on samples, whose sizes stand beside it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,9 @@ def examine(splits: Mapping[str, Split], profile: Mapping[str, Any]) -> tuple[di
     names = column_names(profile, role, train)
     found: dict[str, Any] = {"sampled_rows": len(train)}
     if train.modality in ("vectors", "image"):
-        found["histograms"] = histograms(train, names)
+        columns = profile[role].get("columns", [])
+        categories = {column["name"]: column["categories"] for column in columns if column["kind"] == "category"}
+        found["histograms"] = histograms(train, names, categories)
         found["outliers"] = outliers(train, names)
     found["label_noise"] = suspects(train)
     found["drift"] = {"between": ["train", judged], **shift} if (shift := drift(train, other, names)) else None
@@ -61,8 +64,11 @@ def column_names(profile: Mapping[str, Any], role: str, sample: Sample) -> list[
     return [known[place] for place in sample.columns]
 
 
-def histograms(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
-    """Counts in equal bins from the smallest to the largest value, of every column or of all pixels."""
+def histograms(
+    sample: Sample, names: list[str] | None, categories: Mapping[str, list[str]] | None = None
+) -> list[dict[str, Any]]:
+    """Counts in equal bins from the smallest to the largest value, of every column or of all pixels; of categories
+    those of the commonest names."""
     if names is None:
         values = np.asarray(sample.raw).reshape(-1)
         values = values[:: max(1, len(values) // MOST_PIXELS)]
@@ -72,6 +78,12 @@ def histograms(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
     found = []
     for name, column in list(columns.items())[:MOST_HISTOGRAMS]:
         known = column[np.isfinite(column)].astype(np.float64)
+        called = (categories or {}).get(name)
+        if called is not None:
+            most = Counter(known.astype(np.int64).tolist()).most_common(BINS)
+            commonest, numbers = [called[code] for code, _ in most], [number for _, number in most]
+            found.append({"name": name, "values": commonest, "counts": numbers})
+            continue
         if len(known):
             counts, edges = np.histogram(known, BINS if known.min() < known.max() else 1)
             found.append({"name": name, "edges": [float(edge) for edge in edges], "counts": counts.tolist()})

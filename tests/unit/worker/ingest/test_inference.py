@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -89,3 +90,43 @@ def test_names_amid_numbers_are_a_feature_and_names_at_an_end_the_label(ingest: 
     made = ingest({"x.csv": table("rooms,area,city", *((c, a, b) for a, b, c in rows))})
     assert set(made.profile["target"]["classes"]) == {"Bonn", "Ulm", "Kiel"}
     assert "columns.value names another" in made.profile["inferred"]["label"]
+
+
+def test_a_weight_beside_pairs_is_their_weight(ingest: Any) -> None:
+    rows = "".join(f"the tree number {n} grows,a root of it {n} goes down,{n / 10}\n" for n in range(30))
+    made = ingest({"pairs.csv": f"left,right,weight\n{rows}".encode()})
+    assert made.profile["inferred"]["weight"] == "'weight', by its name"
+    assert made.profile["target"] is None
+    np.testing.assert_allclose(made.read("weight"), np.arange(30) / 10, rtol=1e-6)
+
+
+def test_a_weight_among_numbers_is_a_feature(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{n * 7 % 5},{'xy'[n % 2]}\n" for n in range(30))
+    made = ingest({"x.csv": f"weight,height,label\n{rows}".encode()})
+    assert made.column("weight")["plays"] == "features"
+
+
+def test_a_text_with_few_values_is_one_beside_its_label(ingest: Any) -> None:
+    rows = "Gruesse aus Koeln,x\nbis bald,y\n" * 20
+    made = ingest({"x.csv": f"text,label\n{rows}".encode()})
+    assert made.profile["modality"] == "text"
+    assert made.profile["target"]["classes"] == {"x": 20, "y": 20}
+
+
+@pytest.mark.parametrize(("modality", "said"), [("text", "texts"), ("audio", "recordings")])
+def test_numbers_are_no_other_modality(ingest: Any, modality: str, said: str) -> None:
+    rows = "".join(f"{n}.5,{n * 7 % 5},{'xy'[n % 2]}\n" for n in range(30))
+    made = ingest({"x.csv": f"a,b,label\n{rows}".encode()}, modality=modality)
+    assert made.codes == ["no_input"]
+    assert made.faults[0].message == (
+        f"no column holds {said}, as modality {modality} needs; "
+        "apart from label and split there are 'a' (numbers), 'b' (numbers)"
+    )
+
+
+def test_texts_that_are_not_used_are_warned_of(ingest: Any) -> None:
+    rows = "".join(f"{n + 1.5} kg,C{n:05},{n}.5,{'xy'[n % 2]}\n" for n in range(60))
+    content = {"x.csv": f"mass,customer,b,label\n{rows}".encode()}
+    assert any(w.startswith("not used") and "'mass', 'customer'" in w for w in ingest(content).profile["warnings"])
+    made = ingest(content, columns={"features": ["mass", "b"], "label": "label"})
+    assert any(w.startswith("more than one name for every two rows: 'mass'") for w in made.profile["warnings"])

@@ -87,6 +87,25 @@ def test_nearly_equal_rows_across_splits(ingest: Any, to_npz: Any) -> None:
     assert "nearly equal row in train" in warned(made)
 
 
+def test_a_few_numbers_that_meet_by_chance_are_no_doubles(ingest: Any) -> None:
+    numbers = DRAWN.permutation(2000)
+    made = ingest({"d.csv": ("x\n" + "".join(f"{number}.5\n" for number in numbers)).encode()})
+    assert made.profile["examination"]["near_duplicates"] == {"validation": 0, "test": 0}
+    rows = DRAWN.normal(size=(400, 6))
+    rows[300:] = rows[:100] + 1e-6
+    table = "".join(",".join(map(str, row)) + f",{'train' if n < 300 else 'test'}\n" for n, row in enumerate(rows))
+    made = ingest({"d.csv": ("a,b,c,d,e,f,split\n" + table).encode()})
+    assert made.profile["examination"]["near_duplicates"]["test"] > 70  # doubles of some went to validation
+
+
+def test_names_are_counted_by_name(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{['red', 'red', 'blue'][n % 3]}\n" for n in range(60))
+    made = ingest({"d.csv": f"x,colour\n{rows}".encode()}, columns={"features": ["x", "colour"]})
+    colour = made.profile["examination"]["histograms"][1]
+    assert colour["values"] == ["red", "blue"]
+    assert sum(colour["counts"]) == made.profile["splits"]["train"]
+
+
 def test_uneven_and_lone_classes_and_too_few_rows(ingest: Any, to_npz: Any) -> None:
     label = np.array(["common"] * 380 + ["rare"] * 19 + ["lone"])
     made = ingest({"d.npz": to_npz(x=DRAWN.normal(size=(400, 3)), y=label)})
