@@ -94,8 +94,7 @@ def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: Dataset
 
 def _find_doubles(groups: Sequence[Group], rows: Rows, content: Sequence[kinds.Kind], context: Context) -> None:
     """Numbers the rows that have an equal one. Those whose sketches are equal are compared by all that they hold."""
-    if rows.hashes is None:
-        return
+    assert rows.hashes is not None
     rows.doubles = duplicates.number(rows.hashes, rows.keep)
     alike = rows.doubles >= 0
     if alike.any() and any(kind.is_sketched for kind in content):

@@ -23,7 +23,7 @@ class Rows:
 
     keep: Mask
     hashes: Hashes | None
-    """None where nobody asks which are equal."""
+    """None once the equal ones are numbered."""
     classes: NDArray[np.int32]
     """By which splits are stratified; -1 where there is no label."""
     groups: NDArray[np.int32] | None
