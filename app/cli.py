@@ -93,11 +93,12 @@ def api(options: argparse.Namespace) -> int:
     settings = read_settings()
     if options.workers < 1:
         raise SettingsError(f"--workers {options.workers}: at least 1 is needed")
-    from app.embedded import listen
+    from app.listening import listen, share
 
-    listener = (
-        listen(settings.host, settings.port) if options.descriptor is None else socket.socket(fileno=options.descriptor)
-    )
+    if options.descriptor is not None:
+        listener = socket.socket(fileno=options.descriptor)
+    else:
+        listener = (share if options.workers > 1 else listen)(settings.host, settings.port)
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
@@ -114,6 +115,7 @@ def api(options: argparse.Namespace) -> int:
         http=Gathering,
         proxy_headers=False,
         access_log=False,
+        timeout_worker_healthcheck=30,  # a process that imports torch on a busy machine is slow, not dead
         timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
     if options.workers > 1:

@@ -16,8 +16,9 @@ from typing import Any
 from app.broker import prepare
 from app.children import Child, Guard, stop_all
 from app.home import lock_home, open_home, write_secret
+from app.listening import listen
 from app.queue import TASKS
-from app.settings import PREFIX, Settings, SettingsError
+from app.settings import PREFIX, Settings
 
 WORKERS, API, BROKER = 0, 1, 2
 """Stages of the stop: jobs are saved and handed back while API and broker still stand."""
@@ -175,24 +176,6 @@ def wait_until_ready(address: tuple[Any, ...], ready: threading.Event, stop: thr
         finally:
             connection.close()
         time.sleep(0.05)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, kept by the supervisor: while the API restarts, its callers wait instead of being refused.
-
-    Raises SettingsError when the address is taken or not ours.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
-        ) from None
-    return listener
 
 
 def say(line: str) -> None:

@@ -1,0 +1,58 @@
+"""The address of the API: one listening socket, or one per process with the connections spread among them."""
+
+import socket
+import sys
+from typing import Any
+
+from app.settings import SettingsError
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, kept by the supervisor: while the API restarts, its callers wait instead of being refused.
+
+    Raises SettingsError when the address is taken or not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host"
+        ) from None
+    return listener
+
+
+class Shared(socket.socket):
+    """An address that several processes serve: a child that it is handed to gets a socket of its own there.
+
+    Then the kernel spreads connections; of processes that accept from one socket, the first to wake takes all that
+    wait, and one that is busy with them leaves the others idle.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bound, (int(self.family), self.getsockname(), socket.socket)
+
+
+def share(host: str, port: int) -> socket.socket:
+    """What `listen` gives, to be handed to several processes.
+
+    Raises SettingsError when the address is taken or not ours.
+    """
+    listener = listen(host, port)  # by another service too, which a shared address would not tell
+    if sys.platform != "linux":  # elsewhere the last one to bind gets everything
+        return listener
+    family, address = int(listener.family), listener.getsockname()
+    listener.close()
+    return bound(family, address, Shared)
+
+
+def bound(family: int, address: tuple[Any, ...], kind: type[socket.socket]) -> socket.socket:
+    """A socket at an address that others may be bound to; it gets connections once it listens."""
+    made = kind(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(address)
+    return made
