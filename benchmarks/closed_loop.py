@@ -1,9 +1,9 @@
 """A load: so many connections, each of which asks again as soon as it is answered. Imports little, to start soon.
 
-    python benchmarks/closed_loop.py PORT CONNECTIONS SECONDS < REQUEST
+    python benchmarks/closed_loop.py PORT CONNECTIONS SECONDS [obey] < REQUEST
 
 Prints JSON: requests per second and latencies in milliseconds of the answers with status 200, and `refused_…` of those
-with 429. Any other status ends it.
+with 429. Any other status ends it. Whoever is refused asks again at once, or with `obey` once `Retry-After` is over.
 """
 
 import asyncio
@@ -33,12 +33,14 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reques
 class Connection(asyncio.Protocol):
     """Asks until it is told to stop; notes how long each answer took, by its status."""
 
-    def __init__(self, request: bytes, latencies: dict[int, list[float]], ended: "asyncio.Future[None]") -> None:
-        self.request, self.latencies, self.ended = request, latencies, ended
+    def __init__(
+        self, request: bytes, latencies: dict[int, list[float]], ended: "asyncio.Future[None]", obey: bool
+    ) -> None:
+        self.request, self.latencies, self.ended, self.obey = request, latencies, ended, obey
         self.until, self.missing, self.held = 0.0, 0, b""
 
     def connection_made(self, transport: Any) -> None:
-        self.transport = transport
+        self.transport, self.loop = transport, self.ended.get_loop()
 
     def begin(self, until: float) -> None:
         self.until = until
@@ -56,17 +58,17 @@ class Connection(asyncio.Protocol):
             head, complete, rest = self.held.partition(b"\r\n\r\n")
             if not complete:
                 return
-            at = head.lower().index(b"content-length: ") + 16
             self.status, self.held = int(head[9:12]), b""
-            self.missing = int(head[at : (head + b"\r").index(b"\r", at)]) - len(rest)
+            self.missing = number(head, b"content-length: ") - len(rest)
+            self.pause = number(head, b"retry-after: ") if self.obey and self.status == 429 else 0
         if self.missing == 0:
             self.answered()
 
     def answered(self) -> None:
         now = time.perf_counter()
         self.latencies.setdefault(self.status, []).append(now - self.began)
-        if now < self.until:
-            self.ask()
+        if now + self.pause < self.until:
+            self.loop.call_later(self.pause, self.ask) if self.pause else self.ask()
         elif not self.ended.done():
             self.ended.set_result(None)
 
@@ -75,14 +77,22 @@ class Connection(asyncio.Protocol):
             self.ended.set_exception(error or ConnectionError("the server closed a connection"))
 
 
-async def load(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
+def number(head: bytes, name: bytes) -> int:
+    """The value of a header that is a number."""
+    at = head.lower().index(name) + len(name)
+    return int(head[at : (head + b"\r").index(b"\r", at)])
+
+
+async def load(port: int, request: bytes, connections: int, seconds: float, obey: bool) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     latencies: dict[int, list[float]] = {}
     opened: list[Connection] = []
     while len(opened) < connections:
         some = min(CONNECTING, connections - len(opened))
         made = (
-            loop.create_connection(lambda: Connection(request, latencies, loop.create_future()), "127.0.0.1", port)
+            loop.create_connection(
+                lambda: Connection(request, latencies, loop.create_future(), obey), "127.0.0.1", port
+            )
             for _ in range(some)
         )
         opened += [connection for _, connection in await asyncio.gather(*made)]
@@ -107,5 +117,6 @@ def summary(prefix: str, latencies: list[float], elapsed: float) -> dict[str, fl
 
 
 if __name__ == "__main__":
-    port, connections, seconds = sys.argv[1:]
-    print(json.dumps(uvloop.run(load(int(port), sys.stdin.buffer.read(), int(connections), float(seconds)))))
+    port, connections, seconds, *rest = sys.argv[1:]
+    found = uvloop.run(load(int(port), sys.stdin.buffer.read(), int(connections), float(seconds), rest == ["obey"]))
+    print(json.dumps(found))

@@ -3,17 +3,21 @@
     .venv/bin/python benchmarks/overload.py overload [--permits 32 --seconds 3 --rounds 3]
     .venv/bin/python benchmarks/overload.py memory [--requests 200000]
 
-`overload` loads a server that lets `permits` requests wait with as many connections, and with ten times as many, all of
-which ask again at once even when they are refused. `memory` samples the API's memory while it answers and refuses,
-and prints the slope with its standard error.
+`overload` loads a server that lets `permits` requests wait with as many connections, and with ten times as many: first
+such that ask again at once even when they are refused, then such that wait as long as `Retry-After` says. What the
+API used of the processor per answer stands beside, since the load generator shares the machine. `memory` samples the
+API's memory while it answers and refuses, and prints the slope with its standard error.
 """
 
 import argparse
+import contextlib
+import os
 import statistics
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from serving import measure, memory, message, train
+from serving import is_api, measure, memory, message, train
 
 from app.demo.service import Client, started
 
@@ -24,18 +28,35 @@ WARM_REQUESTS = 20_000
 def overload(arguments: argparse.Namespace) -> None:
     with started(max_waiting=arguments.permits) as client:
         port, request = prepared(client)
-        print("connections  answered/s   p50 ms   p95 ms   p99 ms  refused/s   p50 ms   p95 ms   p99 ms  MiB")
-        rounds: dict[int, list[dict[str, float]]] = {arguments.permits: [], TIMES * arguments.permits: []}
+        print(
+            "connections    answered/s   p50 ms   p95 ms   p99 ms  refused/s   p50 ms   p95 ms   p99 ms  CPU us/answer"
+        )
+        few, many = arguments.permits, TIMES * arguments.permits
+        cases: list[tuple[int, tuple[str, ...]]] = [(few, ()), (many, ()), (many, ("obey",))]
+        rounds: dict[tuple[int, tuple[str, ...]], list[dict[str, float]]] = {case: [] for case in cases}
         for _ in range(arguments.rounds):
-            for connections, parts in rounds.items():
-                parts.append(measure(port, request, connections, arguments.seconds))
-        for connections, parts in rounds.items():
-            names = [f"{kind}{name}" for kind in ("", "refused_") for name in FIGURES]
+            for (connections, how), parts in rounds.items():
+                before = processor_seconds(port)
+                found = measure(port, request, connections, arguments.seconds, *how)
+                spent = processor_seconds(port) - before
+                parts.append(found | {"cpu": 1e6 * spent / (found[FIGURES[0]] * arguments.seconds)})
+        best = statistics.median(part[FIGURES[0]] for part in rounds[few, ()])
+        for (connections, how), parts in rounds.items():
+            names = [f"{kind}{name}" for kind in ("", "refused_") for name in FIGURES] + ["cpu"]
             values = [statistics.median(part.get(name, 0.0) for part in parts) for name in names]
             shown = "  ".join(f"{value:9.2f}" for value in values)
-            print(f"{connections:11}  {shown}  {memory(port, None):.0f}")
-        few, many = (statistics.median(part[FIGURES[0]] for part in parts) for parts in rounds.values())
-        print(f"throughput at {TIMES} times the permits: {many / few:.2f} of that at all permits")
+            print(f"{connections:6} {' '.join(how):4}  {shown}  throughput {values[0] / best:.2f}")
+
+
+def processor_seconds(port: int) -> float:
+    """What the API on that port has used of the processor."""
+    total = 0.0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if is_api(entry, port):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 FIGURES = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")

@@ -65,9 +65,10 @@ def message(server: str, key: str, vectors: int) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def measure(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
+def measure(port: int, request: bytes, connections: int, seconds: float, *how: str) -> dict[str, float]:
     """One round, in a process of its own."""
     command = [sys.executable, str(Path(__file__).parent / "closed_loop.py"), str(port), str(connections), str(seconds)]
+    command += how
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
@@ -140,16 +141,19 @@ async def once(port: int, request: bytes) -> bytes:
         writer.close()
 
 
+def is_api(process: Path, port: int) -> bool:
+    """Whether a process, by its folder in /proc, is the API that listens on a port, and not one of another service."""
+    if b"app.cli\0api" not in (process / "cmdline").read_bytes():
+        return False
+    return f"ROOTSTOCK_PORT={port}".encode() in (process / "environ").read_bytes().split(b"\0")
+
+
 def memory(port: int, group: int | None) -> float:
     """MiB of the processes of a group (their shared pages shared out), or of the API that listens on a port."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if group is not None:
-                ours = os.getpgid(int(entry.name)) == group
-            else:
-                ours = b"app.cli\0api" in (entry / "cmdline").read_bytes()
-            if ours:
+            if is_api(entry, port) if group is None else os.getpgid(int(entry.name)) == group:
                 rollup = (entry / "smaps_rollup").read_text().splitlines()
                 total += next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
     return total / 1024
