@@ -41,8 +41,11 @@ HANDLERS = {
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 
-NICENESS = 10
-"""A job gives way to an API on the same machine; alone, it loses nothing."""
+NICENESS, SESSION_NICENESS = 10, 5
+"""A job gives way to an API on the same machine; alone, it loses nothing.
+
+Where the kernel weighs whole sessions, a job's has a third of the weight of any other: beside an API that is enough,
+and where many other things run, a job still goes on."""
 DONE, LEFT = 0, 75
 """Exit statuses: the end is in the registry; saved and left because it was asked to. Any other one is a crash."""
 
@@ -100,7 +103,7 @@ def give_way() -> None:
     os.nice(NICENESS)
     if os.getsid(0) == os.getpid():  # with autogroups, niceness counts within a session alone (sched(7))
         with contextlib.suppress(OSError):  # there are none here, or they are not ours to set
-            Path("/proc/self/autogroup").write_text(f"{NICENESS}")
+            Path("/proc/self/autogroup").write_text(f"{SESSION_NICENESS}")
 
 
 def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:

@@ -15,7 +15,7 @@ from app.registry import jobs
 from app.registry.db import Database
 from tests import servers
 from tests.integration.machine.machine import Machine, alive, wait_until_dead
-from worker.process import NICENESS
+from worker.process import NICENESS, SESSION_NICENESS
 
 LONG = 100_000
 """Steps of a job that does not end by itself within a test."""
@@ -118,7 +118,7 @@ def test_a_running_job_gives_way_to_others_and_is_cancelled(machine: Machine) ->
     pid = machine.at_work(job_id)
     assert os.getpriority(os.PRIO_PROCESS, pid) >= min(os.nice(0) + NICENESS, 19)
     session = Path(f"/proc/{pid}/autogroup")
-    assert not session.exists() or session.read_text().endswith(f"nice {NICENESS}\n")
+    assert not session.exists() or session.read_text().endswith(f"nice {SESSION_NICENESS}\n")
     machine.ask(job_id, "cancel")
     machine.wait_for(job_id, "cancelled")
     wait_until_dead(pid)
