@@ -58,4 +58,4 @@ class NumbersKind(Kind):
 
     def columns(self) -> list[dict[str, Any]]:
         described = self.described(self.part.columns[0], "float32", missing=int((~self._present).sum()))
-        return [described | (self._moments.described(0) if self._moments.count else {})]
+        return [described | self._moments.described(0)]

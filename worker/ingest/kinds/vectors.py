@@ -144,15 +144,20 @@ class VectorsKind(Kind):
         return columns
 
     def warnings(self, places: Places) -> list[str]:
+        empty: list[str] = []
         constant, nearly, start = [], [], 0
         for name, _, width in self._segments:
             part = self._moments.part(start, start + width)
-            if part.low.min() == part.high.max():
+            if not part.count.any():
+                empty.append(name)
+            elif part.low.min() == part.high.max():
                 constant.append(name)
             elif width == 1 and self._equal[start] >= CONSTANT * self._judged:
                 nearly.append(name)
             start += width
         found = [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
+        if empty:
+            found.append(f"{len(empty)} columns are empty in every row: {some(empty)}")
         if nearly and self.cleaning.constant == "keep":
             found.append(
                 f"{len(nearly)} columns have one value in at least 999 of 1,000 rows: {some(nearly)}; "

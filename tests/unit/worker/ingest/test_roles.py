@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worker.ingest.statistics import Moments
+
 WORDS = ["oak", "elm", "ash", "fir", "yew", "box", "bay", "fig"]
 TEXTS = [f"the {WORDS[n % 8]} grows in garden number {n}" for n in range(40)]
 
@@ -97,7 +99,39 @@ def test_gaps_are_kept_for_the_model_where_asked(ingest: Any) -> None:
     assert made.profile["rows"] == 40
     assert made.profile["input"]["gaps"]
     assert np.isnan(made.read("input")[::4, 0]).all()
-    assert made.column("a")["missing"] == 10
+    known = np.array([n for n in range(40) if n % 4])
+    assert made.column("a") == {
+        "name": "a",
+        "plays": "features",
+        "type": "float64",
+        "missing": 10,
+        "min": 1.0,
+        "max": 39.0,
+        "mean": pytest.approx(known.mean()),
+        "std": pytest.approx(known.std()),
+    }
+
+
+def test_a_column_of_gaps_alone_is_warned_of(ingest: Any) -> None:
+    rows = [{"a": n, "b": "", "c": n % 3} for n in range(40)]
+    made = ingest({"d": csv(rows)}, cleaning={"non_finite": "impute"}, columns={"features": ["a", "b", "c"]})
+    assert made.column("b")["max"] is None
+    assert any("1 columns are empty in every row: 'b'" in warning for warning in made.profile["warnings"])
+
+
+def test_statistics_of_gaps_are_exact_over_blocks() -> None:
+    values = np.random.default_rng(0).normal(3, 2, size=(900, 3))
+    values[::7, 0] = values[:400, 1] = np.nan
+    moments = Moments.nothing(3)
+    for start in range(0, 900, 250):
+        moments.add(values[start : start + 250])
+    known = [column[~np.isnan(column)] for column in values.T]
+    for place, column in enumerate(known):
+        expected = [column.min(), column.max(), column.mean(), column.std()]
+        assert list(moments.described(place).values()) == pytest.approx(expected)
+    whole = np.concatenate(known)
+    expected = [whole.min(), whole.max(), whole.mean(), whole.std()]
+    assert list(moments.whole().described(0).values()) == pytest.approx(expected)
 
 
 def test_groups_never_stand_on_both_sides(ingest: Any) -> None:
