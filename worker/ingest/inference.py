@@ -179,7 +179,7 @@ def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: 
     if ends and ends[-1].is_number and VALUE_NAME.fullmatch(ends[-1].name):
         plan.inferred["label" if is_few(ends[-1]) else "value"] = f"{ends[-1].name!r}, the last column, by its name"
         return ends[-1]
-    texts = [head for head in plain if head.is_text and is_few(head)]
+    texts = [head for head in plain if head.is_text and is_few(head) and not ROW_NUMBERS.fullmatch(head.name)]
     if len(texts) == 1 and (has_input or texts[0] in (ends[0], ends[-1])):
         plan.inferred["label"] = (
             f"{texts[0].name!r}, the only text column with few distinct values; columns.label or columns.value names "

@@ -50,14 +50,17 @@ class Items:
     """Label and split, where folders give them."""
     metadata: Described = field(default_factory=lambda: Metadata(0))
     """What a metadata file, or the table that holds the items, says."""
+    described: str = ""
+    """By what, where no metadata file does it."""
     junk: int = 0
     bad: set[int] = field(default_factory=set)
     """Rows, from 0, that have a fault for which they are left out; found while looking and while unpacking."""
 
     @property
     def note(self) -> str:
-        """What was passed over, to be added to a head's note."""
-        return f"; {self.junk:,} files that systems and authors leave were passed over" if self.junk else ""
+        """What describes the items and what was passed over, to be added to a head's note."""
+        passed_over = f"; {self.junk:,} files that systems and authors leave were passed over" if self.junk else ""
+        return (f"; {self.described} says more of them" if self.described else "") + passed_over
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         """What is said of the items; their own column is left to who knows what they hold."""
@@ -147,10 +150,10 @@ def list_items(archive: Archive, noun: str, column: str, context: Context) -> It
     """Finds out what folders and metadata files say of the items."""
     file, members = archive.file, contents(archive)
     metadata = [member for member in archive.members if NAME.search(member.path)]
-    complete, passed_over = bool(metadata), 0
+    complete, described, passed_over = bool(metadata), "", 0
     if not metadata:
-        said = tell_apart(archive, members)
-        members, metadata, passed_over = said.items, said.tables, said.passed_over
+        said = tell_apart(members)
+        members, metadata, described, passed_over = said.items, said.tables, said.named, said.passed_over
     if not members:
         if not context.faults.total:
             message = f"{file.name} holds no pictures and no recordings"
@@ -168,4 +171,4 @@ def list_items(archive: Archive, noun: str, column: str, context: Context) -> It
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
         by_folder["split"] = splits
     bad = set(known.unlisted)
-    return Items(file, noun, column, members, heads, by_folder, known, archive.junk + passed_over, bad)
+    return Items(file, noun, column, members, heads, by_folder, known, described, archive.junk + passed_over, bad)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from worker.ingest.archives import BROKEN, Archive, Member
+from worker.ingest.archives import BROKEN, Member
 from worker.ingest.dialect import TABULAR, find_dialect
 from worker.ingest.folders import is_split, split_name
 from worker.ingest.transcripts import FILE_NAME
@@ -56,10 +56,12 @@ class Said:
     items: list[Member]
     tables: list[Member]
     """As `metadata.csv`, whatever they are called."""
+    named: str = ""
+    """What these are, in words."""
     passed_over: int = 0
 
 
-def tell_apart(archive: Archive, found: Sequence[Member]) -> Said:
+def tell_apart(found: Sequence[Member]) -> Said:
     """`found` are the members that may be items."""
     said = [member for member in found if SAID.search(member.path)]
     items = [member for member in found if not SAID.search(member.path)]
@@ -67,17 +69,21 @@ def tell_apart(archive: Archive, found: Sequence[Member]) -> Said:
         return Said(list(found), [])
     names = Names([member.path for member in items])
     keyed = {member.path: table for member in said if TABLE.search(member.path) and (table := _read(member, names))}
-    chosen = _chosen(keyed)
-    texts = {posixpath.splitext(member.path)[0]: member for member in said if member.path.lower().endswith(".txt")}
+    tables = _chosen(keyed)
+    named = " and ".join(f"{each.path}, by {keyed[each.path].column!r}," for each in tables)
+    used = {member.path for member in tables}
+    if not tables and (spoken := _beside(items, said)):
+        tables, named = [Member("transcripts.csv", 0, _texts(spoken))], "the text beside each"
+        used = {member.path for member in spoken.values()}
+    known = used | set(keyed) | {member.path for member in said if DOCUMENT.search(member.path)}
+    return Said([member for member in found if member.path not in known], tables, named, len(known - used))
+
+
+def _beside(items: Sequence[Member], said: Sequence[Member]) -> dict[str, Member]:
+    """The text that is called like an item, by the item's path; none where they are boxes, which are no captions."""
+    texts = {posixpath.splitext(member.path)[0]: member for member in said if not TABLE.search(member.path)}
     spoken = {member.path: texts[stem] for member in items if (stem := posixpath.splitext(member.path)[0]) in texts}
-    if not chosen and spoken and not all(map(_is_numbers, spoken.values())):
-        chosen = [Member("transcripts.csv", 0, _texts(spoken))]
-        gone = {member.path for member in spoken.values()}
-    else:
-        gone = set(keyed)
-    gone |= {member.path for member in said if DOCUMENT.search(member.path)}
-    left = [member for member in found if member.path not in gone and (member in items or member.path not in keyed)]
-    return Said(left, chosen, len(gone) - (len(chosen) if keyed else len(spoken)))
+    return {} if all(map(_is_numbers, spoken.values())) else spoken
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,10 @@ class _Table:
     skipped: int
     delimiter: str
     quoted: bool
+
+    @property
+    def column(self) -> str:
+        return self.header[self.key]
 
     def rows(self) -> Iterator[list[str]]:
         text = io.TextIOWrapper(io.BufferedReader(_Chunks(self.member)), "utf-8-sig", "surrogateescape", newline="")
@@ -156,7 +166,7 @@ def _stem(path: str) -> str:
 
 
 def _is_numbers(member: Member) -> bool:
-    """As boxes are written down, which are no captions."""
+    """As boxes are written down."""
     try:
         return bool(NUMBERS.fullmatch(next(member.chunks(), b"").decode("utf-8", "replace")))
     except (*BROKEN, ValueError):

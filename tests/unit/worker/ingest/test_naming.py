@@ -36,9 +36,9 @@ def test_pictures_that_no_row_names_have_no_label(ingest: Any) -> None:
     }
     made = ingest({"dogs.zip": to_zip(members)})
     assert made.profile["target"]["classes"] == {"collie": 10, "pug": 10}
+    assert "; train.csv, by 'id', says more of them; 1 files" in made.profile["inferred"]["image"]
     assert made.profile["target"]["splits"]["test"] == {"collie": 0, "pug": 0}
     assert made.profile["splits"]["test"] == 5
-    assert "1 files" in made.profile["inferred"]["image"]
 
 
 def test_numbers_beside_pictures_are_values(ingest: Any) -> None:
@@ -71,6 +71,7 @@ def test_common_voice(ingest: Any) -> None:
     made = ingest({"cv.zip": to_zip({f"cv-corpus/de/{name}": content for name, content in members.items()})})
     assert made.profile["modality"] == "audio"
     assert made.profile["inferred"]["caption"] == "'sentence', by its name"
+    assert made.profile["target"] is None
     assert made.read("caption").tolist() == [*(row[2] for row in rows), "", ""]
     assert "2 files" in made.profile["inferred"]["audio"]
     grouped = ingest({"cv.zip": to_zip(members)}, columns={"group": "client_id", "caption": "sentence"})
@@ -103,3 +104,8 @@ def test_what_names_no_item_is_a_fault(ingest: Any) -> None:
     members = {f"{breed}/{n}.png": picture(n) for n, breed in enumerate(BREEDS)}
     made = ingest({"x.zip": to_zip({**members, "other.csv": b"a,b\n1,x\n3,y\n99,z\n", "said.txt": b"what?"})})
     assert made.codes == ["no_picture", "no_picture"]
+
+
+def test_boxes_are_no_captions(ingest: Any) -> None:
+    members = {f"{n}.png": picture(n) for n in range(10)} | {f"{n}.txt": b"0 0.5 0.5 0.1 0.1\n" for n in range(10)}
+    assert set(ingest({"x.zip": to_zip({**members, "notes.txt": b"?"})}).codes) == {"no_picture"}
