@@ -11,10 +11,10 @@ import numpy as np
 
 from worker.ingest.arrays import CHUNK, Arrays, Placed
 from worker.ingest.folders import SPLIT_FOLDERS, split_name
+from worker.ingest.heads import TEXT
 from worker.ingest.labels import in_order
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted, map_array
 from worker.ingest.stages import RaggedStage
-from worker.ingest.staging import TEXT
 
 SPLIT = "split"
 _NAMES = "|".join(SPLIT_FOLDERS)

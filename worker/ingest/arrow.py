@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from worker.ingest.arrow_messages import batches
+from worker.ingest.heads import arrow_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import Staging, head_of
+from worker.ingest.staging import Staging
 from worker.ingest.unpack import is_bomb, refuse
 
 FILE_MAGIC = b"ARROW1"
@@ -77,10 +78,10 @@ def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
         return Arrow(file, [])
     first = next(_read(mapped), None)
     if first is None:
-        return Arrow(file, [head_of(field.name, pa.nulls(0, field.type)) for field in _schema(mapped)])
+        return Arrow(file, [arrow_head(field.name, pa.nulls(0, field.type)) for field in _schema(mapped)])
     sample = first.slice(0, SAMPLE_ROWS)
     sample.validate(full=True)
-    return Arrow(file, [head_of(name, sample.column(name)) for name in names], rows, packed)
+    return Arrow(file, [arrow_head(name, sample.column(name)) for name in names], rows, packed)
 
 
 def _map(file: Input) -> mmap.mmap:

@@ -16,11 +16,11 @@ from app.ml import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
 from worker.ingest.folders import code
+from worker.ingest.heads import TEXT
 from worker.ingest.items import Items, list_items
 from worker.ingest.marks import BOXES, Marks, Placed
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
 from worker.ingest.split_lists import SPLIT
-from worker.ingest.staging import TEXT
 
 IMAGE = "image"
 PIXEL = np.dtype(np.uint8)

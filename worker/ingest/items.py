@@ -14,10 +14,10 @@ from app.errors import Malformed, TooLarge
 from worker.ingest.archives import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.faults import Faults, shown
 from worker.ingest.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
+from worker.ingest.heads import TEXT
 from worker.ingest.metadata import NAME, Metadata, read_metadata
 from worker.ingest.naming import tell_apart
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import TEXT
 
 MOST_BYTES = 64 << 20
 """Of one item's file."""

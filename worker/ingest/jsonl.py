@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from worker.ingest import encoding, json_lists
 from worker.ingest.faults import shown, some
+from worker.ingest.heads import json_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BETWEEN
-from worker.ingest.staging import FLOAT, OTHER, Staging, labels_head, number_head, text_head
+from worker.ingest.staging import Staging
 
 START = re.compile(rb'\s*(\{|\[\s*[\[{"])')
 LISTED = re.compile(rb'\s*(\{\s*"[^"]*"\s*:\s*)?\[')
@@ -165,29 +166,7 @@ def open_lines(file: Input, context: Context) -> Lines:
         lines = Lines(file, [])
         for number, line in enumerate(first[:SAMPLE_ROWS], 1):
             lines._parse(line, number, number == len(first), context)
-    return Lines(file, [_head(name, seen) for name, seen in values.items()])
-
-
-def _head(name: str, values: list[Any]) -> Head:
-    """A column holds numbers when most of its values do: the others are then faults, with a row to look at."""
-    filled = [value for value in values if value is not None]
-    if 2 * sum(isinstance(value, int | float) for value in filled) >= len(filled):
-        return number_head(name, FLOAT, [value for value in filled if isinstance(value, int | float)])
-    lists = [value for value in filled if isinstance(value, list)]
-    if 2 * len(lists) >= len(filled):
-        shape = []
-        value: Any = lists[0]
-        while isinstance(value, list) and value:
-            shape.append(len(value))
-            value = value[0]
-        if isinstance(value, int | float):
-            return Head(name, "array", FLOAT, tuple(shape))
-        if 2 * sum(all(isinstance(text, str) for text in each) for each in lists) >= len(filled):
-            return labels_head(name)
-    texts = [value for value in filled if isinstance(value, str)]
-    if 2 * len(texts) < len(filled):
-        return Head(name, "table", OTHER, distinct=2, sampled=2)
-    return text_head(name, texts)
+    return Lines(file, [json_head(name, seen) for name, seen in values.items()])
 
 
 def _blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest import encoding
+from worker.ingest.heads import text_head
 from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
 from worker.ingest.stages import BYTE, OFFSET, Apart
-from worker.ingest.staging import text_head
 from worker.ingest.texts import FOREIGN, LINE_FEED, SPACE
 
 BLOCK_BYTES = 4 << 20

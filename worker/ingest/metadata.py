@@ -16,9 +16,9 @@ from worker.ingest import jsonl, tables, transcripts
 from worker.ingest.archives import BROKEN, Archive, Member
 from worker.ingest.faults import shown
 from worker.ingest.folders import is_split, split_name
+from worker.ingest.heads import OTHER
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
-from worker.ingest.staging import OTHER
 from worker.ingest.transcripts import FILE_NAME
 
 NAME = re.compile(r"(^|/)metadata\.(csv|jsonl)$", re.IGNORECASE)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worker.ingest.heads import arrow_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import Staging, head_of
+from worker.ingest.staging import Staging
 from worker.ingest.unpack import is_bomb, refuse
 
 MAGIC = b"PAR1"
@@ -64,7 +65,7 @@ def open_parquet(file: Input, context: Context) -> Parquet:
             return Parquet(file, [])
         first = next(table.iter_batches(SAMPLE_ROWS, use_threads=False), None)
         columns = first.columns if first is not None else [pa.nulls(0, field.type) for field in table.schema_arrow]
-        return Parquet(file, [head_of(name, column) for name, column in zip(names, columns, strict=True)])
+        return Parquet(file, [arrow_head(name, column) for name, column in zip(names, columns, strict=True)])
     except (pa.ArrowException, OSError) as error:
         context.faults.add("damaged", f"{file.name} is no readable Parquet file: {error}", file=file.id)
         return Parquet(file, [])

@@ -14,17 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from worker.ingest.heads import FLOAT, OTHER, as_name
 from worker.ingest.labels import Coder
-from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
-from worker.ingest.stages import BETWEEN, RaggedStage, is_labels, whole_files
+from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import is_bomb, refuse
 
-FLOAT = np.dtype(np.float64)
 SINGLE = np.dtype(np.float32)
-TEXT = np.dtype(np.str_)
-OTHER = np.dtype(np.object_)
-"""Of a column that can be neither number nor name."""
 SLICE_BYTES = 4 << 20
 NAME_BYTES = 4
 
@@ -127,7 +123,7 @@ class Staging:
         self._matrix.write(matrix.data)
         for name, coder in self._coders.items():
             column = columns[name].dictionary_encode()
-            names = [None if value is None else _name(value) for value in column.dictionary.to_pylist()]
+            names = [None if value is None else as_name(value) for value in column.dictionary.to_pylist()]
             coder.add(names, column.indices.fill_null(-1).to_numpy(zero_copy_only=False))
         for name, stage in self._stages.items():
             stage.add_texts(columns[name])
@@ -155,74 +151,6 @@ def _side_by_side(heads: Sequence[Head]) -> Iterator[list[Head]]:
             yield from ([head] for head in run)
 
 
-def head_of(name: str, sample: pa.Array) -> Head:
-    """What a column is, by its type and its first rows."""
-    kind = sample.type
-    if is_labels(kind):
-        return labels_head(name)
-    shape: list[int] = []
-    while _is_list(kind):
-        sample = sample.drop_null()
-        if not len(sample):
-            return Head(name, "table", OTHER, distinct=2, sampled=2)
-        shape.append(len(sample[0]))
-        sample, kind = sample.flatten(), kind.value_type
-    number = _number(kind)
-    if shape:
-        head = Head(name, "array", number, tuple(shape)) if number is not None and all(shape) else None
-        return head or Head(name, "table", OTHER, distinct=2, sampled=2)
-    if number is not None:
-        present = sample.drop_null()
-        return number_head(name, number, present.to_pylist())
-    files = whole_files(sample)
-    for file in [] if files is None else files.drop_null()[:1].to_pylist():
-        if held := medium(file):
-            return Head(name, "table", OTHER, distinct=2, sampled=2, medium=held, encoded="bytes")
-    if not _is_text(kind):
-        return Head(name, "table", OTHER, distinct=2, sampled=2)
-    present = sample.drop_null()
-    texts = [_name(value) for value in present.to_pylist()]
-    return text_head(name, texts)
-
-
-def counts_up(values: Sequence[Any]) -> bool:
-    """Whether whole numbers go up by one from row to row."""
-    try:
-        whole = [int(value) for value in values]
-    except (ValueError, TypeError, OverflowError):
-        return False
-    return len(whole) > 1 and whole == list(range(whole[0], whole[0] + len(whole)))
-
-
-def number_head(name: str, dtype: np.dtype[Any], values: Sequence[Any], note: str = "") -> Head:
-    """A column of numbers, by the first of them; they may be texts."""
-    distinct, counts = len(set(values)), counts_up(values)
-    fractions = any(map(_has_fraction, values))
-    return Head(
-        name, "table", dtype, distinct=distinct, sampled=len(values), fractions=fractions, counts=counts, note=note
-    )
-
-
-def _has_fraction(value: Any) -> bool:
-    try:
-        return bool(float(value) % 1 > 0)
-    except (ValueError, TypeError, OverflowError):
-        return False
-
-
-def labels_head(name: str) -> Head:
-    """A column of lists of texts."""
-    return Head(name, "table", OTHER, ragged="tags", distinct=2, sampled=2, about={"between": BETWEEN})
-
-
-def text_head(name: str, texts: Sequence[str]) -> Head:
-    """A column of texts, by the first of them."""
-    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
-    held = encoded_medium(texts[0]) if texts else ""
-    more: dict[str, Any] = {"medium": held, "encoded": "base64"} if held else {}
-    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, **more)
-
-
 def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Values [n, W], NaN where there are none, and which rows have another shape."""
     if not shape:
@@ -235,27 +163,3 @@ def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArr
     values[fits] = inner.reshape(-1, prod(shape))
     wrong[fits] |= uneven.reshape(-1, shape[0]).any(axis=1)
     return values, wrong
-
-
-def _name(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-        return _is_text(kind) or _number(kind) is not None
-    views = pa.types.is_string_view(kind)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or views or pa.types.is_temporal(kind))
-
-
-def _number(kind: pa.DataType) -> np.dtype[Any] | None:
-    """The type of numbers that a column holds; None when it holds something else."""
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-        return found
-    return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from worker.ingest import encoding
-from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Dialect, Written, find_dialect, is_number
+from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Written, find_dialect
 from worker.ingest.faults import shown
+from worker.ingest.heads import cells_head
 from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
-from worker.ingest.staging import FLOAT, Staging, number_head, text_head
+from worker.ingest.staging import Staging
 
 SAMPLE_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
@@ -237,7 +238,7 @@ def open_table(
     body = [row for row in rows[dialect.header :] if len(row) == len(names)]
     heads, written = [], {}
     for position, name in enumerate([] if twice else names):
-        head, style = _head(name, [row[position] for row in body], dialect)
+        head, style = cells_head(name, [row[position] for row in body], dialect)
         heads.append(head)
         if style is not None:
             written[name] = style
@@ -255,19 +256,3 @@ def _refuse_row(file: Input, row: int, context: Context) -> None:
         "does every row end in a line feed, and every quote close?"
     )
     context.faults.add("line_too_long", message, file=file.id, row=row)
-
-
-def _head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Written | None]:
-    """A column holds numbers when most of its cells do: the others are then faults, with a row to look at.
-
-    The second is how these are written, None for plain ones.
-    """
-    filled = [cell for cell in cells if cell.strip()]
-    known = [cell for cell in filled if cell.strip().casefold() not in ABSENT]
-    style = dialect.written(known) if known else None
-    if style is None and (2 * sum(map(is_number, known)) < len(known) or (filled and not known)):
-        return text_head(name, filled), None
-    note = (
-        f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise" if style else ""
-    )
-    return number_head(name, FLOAT, known, note), style
