@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
@@ -97,6 +98,47 @@ def test_noise_on_the_code_is_a_rows_own_and_for_training_alone() -> None:
 @pytest.mark.parametrize(("named", "width", "expected"), [(False, 30, True), (True, 30, False), (False, 5000, False)])
 def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, expected: bool) -> None:
     settings, _ = Autoencoding().default_settings(Data(Shape("vector", (width,)), rows=100, named=named))
-    assert settings == {"residual": expected, "code_noise": 0.1 if expected else 0.0}
-    given = Autoencoding(residual=not expected, code_noise=0.3).default_settings(Data(Shape("vector", (width,)), 100))
-    assert given[0] == {"residual": not expected, "code_noise": 0.3}
+    assert settings == {
+        "residual": expected,
+        "code_noise": 0.1 if expected else 0.0,
+        "shrinkage": 30.0 if expected else 0.0,
+    }
+    asked = Autoencoding(residual=not expected, code_noise=0.3, shrinkage=0.0)
+    assert asked.default_settings(Data(Shape("vector", (width,)), 100))[0] == {
+        "residual": not expected,
+        "code_noise": 0.3,
+        "shrinkage": 0.0,
+    }
+
+
+def test_few_rows_of_a_table_hold_its_code_to_the_components_and_many_do_not() -> None:
+    def shrinkage(rows: int, *, bounded: bool = False) -> float:
+        shape = Shape("vector", (30,), bounded=bounded)
+        return float(Autoencoding().default_settings(Data(shape, rows))[0]["shrinkage"])
+
+    assert [shrinkage(rows) for rows in (100, 1199, 1200)] == [30.0, 30.0, 0.0]
+    assert shrinkage(100, bounded=True) == 0
+    named = Data(Shape("vector", (30,)), 100, named=True)
+    assert Autoencoding(shrinkage=2.0).default_settings(named)[0]["residual"] is True
+
+
+def test_a_held_code_stays_nearer_to_the_components() -> None:
+    def strayed(shrinkage: float) -> float:
+        built, batch = network(3, residual=True, shrinkage=shrinkage)
+        built.begin(lambda: iter([batch]))
+        steps = torch.optim.Adam(built.parameters(), 0.01)
+        for _ in range(100):
+            steps.zero_grad()
+            built.loss(batch).sum.backward()  # type: ignore[no-untyped-call]
+            steps.step()
+        values = batch.roles["input"]["values"]
+        assert built.shortcut is not None
+        with torch.no_grad():
+            return float((built.eval().embed({"values": values}) - built.shortcut(values)).square().mean())
+
+    assert strayed(10.0) < 0.2 * strayed(0.0)
+
+
+def test_shrinkage_without_components_is_refused() -> None:
+    with pytest.raises(DoesNotFit, match="shrinkage: 2 asked"):
+        Autoencoding(residual=False, shrinkage=2.0).check({"input": "vector"})
