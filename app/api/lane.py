@@ -8,20 +8,20 @@ included, is left as it came to the careful way (`app.api.inference`), whose err
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import httptools
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from app.api import asked, numbers
 from app.api.envelope import answer as envelope
+from app.api.heads import Head, Heads
 from app.api.middleware import request_id
-from app.api.packing import Packed, packer, server_timing
+from app.api.packing import server_timing
 from app.api.telemetry import Telemetry
 from app.errors import Overloaded, RootstockError
 from app.ml.modalities.base import Tensors
@@ -32,11 +32,6 @@ from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings
 
-JSON = "application/json"
-READ_HERE = ("authorization", "content-length", "content-type", "accept", "x-request-id")
-CAREFUL = ("transfer-encoding", "expect", "upgrade", "content-encoding")
-"""Headers that need more than an answer of known length on a connection that stays."""
-MOST_HEADS, LONGEST_HEAD = 4096, 2048
 MOST_REFUSALS = 64
 LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
@@ -50,23 +45,6 @@ class Asker(Protocol):
 
     def carefully(self, data: bytes) -> None:
         """Takes the careful way with the whole request `data`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a request's head asks for, and so all requests with the same head."""
-
-    operation: Operation
-    secret: str
-    kind: str
-    pack: Callable[[dict[str, Any]], Packed]
-    options: Any
-    """The request beside raw numbers, whose options stand in the address; None for JSON."""
-    request_id: bytes | None
-    end: int
-    """Bytes of the head."""
-    size: int
-    """Bytes of head and body."""
 
 
 @dataclass(eq=False, slots=True)
@@ -101,25 +79,11 @@ class Lane:
         settings: Settings,
     ) -> None:
         """`operations` are known by their paths."""
-        self._operations, self._serving, self._telemetry = operations, serving, telemetry
-        self._max_inputs, self._max_body_bytes = settings.max_inputs, min(settings.max_body_bytes, LARGEST)
-        self._heads: dict[bytes, Head | None] = {}
+        self._serving, self._telemetry = serving, telemetry
+        self._max_inputs = settings.max_inputs
+        self.head = Heads(operations, min(settings.max_body_bytes, LARGEST)).find
         self._turn: list[Question] = []
         self._refusals: dict[str, tuple[list[tuple[bytes, bytes]], bytes]] = {}
-
-    def head(self, data: bytes) -> Head | None:
-        """The head that `data` begins with, where its request may take the short way."""
-        end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4
-        if end < 4 or not data.startswith(b"POST "):
-            return None
-        key = data[:end]
-        try:
-            return self._heads[key]
-        except KeyError:
-            if len(self._heads) >= MOST_HEADS:
-                self._heads.clear()
-            found = self._heads[key] = self._read_head(key)
-            return found
 
     def take(self, head: Head, data: bytes, asker: Asker) -> Question | None:
         """The question in the whole request `data`, which will be answered; None for one to be read with care."""
@@ -261,49 +225,6 @@ class Lane:
     def _carefully(self, question: Question) -> None:
         self._serving.permits.taken -= 1
         question.asker.carefully(question.data)
-
-    def _read_head(self, head: bytes) -> Head | None:
-        target = head[5 : head.find(b" ", 5)]
-        path, _, query = target.partition(b"?")
-        operation = self._operations.get(str(path, "latin-1"))
-        reading = _Reading()
-        parser = httptools.HttpRequestParser(reading)
-        if operation is None or b"%00" in query:
-            return None
-        try:
-            parser.feed_data(head)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return None
-        said = dict(reading.headers)
-        if len(said) != len(reading.headers) or any(name in said for name in CAREFUL):
-            return None
-        stays = said.get("connection", "keep-alive").lower() == "keep-alive"
-        if parser.get_http_version() != "1.1" or not parser.should_keep_alive() or not stays:
-            return None
-        authorization, length, kind, accept, given = (said.get(name, "") for name in READ_HERE)
-        scheme, _, secret = authorization.partition(" ")
-        kind = kind.partition(";")[0].strip().lower()
-        if scheme != "Bearer" or not length.isdigit() or int(length) > self._max_body_bytes or kind == asked.FORM:
-            return None
-        options = None
-        if kind in (asked.RAW, asked.NPY):
-            try:
-                options = asked.validated(operation, {**asked.options(operation, query), asked.INPUT: None})
-            except RootstockError:
-                return None
-        named = request_id(given) if given else None
-        size = len(head) + int(length)
-        return Head(operation, secret, kind, packer(operation, accept), options, named, len(head), size)
-
-
-class _Reading:
-    """What httptools tells of a head."""
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[str, str]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((str(name, "latin-1").lower(), str(value, "latin-1")))
 
 
 def _parts(inputs: Tensors, sizes: list[int]) -> list[Tensors]:

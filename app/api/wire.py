@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.api.lane import Head, Lane, Question
+from app.api.heads import Head
+from app.api.lane import Lane, Question
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api import inference, lane
+from app.api import heads, inference
 from app.known import WATCH_SECONDS
 from app.ml import artifact
 from tests import networks
@@ -193,7 +193,7 @@ def test_a_connection_that_shall_close_is_closed(client: httpx.Client) -> None:
 def test_heads_that_are_never_the_same_are_not_kept_without_end(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane, "MOST_HEADS", 3)
+    monkeypatch.setattr(heads, "MOST_HEADS", 3)
     for number in range(9):
         answer = client.post("/v1/embeddings", content=body(), headers={"traceparent": str(number)})
         assert answer.status_code == 200
