@@ -78,8 +78,10 @@ class TextKind(Kind):
         return hash_bytes(texts.values, texts.starts[rows], texts.ends[rows])
 
     def column(self, block: Block, chosen: Mask) -> pa.Array:
-        self._lengths.append(self._characters(block)[chosen])
-        return self.read(block).taken(np.flatnonzero(chosen))
+        texts = self.read(block).taken(np.flatnonzero(chosen))
+        characters = (pc.binary_length if block.overall in self._plain else pc.utf8_length)(texts)
+        self._lengths.append(characters.to_numpy(zero_copy_only=False))
+        return texts
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         lengths = np.concatenate([np.zeros(0, np.int32), *self._lengths])
