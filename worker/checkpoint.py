@@ -78,7 +78,7 @@ class Position:
 class State:
     """A position and its tensors, by name.
 
-    `network.…`, `best.…`, `optimizer.<group>.<name>`, `sums.…` of losses, `average.weights`.
+    `network.…`, `best.…`, `optimizer.…`, `sums.…` of losses, `average.weights`.
     """
 
     position: Position
@@ -166,27 +166,6 @@ def newest(reporter: Reporter) -> State | None:
                 "checkpoint", f"the checkpoint of step {step} is damaged; going back to the one before", level="warn"
             )
     return None
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state, flat: `optimizer.<group>.<name>`."""
-    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{number}.{name}": torch.as_tensor(value)
-        for number, values in state.items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith("optimizer."):
-            _, number, name = key.split(".", 2)
-            state.setdefault(int(number), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

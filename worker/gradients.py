@@ -38,14 +38,15 @@ class Gradients:
             mine = shares[self.devices.rank * parts :][:parts]
         if isinstance(self.network, Comparison) and len(shares) > 1:
             return self._compare(self.network, batch, shares, mine, parts)
-        total = Loss(torch.zeros((), device=self.device), 0)
+        total: Loss | None = None
+        share = torch.tensor(1 / len(batch.rows), device=self.device)
         for part in mine:
             self.seed(part.seed)
             with self.autocast():
                 loss = self.network.loss(part.to(self.device))
-            (loss.sum / len(batch.rows)).backward()  # type: ignore[no-untyped-call]
+            loss.sum.backward(share)  # type: ignore[no-untyped-call]
             total = _added(total, loss)
-        return total
+        return total or Loss(torch.zeros((), device=self.device), 0)
 
     def _compare(
         self, network: Comparison, batch: Batch, shares: Sequence[Batch], mine: Sequence[Batch], parts: int
@@ -90,6 +91,10 @@ class Gradients:
             torch.cuda.manual_seed(seed)
 
 
-def _added(total: Loss, loss: Loss) -> Loss:
-    parts = {name: total.parts.get(name, 0) + value.detach() for name, value in loss.parts.items()}
+def _added(total: Loss | None, loss: Loss) -> Loss:
+    """The loss detached, and added to what there is already."""
+    parts = {name: value.detach() for name, value in loss.parts.items()}
+    if total is None:
+        return Loss(loss.sum.detach(), loss.count, parts)
+    parts = {name: total.parts[name] + value for name, value in parts.items()}
     return Loss(total.sum + loss.sum.detach(), total.count + loss.count, parts)

@@ -6,14 +6,14 @@ layers: clear, norm, clip, one fused update per group, average.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch._dynamo  # making the first optimizer imports it, for a second: better now, while a spare process waits
 from torch import Tensor, nn
 
 from app.ml.objectives.base import Objective
 from app.ml.spec import ResolvedTraining
-from worker import checkpoint
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""
@@ -23,8 +23,20 @@ MESSAGE = 16
 """Numbers behind the gradients for what devices tell each other along with them."""
 
 
+@dataclass(frozen=True)
+class Group:
+    """A run of the buffers that moves at one rate and decays alike."""
+
+    values: Tensor
+    gradient: Tensor
+    moments: list[Tensor]
+    """Averages of the gradient and of its square, or the momentum alone."""
+    rate: float
+    decay: float
+
+
 class Weights:
-    """The network's weights as one buffer, with its gradients, its optimizer and its moving average.
+    """The network's weights as one buffer, with its gradients, its optimizer's moments and its moving average.
 
     Groups follow each other in it: what decays (matrices and kernels) apart from what does not (norms, biases), and
     encoders apart where they move at another rate than the rest.
@@ -39,7 +51,9 @@ class Weights:
         self.values = torch.zeros(length, device=device)
         self._received = torch.zeros(length + MESSAGE, device=device)
         self.gradient, self.message = self._received[:length], self._received[length:]
-        self.optimizer = _optimizer(self._lay(), training)
+        self.moments = [torch.zeros_like(self.values) for _ in range(1 if training.optimizer == "sgd" else 2)]
+        self.steps = torch.zeros((), device=device)
+        self._runs = self._lay()
         self.average = self.values.clone() if training.ema is not None else None
 
     def step(self, step: int, share: float, scale: float = 1.0) -> None:
@@ -49,12 +63,12 @@ class Weights:
         """
         training = self.training
         factor = scale * rate_factor(training, share)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+        excess = None
         if training.clip_norm is not None:
-            norm = torch.linalg.vector_norm(self.gradient)
-            self.gradient.mul_((training.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self.optimizer.step()
+            excess = torch.linalg.vector_norm(self.gradient).div_(training.clip_norm).clamp_(min=1.0)
+        self.steps.add_(1)
+        for group in self._runs:
+            _update(training.optimizer, group, group.rate * factor, self.steps, excess)
         if self.average is not None and training.ema is not None:
             kept = min(training.ema, (1 + step) / (10 + step))  # of the first steps little is kept
             self.average.lerp_(self.values, 1 - kept)
@@ -70,14 +84,14 @@ class Weights:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint needs beside the network's own tensors: the optimizer's and the average."""
-        tensors = checkpoint.optimizer_tensors(self.optimizer)
+        tensors = {f"optimizer.{number}": moment for number, moment in enumerate(self.moments)}
+        tensors["optimizer.steps"] = self.steps
         return tensors if self.average is None else {**tensors, "average.weights": self.average}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts back what `state` gave."""
-        checkpoint.load_optimizer(self.optimizer, tensors)
-        if self.average is not None:
-            self.average.copy_(tensors["average.weights"])
+        for name, own in self.state().items():
+            own.copy_(tensors[name])
 
     def swap(self) -> None:
         """Exchanges the weights for their moving average and back, where there is one."""
@@ -91,16 +105,17 @@ class Weights:
         self.values.copy_(values)
         if self.average is not None:
             self.average.copy_(values)
-        self.optimizer.state.clear()
+        for kept in (*self.moments, self.steps):
+            kept.zero_()
 
     def release(self) -> None:
         """Gives every tensor of the network memory of its own again."""
         for parameter in self.parameters:
             parameter.data, parameter.grad = parameter.data.clone(), None
 
-    def _lay(self) -> list[dict[str, object]]:
-        """Moves the tensors into the buffers; one flat parameter per group, as an optimizer takes them."""
-        described: list[dict[str, object]] = []
+    def _lay(self) -> list[Group]:
+        """Moves the tensors into the buffers."""
+        laid: list[Group] = []
         at = 0
         for (encoded, decays), members in self.groups.items():
             begin = at
@@ -111,12 +126,10 @@ class Weights:
                 parameter.data.copy_(old)
                 parameter.grad = self.gradient.as_strided(*place)
                 at += _room(parameter)
-            flat = nn.Parameter(self.values[begin:at])
-            flat.grad = self.gradient[begin:at]
+            values, gradient, *moments = (each[begin:at] for each in (self.values, self.gradient, *self.moments))
             rate = self.training.learning_rate * (self.training.encoder_rate if encoded else 1.0)
-            decay = self.training.weight_decay if decays else 0.0
-            described.append({"params": [flat], "weight_decay": decay, "peak_lr": rate})
-        return described
+            laid.append(Group(values, gradient, moments, rate, self.training.weight_decay if decays else 0.0))
+        return laid
 
 
 def _groups(network: Objective, *, encoders_apart: bool) -> dict[tuple[bool, bool], list[nn.Parameter]]:
@@ -133,11 +146,21 @@ def _room(parameter: Tensor) -> int:
     return -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
 
 
-def _optimizer(described: list[dict[str, object]], training: ResolvedTraining) -> torch.optim.Optimizer:
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(described, lr=training.learning_rate, momentum=0.9, nesterov=True, fused=True)
-    kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
-    return kind(described, lr=training.learning_rate, fused=True)
+def _update(optimizer: str, group: Group, rate: float, steps: Tensor, excess: Tensor | None) -> None:
+    """torch's fused kernels, without its optimizers around them: small networks would feel those at every step.
+
+    Gradients are divided by `excess` on the way.
+    """
+    values, gradient = [group.values], [group.gradient]
+    usual: dict[str, Any] = {"lr": rate, "weight_decay": group.decay, "maximize": False, "grad_scale": excess}
+    if optimizer == "sgd":
+        usual |= {"momentum": 0.9, "dampening": 0.0, "nesterov": True, "is_first_step": False}
+        torch._fused_sgd_(values, gradient, group.moments, **usual)
+    else:
+        usual |= {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False}
+        first, second = group.moments
+        kernel = torch._fused_adamw_ if optimizer == "adamw" else torch._fused_adam_
+        kernel(values, gradient, [first], [second], [], [steps], **usual)
 
 
 def rate_factor(training: ResolvedTraining, share: float) -> float:

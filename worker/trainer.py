@@ -136,7 +136,7 @@ class Trainer:
     def forward_backward_step(self, batch: Batch) -> None:
         """Gradients of the mean loss over the batch, on all devices together."""
         loss = self.gradients.add(self.run.augment(batch.to(self.run.device)), self.position.accumulation)
-        sums, count = {"loss": loss.sum.detach(), **loss.parts}, loss.count
+        sums, count = {"loss": loss.sum, **loss.parts}, loss.count
         if self.run.devices.count > 1:
             sums, count = self.exchange(sums, count)
         if count != len(batch.rows):

@@ -15,16 +15,22 @@ from app.ml.squares import mean_squares
 
 
 def drawing(decoder: nn.Module, code: Tensor, inputs: Tensors, shape: Shape) -> Tensor:
-    """What `decoder` makes of codes [B, E]: values [B, *shape.size], or scores [B, L, V] of the words at each place."""
-    if shape.layout == "tokens":
-        scores: Tensor = decoder(code, inputs["values"].shape[1])
-        return scores
-    return bounded(decoder(code), shape)
+    """What `decoder` makes of codes [B, E]: unbounded values [B, *shape.size], or scores [B, L, V] of the words at each
+    place."""
+    drawn: Tensor = decoder(code, inputs["values"].shape[1]) if shape.layout == "tokens" else decoder(code).float()
+    return drawn
 
 
 def bounded(values: Tensor, shape: Shape) -> Tensor:
-    """Unbounded values in float32, brought to [0, 1] where the item's are."""
+    """Unbounded values in float32, brought to [0, 1] where the item's are; scores of words as they are."""
+    if shape.layout == "tokens":
+        return values
     return values.float().sigmoid() if shape.bounded else values.float()
+
+
+def misses(drawn: Tensor, inputs: Tensors, shape: Shape) -> Tensor:
+    """`errors` [B] of what `drawing` gives once it is `bounded`, in fewer passes over memory than one by one."""
+    return mean_squares(drawn, inputs["values"], bounded=True) if shape.bounded else errors(drawn, inputs)
 
 
 def errors(drawn: Tensor, inputs: Tensors, where: Tensor | None = None) -> Tensor:

@@ -43,13 +43,14 @@ def put(
         }
         for name, value in values.items()
     ]
-    statement = insert(session, Metric).values(rows)
+    statement = insert(session, Metric)
     written = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["job_id", "step", "split", "name"],
             set_={"epoch": written.epoch, "value": written.value, "finite": written.finite},
-        )
+        ),
+        rows,  # apart from the statement, which is compiled once then
     )
 
 

@@ -5,7 +5,7 @@ Legend: `B` batch, `N` numbers per item, `D` width of the last hidden layer, `co
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -75,9 +75,18 @@ class MlpEncoder(Encoder):
         widths = tuple(reversed(self.settings.widths))
         if widths[0] == code and len(widths) > 1:  # the code is the features themselves: their layer is not repeated
             widths = widths[1:]
-        return nn.Sequential(
+        return MlpDecoder(
             _hidden(code, widths, self.settings, 0.0), linear(widths[-1], shape.count), nn.Unflatten(1, shape.size)
         )
+
+
+class MlpDecoder(nn.Sequential):
+    """Hidden layers, a linear one, and the item's shape."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        hidden, last, shaped = self
+        values: Tensor = hidden(code, last) if isinstance(hidden, Rectified) else last(hidden(code))
+        return cast(Tensor, shaped(values))
 
 
 def _hidden(inputs: int, widths: Sequence[int], settings: Mlp, dropout: float) -> nn.Sequential:

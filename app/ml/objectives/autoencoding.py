@@ -17,7 +17,7 @@ from app.ml.components import EXACT, Shortcut
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds, Stream
-from app.ml.rebuilding import drawing, errors, measures, rendered
+from app.ml.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.squares import mean_squares
 
 WIDEST = 64
@@ -123,10 +123,10 @@ class Autoencoder(Objective):
 
     def draw(self, inputs: Tensors) -> Tensor:
         """[B, *shape.size], in the unit of the scaled input; of tokens scores [B, L, V]."""
-        return self.drawn_from(self.embed(inputs), inputs)
+        return bounded(self.drawn_from(self.embed(inputs), inputs), self.shape)
 
     def drawn_from(self, code: Tensor, inputs: Tensors) -> Tensor:
-        """What `draw` makes of codes [B, E]."""
+        """What `draw` makes of codes [B, E], before it is bounded."""
         drawn = drawing(self.decoder, code, inputs, self.shape)
         return drawn if self.shortcut is None or self.shape.bounded else drawn + self.shortcut.back(code)
 
@@ -140,7 +140,7 @@ class Autoencoder(Objective):
         strayed = self._strayed(code, seen) if self.training else 0.0
         if self.code_noise and self.training:
             code = code + self.code_noise * normal(batch.rows, batch.epoch, self.code).to(code)
-        each = errors(self.drawn_from(code, inputs), inputs)
+        each = misses(self.drawn_from(code, inputs), inputs, self.shape)
         return Loss((each + strayed).sum(), len(each))
 
     def _strayed(self, code: Tensor, inputs: Tensors) -> Tensor | float:

@@ -76,6 +76,9 @@ class Batch:
         ]
 
     def to(self, device: torch.device) -> Batch:
+        if all(tensor.device == device for part in self.roles.values() for tensor in part.values()):
+            return self
+
         def moved(roles: Roles) -> Roles:
             return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
 

@@ -14,7 +14,7 @@ from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import Batch, Data, Loss, ObjectiveSettings, Role, RoleNeeds
-from app.ml.rebuilding import bounded, drawing, errors, real
+from app.ml.rebuilding import bounded, drawing, misses, real
 
 PACE = 20.0
 """How much faster the noise's logarithm moves than other weights: it has to cross several units within a training."""
@@ -75,7 +75,7 @@ class VariationalAutoencoder(Autoencoder):
         if self.training:
             drawn = torch.randn(mean.shape, generator=batch.generator()).to(mean.device)
             code = mean + (0.5 * log_variance).exp() * drawn
-        each = errors(drawing(self.decoder, code, inputs, self.shape), inputs)  # [B]
+        each = misses(drawing(self.decoder, code, inputs, self.shape), inputs, self.shape)  # [B]
         said = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # [B, E], nats
         cost = self.settings.beta * said.clamp(min=self.settings.free_bits).sum(1)
         parts = {"kl": said.sum().detach(), "error": each.sum().detach()}

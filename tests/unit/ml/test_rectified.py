@@ -1,5 +1,8 @@
 """Layers that are one node of the graph give what the same layers give one after the other."""
 
+import copy
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,13 +40,37 @@ def test_gradients_are_those_of_single_layers(kept: bool, uses: int) -> None:
         torch.testing.assert_close(given, expected)
 
 
-def test_what_does_not_learn_gets_no_gradient() -> None:
-    network = layers(Rectified)
-    next(network.parameters()).requires_grad_(False)
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_last_layer_without_rectifier_joins_in(kept: bool) -> None:
+    one, other = layers(Rectified), layers(nn.Sequential)
+    last = nn.Linear(3, 4)
+    twin = copy.deepcopy(last)
+    learning = [[*one.parameters(), *last.parameters()], [*other.parameters(), *twin.parameters()]]
+    if kept:
+        for part in itertools.chain(*learning):
+            part.grad = torch.zeros_like(part)
     inputs = torch.randn(4, 7)
-    first, *others = gradients(network, inputs)
-    assert first is inputs.grad is None
-    assert all(grad is not None for grad in others)
+    ours, theirs = one(inputs, last), twin(other(inputs))
+    assert torch.equal(ours, theirs)
+    for outputs in (ours, theirs):
+        (outputs**2).sum().backward()
+    for mine, expected in zip(*learning, strict=True):
+        assert mine.grad is not None
+        torch.testing.assert_close(mine.grad, expected.grad)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_does_not_learn_gets_no_gradient(kept: bool) -> None:
+    network = layers(Rectified)
+    first, *others = network.parameters()
+    first.requires_grad_(False)
+    if kept:
+        for part in others:
+            part.grad = torch.zeros_like(part)
+    inputs = torch.randn(4, 7)
+    gradients(network, inputs)
+    assert first.grad is inputs.grad is None
+    assert all(part.grad is not None and part.grad.any() for part in others)
 
 
 def test_rounded_arithmetic_is_left_to_the_layers() -> None:
