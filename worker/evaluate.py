@@ -23,10 +23,12 @@ from app.ml.bags import Bags
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.modalities.classes import Classes
+from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Batch, Objective
 from app.ml.padding import joined, joined_answers, shortened
 from worker.evaluation import baselines as easy
-from worker.evaluation import geometry, probes
+from worker.evaluation import geometry, probes, words
+from worker.evaluation.words import WordTests
 from worker.loader import Loader
 from worker.preparation import Run
 
@@ -90,6 +92,8 @@ def evaluate(run: Run) -> dict[str, Any]:
             if "predict" in abilities:
                 prediction(run, *labelled, result, scores)
         judged_by_itself(run, split, train, test, result, scores)
+        if run.words is not None:
+            asked_of_words(run, run.words, result, scores)
     return {**result, "baselines": scores}
 
 
@@ -194,6 +198,24 @@ def judged_by_itself(run: Run, split: str, train: Rows, test: Rows, result: dict
         vocabulary = run.fitted["input"].shape.vocabulary
         assert vocabulary is not None
         scores.setdefault("unigram", {}).update(easy.unigram(train.inputs, few, vocabulary))
+
+
+def asked_of_words(run: Run, tests: WordTests, result: dict[str, Any], scores: Scores) -> None:
+    """What the embeddings of single words are like, and those of the untrained network."""
+    fitted = run.fitted[run.spec.objective.asked]
+    assert isinstance(fitted, FittedText), "only models of texts are asked about words: this is a bug"
+    torch.manual_seed(run.spec.training.seed)
+    untrained = build_network(run.spec.network(), run.fitted).eval()
+
+    def judged(network: Objective) -> dict[str, Any]:
+        return words.judge(tests, fitted, lambda asked: answer(network, "embed", fitted.encode(fitted.read(asked))))
+
+    found = judged(run.network)
+    result.setdefault("intervals", {}).update(found.pop("intervals", {}))
+    result |= found
+    of_none = judged(untrained)
+    names = [name for name in ("word_similarity", "analogy_accuracy") if name in of_none]
+    scores.setdefault("untrained", {}).update({name: of_none[name] for name in names})
 
 
 def labels_of(run: Run, split: str) -> Fitted | None:

@@ -23,6 +23,8 @@ from app.registry.tables import Version
 from worker import checkpoint
 from worker.devices import Devices
 from worker.domains import Domain, columns, joined
+from worker.evaluation.words import WordTests
+from worker.evaluation.words import read as read_words
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.progress import Reporter
@@ -52,11 +54,13 @@ class Run:
     devices: Devices = field(default_factory=Devices)
     domains: list[Domain] = field(default_factory=list)
     """The datasets by themselves."""
+    words: WordTests | None = None
+    """Judgements of words that the job names."""
 
     def within(self, domain: Domain) -> "Run":
         """The same training, looked at on the rows of one dataset."""
         window = self.window_bytes // len(self.domains)
-        return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window)
+        return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window, words=None)
 
     def drawn(self, batch_size: int) -> Loader | Mixture:
         """The training rows as steps draw them."""
@@ -136,6 +140,7 @@ def prepare(reporter: Reporter) -> Run:
         position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
         tensors = {}
 
+    words = read_words(reporter, job.project_id, spec.evaluation) if spec.evaluation is not None else None
     devices = Devices.joined()
     if saved is not None and position.devices != devices.count:
         reporter.event(
@@ -169,6 +174,7 @@ def prepare(reporter: Reporter) -> Run:
         base_model if goes_on else None,
         devices,
         domains,
+        words,
     )
     if saved is None and not taken_over:
         network.begin(run.some_rows)

@@ -22,7 +22,7 @@ from app.ml.defaults import resolve
 from app.ml.embedding_job import EmbedJob
 from app.ml.evaluation_job import EvaluateJob
 from app.ml.spec import TrainRequest
-from app.registry import datasets, jobs, models
+from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
 from app.registry.tables import Dataset, Job
 
@@ -99,6 +99,12 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
         except NotFound as error:
             error.param = "base_model"
             raise
+    asked = body.evaluation.model_dump(exclude_none=True) if body.evaluation is not None else {}
+    for name, file_id in asked.items():
+        try:
+            files.get(session, who.project_id, file_id)
+        except NotFound as error:
+            raise NotFound(f"evaluation.{name}: {error.message}", param=f"evaluation.{name}") from None
     spec, choices = None, None
     if all(row.status == "ready" for row in rows):
         known = None if base is None else {"reference": models.reference(base), "spec": base.spec}

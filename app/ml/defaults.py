@@ -14,7 +14,7 @@ from app.ml.augmenting import choose, shown
 from app.ml.build import continues, lender
 from app.ml.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.encoders.base import EncoderSettings
-from app.ml.fit import check_fit
+from app.ml.fit import check_fit, check_words
 from app.ml.modalities.base import FEW, Modality
 from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
 from app.ml.plugins import Auto, complete, find
@@ -66,6 +66,8 @@ def resolve(
         base_roles[objective.asked] = lent
     roles = _roles(request, profile, objective, base_roles, choices)
     check_fit(objective, roles)
+    if request.evaluation is not None:
+        check_words(objective, roles)
     for role, other in objective.shares(roles).items():
         roles[role] = roles[role].model_copy(update={"like": other})
         choices.append(_choice(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder"))
@@ -96,6 +98,7 @@ def resolve(
         objective=objective,
         augmentation=augmentation,
         training=_training(request, objective, data, choices, base),
+        evaluation=request.evaluation,
         publish=request.publish,
     )
     return Resolved(spec, choices)

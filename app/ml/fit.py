@@ -48,3 +48,14 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
 
 def _either(names: Iterable[str]) -> str:
     return " or ".join(repr(name) for name in names) or "none of those at hand"
+
+
+def check_words(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> None:
+    """Raises DoesNotFit where a model could not be asked about single words."""
+    modality = roles[objective.asked].modality
+    if modality.name != "text" or "embed" not in objective.abilities:
+        raise DoesNotFit(
+            f"evaluation: its words are for models that embed texts, and objective {objective.name!r} makes one of "
+            f"{modality.name!r} that can {', '.join(sorted(objective.abilities))}",
+            param="evaluation",
+        )

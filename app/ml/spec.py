@@ -118,6 +118,17 @@ class Publish(Settings):
     """Alias of the model that moves to the new version."""
 
 
+class Evaluation(Settings):
+    """What a model of texts is asked about single words when it is registered, beside its untrained network."""
+
+    word_pairs: str | None = None
+    """Id of a file of word pairs with people's judgements of their likeness, such as WordSim-353: two words and a
+    number a line, apart by tabs, commas or blanks. `metrics.word_similarity` is Spearman's rank correlation."""
+    analogies: str | None = None
+    """Id of a file of analogies, four words a line, such as `Athens Greece Baghdad Iraq`; lines that begin with `:`
+    name sections. `metrics.analogy_accuracy` is the share whose last word is found among all known words."""
+
+
 class TrainRequest(Settings):
     """A job that makes a model. `kind` picks defaults and no more: `base_model` is legal in both."""
 
@@ -146,6 +157,8 @@ class TrainRequest(Settings):
     """Random changes of training rows, named like the modality whose inputs they change; `none` leaves rows as they
     are, `auto` takes what suits modality and objective."""
     training: Training = Field(default_factory=Training)
+    evaluation: Evaluation | None = None
+    """Judgements of words that the model is compared with."""
     publish: Publish | None = None
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Up to 16 pairs of strings, kept and returned."""
@@ -224,6 +237,7 @@ class TrainSpec(Settings):
     objective: AnyObjective
     augmentation: AnyAugmentation
     training: ResolvedTraining
+    evaluation: Evaluation | None = None
     publish: Publish | None = None
 
     def network(self) -> dict[str, Any]:

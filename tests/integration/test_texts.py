@@ -1,13 +1,16 @@
 """Texts from upload to model: solved objectives, their metrics and grafts, and what an interruption leaves."""
 
+import itertools
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.registry import leases, metrics
+from app.errors import DoesNotFit, WrongShape
+from app.registry import files, leases, metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
 from app.storage import Storage
@@ -49,6 +52,47 @@ def test_texts_pretrain_by_default_and_take_a_graft(workshop: Workshop) -> None:
     graft = workshop.train(workshop.job(dataset, base, kind="finetune", name="graft", training={"epochs": 20}))
     assert graft.abilities == ["embed", "predict"]
     assert graft.metrics["accuracy"] > 0.9
+
+
+def test_a_job_is_judged_by_the_words_that_it_names(workshop: Workshop) -> None:
+    dataset = topics(workshop)
+    topic = {word: name for name, line in TOPICS.items() for word in line.split()}
+    alike = [f"{a}\t{b}\t{9 if topic[a] == topic[b] else 1}" for a, b in itertools.combinations(topic, 2)]
+    asked = {
+        "word_pairs": given(workshop, "\n".join([*alike, "oak\tunheard\t5"])),
+        "analogies": given(workshop, ": trees\noak elm milk jam\n"),
+    }
+    body: dict[str, Any] = {"objective": {"name": "word_embeddings"}, "evaluation": asked}
+    version = workshop.train(workshop.job(dataset, **body, encoder={"name": "words", "dimensions": 4}))
+
+    told = version.metrics
+    assert (told["word_pairs"], told["word_pairs_known"]) == (121, 120)
+    assert told["word_similarity"] > 0.7
+    assert (told["analogies"], told["analogies_known"]) == (1, 1)
+    assert told["analogy_accuracy"] in (0.0, 1.0)
+    assert abs(told["baselines"]["untrained"]["word_similarity"]) < 0.5
+    broken = workshop.job(dataset, **body | {"evaluation": {"analogies": given(workshop, "a b c d\na b c")}})
+    with pytest.raises(WrongShape, match="analogies: line 2 has 3 words"):
+        run(workshop.claim(broken.id))
+    of_numbers = workshop.job(workshop.dataset(blobs()), evaluation=asked)
+    with pytest.raises(DoesNotFit, match="for models that embed texts"):
+        run(workshop.claim(of_numbers.id))
+
+
+def given(workshop: Workshop, text: str) -> str:
+    """The id of a file of that content."""
+    stored = workshop.storage.put(f"files/{uuid.uuid4()}", text.encode())
+    with workshop.database.session() as session:
+        made = files.create(
+            session,
+            project_id=workshop.project_id,
+            filename="words.txt",
+            purpose="user_data",
+            objects=[stored],
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+        )
+    return made.id
 
 
 @pytest.mark.parametrize("objective", ["pca", "tfidf_svd", "word_embeddings", "sentence_embeddings"])

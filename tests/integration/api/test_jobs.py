@@ -63,6 +63,8 @@ def test_a_job_that_does_not_fit_its_data_is_refused(garden: Garden) -> None:
     refused(garden.client.post("/v1/jobs", json=body), 422, "does_not_fit", "encoder")
     refused(garden.client.post("/v1/jobs", json=body | {"dataset": "ds-0"}), 404, "not_found", "dataset")
     graft = {"kind": "finetune", "dataset": dataset, "base_model": "oak"}
+    judged = body | {"evaluation": {"analogies": "file-0"}}
+    refused(garden.client.post("/v1/jobs", json=judged), 404, "not_found", "evaluation.analogies")
     assert "oak" in refused(garden.client.post("/v1/jobs", json=graft), 404, "model_not_found", "base_model")
 
 
