@@ -36,9 +36,10 @@ router = guarded_router("datasets")
 
 MAX_FILES = 64
 """Of one form."""
-TEXTS = frozenset({"name", "modality", "format", "encoding", "text_unit", "profile", "on_fault"})
-FIELDS = TEXTS | {"columns", "image_size", "sample_rate", "split", "cleaning", "metadata"}
-"""Of a form; those that are no TEXTS hold JSON."""
+FIELDS = frozenset(DatasetRequest.model_fields) - {"files"}
+"""Of a form."""
+TEXTS = frozenset({"name", "modality", "format", "encoding", "decimal", "text_unit", "profile", "on_fault"})
+"""Those that are no JSON."""
 
 
 @router.post(

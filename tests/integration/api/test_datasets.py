@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.api.schemas import DatasetRequest
 from tests import rows
 from tests.integration.api.conftest import Garden
 from tests.integration.api.data import ROWS, make_ready, pictures, post_dataset, vectors
@@ -26,6 +27,32 @@ def test_one_form_makes_files_dataset_and_job(garden: Garden) -> None:
     job = garden.client.get(f"/v1/jobs/{made['job']}").json()
     assert (job["kind"], job["status"], job["dataset"]) == ("ingest", "queued", made["id"])
     assert garden.client.get(f"/v1/datasets/{made['id']}").json() == made
+
+
+def test_a_form_takes_every_key_of_a_request(garden: Garden) -> None:
+    asked: dict[str, Any] = {
+        "name": "form",
+        "modality": "vectors",
+        "format": "csv",
+        "encoding": "latin-1",
+        "decimal": ",",
+        "header": True,
+        "columns": {"label": "y"},
+        "image_size": 8,
+        "sample_rate": 8000,
+        "split": {"train": 0.8, "test": 0.2},
+        "text_unit": "paragraph",
+        "cleaning": {"duplicates": "drop"},
+        "profile": "basic",
+        "on_fault": "drop",
+        "metadata": {"a": "b"},
+    }
+    assert {*asked, "files"} == set(DatasetRequest.model_fields)
+    form = {key: value if isinstance(value, str) else json.dumps(value) for key, value in asked.items()}
+    answer = garden.client.post("/v1/datasets", files={"file": ("a.csv", b"x;y\n1,5;a\n2,5;b\n")}, data=form)
+    assert answer.status_code == 202, answer.text
+    shown = answer.json()["request"]
+    assert (shown["decimal"], shown["header"], shown["columns"]["label"]) == (",", True, "y")
 
 
 def test_a_form_names_the_files_of_a_split_by_filename(garden: Garden) -> None:
