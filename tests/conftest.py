@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from app.registry.db import Database
 from tests import servers
@@ -24,6 +25,8 @@ S3_URL = os.environ.get("ROOTSTOCK_TEST_S3_URL")
 for variable in [name for name in os.environ if name.upper().startswith("ROOTSTOCK_")]:
     del os.environ[variable]  # tests decide; settings refuse a variable that they do not know
 
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 os.environ.setdefault("GOMP_SPINCOUNT", "60000")  # as the launcher sets it for jobs; read when torch is imported
 if servers.WORKERS > 1:
