@@ -100,10 +100,14 @@ def main() -> None:
     archive = io.BytesIO()
     images = np.random.default_rng(0).integers(0, 256, (asked.rows, 28, 28), dtype=np.uint8)
     split = np.array(["train"] * (asked.rows - HELD_OUT) + ["validation"] * HELD_OUT)
-    np.savez(archive, images=images, labels=images[:, 0, 0].astype(str), split=split)
+    np.savez(archive, images=images, split=split)
     rates: dict[tuple[str, str, int], list[float]] = {}
     with started() as client:
-        dataset = client.dataset("reference", archive.getvalue())
+        file = client.call(
+            "POST", "/v1/files", files={"file": ("rows.npz", archive.getvalue())}, data={"purpose": "pretrain"}
+        )
+        columns = {"image": "images", "split": "split"}
+        dataset = client.ready({"name": "rows", "files": [file["id"]], "modality": "image", "columns": columns})
         for _ in range(asked.rounds):
             for duties, batch, names in CASES:
                 for name in names:
