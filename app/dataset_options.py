@@ -106,8 +106,11 @@ class SplitFiles(_Options):
     """File ids by split."""
 
     train: list[str] = Field(min_length=1)
+    """Files to learn from."""
     validation: list[str] = Field(default_factory=list)
+    """Files that decide when to stop; without any, a tenth of train is drawn."""
     test: list[str] = Field(default_factory=list)
+    """Files that are held out."""
 
 
 class FileSplit(_Options):

@@ -181,7 +181,9 @@ class Profile(Wire):
     object: Literal["dataset.profile"] = "dataset.profile"
     dataset: str
     modality: str
+    """Of what goes in."""
     rows: int
+    """Of all splits, without those that were left out."""
     splits: dict[str, int]
     """Rows of each split."""
     target: dict[str, Any] | None
@@ -195,6 +197,7 @@ class Profile(Wire):
     examination: dict[str, Any] | None = None
     """What samples show, their sizes beside it: histograms, doubtful labels, drift, leaks, near duplicates."""
     warnings: list[Any]
+    """What a careful practitioner would look at, in words."""
     inferred: dict[str, Any]
     """What was not asked for and decided by the content."""
 
@@ -205,11 +208,15 @@ class Fault(Wire):
     model_config = ConfigDict(extra="allow")
 
     file: str | None = None
+    """Id of the file."""
     row: int | None = None
     """Row of the file, the first being 1; a header is none."""
     column: str | None = None
+    """Column or role; null where the whole row or file is meant."""
     code: str
+    """The kind of fault, in snake_case: what a program should look at."""
     message: str
+    """What was wrong, its place and value, and what would be right."""
 
 
 class Report(Wire):
