@@ -19,9 +19,10 @@ def main() -> int:
     """Joins the others, carries out the order they share, and leaves its exit status where the leader looks."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    devices = Devices.joined()
     stop = threading.Event()
-    threading.Thread(target=hold_leash, args=(devices.first, stop), name="leash", daemon=True).start()
+    first = os.environ["RANK"] == "0"  # the leash holds while the others are waited for, too
+    threading.Thread(target=hold_leash, args=(first, stop), name="leash", daemon=True).start()
+    devices = Devices.joined()
     status = carry_out(Order.read(os.environ[ORDER].encode()), HANDLERS, stop, quiet=not devices.first)
     if devices.first:
         Path(os.environ[STATUS]).write_text(str(status))

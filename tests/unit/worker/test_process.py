@@ -44,6 +44,16 @@ def test_the_end_of_the_leash_kills_the_process(environment: dict[str, str]) -> 
     assert process.wait(60) == -9
 
 
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_end_of_the_leash_kills_a_member_that_waits_for_the_others(environment: dict[str, str], rank: str) -> None:
+    nobody = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    crew = environment | nobody | {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    process = subprocess.Popen([sys.executable, "-m", "worker.member"], stdin=subprocess.PIPE, env=crew)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(60) == -9
+
+
 @pytest.mark.parametrize(
     ("status", "words"), [(LEFT, "saved and left"), (1, "status 1"), (-9, "SIGKILL"), (-11, "SIGSEGV")]
 )
