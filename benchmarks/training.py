@@ -76,17 +76,19 @@ def peers() -> Path | None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "rootstock" / "benchmarks" / "training-peers"
     python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
+    complete = folder / "complete"
+    if not complete.exists():
         print("installing the peers, which takes a minute", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        (site,) = (folder / "lib").glob("python*/site-packages")
-        (site / "torch-of-rootstock.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    (site / "torch-of-rootstock.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")  # of whoever runs this
+    if not complete.exists():
         install = [str(python), "-m", "pip", "-q", "install", *PEERS]
         done = subprocess.run(install, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             print(f"the peers cannot be installed and are left out: {done.stdout.strip().splitlines()[-1]}")
             return None
-        (folder / "complete").touch()
+        complete.touch()
     return python
 
 
