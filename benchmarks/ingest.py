@@ -40,10 +40,11 @@ DRAWN = np.random.default_rng(0)
 
 
 class Watch:
-    """Peak memory, in MB, of all processes whose command line holds a word."""
+    """Peak memory, in MB, of the largest process of a service whose command line holds a word."""
 
-    def __init__(self, word: str) -> None:
-        self.word, self.rss, self.anonymous, self.begun = word, 0.0, 0.0, 0.0
+    def __init__(self, word: str, client: Client) -> None:
+        self.word, self.rss, self.anonymous, self.begun = word.encode(), 0.0, 0.0, 0.0
+        self._service = f"ROOTSTOCK_PORT={client.http.base_url.port}".encode()  # others may run on the machine
         self._done = threading.Event()
 
     def __enter__(self) -> "Watch":
@@ -61,7 +62,9 @@ class Watch:
         found = [(0.0, 0.0)]
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if self.word in (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode():
+                if self.word in (folder / "cmdline").read_bytes().replace(b"\0", b" ") and self._service in (
+                    folder / "environ"
+                ).read_bytes().split(b"\0"):
                     lines = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
                     size = [int(lines.get(key, "0 kB").split()[0]) / 1000 for key in ("VmRSS", "RssAnon")]
                     found.append((size[0], size[1]))
@@ -83,7 +86,7 @@ def uploads(sizes: list[int]) -> None:
                 file.write(DRAWN.bytes(10 * MB))
             file.flush()
             file.seek(0)
-            with Watch("app.cli api") as watch:
+            with Watch("app.cli api", client) as watch:
                 began = time.perf_counter()
                 sent = client.http.post(
                     "/v1/files", files={"file": ("big.bin", file)}, data={"purpose": "pretrain"}, timeout=600
@@ -115,7 +118,7 @@ def memory(sizes: list[int]) -> None:
         for rows in sizes:
             path = write_csv(Path(folder, f"{rows}.csv"), rows, 8)
             began = time.perf_counter()
-            with Watch("worker.process") as watch:
+            with Watch("worker.process", client) as watch:
                 make(client, "rows", path, modality="vectors")
             seconds = time.perf_counter() - began
             peaks.append(watch.anonymous)
@@ -255,7 +258,7 @@ def large(rows: int) -> None:
             part[:] = DRAWN.random(part.shape, dtype=np.float32)
         values.flush()
         del values
-        with Watch("app.cli api") as api, Watch("worker.process") as worker:
+        with Watch("app.cli api", client) as api, Watch("worker.process", client) as worker:
             began = time.perf_counter()
             made = make(client, "large", path)
             print(
@@ -273,7 +276,7 @@ def large(rows: int) -> None:
             "objective": {"name": "autoencoding"},
             "training": {"epochs": 1, "batch_size": 1024},
         }
-        with Watch("worker.process") as worker:
+        with Watch("worker.process", client) as worker:
             began = time.perf_counter()
             job = client.train("one epoch", request)
             seconds = time.perf_counter() - began
