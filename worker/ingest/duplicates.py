@@ -54,6 +54,8 @@ def sets(doubles: Numbers | None, groups: Numbers | None, keep: Mask) -> Numbers
 def across(doubles: Numbers, places: Places) -> Mask:
     """Rows of train that stand in validation or test too, and rows of validation that stand in test."""
     found = np.zeros(len(places), np.bool_)
+    if doubles.max(initial=-1) < 0:
+        return found
     for inner, outer in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
         there = np.zeros(int(doubles.max(initial=-1)) + 2, np.bool_)
         there[doubles[np.isin(places, outer)]] = True

@@ -29,20 +29,20 @@ class Moments:
         """Takes rows [n, W] in; a NaN is a gap, all else is finite."""
         if not len(block):
             return
-        low, high = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
+        columns = np.array(block.T, np.float64, order="C")  # [W, n]: sums along memory are many times as fast
+        low, high = columns.min(axis=1), columns.max(axis=1)
         count = np.full(len(low), len(block))
-        exact = block.astype(np.float64)
         if np.isnan(low).any():
-            known = ~np.isnan(exact)
-            count = known.sum(axis=0)
-            low = np.where(known, exact, np.inf).min(axis=0)
-            high = np.where(known, exact, -np.inf).max(axis=0)
-            mean = np.where(known, exact, 0).sum(axis=0) / np.maximum(count, 1)
-            exact = np.where(known, exact - mean, 0)
+            known = ~np.isnan(columns)
+            count = known.sum(axis=1)
+            low = np.where(known, columns, np.inf).min(axis=1)
+            high = np.where(known, columns, -np.inf).max(axis=1)
+            mean = np.where(known, columns, 0).sum(axis=1) / np.maximum(count, 1)
+            columns = np.where(known, columns - mean[:, None], 0)
         else:
-            mean = exact.mean(axis=0)
-            exact -= mean
-        squares = np.einsum("nw,nw->w", exact, exact)
+            mean = columns.mean(axis=1)
+            columns -= mean[:, None]
+        squares = np.einsum("wn,wn->w", columns, columns)
         self._merge(count, low, high, mean, squares)
 
     def whole(self) -> "Moments":

@@ -37,6 +37,7 @@ class VectorsKind(Kind):
         self._missing = np.zeros(self.width, np.int64)
         self._common: NDArray[Any] | None = None
         self._equal, self._judged = np.zeros(self.width, np.int64), 0
+        self._all_vary = False
         self._kept_columns: NDArray[np.int64] | None = None
 
     @property
@@ -80,11 +81,16 @@ class VectorsKind(Kind):
         return out
 
     def _count_common(self, read: NDArray[Any]) -> None:
+        """Counts until no column can be nearly constant any more: of most tables, in one block."""
+        if self._all_vary:
+            return
         if self._common is None:
             middle = np.sort(read[:101], axis=0)
             self._common = middle[len(middle) // 2]
         self._equal += (read == self._common).sum(axis=0)
         self._judged += len(read)
+        most = (1 - CONSTANT) * sum(table.rows for table in self.tables)
+        self._all_vary = bool((self._judged - self._equal > most).all())
 
     def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
         return hash_numbers(values.convert(self._read(block)[rows], image=False))
