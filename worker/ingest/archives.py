@@ -58,6 +58,19 @@ class Archive:
     _paths: set[str] = field(default_factory=set)
     _size: int = 0
 
+    def unpack(self, member: Member, context: Context) -> Input | None:
+        """A member as a file of its own; None when it cannot be read, and the fault says so."""
+        held = context.temporary()
+        try:
+            for chunk in member.chunks():
+                held.write(chunk)
+                context.tick(0)
+        except (*BROKEN, ValueError) as error:
+            context.faults.add("damaged", f"{self.file.name}: {member.path} cannot be read: {error}", file=self.file.id)
+            return None
+        held.flush()
+        return Input(self.file.id, f"{self.file.name}/{member.path}", held, held.tell())
+
     def add(self, member: Member, special: str, context: Context) -> bool:
         """Takes a member in; `special` says what it is if it is no plain file. False once no more may come."""
         path = posixpath.normpath(member.path.replace("\\", "/"))

@@ -35,17 +35,7 @@ def unpack(archive: Archive, context: Context) -> Input | None:
         )
         context.faults.add("no_items", message, file=archive.file.id)
         return None
-    unpacked = context.temporary()
-    try:
-        for chunk in first.chunks():
-            unpacked.write(chunk)
-            context.tick(0)
-    except (*BROKEN, ValueError) as error:
-        message = f"{archive.file.name}: {first.path} cannot be unpacked: {error}"
-        context.faults.add("damaged", message, file=archive.file.id)
-        return None
-    unpacked.flush()
-    return Input(archive.file.id, f"{archive.file.name}/{first.path}", unpacked, first.size)
+    return archive.unpack(first, context)
 
 
 def _first(member: Member) -> bytes:

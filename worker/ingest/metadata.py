@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest import jsonl, tables, transcripts
-from worker.ingest.archives import BROKEN, Archive, Member
+from worker.ingest.archives import Archive, Member
 from worker.ingest.faults import shown
 from worker.ingest.folders import is_split, split_name
 from worker.ingest.heads import OTHER
-from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted
+from worker.ingest.source import Coded, Context, Head, Loaded, Mapped, Numbers, Source, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
 from worker.ingest.transcripts import FILE_NAME
 
@@ -125,20 +125,12 @@ def read_metadata(
 
 def _open(archive: Archive, member: Member, items: Sequence[str], column: str, context: Context) -> Source | None:
     """The table in a metadata file; None when it is none, and the fault says why."""
-    held = context.temporary()
-    try:
-        for chunk in member.chunks():
-            held.write(chunk)
-            context.tick(0)
-    except (*BROKEN, ValueError) as error:
-        message = f"{archive.file.name}: {member.path} cannot be read: {error}"
-        context.faults.add("damaged", message, file=archive.file.id)
+    file = archive.unpack(member, context)
+    if file is None:
         return None
-    held.flush()
-    file = Input(archive.file.id, f"{archive.file.name}/{member.path}", held, held.tell())
     before = context.faults.total
     opens = jsonl.open_lines if member.path.lower().endswith(".jsonl") else tables.open_table
-    if opens is tables.open_table and transcripts.is_transcripts(held):
+    if opens is tables.open_table and transcripts.is_transcripts(file.stream):
         names = transcripts.by_stem(posixpath.dirname(member.path), items)
         lines = transcripts.to_json_lines(file, names, context)
         return None if lines is None else jsonl.open_lines(lines, context)
