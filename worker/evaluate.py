@@ -108,10 +108,15 @@ def reconstruction(run: Run, train: Rows, test: Rows, result: dict[str, Any], sc
     scores.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
 
 
+def untrained_network(run: Run) -> Objective:
+    """As it was before its first step."""
+    torch.manual_seed(run.spec.training.seed)
+    return build_network(run.spec.network(), run.fitted).eval()
+
+
 def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
     """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
-    torch.manual_seed(run.spec.training.seed)
-    untrained = build_network(run.spec.network(), run.fitted).eval()
+    untrained = untrained_network(run)
     ours = answer(run.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
     found: dict[str, Featured] = {
         "": lambda rows: answer(run.network, "embed", rows.inputs),
@@ -204,8 +209,7 @@ def asked_of_words(run: Run, tests: WordTests, result: dict[str, Any], scores: S
     """What the embeddings of single words are like, and those of the untrained network."""
     fitted = run.fitted[run.spec.objective.asked]
     assert isinstance(fitted, FittedText), "only models of texts are asked about words: this is a bug"
-    torch.manual_seed(run.spec.training.seed)
-    untrained = build_network(run.spec.network(), run.fitted).eval()
+    untrained = untrained_network(run)
 
     def judged(network: Objective) -> dict[str, Any]:
         return words.judge(tests, fitted, lambda asked: answer(network, "embed", fitted.encode(fitted.read(asked))))
