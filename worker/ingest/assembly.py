@@ -51,7 +51,6 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     plan = groups[0].plan
     made = {role: kinds.make(role, part, tables, options, context.faults) for role, part in plan.parts.items()}
     rows = _judge(groups, list(made.values()), options, context)
-    _find_doubles(groups, rows, [kind for kind in made.values() if kind.is_content], context)
     leave_out_repeated(groups, rows, options, context.faults)
     places = assign(groups, rows, options, context.faults)
     for kind in made.values():
@@ -69,34 +68,34 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
 
 def _judge(groups: Sequence[Group], made: Sequence[kinds.Kind], options: DatasetOptions, context: Context) -> Rows:
     total = sum(group.table.rows for group in groups)
-    all_hashes = np.zeros(total, np.int64)
-    rows = Rows(np.ones(total, np.bool_), all_hashes, *_names(groups, made))
+    keep, all_hashes = np.ones(total, np.bool_), np.zeros(total, np.int64)
     content = [kind for kind in made if kind.is_content]
     offset = 0
     for group in groups:
-        rows.keep[group.table.bad() + offset] = False
+        keep[group.table.bad() + offset] = False
         offset += group.table.rows
 
     def hashed(block: kinds.Block) -> Hashes:
         with np.errstate(all="ignore"):  # values that are no pixels and do not fit float32 are judged behind it
             return combine([kind.sketch(block) for kind in content])
 
-    for block, hashes in ahead(blocks(groups, rows.keep, context), hashed):
+    for block, hashes in ahead(blocks(groups, keep, context), hashed):
         here = slice(block.overall, block.overall + block.rows)
         for kind in made:
             out = kind.judge(block)
             if out is not None:
-                rows.keep[here] &= ~out
+                keep[here] &= ~out
         all_hashes[here] = hashes
     context.faults.stop_here()
-    return rows
+    return Rows(keep, *_names(groups, made), _doubles(groups, keep, all_hashes, content, context))
 
 
-def _find_doubles(groups: Sequence[Group], rows: Rows, content: Sequence[kinds.Kind], context: Context) -> None:
-    """Numbers the rows that have an equal one. Those whose sketches are equal are compared by all that they hold."""
-    assert rows.hashes is not None
-    rows.doubles = duplicates.number(rows.hashes, rows.keep)
-    alike = rows.doubles >= 0
+def _doubles(
+    groups: Sequence[Group], keep: kinds.Mask, hashes: Hashes, content: Sequence[kinds.Kind], context: Context
+) -> duplicates.Numbers:
+    """Numbers of the rows that have an equal one. Those whose sketches are equal are compared by all that they hold."""
+    doubles = duplicates.number(hashes, keep)
+    alike = doubles >= 0
     if alike.any() and any(kind.is_sketched for kind in content):
 
         def hashed(block: kinds.Block) -> Hashes:
@@ -104,10 +103,10 @@ def _find_doubles(groups: Sequence[Group], rows: Rows, content: Sequence[kinds.K
             return combine([kind.hashes(block, chosen) for kind in content]) if len(chosen) else NO_HASHES
 
         again = replace(context, tick=lambda _: context.tick(0))
-        for block, hashes in ahead(blocks(groups, alike, again), hashed):
-            rows.hashes[block.overall : block.overall + block.rows][block.kept] = hashes
-        rows.doubles = duplicates.number(rows.hashes, alike)
-    rows.hashes = None  # eight bytes a row, no longer needed
+        for block, whole in ahead(blocks(groups, alike, again), hashed):
+            hashes[block.overall : block.overall + block.rows][block.kept] = whole
+        doubles = duplicates.number(hashes, alike)
+    return doubles
 
 
 def _names(groups: Sequence[Group], made: Sequence[kinds.Kind]) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:

@@ -11,7 +11,6 @@ from worker.ingest import duplicates, splits
 from worker.ingest.faults import Fault, Faults, shown
 from worker.ingest.folders import split_name
 from worker.ingest.groups import Group
-from worker.ingest.hashing import Hashes
 from worker.ingest.splits import Places
 
 Mask = NDArray[np.bool_]
@@ -22,12 +21,10 @@ class Rows:
     """What is known of every row once all were judged."""
 
     keep: Mask
-    hashes: Hashes | None
-    """None once the equal ones are numbered."""
     classes: NDArray[np.int32]
     """By which splits are stratified; -1 where there is no label."""
     groups: NDArray[np.int32] | None
-    doubles: duplicates.Numbers | None = None
+    doubles: duplicates.Numbers
     """The number of its hash, of every row that shares it; -1 of all others."""
     repeated: int = 0
     """Rows that are equal to an earlier one."""
@@ -37,8 +34,6 @@ class Rows:
 
 def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> None:
     """Counts the rows that are equal to earlier ones, and leaves them out where that was asked for."""
-    if rows.doubles is None:
-        return
     repeated = duplicates.repeated(rows.doubles)
     rows.repeated = int(repeated.sum())
     if options.cleaning.duplicates == "drop":
@@ -64,8 +59,7 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
     else:
         places = splits.draw(rows.classes, fractions, keep, together)
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
-    if rows.doubles is not None:
-        rows.crossing = int(duplicates.across(rows.doubles, places).sum())
+    rows.crossing = int(duplicates.across(rows.doubles, places).sum())
     sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}
     if not sizes["train"] or not sizes["validation"]:
         faults.add(
