@@ -9,43 +9,39 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app.errors import DoesNotFit, WrongShape
+from app.errors import DoesNotFit
 from app.ml.augmenting import choose, shown
 from app.ml.build import continues, lender
+from app.ml.choices import Choices
 from app.ml.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit, check_words
 from app.ml.modalities.base import FEW, Modality
 from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
 from app.ml.plugins import Auto, complete, find
+from app.ml.roles import decide_roles
 from app.ml.spec import (
-    AnyEncoder,
-    AnyModality,
     AnyObjective,
     DatasetRef,
     EarlyStopping,
     Mixture,
     ResolvedTraining,
-    RoleRequest,
     RoleSpec,
     TrainRequest,
     TrainSpec,
 )
 
-MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
-ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
-NOUNS = {"target": "labels"}
 USUAL = "serves most networks and data"
 AUTO_TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "one_cycle", "warmup": 0.25, "clip_norm": 1.0}
 
 
 @dataclass
 class Resolved:
-    """A spec with nothing left open, and `{"key", "value", "reason"}` for everything that was decided."""
+    """A spec with nothing left open, and everything that was decided for it."""
 
     spec: TrainSpec
-    choices: list[dict[str, Any]] = field(default_factory=list)
+    choices: Choices = field(default_factory=Choices)
 
 
 def resolve(
@@ -56,7 +52,7 @@ def resolve(
     `base` is `{"reference": "name:3", "spec": …}` of the base model, its spec as stored; `name` is what the published
     model is called when the request does not say. Raises subclasses of Invalid.
     """
-    choices: list[dict[str, Any]] = []
+    choices = Choices()
     profile = profiles[0]
     ids = [ref.id for ref in request.dataset_refs]
     base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
@@ -64,13 +60,13 @@ def resolve(
     profile = together(profiles, ids, objective.roles)
     if base and (lent := base_roles.get(lender(objective.asked, {"objective": objective}, base["spec"]))) is not None:
         base_roles[objective.asked] = lent
-    roles = _roles(request, profile, objective, base_roles, choices)
+    roles = decide_roles(request, profile, objective, base_roles, choices)
     check_fit(objective, roles)
     if request.evaluation is not None:
         check_words(objective, roles)
     for role, other in objective.shares(roles).items():
         roles[role] = roles[role].model_copy(update={"like": other})
-        choices.append(_choice(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder"))
+        choices.note(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder")
     for dataset, each in zip(ids, profiles, strict=True):
         check_rows(objective, each, dataset if len(ids) > 1 else None)
     check_classes(objective, profile)
@@ -81,14 +77,12 @@ def resolve(
             dimensions = objective.default_dimensions(data)
             if dimensions is not None:
                 roles[role] = part.model_copy(update={"dimensions": dimensions})
-                choices.append(
-                    _choice(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
-                )
+                choices.note(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
     inputs = [part.modality.name for role, part in roles.items() if role != "target"]
     augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views)
     augmentation.check({role: part.modality.layout for role, part in roles.items()})
     if isinstance(request.augmentation, Auto):
-        choices.append(_choice("augmentation", shown(augmentation), reason))
+        choices.note("augmentation", shown(augmentation), reason)
     spec = TrainSpec(
         kind=request.kind,
         datasets=_shares(request, objective, profiles, choices),
@@ -105,7 +99,7 @@ def resolve(
 
 
 def _objective(
-    request: TrainRequest, profile: Mapping[str, Any], base: Mapping[str, Any] | None, choices: list[dict[str, Any]]
+    request: TrainRequest, profile: Mapping[str, Any], base: Mapping[str, Any] | None, choices: Choices
 ) -> ObjectiveSettings:
     if not isinstance(request.objective, Auto):
         return request.objective
@@ -123,7 +117,7 @@ def _objective(
         name, reason = modality.pretext, "pretraining without labels"
         if modality.pretext_of_few is not None and width is not None and width <= FEW:
             name, reason = modality.pretext_of_few, f"an embedding of {width} numbers is a code to rebuild rows from"
-    choices.append(_choice("objective", name, reason))
+    choices.note("objective", name, reason)
     return complete(OBJECTIVE, name, request.objective.given(), "objective")
 
 
@@ -132,7 +126,7 @@ def _settled(
     objective: ObjectiveSettings,
     data: Data,
     base: Mapping[str, Any] | None,
-    choices: list[dict[str, Any]],
+    choices: Choices,
 ) -> ObjectiveSettings:
     """With the keys that depend on the data; where a job goes on with a base model, as they are there."""
     settings, reason = objective.default_settings(data)
@@ -141,7 +135,7 @@ def _settled(
         known = {key: value for key, value in base["spec"]["objective"].items() if value is not None}
     for key in [key for key in settings if getattr(objective, key) is None]:
         settings[key] = known.get(key, settings[key])
-        choices.append(_choice(f"objective.{key}", settings[key], "from the base model" if key in known else reason))
+        choices.note(f"objective.{key}", settings[key], "from the base model" if key in known else reason)
     return objective.model_copy(update=settings)
 
 
@@ -160,106 +154,6 @@ def _for_target(modality: str) -> tuple[str, str]:
         if "predict" in objective.abilities and layout in objective.roles["target"].layouts:
             return name, f"the dataset's target is {modality!r}"
     raise DoesNotFit(f"no objective predicts a target of modality {modality!r} by default; name one", param="objective")
-
-
-def _roles(
-    request: TrainRequest,
-    profile: Mapping[str, Any],
-    objective: ObjectiveSettings,
-    base: Mapping[str, RoleSpec],
-    choices: list[dict[str, Any]],
-) -> dict[str, RoleSpec]:
-    asked = dict(request.roles or {})
-    if request.modality is not None or request.encoder is not None:
-        asked["input"] = RoleRequest(modality=request.modality or Auto(), encoder=request.encoder)
-    for role in asked:
-        if role not in objective.roles:
-            raise DoesNotFit(
-                f"objective {objective.name!r} has no role {role!r}, only {sorted(objective.roles)}",
-                param=f"roles.{role}",
-            )
-    roles: dict[str, RoleSpec] = {}
-    for role, needs in objective.roles.items():
-        facts = profile.get(role)
-        if facts is None:
-            raise DoesNotFit(
-                f"objective {objective.name!r} needs {NOUNS.get(role, role)}, and the dataset has none",
-                param="dataset",
-            )
-        part = asked.get(role, RoleRequest())
-        if role in base and needs.encoded:
-            _check_base(facts, base[role])
-            modality, encoder = base[role].modality, base[role].encoder
-            choices.append(_choice(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model"))
-        else:
-            reads = objective.reads if needs.encoded else {}
-            modality = _modality(part.modality, facts, role, reads, choices).completed(facts)
-            encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
-            if encoder is not None:
-                encoder.check(modality.expected(facts))
-        dimensions = encoder.dimensions if encoder is not None else None
-        if role in base:  # a graft reads the encoder's features, not the narrow code of its base
-            dimensions = base[role].dimensions if objective.keeps_dimensions else None
-        roles[role] = RoleSpec(
-            modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
-        )
-    return roles
-
-
-def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
-    if facts["modality"] != base.modality.name:
-        raise DoesNotFit(
-            f"the base model reads {base.modality.name!r}, and the dataset holds {facts['modality']!r}",
-            param="base_model",
-        )
-    shape = list(facts.get("shape", ()))
-    if base.modality.layout == "vector" and shape != base.shape:
-        raise WrongShape(
-            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}",
-            param="base_model",
-        )
-    if base.modality.layout == "vector" and base.modality.completed(facts) != base.modality:
-        raise DoesNotFit(
-            "the base model reads numbers without gaps, and the dataset has categories or gaps", param="base_model"
-        )
-
-
-def _modality(
-    asked: Modality | Auto,
-    facts: Mapping[str, Any],
-    role: str,
-    reads: Mapping[str, Any],
-    choices: list[dict[str, Any]],
-) -> Modality:
-    name = facts["modality"]
-    if isinstance(asked, Auto):
-        choices.append(_choice(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}"))
-        asked = complete(MODALITY, name, asked.given(), "modality")
-    if asked.name != name:
-        raise DoesNotFit(
-            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
-            param="modality",
-        )
-    left = {key: value for key, value in reads.items() if getattr(asked, key, value) in (None, "auto")}
-    choices += [
-        _choice(f"roles.{role}.modality.{key}", value, "what the objective reads") for key, value in left.items()
-    ]
-    return complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
-
-
-def _encoder(
-    asked: EncoderSettings | Auto | None,
-    modality: Modality,
-    facts: Mapping[str, Any],
-    objective: ObjectiveSettings,
-    role: str,
-    choices: list[dict[str, Any]],
-) -> EncoderSettings:
-    if isinstance(asked, EncoderSettings):
-        return asked
-    name, reason = objective.default_encoder(modality.expected(facts))
-    choices.append(_choice(f"roles.{role}.encoder", name, reason))
-    return complete(ENCODER, name, asked.given() if asked else {}, "encoder")
 
 
 def _data(
@@ -285,7 +179,7 @@ def _shares(
     request: TrainRequest,
     objective: ObjectiveSettings,
     profiles: Sequence[Mapping[str, Any]],
-    choices: list[dict[str, Any]],
+    choices: Choices,
 ) -> list[DatasetRef]:
     """The datasets with their shares of what is drawn."""
     refs = request.dataset_refs
@@ -299,7 +193,7 @@ def _shares(
     found = shares(rows, [ref.weight for ref in refs], temperature)
     if len(refs) > 1 and refs[0].weight is None:
         reason = f"in proportion to rows^(1/{temperature:g}) of {', '.join(f'{count:,}' for count in rows)} rows"
-        choices.append(_choice("datasets", [round(share, 4) for share in found], reason))
+        choices.note("datasets", [round(share, 4) for share in found], reason)
     return [ref.model_copy(update={"weight": share}) for ref, share in zip(refs, found, strict=True)]
 
 
@@ -307,7 +201,7 @@ def _training(
     request: TrainRequest,
     objective: ObjectiveSettings,
     data: Data,
-    choices: list[dict[str, Any]],
+    choices: Choices,
     base: Mapping[str, Any] | None,
 ) -> ResolvedTraining:
     asked = request.training.model_dump()
@@ -322,22 +216,16 @@ def _training(
         values |= {"warmup": 0.0}
     if asked["max_seconds"] is None and asked["epochs"] == "auto" and "max_seconds" in recipe:
         asked["max_seconds"] = recipe["max_seconds"]
-        choices.append(
-            _choice("training.max_seconds", recipe["max_seconds"], "rows are dear; epochs or max_seconds lift it")
-        )
+        choices.note("training.max_seconds", recipe["max_seconds"], "rows are dear; epochs or max_seconds lift it")
     for key, value in asked.items():
         if value != "auto" or key == "precision":
             values[key] = value
         elif key != "early_stopping":
-            choices.append(_choice(f"training.{key}", values[key], reason if key in recipe else USUAL))
+            choices.note(f"training.{key}", values[key], reason if key in recipe else USUAL)
     values["learning_rate"] *= values.pop("learning_rate_multiplier")
     if asked["early_stopping"] == "auto":
         values["early_stopping"] = EarlyStopping(patience=max(5, min(100, values["epochs"]) // 3))
-        choices.append(
-            _choice("training.early_stopping.patience", values["early_stopping"].patience, "a third of the validations")
+        choices.note(
+            "training.early_stopping.patience", values["early_stopping"].patience, "a third of the validations"
         )
     return ResolvedTraining.model_validate(values)
-
-
-def _choice(key: str, value: Any, reason: str) -> dict[str, Any]:
-    return {"key": key, "value": value, "reason": reason}

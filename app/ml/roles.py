@@ -1,0 +1,121 @@
+"""What each role of a training is made of: its modality, its encoder and the width of the encoder's answer.
+
+Taken from the request, else from the base model, else decided from the dataset's profile.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.errors import DoesNotFit, WrongShape
+from app.ml.choices import Choices
+from app.ml.encoders.base import EncoderSettings
+from app.ml.modalities.base import Modality
+from app.ml.objectives.base import ObjectiveSettings
+from app.ml.plugins import Auto, complete
+from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainRequest
+
+MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
+ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
+NOUNS = {"target": "labels"}
+
+
+def decide_roles(
+    request: TrainRequest,
+    profile: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    base: Mapping[str, RoleSpec],
+    choices: Choices,
+) -> dict[str, RoleSpec]:
+    """By role; `base` are the roles of the base model. Raises DoesNotFit and WrongShape that name what does not go."""
+    asked = dict(request.roles or {})
+    if request.modality is not None or request.encoder is not None:
+        asked["input"] = RoleRequest(modality=request.modality or Auto(), encoder=request.encoder)
+    for role in asked:
+        if role not in objective.roles:
+            raise DoesNotFit(
+                f"objective {objective.name!r} has no role {role!r}, only {sorted(objective.roles)}",
+                param=f"roles.{role}",
+            )
+    roles: dict[str, RoleSpec] = {}
+    for role, needs in objective.roles.items():
+        facts = profile.get(role)
+        if facts is None:
+            raise DoesNotFit(
+                f"objective {objective.name!r} needs {NOUNS.get(role, role)}, and the dataset has none",
+                param="dataset",
+            )
+        part = asked.get(role, RoleRequest())
+        if role in base and needs.encoded:
+            _check_base(facts, base[role])
+            modality, encoder = base[role].modality, base[role].encoder
+            choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
+        else:
+            reads = objective.reads if needs.encoded else {}
+            modality = _modality(part.modality, facts, role, reads, choices).completed(facts)
+            encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
+            if encoder is not None:
+                encoder.check(modality.expected(facts))
+        dimensions = encoder.dimensions if encoder is not None else None
+        if role in base:  # a graft reads the encoder's features, not the narrow code of its base
+            dimensions = base[role].dimensions if objective.keeps_dimensions else None
+        roles[role] = RoleSpec(
+            modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
+        )
+    return roles
+
+
+def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
+    if facts["modality"] != base.modality.name:
+        raise DoesNotFit(
+            f"the base model reads {base.modality.name!r}, and the dataset holds {facts['modality']!r}",
+            param="base_model",
+        )
+    shape = list(facts.get("shape", ()))
+    if base.modality.layout == "vector" and shape != base.shape:
+        raise WrongShape(
+            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}",
+            param="base_model",
+        )
+    if base.modality.layout == "vector" and base.modality.completed(facts) != base.modality:
+        raise DoesNotFit(
+            "the base model reads numbers without gaps, and the dataset has categories or gaps", param="base_model"
+        )
+
+
+def _modality(
+    asked: Modality | Auto,
+    facts: Mapping[str, Any],
+    role: str,
+    reads: Mapping[str, Any],
+    choices: Choices,
+) -> Modality:
+    name = facts["modality"]
+    if isinstance(asked, Auto):
+        choices.note(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}")
+        asked = complete(MODALITY, name, asked.given(), "modality")
+    if asked.name != name:
+        raise DoesNotFit(
+            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
+            param="modality",
+        )
+    left = {key: value for key, value in reads.items() if getattr(asked, key, value) in (None, "auto")}
+    for key, value in left.items():
+        choices.note(f"roles.{role}.modality.{key}", value, "what the objective reads")
+    return complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
+
+
+def _encoder(
+    asked: EncoderSettings | Auto | None,
+    modality: Modality,
+    facts: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    role: str,
+    choices: Choices,
+) -> EncoderSettings:
+    if isinstance(asked, EncoderSettings):
+        return asked
+    name, reason = objective.default_encoder(modality.expected(facts))
+    choices.note(f"roles.{role}.encoder", name, reason)
+    return complete(ENCODER, name, asked.given() if asked else {}, "encoder")
