@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.dataset import open_dataset
-from app.errors import DoesNotFit, Invalid
-from app.ml.spec import TrainSpec
+from app.errors import Invalid
+from app.ml.spec import NetworkSpec
 from app.registry import objects, tables
 from worker.domains import Domain
-from worker.evaluate import evaluate
+from worker.evaluate import evaluate_fitting
 from worker.preparation import Run
 from worker.progress import Reporter
 
@@ -25,6 +25,8 @@ def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) ->
     longer exist, or cannot be judged any more; an event says why. `judged` are the metrics of the run by dataset.
     """
     assert run.base is not None, "there is a base model; this is a bug"
+    assert run.base_model is not None, "it is loaded; this is a bug"
+    begun_with = NetworkSpec.model_validate(run.base_model.spec)
     ours = {domain.id for domain in run.domains}
     theirs = {each["id"] for each in run.base.datasets}
     reference = f"{run.base.model.name}:{run.base.number}"
@@ -35,9 +37,11 @@ def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) ->
             domain = next((each for each in run.domains if each.id == dataset_id), None) or _opened(
                 reporter, dataset_id
             )
-            view = replace(run, dataset=domain.dataset, domains=[domain])
-            after = judged[dataset_id] if dataset_id in ours else evaluate_fitting(view)
-            before = evaluate_fitting(_of_base(view))
+            exam = replace(run.exam, dataset=domain.dataset)
+            after = judged[dataset_id] if dataset_id in ours else evaluate_fitting(exam)
+            before = evaluate_fitting(
+                replace(exam, spec=begun_with, network=run.base_model.network, fitted=run.base_model.roles)
+            )
         except Invalid as error:
             gone.append(dataset_id)
             reporter.event(
@@ -65,25 +69,6 @@ def _opened(reporter: Reporter, dataset_id: str) -> Domain:
         held = objects.held(session, dataset_id)
     files = {name: reporter.storage.local(parts[0]) for name, parts in held.items()}
     return Domain(dataset.id, dataset.name, dataset.fingerprint, open_dataset(files))
-
-
-def evaluate_fitting(view: Run) -> dict[str, Any]:
-    """The figures of the protocol. Raises Invalid where the dataset is not what the network was made for."""
-    for role, part in view.spec.roles.items():
-        facts = view.dataset.profile.get(role)
-        if facts is None:
-            raise DoesNotFit(f"it has no {role!r}, and the network was made for one")
-        wide = part.modality.layout == "vector" and list(facts.get("shape", ())) != part.shape
-        if facts["modality"] != part.modality.name or wide or part.modality.completed(facts) != part.modality:
-            raise DoesNotFit(f"its {role!r} is not what the network was made for")
-    return evaluate(view)
-
-
-def _of_base(view: Run) -> Run:
-    """The same rows, for the base model's network."""
-    assert view.base_model is not None, "there is a base model; this is a bug"
-    spec = TrainSpec.model_validate({**view.spec.model_dump(mode="json"), **view.base_model.spec})
-    return replace(view, spec=spec, network=view.base_model.network, fitted=view.base_model.roles)
 
 
 def _figures(judged: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,119 +10,107 @@ Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from app.errors import DoesNotFit
 from app.ml.bag_fitting import fit_bags
 from app.ml.bags import Bags
 from app.ml.build import build_network
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Batch, Objective
-from app.ml.padding import joined, joined_answers, shortened
 from worker.evaluation import baselines as easy
 from worker.evaluation import geometry, probes, words
+from worker.evaluation.exam import PLACES, Exam, Rows, answer, pieces_of, read_rows
 from worker.evaluation.words import WordTests
-from worker.loader import Loader
-from worker.preparation import Run
 
 PROTOCOL = 2
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
-MOST_BYTES = 256 * 2**20
-"""Encoded rows that are held at once."""
-MOST_WORK = 2_000_000_000_000
-"""Multiplications that embedding the training rows may cost: about a minute on two cores."""
-USES = 64
-"""How often each weight of a network is used on a grid, about."""
-FEWEST_ROWS = 500
 OWN_ROWS = 2000
 """Rows by which an objective judges itself."""
 WIDEST_RAW = 4096
 """Numbers per row beyond which raw rows are no baseline: their probe alone would outlast the training."""
 ENOUGH_LABELS = 20
-CHUNK, PLACES = 1024, 256 * 1024
-"""Rows, and places of padded rows, that are answered at once."""
 
 Featured = Callable[["Rows"], Tensor]
 Scores = dict[str, dict[str, float]]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a split, encoded, and their class numbers [N] where labels were asked for."""
-
-    inputs: Tensors
-    labels: Tensor
-
-    @property
-    def flat(self) -> Tensor:
-        """[N, W]"""
-        return self.inputs["values"].flatten(1).float()
-
-
-def evaluate(run: Run) -> dict[str, Any]:
+def evaluate(exam: Exam) -> dict[str, Any]:
     """`{"split", "rows", "protocol", "<metric>": …, "intervals", "advantages", "baselines": {"<name>": {…}}}`.
 
     Errors are mean squared errors in the unit of the scaled input, perplexities are per token; accuracies are shares
     in [0, 1]; `effective_rank` counts dimensions.
     """
-    split = "test" if run.dataset.splits["test"].rows else "validation"
-    abilities = run.spec.objective.abilities
-    result: dict[str, Any] = {"protocol": PROTOCOL, "split": split, "rows": run.dataset.splits[split].rows}
+    split = "test" if exam.dataset.splits["test"].rows else "validation"
+    abilities = exam.spec.objective.abilities
+    result: dict[str, Any] = {"protocol": PROTOCOL, "split": split, "rows": exam.dataset.splits[split].rows}
     scores: Scores = {}
     with torch.no_grad():
-        train, test = read_rows(run, "train", TRAIN_ROWS), read_rows(run, split, TEST_ROWS)
+        train, test = read_rows(exam, "train", TRAIN_ROWS), read_rows(exam, split, TEST_ROWS)
         result |= {"rows_learned": len(train.labels), "rows_judged": len(test.labels)}
         if "reconstruct" in abilities and "mask" not in test.inputs:
-            reconstruction(run, train, test, result, scores)
+            reconstruction(exam, train, test, result, scores)
         if "embed" in abilities:
-            features = representations(run, train, test)
+            features = representations(exam, train, test)
             shape_of_space(features, test, result, scores)
-        target = labels_of(run, split)
+        target = labels_of(exam, split)
         if target is not None:
-            labelled = read_rows(run, "train", TRAIN_ROWS, target), read_rows(run, split, TEST_ROWS, target)
+            labelled = read_rows(exam, "train", TRAIN_ROWS, target), read_rows(exam, split, TEST_ROWS, target)
             if "embed" in abilities:
-                probed(features, *labelled, run.spec.training.seed, result, scores)
+                probed(features, *labelled, exam.seed, result, scores)
             if "predict" in abilities:
-                prediction(run, *labelled, result, scores)
-        judged_by_itself(run, split, train, test, result, scores)
-        if run.words is not None:
-            asked_of_words(run, run.words, result, scores)
+                prediction(exam, *labelled, result, scores)
+        judged_by_itself(exam, split, train, test, result, scores)
+        if exam.words is not None:
+            asked_of_words(exam, exam.words, result, scores)
     return {**result, "baselines": scores}
 
 
-def reconstruction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+def evaluate_fitting(exam: Exam) -> dict[str, Any]:
+    """The figures of the protocol. Raises Invalid where the dataset is not what the network was made for."""
+    for role, part in exam.spec.roles.items():
+        facts = exam.dataset.profile.get(role)
+        if facts is None:
+            raise DoesNotFit(f"it has no {role!r}, and the network was made for one")
+        wide = part.modality.layout == "vector" and list(facts.get("shape", ())) != part.shape
+        if facts["modality"] != part.modality.name or wide or part.modality.completed(facts) != part.modality:
+            raise DoesNotFit(f"its {role!r} is not what the network was made for")
+    return evaluate(exam)
+
+
+def reconstruction(exam: Exam, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The error of the reconstructions against PCA of the embedding's width and against the training mean."""
-    answers = answer(run.network, "reconstruct", test.inputs)
+    answers = answer(exam.network, "reconstruct", test.inputs)
     result["mse"] = float((answers.flatten(1) - test.flat).square().mean())
-    width = answer(run.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()}).shape[1]
+    width = answer(exam.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()}).shape[1]
     components, mean = easy.pca(train.flat, width)
     back = (test.flat - mean) @ components @ components.T + mean
     scores.setdefault("pca", {})["mse"] = float((back - test.flat).square().mean())
     scores.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
 
 
-def untrained_network(run: Run) -> Objective:
+def untrained_network(exam: Exam) -> Objective:
     """As it was before its first step."""
-    torch.manual_seed(run.spec.training.seed)
-    return build_network(run.spec.network(), run.fitted).eval()
+    torch.manual_seed(exam.seed)
+    return build_network(exam.spec.network(), exam.fitted).eval()
 
 
-def representations(run: Run, train: Rows, test: Rows) -> dict[str, Featured]:
+def representations(exam: Exam, train: Rows, test: Rows) -> dict[str, Featured]:
     """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
-    untrained = untrained_network(run)
-    ours = answer(run.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
+    untrained = untrained_network(exam)
+    ours = answer(exam.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
     found: dict[str, Featured] = {
-        "": lambda rows: answer(run.network, "embed", rows.inputs),
+        "": lambda rows: answer(exam.network, "embed", rows.inputs),
         "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
     }
-    fitted, width = run.fitted[run.spec.objective.asked], ours.shape[1]
+    fitted, width = exam.fitted[exam.spec.objective.asked], ours.shape[1]
     if fitted.shape.layout == "tokens":
 
         @functools.cache  # it takes a while, and without labels nobody asks for it
@@ -177,44 +165,44 @@ def probed(
         }
 
 
-def prediction(run: Run, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+def prediction(exam: Exam, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The accuracy of the predictions against always naming the commonest class."""
-    told = answer(run.network, "predict", test.inputs).argmax(1) == test.labels
+    told = answer(exam.network, "predict", test.inputs).argmax(1) == test.labels
     result["accuracy"] = float(told.double().mean())
     result.setdefault("intervals", {})["accuracy"] = list(probes.interval(told))
     majority = train.labels.mode().values
     scores.setdefault("majority", {})["accuracy"] = float((test.labels == majority).float().mean())
 
 
-def judged_by_itself(run: Run, split: str, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+def judged_by_itself(exam: Exam, split: str, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The objective's own figures and their baselines; what is judged above already stays."""
-    if len(run.fitted) > 1:
-        kept = [list(run.loader(name, CHUNK).in_order(OWN_ROWS)) for name in ("train", split)]
+    if len(exam.fitted) > 1:
+        kept = [list(exam.loader(name, exam.fitted).in_order(OWN_ROWS)) for name in ("train", split)]
         if all(kept):
-            result |= run.network.metrics(kept[1]) | result
-            for name, figures in run.network.baselines(*kept).items():
+            result |= exam.network.metrics(kept[1]) | result
+            for name, figures in exam.network.baselines(*kept).items():
                 scores[name] = figures | scores.get(name, {})
         return
     few = {name: tensor[:OWN_ROWS] for name, tensor in test.inputs.items()}
     pieces = pieces_of(few, PLACES // 64)  # scores of a whole vocabulary at every place
-    own = run.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces)
+    own = exam.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces)
     result |= own | result
     if "perplexity" in own:
-        vocabulary = run.fitted["input"].shape.vocabulary
+        vocabulary = exam.fitted["input"].shape.vocabulary
         assert vocabulary is not None
         scores.setdefault("unigram", {}).update(easy.unigram(train.inputs, few, vocabulary))
 
 
-def asked_of_words(run: Run, tests: WordTests, result: dict[str, Any], scores: Scores) -> None:
+def asked_of_words(exam: Exam, tests: WordTests, result: dict[str, Any], scores: Scores) -> None:
     """What the embeddings of single words are like, and those of the untrained network."""
-    fitted = run.fitted[run.spec.objective.asked]
+    fitted = exam.fitted[exam.spec.objective.asked]
     assert isinstance(fitted, FittedText), "only models of texts are asked about words: this is a bug"
-    untrained = untrained_network(run)
+    untrained = untrained_network(exam)
 
     def judged(network: Objective) -> dict[str, Any]:
         return words.judge(tests, fitted, lambda asked: answer(network, "embed", fitted.encode(fitted.read(asked))))
 
-    found = judged(run.network)
+    found = judged(exam.network)
     result.setdefault("intervals", {}).update(found.pop("intervals", {}))
     result |= found
     of_none = judged(untrained)
@@ -222,42 +210,13 @@ def asked_of_words(run: Run, tests: WordTests, result: dict[str, Any], scores: S
     scores.setdefault("untrained", {}).update({name: of_none[name] for name in names})
 
 
-def labels_of(run: Run, split: str) -> Fitted | None:
+def labels_of(exam: Exam, split: str) -> Fitted | None:
     """The modality of the labels, when the training split and the judged one have enough of them."""
-    facts = run.dataset.profile["target"]
+    facts = exam.dataset.profile["target"]
     if facts is None or facts["modality"] != "classes":
         return None
-    if min(int(run.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:
+    if min(int(exam.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:
         return None
-    if "target" in run.fitted:
-        return run.fitted["target"]
+    if "target" in exam.fitted:
+        return exam.fitted["target"]
     return Classes().fit([np.array(sorted(facts["classes"]), dtype=object)])
-
-
-def read_rows(run: Run, split: str, limit: int, target: Fitted | None = None) -> Rows:
-    """At most `limit` rows of a split; with `target`, labelled ones only."""
-    asked = run.spec.objective.asked
-    fitted = run.fitted[asked]
-    weights = sum(parameter.numel() for parameter in run.network.encoders.parameters())
-    uses = {"tokens": fitted.shape.size[0], "grid": USES}.get(fitted.shape.layout, 1)
-    limit = min(limit, max(FEWEST_ROWS, min(MOST_BYTES // (8 * fitted.shape.count), MOST_WORK // (weights * uses + 1))))
-    roles = {asked: fitted} | ({"target": target} if target is not None else {})
-    loader = Loader(run.dataset.splits[split], roles, batch_size=CHUNK, seed=0, window_bytes=run.window_bytes)
-    batches = list(loader.in_order(limit))
-    inputs = joined([batch.roles[asked] for batch in batches])
-    labels = torch.cat([b.roles["target"]["values"] if target is not None else b.rows for b in batches])
-    return Rows(inputs, labels)
-
-
-def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
-    """An ability's answers [N, …], computed in chunks."""
-    parts = [getattr(network, ability)(piece) for piece in pieces_of(inputs)]
-    return joined_answers(parts).float()
-
-
-def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
-    """The rows in chunks of bounded size."""
-    rows = len(inputs["values"])
-    chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
-    for first in range(0, rows, chunk):
-        yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})

@@ -23,6 +23,7 @@ from app.registry.tables import Version
 from worker import checkpoint
 from worker.devices import Devices
 from worker.domains import Domain, columns, joined
+from worker.evaluation.exam import Exam
 from worker.evaluation.words import WordTests
 from worker.evaluation.words import read as read_words
 from worker.loader import Loader
@@ -61,6 +62,12 @@ class Run:
         """The same training, looked at on the rows of one dataset."""
         window = self.window_bytes // len(self.domains)
         return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window, words=None)
+
+    @property
+    def exam(self) -> Exam:
+        """Its network, as it is judged by the rows it holds."""
+        seed = self.spec.training.seed
+        return Exam(self.spec, self.network, self.fitted, self.dataset, seed, self.window_bytes, self.words)
 
     def drawn(self, batch_size: int) -> Loader | Mixture:
         """The training rows as steps draw them."""

@@ -118,10 +118,10 @@ def judge(reporter: Reporter, run: Run) -> dict[str, Any]:
     Of several datasets, of all their rows together and under `domains` of each; of one that goes on from a base model,
     under `base` the scores of both.
     """
-    metrics = evaluate(run)
+    metrics = evaluate(run.exam)
     apart = {run.domains[0].id: metrics}
     if len(run.domains) > 1:
-        apart = {domain.id: evaluate(run.within(domain)) for domain in run.domains}
+        apart = {domain.id: evaluate(run.within(domain).exam) for domain in run.domains}
         shown = {d.id: {"name": d.name, "share": d.share, **apart[d.id]} for d in run.domains}
         metrics = {**metrics, "domains": shown}
     if run.base_model is None:

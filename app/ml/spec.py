@@ -225,7 +225,18 @@ class RoleSpec(Settings):
     """Shape of a raw item of the dataset."""
 
 
-class TrainSpec(Settings):
+class NetworkSpec(Settings):
+    """What a network is made of, with nothing left open: the part of a spec that a model's artifact keeps."""
+
+    roles: dict[str, RoleSpec]
+    objective: AnyObjective
+
+    def network(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.model_dump(mode="json", include={"roles", "objective"})
+
+
+class TrainSpec(NetworkSpec):
     """A training job with nothing left open: what the worker runs and the model's lineage keeps."""
 
     kind: Literal["pretrain", "finetune"]
@@ -233,16 +244,10 @@ class TrainSpec(Settings):
     name: str
     base_model: str | None
     """The version taken over, as `name:number`."""
-    roles: dict[str, RoleSpec]
-    objective: AnyObjective
     augmentation: AnyAugmentation
     training: ResolvedTraining
     evaluation: Evaluation | None = None
     publish: Publish | None = None
-
-    def network(self) -> dict[str, Any]:
-        """The part that a model's artifact needs: roles and objective."""
-        return self.model_dump(mode="json", include={"roles", "objective"})
 
 
 JobRequest: TypeAdapter[TrainRequest] = TypeAdapter(TrainRequest)

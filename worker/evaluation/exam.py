@@ -1,0 +1,85 @@
+"""A network, the dataset by which it is judged, and what both say: rows read within bounds, answers in chunks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.dataset import Dataset
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Objective
+from app.ml.padding import joined, joined_answers, shortened
+from app.ml.spec import NetworkSpec
+from worker.evaluation.words import WordTests
+from worker.loader import Loader
+
+MOST_BYTES = 256 * 2**20
+"""Encoded rows that are held at once."""
+MOST_WORK = 2_000_000_000_000
+"""Multiplications that embedding the training rows may cost: about a minute on two cores."""
+USES = 64
+"""How often each weight of a network is used on a grid, about."""
+FEWEST_ROWS = 500
+CHUNK, PLACES = 1024, 256 * 1024
+"""Rows, and places of padded rows, that are answered at once."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Who is judged, and by which rows."""
+
+    spec: NetworkSpec
+    network: Objective
+    fitted: Mapping[str, Fitted]
+    dataset: Dataset
+    seed: int
+    window_bytes: int
+    words: WordTests | None = None
+    """Judgements of words to be judged by, too."""
+
+    def loader(self, split: str, roles: Mapping[str, Fitted]) -> Loader:
+        return Loader(
+            self.dataset.splits[split], roles, batch_size=CHUNK, seed=self.seed, window_bytes=self.window_bytes
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a split, encoded, and their class numbers [N] where labels were asked for."""
+
+    inputs: Tensors
+    labels: Tensor
+
+    @property
+    def flat(self) -> Tensor:
+        """[N, W]"""
+        return self.inputs["values"].flatten(1).float()
+
+
+def read_rows(exam: Exam, split: str, limit: int, target: Fitted | None = None) -> Rows:
+    """At most `limit` rows of a split; with `target`, labelled ones only."""
+    asked = exam.spec.objective.asked
+    fitted = exam.fitted[asked]
+    weights = sum(parameter.numel() for parameter in exam.network.encoders.parameters())
+    uses = {"tokens": fitted.shape.size[0], "grid": USES}.get(fitted.shape.layout, 1)
+    limit = min(limit, max(FEWEST_ROWS, min(MOST_BYTES // (8 * fitted.shape.count), MOST_WORK // (weights * uses + 1))))
+    roles = {asked: fitted} | ({"target": target} if target is not None else {})
+    batches = list(exam.loader(split, roles).in_order(limit))
+    inputs = joined([batch.roles[asked] for batch in batches])
+    labels = torch.cat([b.roles["target"]["values"] if target is not None else b.rows for b in batches])
+    return Rows(inputs, labels)
+
+
+def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
+    """An ability's answers [N, …], computed in chunks."""
+    parts = [getattr(network, ability)(piece) for piece in pieces_of(inputs)]
+    return joined_answers(parts).float()
+
+
+def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
+    """The rows in chunks of bounded size."""
+    rows = len(inputs["values"])
+    chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
+    for first in range(0, rows, chunk):
+        yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})
