@@ -14,7 +14,7 @@ help:
 	@echo "make test    every test, with real servers and processes"
 	@echo "make check   formatting, lint, types, import rules, migrations; changes nothing"
 	@echo "make format  repairs formatting and what lint can repair"
-	@echo "make bench   every script in benchmarks/"
+	@echo "make bench   the scripts in benchmarks/, or those in BENCHES (docs/benchmarks.md)"
 	@echo "make compat  the Node SDK, LangChain and LlamaIndex, in environments of their own"
 
 demo: $(VENV)/.installed-demo
@@ -37,8 +37,12 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "audio.py" "training.py" "loader.py" "serving.py" \
+	"sentences.py" "ingest.py rates" "ingest.py memory" "ingest.py uploads" "ingest.py large" "overload.py overload" \
+	"overload.py memory" "neighbours.py workers" "neighbours.py training" "strangers.py"
+
 bench: $(VENV)/.installed-dev
-	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+	for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
 
 compat: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.compat.check
