@@ -39,6 +39,7 @@ class Launcher:
         self._lock = threading.Lock()
         self._keeps_spare = False
         self._spare: subprocess.Popen[bytes] | None = None
+        self._newest: subprocess.Popen[bytes] | None = None
 
     def keep_spare(self) -> None:
         """From now on a spare process waits: for workers whose jobs take long to import what they need."""
@@ -53,15 +54,20 @@ class Launcher:
             if spare is None or not hand_over(spare, order):
                 spare = self._start()
                 hand_over(spare, order)  # one that is dead already is found dead by whoever waits for it
+            self._newest = spare
         if self._keeps_spare:
             threading.Thread(target=self._refill, args=(spare,), daemon=True).start()
         return spare
 
     def _refill(self, busy: "subprocess.Popen[bytes]") -> None:
-        """Imports take a core for seconds, of which a short job would feel every one: they wait until it has ended."""
+        """Imports take a core for seconds, of which a short job would feel every one: they wait until it has ended.
+
+        Where another job has begun meanwhile, the next spare waits for that one.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             busy.wait(UNDER_WAY_SECONDS)
-        self._fill()
+        if busy is self._newest:
+            self._fill()
 
     def _fill(self) -> None:
         with self._lock:

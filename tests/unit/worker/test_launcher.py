@@ -50,6 +50,17 @@ def test_a_long_job_does_not_keep_the_next_from_a_spare(launcher: Launcher, monk
     kill(process)
 
 
+def test_a_job_that_follows_at_once_is_not_disturbed_by_a_spare_either(launcher: Launcher) -> None:
+    launcher.keep_spare()
+    first = launcher.launch(ORDER)
+    second = launcher.launch(ORDER)
+    kill(first)
+    launcher._refill(first)
+    assert launcher._spare is None
+    kill(second)
+    assert refilled(launcher).pid not in (first.pid, second.pid)
+
+
 def refilled(launcher: Launcher) -> "subprocess.Popen[bytes]":
     until = time.monotonic() + 30
     while launcher._spare is None:
