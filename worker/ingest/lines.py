@@ -22,6 +22,8 @@ from worker.ingest.texts import FOREIGN, LINE_FEED, SPACE
 BLOCK_BYTES = 4 << 20
 MOST_ROW = 64 << 20
 """Bytes of one row at most."""
+LINE_BYTES = 1 << 12
+"""Among which the end of a line is looked for at once."""
 SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 1000
 RETURN = 13
@@ -50,8 +52,9 @@ class Lines:
             long = np.flatnonzero(ends - starts > MOST_ROW)
             if len(long):
                 what = "a paragraph" if self.paragraphs else "a line"
-                message = f"{self.file.name} has {what} of more than {MOST_ROW:,} bytes behind row {rows:,}"
-                context.faults.add("line_too_long", message, file=self.file.id, row=rows + 1)
+                row = seen + int(long[0])
+                message = f"{self.file.name} has {what} of more than {MOST_ROW:,} bytes behind row {row:,}"
+                context.faults.add("line_too_long", message, file=self.file.id, row=row + 1)
                 break
             self._check(values, starts, ends, seen, context)
             blank = np.flatnonzero(starts == ends) if not self.level else skipped[0]
@@ -94,27 +97,37 @@ def open_lines(file: Input, name: str | None, *, paragraphs: bool) -> Lines:
 
 def _lines(values: NDArray[np.uint8]) -> Iterator[tuple[Places, Places]]:
     """Where the lines of a block begin and end, without their ends; those of white space alone are empty."""
-    first = len(encoding.MARK) if values[: len(encoding.MARK)].tobytes() == encoding.MARK else 0
 
-    def find(place: int) -> Places:
-        return np.flatnonzero(values[place : place + BLOCK_BYTES] == LINE_FEED)
-
-    for place, found in ahead(range(first, len(values), BLOCK_BYTES), find):
-        ends = found + place
-        if place + BLOCK_BYTES >= len(values) and values[-1] != LINE_FEED:
-            ends = np.append(ends, len(values))
-        if not len(ends):
-            stop = min(place + BLOCK_BYTES, len(values))
-            if stop - first > MOST_ROW:
-                yield np.array([first]), np.array([stop])
-            continue
+    def find(block: tuple[int, int]) -> tuple[Places, Places]:
+        first, stop = block
+        ends = np.flatnonzero(values[first:stop] == LINE_FEED) + first
+        if not len(ends) or ends[-1] < stop - 1:
+            ends = np.append(ends, stop)
         starts = np.concatenate([[first], ends[:-1] + 1])
-        first = int(ends[-1]) + 1
-        ends = ends - ((ends > starts) & (values[ends - 1] == RETURN))
-        if (values[starts[starts < len(values)]] <= SPACE).any():  # a line that begins so may hold nothing else
-            visible = np.add.reduceat(values[starts[0] : first] > SPACE, starts - starts[0])
+        ends -= (ends > starts) & (values[ends - 1] == RETURN)
+        if (values[starts] <= SPACE).any():  # a line that begins so may hold nothing else
+            visible = np.add.reduceat(values[first:stop] > SPACE, starts - first)
             ends = np.where(visible == 0, starts, ends)
-        yield starts, ends
+        return starts, ends
+
+    for _, found in ahead(_blocks(values), find):
+        yield found
+
+
+def _blocks(values: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """Where blocks of whole lines begin and end, unless a line is far too long."""
+    start = len(encoding.MARK) if values[: len(encoding.MARK)].tobytes() == encoding.MARK else 0
+    while start < len(values):
+        stop = start + BLOCK_BYTES
+        while stop < min(start + BLOCK_BYTES + MOST_ROW, len(values)):
+            found = np.flatnonzero(values[stop : stop + LINE_BYTES] == LINE_FEED)
+            if len(found):
+                stop += int(found[0]) + 1
+                break
+            stop += LINE_BYTES
+        stop = min(stop, len(values))
+        yield start, stop
+        start = stop
 
 
 def _paragraphs(values: NDArray[np.uint8]) -> Iterator[tuple[Places, Places]]:
