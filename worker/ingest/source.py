@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
@@ -24,6 +25,10 @@ from worker.ingest.texts import Texts
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+SELDOM = 16
+"""Blocks after which their pages are given back: doing so takes them from threads that read ahead, too."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +224,15 @@ class Source(Protocol):
 def map_array(
     file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int = 0, fortran: bool = False
 ) -> tuple[NDArray[Any], Callable[[], None]]:
-    """The array that begins at `offset` of a file, mapped read-only, and what gives its pages back."""
+    """The array that begins at `offset` of a file, mapped read-only, and what gives its pages back once in a while."""
     if not np.prod(shape):
         return np.empty(shape, dtype), lambda: None
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     array: NDArray[Any] = np.ndarray(shape, dtype, buffer=mapped, offset=offset, order="F" if fortran else "C")
-    return array, lambda: mapped.madvise(mmap.MADV_DONTNEED)
+    asked = count(1)
+
+    def release() -> None:
+        if next(asked) % SELDOM == 0:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    return array, release
