@@ -131,7 +131,7 @@ def _write(
         group.settle(places != splits.OUT)
         there.append(group)
     schema = pa.schema([*(kind.field() for kind in there), ROW])
-    writing, hashing = Aside(context.opened), Aside(context.opened)
+    writing, hashing = Aside(context.opened, 2), Aside(context.opened, 16)
     writers = [SplitWriter(context.temporary(), schema, writing, hashing) for _ in SPLITS]
     for block in blocks(groups, places != splits.OUT, context):
         here = places[block.overall : block.overall + block.rows]

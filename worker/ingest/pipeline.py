@@ -26,18 +26,17 @@ def ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R]]:
 
 
 class Aside:
-    """A thread that does one thing after the other; whoever asks for more waits while `MOST` are left to do."""
+    """A thread that does one thing after the other; whoever asks for more waits while `most` are left to do."""
 
-    MOST = 2
-
-    def __init__(self, opened: ExitStack) -> None:
+    def __init__(self, opened: ExitStack, most: int) -> None:
         self._pool = opened.enter_context(ThreadPoolExecutor(1))
         self._left: deque[Future[Any]] = deque()
+        self._most = most
 
     def do(self, work: Callable[[Any], object], what: object) -> None:
         """Raises what an earlier thing raised."""
         self._left.append(self._pool.submit(work, what))
-        self.wait(self.MOST)
+        self.wait(self._most)
 
     def wait(self, most: int = 0) -> None:
         while len(self._left) > most:
