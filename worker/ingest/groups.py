@@ -18,7 +18,7 @@ from worker.ingest.source import Context, Head, Input, Source
 
 RAGGED_ROWS = 1 << 16
 """Rows of a block where items differ in length."""
-RAGGED_BYTES = 4 * BATCH_BYTES
+RAGGED_BYTES = 2 * BATCH_BYTES
 """Of a column of them in a block, unless a single row has more."""
 Mask = NDArray[np.bool_]
 

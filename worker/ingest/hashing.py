@@ -22,7 +22,6 @@ SHIFT = np.uint64(32)
 FIRST = np.array([(1 << 8 * size) - 1 for size in range(WORD)], np.uint64)
 """What leaves that many bytes of a word."""
 SAMPLES = 4
-KEYS = np.arange(1, SAMPLES + 1, dtype=np.uint64) * PLACE
 AT_ONCE = 1 << 15
 """Words, so that they stay in the processor's cache."""
 
@@ -72,13 +71,14 @@ def sketch_bytes(values: NDArray[np.uint8], starts: Places, ends: Places) -> Has
     """
     lengths = ends - starts
     everywhere = _words_everywhere(values, starts, ends)
-    last, short = np.maximum(lengths - WORD, 0), np.flatnonzero(lengths < WORD)
+    first, last, short = starts - starts[:1], np.maximum(lengths - WORD, 0), np.flatnonzero(lengths < WORD)
     found = lengths.astype(np.uint64)
     for number in range(SAMPLES):
-        words = everywhere[starts - starts[0] + last * number // (SAMPLES - 1)].view(np.uint64)
+        words = everywhere[first + last * number // (SAMPLES - 1)].view(np.uint64)
         words[short] &= FIRST[lengths[short]]
-        words += KEYS[number]
-        found += _mixed(words)
+        found ^= words
+        found *= PLACE
+        found ^= found >> SHIFT
     return _mixed(found).view(np.int64)
 
 

@@ -5,6 +5,7 @@ Legend: `n` texts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -52,10 +53,16 @@ class Texts:
         """A copy of all texts, or of those at ascending positions, as Arrow has them."""
         if not len(self):
             return pa.array([], pa.string())
-        offsets = np.stack([self.starts, self.ends], axis=1).reshape(-1) - self.starts[0]
+        return self._apart.take(pa.array(2 * (np.arange(len(self)) if rows is None else rows)))
+
+    @cached_property
+    def _apart(self) -> pa.StringArray:
+        """The texts and, by turns, what lies between two of them."""
+        offsets = np.empty((len(self), 2), np.int32)
+        np.subtract(self.starts, self.starts[0], out=offsets[:, 0], casting="unsafe")
+        np.subtract(self.ends, self.starts[0], out=offsets[:, 1], casting="unsafe")
         held = pa.py_buffer(np.ascontiguousarray(self.whole))
-        both = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32)), held)
-        return both.take(pa.array(2 * (np.arange(len(self)) if rows is None else rows)))
+        return pa.StringArray.from_buffers(offsets.size - 1, pa.py_buffer(offsets), held)
 
     def blank(self) -> Mask:
         """[n], which have nothing but white space."""
