@@ -10,13 +10,14 @@ import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
 from app.known import Known, Name, Target
-from app.ml import artifact
+from app.ml import artifact, onnx
 from app.ml.admission import Counters, Permits
 from app.ml.predictor import Predictor
 from app.registry import keys
@@ -165,7 +166,9 @@ class Serving:
     def _load(self, target: Target) -> Predictor:
         began = time.monotonic()
         try:
-            files = {name: self._storage.local(item) for name, item in target.objects.items()}
+            held = target.objects
+            files = {name: self._storage.local(held[name]) for name in artifact.FILES if name in held}
+            graph = held.get(onnx.FILE)
             predictor = Predictor(
                 artifact.load(files),
                 reference=target.reference,
@@ -173,6 +176,7 @@ class Serving:
                 counters=self.counters,
                 device=_device(self._settings.device),
                 engine=target.engine,
+                graph=None if graph is None else partial(self._storage.local, graph),
             )
         except ArtifactDamaged as error:
             log.error("model %s cannot be loaded: %s", target.reference, error)

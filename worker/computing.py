@@ -6,12 +6,13 @@ cut by cost. All of torch's threads are used, and the engine that the model was 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from app.ml import artifact, engines
+from app.ml import artifact, engines, onnx
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined_answers, shortened
 from app.registry import models, objects
@@ -29,7 +30,7 @@ class Model:
 
     reference: str
     loaded: artifact.Artifact
-    engine: str
+    engine: engines.Engine
 
 
 def load(database: Database, storage: Storage, project_id: str, name: str) -> Model:
@@ -37,20 +38,22 @@ def load(database: Database, storage: Storage, project_id: str, name: str) -> Mo
     with database.reading() as session:
         version = models.resolve(session, project_id, name)
         reference, held = models.reference(version), objects.held(session, version.id)
-        engine: Mapping[str, Any] = version.engine
-    files = {key: storage.local(parts[0]) for key, parts in held.items()}
-    return Model(reference, artifact.load(files), engines.chosen(engine, torch.device("cpu")))
+        published: Mapping[str, Any] = version.engine
+    loaded = artifact.load({name: storage.local(held[name][0]) for name in artifact.FILES if name in held})
+    graph = partial(storage.local, held[onnx.FILE][0]) if onnx.FILE in held else None
+    threads = torch.get_num_threads()
+    engine = engines.ready(published, loaded, device=torch.device("cpu"), threads=threads, graph=graph)
+    return Model(reference, loaded, engine)
 
 
 def compute(model: Model, ability: str, inputs: Tensors, tick: Callable[[], None] = lambda: None) -> Tensor:
     """The answers [B, …] to inputs [B, …]; `tick` is called after every part."""
     answers: list[Tensor] = []
     order = inputs["mask"].sum(1).argsort(stable=True) if "mask" in inputs else torch.arange(len(inputs["values"]))
-    with engines.computing_in(model.engine if ability == engines.ABILITY else "fp32"):
-        for chosen in parts(inputs, order):
-            rows = shortened({name: tensor[chosen] for name, tensor in inputs.items()})
-            answers.append(artifact.ask(model.loaded.network, ability, rows))
-            tick()
+    for chosen in parts(inputs, order):
+        rows = shortened({name: tensor[chosen] for name, tensor in inputs.items()})
+        answers.append(model.engine.ask(ability, rows))
+        tick()
     found = joined_answers(answers)
     return torch.empty_like(found).index_copy_(0, order, found)
 

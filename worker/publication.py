@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from sqlalchemy.orm import Session
 
-from app.ml import artifact, engines
+from app.ml import artifact, engines, onnx
 from app.ml.modalities.base import Tensors
 from app.registry import jobs, models
 from app.registry.metrics import finite
@@ -74,8 +74,10 @@ def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
     """
     loaded = artifact.load(written)
     artifact.verify(loaded)
-    engine = engines.choose(loaded)
-    stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in written.items()}
+    folder = written[artifact.MODEL].parent
+    engine = engines.choose(loaded, folder)
+    files = {**written, onnx.FILE: folder / onnx.FILE} if engine["name"] == "onnx" else written
+    stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in files.items()}
     return Proved(loaded, engine, stored)
 
 

@@ -67,8 +67,9 @@ class VersionObject(Wire):
     parameters: int
     size_bytes: int
     engine: dict[str, Any]
-    """How its embeddings are computed, as `name`: `fp32`, or `bf16` where that was measured to pay at publication, with
-    the worst `cosine` to fp32 and the `milliseconds` of a batch by engine and rows."""
+    """How its embeddings are computed, as `name`: by torch in `fp32` or `bf16`, or by ONNX Runtime (`onnx`, for batches
+    of up to `rows` rows where that stands here, and without padding). Chosen at publication by the `milliseconds` of a
+    batch, by engine and rows; with the worst `cosine` of `bf16` to fp32 where the processor has it."""
     created_at: int
 
 

@@ -20,6 +20,7 @@ from app.api.model_schemas import (
 from app.api.schemas import Deleted, ListOf
 from app.api.streaming import download, tar, tar_size
 from app.errors import OutOfRange
+from app.ml import artifact
 from app.ml.defaults import OBJECTIVE
 from app.ml.objectives.base import ObjectiveSettings
 from app.registry import models, objects, overview
@@ -155,7 +156,8 @@ def get_artifact(model: str, here: ServicesHere, who: CallerHere) -> Response:
     """The files of a version as a tar archive: safetensors and JSON."""
     with here.database.reading() as session:
         version = models.resolve(session, who.project_id, model)
-        held = objects.held(session, version.id)
+        stored = objects.held(session, version.id)
+        held = {name: parts for name, parts in stored.items() if name in artifact.FILES}
         folder = f"{version.model.name}-{version.number}"
     chunks = tar(here.storage, held, folder, int(version.created_at))
     return download(chunks, filename=f"{folder}.tar", media_type="application/x-tar", size_bytes=tar_size(held))

@@ -24,7 +24,7 @@ from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.spec import AnyObjective, RoleSpec
 
 FORMAT = 1
-MODEL, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
+FILES = MODEL, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
 TOLERANCE = 1e-4
 """Largest difference from a golden answer, relative to the largest number in it where that is above 1."""
 BATCH_SIZES = (1, 3, 8, 64, 257)
@@ -87,7 +87,7 @@ def save(
         "extra": dict(extra),
     }
     (folder / MODEL).write_text(json.dumps(about, allow_nan=False), encoding="utf-8")
-    return {name: folder / name for name in (MODEL, WEIGHTS, GOLDEN)}
+    return {name: folder / name for name in FILES}
 
 
 def load(files: Mapping[str, Path]) -> Artifact:
@@ -95,7 +95,7 @@ def load(files: Mapping[str, Path]) -> Artifact:
 
     Raises ArtifactDamaged when a file is missing, altered, or does not fit the others. Does not run it: see `verify`.
     """
-    for name in (MODEL, WEIGHTS, GOLDEN):
+    for name in FILES:
         if name not in files:
             raise ArtifactDamaged(f"the artifact has no {name}; it holds {sorted(files)}")
     try:
@@ -142,14 +142,21 @@ def verify(artifact: Artifact, device: torch.device | None = None) -> None:
             which = torch.arange(size) % rows
             inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
             answer, wanted = show(artifact.network, ability, inputs).cpu(), expected[which]
-            bound = TOLERANCE * max(1.0, float(wanted.abs().max()))
-            if answer.shape != wanted.shape or not bool(
-                ((answer - wanted).abs() <= bound).all()
-            ):  # NaN is not <= bound
+            if not agrees(answer, wanted):
                 raise ArtifactDamaged(
-                    f"{ability!r} of {size} rows differs from the golden answer by more than {bound:g}: "
+                    f"{ability!r} of {size} rows differs from the golden answer by more than {bound(wanted):g}: "
                     "the weights or the code that runs them have changed"
                 )
+
+
+def agrees(answer: Tensor, wanted: Tensor) -> bool:
+    """True when an answer is the golden one, within the tolerance."""
+    return answer.shape == wanted.shape and bool(((answer - wanted).abs() <= bound(wanted)).all())  # NaN is not <=
+
+
+def bound(wanted: Tensor) -> float:
+    """The largest difference from golden answers that is tolerated."""
+    return TOLERANCE * max(1.0, float(wanted.abs().max()))
 
 
 def ask(network: Objective, ability: str, inputs: Tensors) -> Tensor:

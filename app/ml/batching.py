@@ -9,22 +9,21 @@ Rows of different lengths are worked off in the order of their lengths, so that 
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined
+from app.ml.threads import computing_with
 from app.ml.work import Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
@@ -252,17 +251,3 @@ class Batcher:
             self._budget = max(self._least, int(cost * TARGET_SECONDS / seconds))
         elif seconds < TARGET_SECONDS / 2:
             self._budget = min(LARGEST_BUDGET, self._budget * 2)
-
-
-@contextlib.contextmanager
-def computing_with(count: int) -> Iterator[None]:
-    """The calling thread computes with so many torch threads."""
-    before = torch.get_num_threads()  # without this, torch's first use in a thread overwrites what was set before it
-    if before == count:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -30,7 +30,7 @@ def joined(parts: Sequence[Tensors]) -> Tensors:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     length = max(part["mask"].shape[1] for part in parts)
     return {
-        name: torch.cat([_lengthened(part[name], length) if _runs(part, name) else part[name] for part in parts])
+        name: torch.cat([_lengthened(part[name], length) if runs(part, name) else part[name] for part in parts])
         for name in parts[0]
     }
 
@@ -50,12 +50,12 @@ def shortened(rows: Tensors) -> Tensors:
     if "mask" not in rows:
         return rows
     longest = max(1, int(rows["mask"].sum(1).max()))
-    return {name: tensor[:, :longest] if _runs(rows, name) else tensor for name, tensor in rows.items()}
+    return {name: tensor[:, :longest] if runs(rows, name) else tensor for name, tensor in rows.items()}
 
 
-def _runs(rows: Tensors, name: str) -> bool:
+def runs(rows: Tensors, name: str) -> bool:
     """True for what has one entry per place of a row."""
-    return rows[name].shape[:2] == rows["mask"].shape
+    return "mask" in rows and rows[name].shape[:2] == rows["mask"].shape
 
 
 def _lengthened(tensor: Tensor, length: int) -> Tensor:
@@ -83,7 +83,7 @@ class Packed:
         mask = rows["mask"]
         starts = torch.zeros(len(mask) + 1, dtype=torch.int64)
         torch.cumsum(mask.sum(1), 0, out=starts[1:])
-        flat = frozenset(name for name in rows if name != "mask" and _runs(rows, name))
+        flat = frozenset(name for name in rows if name != "mask" and runs(rows, name))
         kept = {name: tensor[mask] if name in flat else tensor for name, tensor in rows.items() if name != "mask"}
         return cls(kept, starts, flat)
 

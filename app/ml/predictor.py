@@ -4,36 +4,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.admission import Counters
-from app.ml.artifact import Artifact, ask, show, verify
-from app.ml.batching import Batcher, computing_with
+from app.ml.artifact import Artifact, verify
+from app.ml.batching import Batcher
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
 from app.ml.sides import side_of
+from app.ml.threads import computing_with, threads_for, work_per_row
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SMALL_WORK = 10_000_000
-"""Multiplications per row up to which one torch thread serves a model best: more would cost more than they compute."""
 MANY = 16 * 1024
 """Numbers in an answer beyond which it is rendered off the event loop."""
-HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
-ALL_THREADS = torch.get_num_threads()
 
 
 class Timings(NamedTuple):
@@ -61,10 +59,13 @@ class Predictor:
         counters: Counters,
         device: str = "cpu",
         engine: Mapping[str, Any] = MappingProxyType({}),
+        graph: Callable[[], Path] | None = None,
     ) -> None:
-        """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers."""
+        """Proves the artifact on its device first. Raises ArtifactDamaged when it does not give its golden answers.
+
+        `engine` is what its version was published with, `graph` says where the graph is that came with it.
+        """
         self.reference = reference
-        self.size_bytes = artifact.size_bytes
         self.modality = artifact.roles[artifact.asked]
         self.abilities = artifact.abilities
         self.answer_numbers = {name: golden[0].numel() for name, golden in artifact.golden_outputs.items()}
@@ -73,14 +74,16 @@ class Predictor:
         self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
         self._device = torch.device(device)
-        self.engine = engines.chosen(engine, self._device)
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
         work = work_per_row(artifact)
-        threads = 1 if work <= SMALL_WORK else ALL_THREADS
+        threads = threads_for(work)
         artifact.network.to(self._device)
         with computing_with(threads):
             verify(artifact, self._device)
+            self.engine = engines.ready(engine, artifact, device=self._device, threads=threads, graph=graph)
+        held = 1 if self.engine.session is None else 2
+        self.size_bytes = held * artifact.size_bytes
         first = {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()}
         element_work = work / max(1, elements(first))
         self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters, element_work=element_work)
@@ -199,8 +202,7 @@ class Predictor:
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """In the owner thread."""
         on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-        with engines.computing_in(self.engine if ability == engines.ABILITY else "fp32"):
-            return ask(self._artifact.network, ability, on_device).cpu()
+        return self.engine.ask(ability, on_device).cpu()
 
     def check_finite(self, outputs: NDArray[np.float32]) -> None:
         """Raises InferenceFailed for a number that is not."""
@@ -231,23 +233,3 @@ class Predictor:
 async def aside(large: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `function` in a thread when it is large; at once otherwise, since a thread's hop costs more than it."""
     return await asyncio.to_thread(function, *args, **kwargs) if large else function(*args, **kwargs)
-
-
-def work_per_row(artifact: Artifact) -> int:
-    """Multiplications that a row costs in the layers that weigh: a hook counts them while one golden row passes."""
-    counted = 0
-
-    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal counted
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        given = inputs[0].numel() if isinstance(module, nn.ConvTranspose2d) else output.numel()
-        counted += weight[0].numel() * given  # weights are [outputs, …], of a transposed convolution [inputs, …]
-
-    heavy = [module for module in artifact.network.modules() if isinstance(module, HEAVY)]
-    hooks = [module.register_forward_hook(count) for module in heavy]
-    for ability in artifact.abilities:
-        show(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
-    for hook in hooks:
-        hook.remove()
-    return counted // len(artifact.abilities)

@@ -1,10 +1,15 @@
 """Every encoder: features of the declared shapes, whatever the batch, and a mirror image that draws an item."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from app.ml.encoders.base import EncoderSettings
-from app.ml.modalities.base import Modality
+from app.ml import onnx
+from app.ml.artifact import BATCH_SIZES, Artifact
+from app.ml.encoders.base import Encoder, EncoderSettings
+from app.ml.modalities.base import Modality, Tensors
+from app.ml.objectives.base import Batch, Loss, Objective
 from tests.contracts.specimens import ROWS, column, fit, plugins
 
 ALL = [
@@ -39,6 +44,34 @@ def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, mod
     inputs = fitted.encode(column(modality))
     alone = built({name: tensor[2:3] for name, tensor in inputs.items()}).pooled
     torch.testing.assert_close(alone, built(inputs).pooled[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_a_trace_of_one_item_answers_for_all(encoder: EncoderSettings, modality: Modality, tmp_path: Path) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape).eval().requires_grad_(False)
+    if not built.traceable:
+        return
+    inputs = fitted.encode(column(modality))
+    golden = {"embed": built(inputs).pooled}
+    loaded = Artifact(Embedding(built), {}, {}, ["embed"], built.width, "input", inputs, golden, size_bytes=0, extra={})
+    onnx.export(loaded, "embed", tmp_path / onnx.FILE)
+    assert onnx.faithful(onnx.Session(tmp_path / onnx.FILE, 1), loaded, "embed", BATCH_SIZES)
+
+
+class Embedding(Objective):
+    """An encoder alone, as a network that embeds."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def embed(self, inputs: Tensors) -> torch.Tensor:
+        pooled: torch.Tensor = self.encoder(inputs).pooled
+        return pooled
+
+    def loss(self, batch: Batch) -> Loss:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(("encoder", "modality"), ALL)

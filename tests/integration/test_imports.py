@@ -124,7 +124,8 @@ def test_an_artifact_gives_the_same_vectors_on_another_server(server: Server, ot
         assert (done["status"], done["error"]) == ("succeeded", None)
         moved = done["model"].partition(":")[0]
         assert moved == ("moved" if name == "tiny" else "rows")
-        np.testing.assert_array_equal(other.embed(moved, items), server.embed(name, items))
+        # each server has measured for itself which engine is faster
+        np.testing.assert_allclose(other.embed(moved, items), server.embed(name, items), atol=1e-5)
     here, there = (each.client.get("/v1/models/rows").json() for each in (server, other))
     assert there["metrics"] == here["metrics"]
     assert there["abilities"] == here["abilities"]
@@ -199,6 +200,8 @@ def test_an_artifact_that_was_changed_is_refused(server: Server, tiny: Any) -> N
         content = {name.partition("/")[2]: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr]
     assert set(content) == {"model.json", "weights.safetensors", "golden.safetensors"}
     about = content["model.json"]
+    brought = {**content, "embed.onnx": b"a program of its own"}
+    assert server.take(bert_folder.tarred(brought), name="brought")["status"] == "succeeded", "it is not read"
     for changed, match in (
         ({**content, "weights.safetensors": content["weights.safetensors"][:-4] + b"\0\0\0\0"}, "sha256"),
         ({**content, "model.json": about.replace(b'"epsilon": 1e-12', b'"epsilon": 0.05')}, "golden answer"),

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
-from app.ml import artifact
+from app.ml import artifact, onnx
 from app.ml.operations.embed import Embed
 from app.ml.predictor import Predictor
 from app.registry import keys, models
 from app.registry.db import Database
+from app.registry.tables import Version
 from app.serving import Serving
 from app.settings import MIB, Settings
 from app.storage import Storage
@@ -247,6 +248,28 @@ def test_a_damaged_model_is_named_and_others_are_served(
     monkeypatch.setattr("app.serving.BROKEN_SECONDS", 0.0)
     assert get(serving, project, "broken").reference == "broken:1"
     assert get(serving, project, "tiny").reference == "tiny:1"
+
+
+def test_a_model_whose_graph_is_damaged_is_served_without_it(
+    tmp_path: Path,
+    database: Database,
+    storage: Storage,
+    project: str,
+    serving: Serving,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written = networks.write(tmp_path)
+    graph = tmp_path / onnx.FILE
+    onnx.export(artifact.load(written), "embed", graph)
+    for name in ("whole", "broken"):
+        version = publish(database, storage, project, name, {**written, onnx.FILE: graph})
+        with database.session() as session:
+            session.get_one(Version, version.id).engine = {"name": "onnx"}
+    storage.put(f"models/broken/{onnx.FILE}", b"?" * graph.stat().st_size)
+    broken, whole = get(serving, project, "broken"), get(serving, project, "whole")
+    assert (whole.engine.name, broken.engine.name) == ("onnx", "fp32")
+    assert whole.size_bytes == 2 * broken.size_bytes
+    assert "torch answers for it: ArtifactDamaged" in caplog.text
 
 
 def test_models_are_loaded_ahead_and_idle_ones_are_let_go(

@@ -42,6 +42,8 @@ class Encoder(nn.Module):
     """True when `pooled` has length 1."""
     side: int = 0
     """Side of the square patches of a grid that `keep` names; 0 where it names none."""
+    traceable: ClassVar[bool] = True
+    """Whether what is done for one item is done for every other one too, so that a trace of it is a graph for all."""
 
     @abstractmethod
     def forward(

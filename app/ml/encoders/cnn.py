@@ -71,7 +71,7 @@ class CnnEncoder(Encoder):
         super().__init__()
         self.settings = settings
         channels, height, width = _map(settings, shape)
-        self.series = shape.layout == "vector"
+        self.series, self.steps = shape.layout == "vector", width
         narrow, wide, self.width = settings.width, 2 * settings.width, 4 * settings.width
         self.stem_stride = 2 if max(height, width) > 2 * LAST_SIDE else 1
         self.stages = _halvings(max(height, width) // self.stem_stride)
@@ -92,7 +92,7 @@ class CnnEncoder(Encoder):
     ) -> Features:
         values = inputs["values"]
         if self.series:  # [B, T·C] -> [B, C, 1, T]
-            values = values.reshape(len(values), -1, self.settings.channels or 1).transpose(1, 2).unsqueeze(2)
+            values = values.reshape(-1, self.steps, self.settings.channels or 1).transpose(1, 2).unsqueeze(2)
         maps = self.widen(
             self.layers(values.contiguous(memory_format=torch.channels_last))
         )  # [B, C, H, W] -> [B, D, h, w]

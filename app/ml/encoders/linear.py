@@ -54,6 +54,8 @@ class LinearEncoder(Encoder):
 class BagEncoder(Encoder):
     """A text as its weighted words and pairs, whatever their order; tokens are its words."""
 
+    traceable = False
+
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
         self.width = width

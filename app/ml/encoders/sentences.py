@@ -35,6 +35,8 @@ class Sentences(EncoderSettings):
 class SentenceEncoder(Encoder):
     """Tokens are the words' vectors of both parts; `pooled` has length 1, both parts weighing the same."""
 
+    traceable = False
+
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
         self.width, self.unit = width, True

@@ -31,6 +31,8 @@ class Words(EncoderSettings):
 class WordEncoder(Encoder):
     """Tokens are the words' vectors; `pooled` has length 1."""
 
+    traceable = False
+
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
         self.width = width

@@ -114,8 +114,11 @@ def test_what_is_needed_is_not_deleted(garden: Garden, digits: str) -> None:
 
 def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:
     contents = {"model.json": b"{}", "weights.safetensors": bytes(1000)}
+    beside = {"embed.onnx": b"derived from the weights, so that nobody needs to bring it"}
     storage = garden.house.storage
-    stored = {name: storage.put(f"jobs/{garden.project_id}/{name}", content) for name, content in contents.items()}
+    stored = {
+        name: storage.put(f"jobs/{garden.project_id}/{name}", content) for name, content in (contents | beside).items()
+    }
     with garden.database.session() as session:
         models.publish(
             session,

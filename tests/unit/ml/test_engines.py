@@ -2,16 +2,19 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from app.ml import artifact, engines
+from app.ml import artifact, engines, onnx
 from app.ml.admission import Counters
 from app.ml.operations.embed import Embed
 from app.ml.predictor import Predictor
 from tests import networks
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -19,31 +22,112 @@ def loaded(tmp_path: Path) -> artifact.Artifact:
     return artifact.load(networks.write(tmp_path))
 
 
-def test_what_is_chosen_is_what_was_measured(loaded: artifact.Artifact) -> None:
-    chosen = engines.choose(loaded)
-    if not engines.can("bf16"):
-        assert chosen == {"name": "fp32"}
-        return
+@pytest.fixture
+def graph(tmp_path: Path, loaded: artifact.Artifact) -> Path:
+    path = tmp_path / onnx.FILE
+    onnx.export(loaded, engines.ABILITY, path)
+    return path
+
+
+def test_what_is_chosen_is_what_was_measured(tmp_path: Path, loaded: artifact.Artifact) -> None:
+    chosen = engines.choose(loaded, tmp_path)
     times = chosen["milliseconds"]
-    pays = times["fp32"]["64"] / times["bf16"]["64"] >= engines.LEAST_GAIN and times["fp32"]["1"] >= times["bf16"]["1"]
-    assert chosen["name"] == ("bf16" if pays and chosen["cosine"] >= engines.LEAST_COSINE else "fp32")
-    assert 0.99 < chosen["cosine"] <= 1
+    assert set(times) == {"fp32", "onnx"} | ({"bf16"} if engines.can("bf16") else set())
+    assert all(set(found) == {"1", "8", "64"} for found in times.values())
+    pays = [times["fp32"][rows] / times["onnx"][rows] >= engines.LEAST_GAIN for rows in ("1", "8", "64")]
+    if chosen["name"] == "onnx":
+        assert (tmp_path / onnx.FILE).exists()
+        assert pays[0]
+        assert chosen.get("rows") == (None if all(pays) else [1, 8][pays.index(False) - 1])
+    elif chosen["name"] == "fp32":
+        assert not pays[0]
+    assert chosen.get("cosine", 1) > 0.99
 
 
-@pytest.mark.parametrize("faster", [True, False])
-def test_speed_and_closeness_decide(loaded: artifact.Artifact, monkeypatch: pytest.MonkeyPatch, faster: bool) -> None:
-    monkeypatch.setattr(engines, "can", lambda name: True)
-    times = {"fp32": {"1": 1.0, "64": 2.0}, "bf16": {"1": 0.9 if faster else 1.1, "64": 1.0}}
-    monkeypatch.setattr(engines, "_measured", lambda loaded: (0.99995, times))
-    assert engines.choose(loaded)["name"] == ("bf16" if faster else "fp32")
-    monkeypatch.setattr(engines, "_measured", lambda loaded: (0.9998, times))
-    assert engines.choose(loaded)["name"] == "fp32", "too far from fp32"
+@pytest.mark.parametrize(
+    ("onnx_takes", "bf16_takes", "cosine", "expected"),
+    [
+        ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0), 1.0, {"name": "fp32"}),
+        ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), 1.0, {"name": "onnx"}),
+        ((0.5, 0.9, 0.5), (1.0, 1.0, 1.0), 1.0, {"name": "onnx", "rows": 1}),
+        ((0.5, 0.5, 0.9), (1.0, 1.0, 0.5), 0.9998, {"name": "onnx", "rows": 8}),
+        ((0.5, 0.5, 0.9), (1.0, 1.0, 0.5), 0.99995, {"name": "bf16"}),
+        ((0.5, 0.5, 0.4), (1.0, 1.0, 0.5), 0.99995, {"name": "onnx"}),
+        ((1.0, 1.0, 1.0), (1.1, 1.0, 0.5), 0.99995, {"name": "fp32"}),
+    ],
+)
+def test_speed_and_closeness_decide(
+    onnx_takes: tuple[float, ...], bf16_takes: tuple[float, ...], cosine: float, expected: dict[str, Any]
+) -> None:
+    takes = {"fp32": (1.0, 1.0, 1.0), "onnx": onnx_takes, "bf16": bf16_takes}
+    times = {name: dict(zip(("1", "8", "64"), found, strict=True)) for name, found in takes.items()}
+    assert engines.decided(times, cosine) == {**expected, "cosine": cosine, "milliseconds": times}
 
 
-def test_an_engine_that_the_machine_lacks_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_the_machine_lacks_is_not_used(
+    loaded: artifact.Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engines, "can", lambda name: name == "fp32")
-    assert engines.chosen({"name": "bf16"}, torch.device("cpu")) == "fp32"
-    assert engines.chosen({}, torch.device("cpu")) == "fp32"
+    for published in ({"name": "bf16"}, {"name": "onnx"}, {}):
+        assert engines.ready(published, loaded, device=CPU, threads=1, graph=None).name == "fp32"
+
+
+def test_a_graph_answers_for_the_network_up_to_its_number_of_rows(loaded: artifact.Artifact, graph: Path) -> None:
+    engine = engines.ready({"name": "onnx", "rows": 8}, loaded, device=CPU, threads=1, graph=lambda: graph)
+    assert engine.name == "onnx"
+    column = networks.rows(9)
+    for count in (1, 8, 9):
+        inputs = loaded.roles["input"].encode(column[:count])
+        by_torch = artifact.ask(loaded.network, "embed", inputs)
+        torch.testing.assert_close(engine.ask("embed", inputs), by_torch, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            engine.ask("reconstruct", inputs), artifact.ask(loaded.network, "reconstruct", inputs), atol=0, rtol=0
+        )
+    for parameter in loaded.network.parameters():
+        parameter.zero_()
+    inputs = loaded.roles["input"].encode(column)
+    assert not engine.ask("embed", inputs).any(), "nine rows are torch's"
+    assert engine.ask("embed", {"values": inputs["values"][:8]}).any(), "a session has weights of its own"
+
+
+def test_a_graph_that_is_gone_damaged_or_of_another_network_is_not_used(
+    tmp_path: Path, loaded: artifact.Artifact, graph: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = artifact.load(networks.write(tmp_path / "other", code=3))
+    half = tmp_path / "half.onnx"
+    half.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
+    wrong = tmp_path / "wrong.onnx"
+    onnx.export(other, "embed", wrong)
+    for path in (tmp_path / "gone.onnx", half, wrong):
+        engine = engines.ready({"name": "onnx"}, loaded, device=CPU, threads=1, graph=lambda path=path: path)  # type: ignore[misc]
+        assert (engine.name, engine.session) == ("fp32", None)
+    assert engines.ready({"name": "onnx"}, loaded, device=CPU, threads=1, graph=None).name == "fp32"
+    assert caplog.text.count("torch answers for it") == 4
+
+
+def test_a_network_that_has_no_graph_is_served_by_torch(
+    tmp_path: Path, loaded: artifact.Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embed(inputs: dict[str, torch.Tensor]) -> torch.Tensor:  # the number of rows becomes part of the trace
+        return torch.zeros(len(inputs["values"]), 4) + float(inputs["values"][0, 0])
+
+    monkeypatch.setattr(loaded.network, "embed", embed)
+    loaded.golden_outputs["embed"][:] = artifact.ask(loaded.network, "embed", loaded.golden_inputs)
+    chosen = engines.choose(loaded, tmp_path)
+    assert "onnx" not in {chosen["name"], *chosen.get("milliseconds", {})}
+
+
+def test_texts_of_several_lengths_are_answered_by_torch_and_lone_ones_by_the_graph(tmp_path: Path) -> None:
+    loaded = artifact.load(networks.write(tmp_path, modality="text"))
+    path = tmp_path / onnx.FILE
+    onnx.export(loaded, "embed", path)
+    engine = engines.ready({"name": "onnx"}, loaded, device=CPU, threads=1, graph=lambda: path)
+    assert engine.name == "onnx"
+    inputs = loaded.roles["input"].encode(networks.texts(16, seed=3))
+    together = engine.ask("embed", inputs)
+    torch.testing.assert_close(together, artifact.ask(loaded.network, "embed", inputs), atol=0, rtol=0)
+    alone = torch.cat([engine.ask("embed", onnx.row(inputs, place)) for place in range(16)])
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
 
 
 def test_a_model_published_for_bf16_answers_in_it_and_alike_in_every_crowd(
@@ -51,7 +135,7 @@ def test_a_model_published_for_bf16_answers_in_it_and_alike_in_every_crowd(
 ) -> None:
     monkeypatch.setattr(engines, "can", lambda name: True)
     predictor = Predictor(loaded, reference="tiny:1", max_inputs=64, counters=Counters(), engine={"name": "bf16"})
-    assert predictor.engine == "bf16"
+    assert predictor.engine.name == "bf16"
     column = networks.rows(16)
 
     async def ask(items: object) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""How many of torch's threads a model is served with, from what a row of it costs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from app.ml.artifact import Artifact, show
+
+SMALL_WORK = 10_000_000
+"""Multiplications per row up to which one torch thread serves a model best: more would cost more than they compute."""
+HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+ALL_THREADS = torch.get_num_threads()
+
+
+def threads_for(work: int) -> int:
+    """For a model whose rows cost `work` multiplications."""
+    return 1 if work <= SMALL_WORK else ALL_THREADS
+
+
+@contextlib.contextmanager
+def computing_with(count: int) -> Iterator[None]:
+    """The calling thread computes with so many torch threads."""
+    before = torch.get_num_threads()  # without this, torch's first use in a thread overwrites what was set before it
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def work_per_row(artifact: Artifact) -> int:
+    """Multiplications that a row costs in the layers that weigh: a hook counts them while one golden row passes."""
+    counted = 0
+
+    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal counted
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        given = inputs[0].numel() if isinstance(module, nn.ConvTranspose2d) else output.numel()
+        counted += weight[0].numel() * given  # weights are [outputs, …], of a transposed convolution [inputs, …]
+
+    heavy = [module for module in artifact.network.modules() if isinstance(module, HEAVY)]
+    hooks = [module.register_forward_hook(count) for module in heavy]
+    for ability in artifact.abilities:
+        show(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
+    for hook in hooks:
+        hook.remove()
+    return counted // len(artifact.abilities)
