@@ -15,6 +15,7 @@ from app.errors import (
     InferenceFailed,
     Invalid,
     Malformed,
+    NotReady,
     OutOfRange,
     RootstockError,
     TooLarge,
@@ -98,6 +99,8 @@ class Answering:
                 raise DoesNotFit("candidate_labels and side are answered outside of batches alone", param="body")
             request.model = request.body.model
             request.inputs = self.encode(self.model(request.model), request.body.input)
+        except NotReady:
+            raise
         except RootstockError as error:
             request.error = error
         return request
@@ -123,6 +126,8 @@ class Answering:
             try:
                 load, here = computing.load, self.reporter
                 self._models[name] = load(here.database, here.storage, self.batch.project_id, name)
+            except NotReady:  # the whole batch waits for the store, and nothing is refused
+                raise
             except RootstockError as error:
                 known = error if isinstance(error, Invalid) or error.status < 500 else InferenceFailed(error.message)
                 self._models[name] = known

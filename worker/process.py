@@ -20,9 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from app.errors import OutOfMemory, RootstockError
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import NotReady, OutOfMemory, RootstockError
 from app.registry import jobs
-from app.registry.db import Database
+from app.registry.db import Database, PatientDatabase, is_away, is_full
 from app.settings import settings
 from app.storage import open_storage
 from worker.crew import lead
@@ -47,7 +49,10 @@ NICENESS, SESSION_NICENESS = 10, 5
 Where the kernel weighs whole sessions, a job's has a third of the weight of any other: beside an API that is enough,
 and where many other things run, a job still goes on."""
 DONE, LEFT = 0, 75
-"""Exit statuses: the end is in the registry; saved and left because it was asked to. Any other one is a crash."""
+"""Exit statuses: the end is in the registry; left, to be taken up again, as was asked, or since the store or
+the database is away. Any other one is a crash."""
+AWAY_SECONDS = 5.0
+"""Pause before a job that found something away is handed back: whoever takes it up would find no more at once."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def hold_leash(orders: "queue.SimpleQueue[bytes | None]") -> None:
 def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, *, quiet: bool = False) -> int:
     """Runs the handler; writes the error of a job that failed by its own fault, unless `quiet`: then others do."""
     configuration = settings()
-    database = Database(configuration.resolved_database_url)
+    database = PatientDatabase(configuration.resolved_database_url)
     storage = open_storage(configuration)
     reporter = (Quiet if quiet else Reporter)(configuration, database, storage, order.job_id, order.token, stop)
     module, _, name = handlers[order.kind].partition(":")
@@ -131,6 +136,17 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, 
         return LEFT
     except jobs.Fenced:
         log.warning("%s was taken away from this process", order.job_id)
+    except NotReady as error:  # no fault of the job's, and another attempt may come too soon as well
+        log.warning("%s is handed back: %s", order.job_id, error.message)
+        with contextlib.suppress(jobs.Fenced):
+            reporter.event("warning", f"{error.message}; the job is tried again until it does", level="warn")
+        stop.wait(AWAY_SECONDS)
+        return LEFT
+    except DBAPIError as error:
+        if is_full(error) or not is_away(error):
+            raise
+        log.warning("%s is handed back: the database went away: %s", order.job_id, error.orig)
+        return LEFT
     except RootstockError as error:
         log.warning("%s failed: %s", order.job_id, error.message)
         if not quiet:

@@ -32,7 +32,7 @@ class Reporter:
         self.job_id = job_id
         self.token = token
         self.stop = stop
-        """Set when the job is asked to save and leave."""
+        """Set when the job is asked to save what it has and to leave."""
 
     def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
         with self.database.session() as session:

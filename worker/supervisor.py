@@ -64,6 +64,8 @@ class Watch:
         """By our own clock, counted from before the call that extended it: never later than the registry's."""
         self.killed_at: float | None = None
         """When the process, which has been asked to leave, will be killed."""
+        self.killed = False
+        """True when it was."""
 
     def watch(self) -> None:
         claim = self.claim
@@ -97,6 +99,7 @@ class Watch:
                 return False
             if self.killed_at is not None and time.monotonic() > self.killed_at:
                 log.error("%s did not leave in %g s and is killed", self.claim.job_id, self.settings.stop_seconds)
+                self.killed = True
                 kill(process)
         return True
 
@@ -110,20 +113,25 @@ class Watch:
 
     def ask_to_leave(self, process: "subprocess.Popen[bytes]") -> None:
         if self.killed_at is None:
-            log.info("%s is asked to save and leave", self.claim.job_id)
+            log.info("%s is asked to leave", self.claim.job_id)
             self.killed_at = time.monotonic() + self.settings.stop_seconds
             process.send_signal(signal.SIGTERM)
 
     def settle(self, status: int) -> None:
         """Writes how the process ended, unless its job has done so, and rings if it is to be taken up again."""
         claim = self.claim
+        # one that was asked to leave before it could hear ends by the asking, and has nothing to save
+        left = status == LEFT or (status == -signal.SIGTERM and self.killed_at is not None)
+        words = describe(status)
+        if self.killed:
+            words = f"its process did not leave within {self.settings.stop_seconds:g} s after it was asked to"
         while True:
             try:
                 with self.supervisor.database.session() as session:
-                    if status == LEFT:
+                    if left:
                         now = leases.leave(session, claim.job_id, claim.token)
                     else:
-                        now = leases.lose(session, claim.job_id, claim.token, TrainerCrashed(describe(status)).body())
+                        now = leases.lose(session, claim.job_id, claim.token, TrainerCrashed(words).body())
                 break
             except jobs.Fenced:
                 return  # the usual case: it ended by itself and wrote so
@@ -132,7 +140,7 @@ class Watch:
                     log.error("nobody could be told how %s ended: %s", claim.job_id, error)
                     return
                 time.sleep(LOOK_SECONDS)
-        log.info("%s: %s; the job is now %s", claim.job_id, describe(status), now)
+        log.info("%s: %s; the job is now %s", claim.job_id, words, now)
         if now == "queued":
             enqueue(self.settings.broker_url or "", self.queue, claim.job_id)
 
@@ -150,7 +158,7 @@ def ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 def describe(status: int) -> str:
     """An exit status in words."""
     if status == LEFT:
-        return "its process saved and left"
+        return "its process left"
     if status >= 0:
         return f"its process ended with status {status}, see the worker's log"
     name = signal.Signals(-status).name

@@ -5,7 +5,9 @@ fails at once under a concurrent write. `Database.reading()` is for work that on
 """
 
 import contextlib
+import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+log = logging.getLogger(__name__)
+
 BUSY_MILLISECONDS = 20_000
+AWAY_SECONDS = 0.5
+"""Pause before a database that is away is tried again."""
 DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE."""
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -84,6 +90,40 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+class PatientDatabase(Database):
+    """Waits at the beginning of a session for a database that is away: for a process that somebody else ends in time.
+
+    What is away in the middle of a session raises all the same.
+    """
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        self._wait()
+        with super().session() as session:
+            yield session
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        self._wait()
+        with super().reading() as session:
+            yield session
+
+    def _wait(self) -> None:
+        said = False
+        while True:
+            try:
+                self.engine.connect().close()  # tries a connection that was used before, and opens another one
+            except DBAPIError as error:
+                if not is_away(error):
+                    raise
+                if not said:
+                    log.warning("the database does not answer and is waited for: %s", error.orig)
+                    said = True
+                time.sleep(AWAY_SECONDS)
+            else:
+                return
 
 
 def is_full(error: DBAPIError) -> bool:

@@ -30,7 +30,7 @@ class Machine:
             broker_url=broker_url,
             lease_seconds=3,
             sweep_seconds=0.5,
-            stop_seconds=2,
+            stop_seconds=10,
         )
         with database.session() as session:
             keys.bootstrap(session)

@@ -1,0 +1,31 @@
+"""A store that goes away: no job fails for it, and none uses up an attempt."""
+
+from pathlib import Path
+from typing import Any
+
+from app.registry import leases
+from app.registry.db import Database
+from app.storage import Storage
+from tests import servers
+from tests.job_processes import begin
+from tests.workshop import Workshop, blobs
+from worker.launcher import kill
+from worker.process import LEFT
+
+
+def test_a_job_whose_store_is_away_is_handed_back(sqlite_registry: Database, tmp_path: Path) -> None:
+    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
+    workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
+    job = workshop.job(workshop.dataset(blobs(60)), training={"epochs": 1})
+    nowhere: dict[str, Any] = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{servers.free_port()}", "AWS_ALLOW_HTTP": "true"}
+    keys: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    token, process = begin(workshop, job, tmp_path, ROOTSTOCK_STORAGE_URL="s3://nowhere", **nowhere, **keys)
+    try:
+        assert process.wait(120) == LEFT
+    finally:
+        kill(process)
+    assert workshop.look(job).status == "running"
+    with sqlite_registry.session() as session:
+        assert leases.leave(session, job.id, token) == "queued"
+    assert workshop.look(job).attempt == 1
+    assert workshop.train(job).number == 1
