@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from openai import OpenAI
 
+from app.children import Guard
 from app.demo.terminal import Bar
 
 START_SECONDS = 60.0
@@ -114,6 +115,8 @@ def started(**settings: Any) -> Iterator[Client]:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the demo, and the demo stops the service once
             )
+        guard = Guard(STOP_SECONDS, [])  # should we be killed, with no time to stop it
+        guard.add(process.pid, 0)
         try:
             base_url = f"http://127.0.0.1:{port}"
             _wait_ready(process, base_url, home / "serve.log")
@@ -124,6 +127,8 @@ def started(**settings: Any) -> Iterator[Client]:
                 client.close()
         finally:
             _stop(process)
+            guard.remove(process.pid)
+            guard.close()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], base_url: str, log: Path) -> None:

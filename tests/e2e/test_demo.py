@@ -93,3 +93,11 @@ def test_interrupted_demo_leaves_no_process(tmp_path: Path, sent: signal.Signals
     assert processes(tmp_path) == []
     assert list(tmp_path.glob("rootstock-*")) == [], "temporary folders are left"
     assert not (tmp_path / "output").exists(), "an unfinished demo wrote results"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_killed_demo_leaves_no_process(tmp_path: Path) -> None:
+    with start(tmp_path) as demo:
+        wait_until(lambda: any("celery" in command for command in processes(tmp_path)), "the demo's worker")
+        demo.kill()
+    wait_until(lambda: processes(tmp_path) == [], "the end of what the demo started")
