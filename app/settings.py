@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     upload_seconds: float = Field(86_400.0, gt=0)
     """How long an upload in parts may take before it expires, in seconds."""
     keep_unused_files_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
-    """Age at which files that no dataset and no batch uses are deleted, in seconds; never without it."""
+    """Age at which files that no dataset, batch or waiting job uses are deleted, in seconds; never without it."""
     keep_failed_datasets_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)
     """Age at which datasets that failed are deleted, in seconds; never without it."""
     keep_superseded_datasets_seconds: Annotated[float | None, EmptyIsNone] = Field(None, ge=0)

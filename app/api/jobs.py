@@ -102,7 +102,7 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
     asked = body.evaluation.model_dump(exclude_none=True) if body.evaluation is not None else {}
     for name, file_id in asked.items():
         try:
-            files.get(session, who.project_id, file_id)
+            files.get(session, who.project_id, file_id, kept=True)
         except NotFound as error:
             raise NotFound(f"evaluation.{name}: {error.message}", param=f"evaluation.{name}") from None
     spec, choices = None, None

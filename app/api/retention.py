@@ -13,7 +13,7 @@ router = guarded_router("retention", Administered)
 NEVER = (
     "models, versions and aliases",
     "jobs, their events and metrics",
-    "files that a dataset or a batch uses",
+    "files that a dataset, a batch or a job that has not ended uses",
     "datasets that a job that has not ended uses, and the newest ready one of each name",
     "checkpoints of jobs that have not ended",
 )

@@ -1,6 +1,7 @@
 """Uploaded files: bytes kept as they came. Knows no format."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -9,10 +10,13 @@ from app.errors import InUse, NotFound
 from app.registry import objects as stored
 from app.registry.ids import new_id
 from app.registry.page import Page, paginate
-from app.registry.tables import Batch, DatasetFile, File, Upload
+from app.registry.states import TERMINAL
+from app.registry.tables import Batch, DatasetFile, File, Job, Upload
 
 CONTENT = "content"
 """Name under which a file holds its objects: the parts, in order."""
+NAMED_IN_JOBS = (("file",), ("evaluation", "word_pairs"), ("evaluation", "analogies"))
+"""Where in a job's request a file may be named that the job reads."""
 
 
 def create(
@@ -55,8 +59,10 @@ def _same_content(session: Session, sha256: str, size_bytes: int, there: stored.
     return [] if oldest is None else stored.held_by(session, oldest, size_bytes, there)
 
 
-def get(session: Session, project_id: str, file_id: str) -> File:
-    file = session.scalar(sa.select(File).where(File.id == file_id, File.project_id == project_id))
+def get(session: Session, project_id: str, file_id: str, *, kept: bool = False) -> File:
+    """A file; one that is to be `kept` cannot be deleted before the transaction has ended. Raises NotFound."""
+    statement = sa.select(File).where(File.id == file_id, File.project_id == project_id)
+    file = session.scalar(statement.with_for_update(read=True) if kept else statement)
     if file is None:
         raise NotFound(f"no file {file_id!r}")
     return file
@@ -77,8 +83,14 @@ def list_page(
     return paginate(session, statement, File.id, limit=limit, after=after, descending=descending)
 
 
+def needed_by_job(file_id: Any) -> sa.ColumnElement[bool]:
+    """Of a job that has not ended and whose request names the file, or the column of one."""
+    named = (Job.request[path].as_string() == file_id for path in NAMED_IN_JOBS)
+    return sa.and_(Job.status.not_in(TERMINAL), sa.or_(*named))
+
+
 def delete(session: Session, project_id: str, file_id: str) -> None:
-    """Removes a file; its bytes die in the sweep. Raises InUse while a dataset or a batch needs it."""
+    """Removes a file; its bytes die in the sweep. Raises InUse while a dataset, a batch or a job needs it."""
     statement = sa.select(File).where(File.id == file_id, File.project_id == project_id).with_for_update()
     file = session.scalar(statement)
     if file is None:
@@ -90,6 +102,9 @@ def delete(session: Session, project_id: str, file_id: str) -> None:
     batch_id = session.scalar(sa.select(Batch.id).where(named).limit(1))
     if batch_id is not None:
         raise InUse(f"file {file_id} is used by batch {batch_id}; delete that first")
+    job_id = session.scalar(sa.select(Job.id).where(needed_by_job(file_id)).limit(1))
+    if job_id is not None:
+        raise InUse(f"file {file_id} is used by {job_id}, which has not ended; cancel that first")
     session.execute(sa.update(Upload).where(Upload.file_id == file_id).values(file_id=None))
     stored.release(session, file_id)
     session.delete(file)

@@ -87,7 +87,9 @@ def remove(session: Session, each: Due) -> bool:
 def _unused_files() -> Found:
     named = sa.or_(Batch.input_file_id == File.id, Batch.output_file_id == File.id, Batch.error_file_id == File.id)
     return sa.select(File.id, File.project_id, File.size_bytes, (now() - File.created_at).label("age")).where(
-        ~sa.exists().where(DatasetFile.file_id == File.id), ~sa.exists().where(named)
+        ~sa.exists().where(DatasetFile.file_id == File.id),
+        ~sa.exists().where(named),
+        ~sa.exists().where(files.needed_by_job(File.id)),
     )
 
 
@@ -132,7 +134,7 @@ RULES: Iterable[Rule] = (
     ),
     Rule(
         "unused_files",
-        "no dataset and no batch uses it",
+        "no dataset, no batch and no job that has not ended uses it",
         _unused_files,
         lambda session, each: files.delete(session, each.project_id, each.id),
     ),

@@ -158,6 +158,31 @@ def test_a_file_is_deleted_unless_a_dataset_needs_it(garden: Garden) -> None:
     assert answer.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize("name", ["word_pairs", "analogies"])
+def test_a_file_that_a_waiting_job_is_judged_by_is_not_deleted(garden: Garden, name: str) -> None:
+    with garden.database.session() as session:
+        words, dataset = (
+            rows.file(session, garden.project_id).id,
+            rows.dataset(session, garden.project_id, "validating").id,
+        )
+    body = {"kind": "pretrain", "dataset": dataset, "evaluation": {name: words}}
+    job = garden.client.post("/v1/jobs", json=body).raise_for_status().json()["id"]
+
+    message = refused(garden.client.delete(f"/v1/files/{words}"), 409, "in_use")
+
+    assert message == f"file {words} is used by {job}, which has not ended; cancel that first"
+    garden.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    assert garden.client.delete(f"/v1/files/{words}").json()["deleted"] is True
+
+
+def test_a_file_that_a_waiting_import_reads_is_not_deleted(garden: Garden) -> None:
+    with garden.database.session() as session:
+        file = rows.file(session, garden.project_id).id
+    job = garden.client.post("/v1/models/import", json={"file": file}).raise_for_status().json()["id"]
+
+    assert job in refused(garden.client.delete(f"/v1/files/{file}"), 409, "in_use")
+
+
 def test_the_same_content_is_stored_once(garden: Garden, stranger: httpx.Client) -> None:
     content = b"stored once" * 1000
     made = upload(garden, content)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.registry import keys
+from app.registry import jobs, keys
 from app.registry.tables import Upload
 from app.settings import Settings
 from tests import rows
@@ -28,6 +28,14 @@ def test_what_goes_is_shown_first(strict: House) -> None:
         project = keys.all(session)[0].project_id
         used = rows.dataset(session, project)
         unused = rows.file(session, project)
+        judged_by = rows.file(session, project)
+        jobs.create(
+            session,
+            project_id=project,
+            kind="pretrain",
+            queue="train",
+            request={"kind": "pretrain", "evaluation": {"analogies": judged_by.id}},
+        )
         elsewhere = rows.file(session, rows.project(session, "elsewhere"))
     with strict.client(strict.key(project, "read", "train")) as client:
         refused(client.get("/v1/retention"), 403, "missing_scope")
