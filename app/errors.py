@@ -4,8 +4,7 @@ The wire code is the class name in snake_case. A message names what was wrong, i
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 
 class RootstockError(Exception):
@@ -230,74 +229,3 @@ class InsufficientStorage(RootstockError):
     """A disk of the service is full; trying again helps once somebody has made room."""
 
     status = 507
-
-
-KINDS: dict[str, type[Invalid]] = {
-    "extra_forbidden": UnknownKey,
-    "missing": MissingKey,
-    "union_tag_not_found": MissingKey,
-    "union_tag_invalid": UnknownChoice,
-    "literal_error": UnknownChoice,
-    "enum": UnknownChoice,
-    "finite_number": NonFinite,
-    "value_error": DoesNotFit,
-    **dict.fromkeys(["greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"], OutOfRange),
-    **dict.fromkeys(["string_too_short", "string_too_long", "too_short", "too_long"], OutOfRange),
-    "string_pattern_mismatch": OutOfRange,
-}
-"""pydantic's error types to ours; all others are WrongType."""
-
-
-def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any = None) -> Invalid:
-    """The first of pydantic's `errors()` as one of ours; `body` is what was validated, `model` by which, if known.
-
-    Where the members of a union were tried in turn, the error at the deepest key that one of them has is of the one
-    that was meant.
-    """
-    tried = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
-    first = max(tried, key=lambda error: len(_path(error, body)) - (error["type"] in ("missing", "extra_forbidden")))
-    path = _path(first, body)
-    param = "".join(path).lstrip(".") or None
-    kind = KINDS.get(first["type"], WrongType)
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "union_tag_invalid":
-        context = first["ctx"]
-        param = f"{param}.name" if param else "kind"
-        message = f"{context['tag']!r} is unknown; choose one of {context['expected_tags']}"
-    elif first["type"] == "union_tag_not_found":
-        tag = first["ctx"]["discriminator"].strip("'")
-        param = f"{param}.{tag}" if param else tag
-        message = f"Field required: {param}"
-    elif kind is UnknownKey:
-        known = _keys(model, path[:-1])
-        message = "there is no such key" + (f"; there are {', '.join(known)}" if known else "")
-    elif kind is MissingKey:
-        message = f"{message}: {param}"
-    else:
-        shown = repr(first.get("input"))
-        message = f"{message}; got {shown if len(shown) <= 200 else shown[:200] + '…'}"
-    return kind(f"{param}: {message}" if param else message, param=param)
-
-
-def _path(error: Mapping[str, Any], body: Any) -> list[str]:
-    """Where in the body the error lies. pydantic's locations name the members of unions too, which are no keys."""
-    path: list[str] = []
-    here = body
-    for position, step in enumerate(error["loc"]):
-        absent = error["type"] == "missing" and position == len(error["loc"]) - 1
-        if not isinstance(here, Mapping | list) or (isinstance(here, Mapping) and step not in here and not absent):
-            continue
-        path.append(f"[{step}]" if isinstance(step, int) else f".{step}")
-        known = step in here if isinstance(here, Mapping) else isinstance(step, int) and step < len(here)
-        here = here[step] if known else None
-    return path
-
-
-def _keys(model: Any, path: Sequence[str]) -> list[str]:
-    """The keys of the object at `path` within a pydantic model; none where that is no single model."""
-    for step in path:
-        fields = getattr(model, "model_fields", {})
-        kind = fields[step[1:]].annotation if step[1:] in fields else None
-        members = [each for each in (kind, *get_args(kind)) if hasattr(each, "model_fields")]
-        model = members[0] if len(members) == 1 else None
-    return sorted(getattr(model, "model_fields", {}))

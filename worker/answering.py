@@ -19,13 +19,13 @@ from app.errors import (
     OutOfRange,
     RootstockError,
     TooLarge,
-    from_validation,
 )
 from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.padding import joined
 from app.ml.plugins import find
 from app.registry.tables import Batch
+from app.validation import from_validation
 from worker import computing
 from worker.computing import Model
 from worker.progress import Reporter
@@ -92,9 +92,9 @@ class Answering:
                 where = f"{given.get('method')} {given.get('url')}"
                 raise Malformed(f"url: the batch asks POST {self.batch.endpoint}, this request {where}", param="url")
             try:
-                request.body = self.operation.Request.model_validate(given.get("body"))
+                request.body = self.operation.Request.model_validate(body := given.get("body"))
             except ValidationError as error:
-                raise from_validation(error.errors(include_url=False), given.get("body")) from None
+                raise from_validation(error.errors(include_url=False), body, self.operation.Request) from None
             if self.operation.compared(request.body) is not None or getattr(request.body, "side", None) is not None:
                 raise DoesNotFit("candidate_labels and side are answered outside of batches alone", param="body")
             request.model = request.body.model

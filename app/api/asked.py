@@ -21,8 +21,9 @@ from starlette.types import Message, Scope
 
 from app.api.multipart import parts
 from app.api.openapi import HOISTED, json_body
-from app.errors import EmptyInput, Malformed, NonFinite, UnknownKey, WrongShape, WrongType, from_validation
+from app.errors import EmptyInput, Malformed, NonFinite, UnknownKey, WrongShape, WrongType
 from app.ml.operations.base import Operation
+from app.validation import from_validation
 
 RAW, NPY, FORM = "application/octet-stream", "application/x-npy", "multipart/form-data"
 MOST_FIELDS, MOST_QUERY, MOST_REMEMBERED = 16, 4096, 256
@@ -48,7 +49,7 @@ def validated(operation: Operation, given: Mapping[str, Any]) -> Any:
     try:
         return operation.Request.model_validate(given)
     except ValidationError as error:
-        raise from_validation(error.errors(include_url=False), given) from None
+        raise from_validation(error.errors(include_url=False), given, operation.Request) from None
 
 
 def remembered(operation: Operation, beside: Mapping[str, Any]) -> Any:
@@ -87,7 +88,7 @@ def typed(operation: Operation, pairs: list[tuple[str, str]]) -> Mapping[str, An
     try:
         request = operation.Request.model_validate_strings({**given, INPUT: ""})
     except ValidationError as error:
-        raise from_validation(error.errors(include_url=False), given) from None
+        raise from_validation(error.errors(include_url=False), given, operation.Request) from None
     return request.model_dump(exclude={INPUT})
 
 

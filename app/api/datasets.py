@@ -28,9 +28,10 @@ from app.api.intake import Intake, take_in
 from app.api.openapi import json_body
 from app.api.schemas import DatasetObject, DatasetRequest, DatasetStatus, Deleted, ListOf, Profile, Report, Row
 from app.dataset_options import DatasetOptions, SplitName
-from app.errors import WrongState, from_validation
+from app.errors import WrongState
 from app.registry import datasets, objects
 from app.registry.tables import Dataset
+from app.validation import from_validation
 
 router = guarded_router("datasets")
 

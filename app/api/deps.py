@@ -6,12 +6,14 @@ A guarded route checks the key first, then the body: nobody without a key makes 
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from app.api.schemas import ErrorEnvelope
@@ -111,6 +113,15 @@ class Guarded(APIRoute):
 
     scopes: ClassVar[tuple[str, str]] = ("read", "train")
     """To look, and to change something."""
+
+    @cached_property
+    def body(self) -> TypeAdapter[Any] | None:
+        """What a JSON body is validated by."""
+        if self.body_field is None:
+            return None
+        about = self.body_field.field_info
+        described: Any = Annotated[about.annotation, about]
+        return TypeAdapter(described)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
+from app.api.deps import Guarded
 from app.errors import (
     InsufficientStorage,
     Malformed,
@@ -19,9 +20,9 @@ from app.errors import (
     NotFound,
     NotReady,
     RootstockError,
-    from_validation,
 )
 from app.registry.db import is_away, is_full
+from app.validation import from_validation
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,9 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
         given = dict(request.path_params)
     elif where == "header":
         given = dict(request.headers)
-    return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given))
+    route = request.scope["route"]
+    model = route.body if where == "body" and isinstance(route, Guarded) else None
+    return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given, model))
 
 
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:

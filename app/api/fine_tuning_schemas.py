@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.api.schemas import NAME, ErrorBody, Wire
+from app.api.schemas import ErrorBody, Wire
 from app.errors import Malformed
 from app.registry.tables import Dataset, Job
+from app.validation import NAME
 
 Auto = Literal["auto"]
 

@@ -15,10 +15,10 @@ from app.api.idempotency import HEADERS, Made, asked, create, create_from_form
 from app.api.intake import take_in
 from app.api.job_schemas import JobObject
 from app.api.openapi import json_body
-from app.api.schemas import NAME
-from app.errors import NotFound, from_validation
+from app.errors import NotFound
 from app.ml.spec import Publish
 from app.registry import files, jobs
+from app.validation import NAME, from_validation
 
 router = guarded_router("models")
 
@@ -80,13 +80,13 @@ def check(body: Any) -> ImportRequest:
     try:
         return ImportRequest.model_validate(body)
     except ValidationError as error:
-        raise from_validation([dict(each) for each in error.errors()], body) from None
+        raise from_validation([dict(each) for each in error.errors()], body, ImportRequest) from None
 
 
 def make(session: Session, here: Services, project_id: str, wanted: ImportRequest) -> Made:
     """The job that reads the file."""
     try:
-        files.get(session, project_id, wanted.file)
+        files.get(session, project_id, wanted.file, kept=True)
     except NotFound as error:
         raise NotFound(f"file: {error.message}", param="file") from None
     job = jobs.create(

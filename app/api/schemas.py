@@ -8,8 +8,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.dataset_options import DatasetOptions
+from app.validation import NAME
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 Purpose = Literal["fine-tune", "pretrain", "batch", "batch_output", "user_data"]
 DatasetStatus = Literal["validating", "ready", "failed"]
 T = TypeVar("T")

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from app.errors import Invalid, from_validation
+from app.errors import Invalid
+from app.validation import from_validation
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def complete(union: TypeAdapter[T], name: str, given: Mapping[str, Any], param: 
     try:
         return union.validate_python(body)
     except ValidationError as error:
-        invalid: Invalid = from_validation(error.errors(), body)
+        invalid: Invalid = from_validation(error.errors(), body, union)
         raise type(invalid)(
             f"{param}.{invalid.message}", param=f"{param}.{invalid.param}" if invalid.param else param
         ) from None

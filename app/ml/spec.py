@@ -12,8 +12,8 @@ from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.plugins import AnyOf, Auto, Settings
+from app.validation import NAME
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
 
 AnyModality = Annotated[Modality, AnyOf("modalities", Modality)]

@@ -221,3 +221,11 @@ def test_a_retry_is_a_new_job(garden: Garden) -> None:
     assert (again["retry_of"], again["status"]) == (failed, "queued")
     with garden.database.reading() as session:
         assert jobs.get(session, garden.project_id, again["id"]).retry_of == failed
+
+
+def test_an_unknown_key_comes_with_the_ones_there_are(garden: Garden) -> None:
+    body = {"kind": "pretrain", "dataset": "ds-1", "epochs": 3}
+
+    message = refused(garden.client.post("/v1/jobs", json=body), 422, "unknown_key", param="epochs")
+
+    assert message.startswith("epochs: there is no such key, did you mean training.epochs? There are augmentation, ")

@@ -1,0 +1,139 @@
+"""pydantic's errors as named ones that point at the client's own key, and say what would be right.
+
+Which keys there are is read from the JSON schema of what was validated. Knows no web framework.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.errors import DoesNotFit, Invalid, MissingKey, NonFinite, OutOfRange, UnknownChoice, UnknownKey, WrongType
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+"""Of models, datasets and aliases."""
+PATTERNS = {
+    NAME: "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or a digit",
+}
+"""Patterns in words."""
+KINDS: dict[str, type[Invalid]] = {
+    "extra_forbidden": UnknownKey,
+    "missing": MissingKey,
+    "union_tag_not_found": MissingKey,
+    "union_tag_invalid": UnknownChoice,
+    "literal_error": UnknownChoice,
+    "enum": UnknownChoice,
+    "finite_number": NonFinite,
+    "value_error": DoesNotFit,
+    **dict.fromkeys(["greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"], OutOfRange),
+    **dict.fromkeys(["string_too_short", "string_too_long", "too_short", "too_long"], OutOfRange),
+    "string_pattern_mismatch": OutOfRange,
+}
+"""pydantic's error types to ours; all others are WrongType."""
+
+
+def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any = None) -> Invalid:
+    """The first of pydantic's `errors()` as one of ours; `body` is what was validated, `model` by which, if known: a
+    class or a `TypeAdapter`.
+
+    Where the members of a union were tried in turn, the error at the deepest key that one of them has is of the one
+    that was meant. A key that is missing beside one that nobody knows was misspelt.
+    """
+    tried = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
+    first = max(tried, key=lambda error: len(_path(error, body)) - (error["type"] in ("missing", "extra_forbidden")))
+    if first["type"] == "missing":
+        unknown = (error for error in errors if error["type"] == "extra_forbidden")
+        first = next((error for error in unknown if error["loc"][:-1] == first["loc"][:-1]), first)
+    path = _path(first, body)
+    param = _written(path)
+    kind = KINDS.get(first["type"], WrongType)
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        param = f"{param}.name" if param else "kind"
+        message = f"{context['tag']!r} is unknown; choose one of {context['expected_tags']}"
+    elif first["type"] == "union_tag_not_found":
+        tag = first["ctx"]["discriminator"].strip("'")
+        param = f"{param}.{tag}" if param else tag
+        message = f"Field required: {param}"
+    elif kind is UnknownKey:
+        message = f"there is no such key{_instead(str(path[-1]), _keys(model, path[:-1], body))}"
+    elif kind is MissingKey:
+        message = f"{message}: {param}"
+    else:
+        shown = repr(first.get("input"))
+        words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
+        message = f"{words}; got {shown if len(shown) <= 200 else shown[:200] + '…'}"
+    return kind(f"{param}: {message}" if param else message, param=param)
+
+
+def _path(error: Mapping[str, Any], body: Any) -> list[str | int]:
+    """Where in the body the error lies. pydantic's locations name the members of unions too, which are no keys."""
+    path: list[str | int] = []
+    here = body
+    for position, step in enumerate(error["loc"]):
+        absent = error["type"] == "missing" and position == len(error["loc"]) - 1
+        if not isinstance(here, Mapping | list) or (isinstance(here, Mapping) and step not in here and not absent):
+            continue
+        path.append(step)
+        known = step in here if isinstance(here, Mapping) else isinstance(step, int) and step < len(here)
+        here = here[step] if known else None
+    return path
+
+
+def _written(path: Sequence[str | int]) -> str | None:
+    """`datasets[0].id`; None for the whole body."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".") or None
+
+
+def _instead(key: str, known: Mapping[str, Sequence[str]]) -> str:
+    """The key that was meant, and all that there are; `known` are these and the keys of the object in each."""
+    if not known:
+        return ""
+    inside = [f"{name}.{key}" for name, keys in known.items() if key in keys]
+    meant = inside or difflib.get_close_matches(key, known, n=1)
+    return (f", did you mean {meant[0]}? There" if meant else "; there") + f" are {', '.join(sorted(known))}"
+
+
+def _keys(model: Any, path: Sequence[str | int], body: Any) -> dict[str, list[str]]:
+    """The keys of the object at `path`, and those of the objects that these hold; none where that is not known."""
+    if model is None:
+        return {}
+    document = _schema(model)
+    schema = _followed(document, body, document)
+    for step in path:
+        inner = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
+        body = body[step]
+        schema = _followed(inner or schema.get("additionalProperties") or {}, body, document)
+    fields = schema.get("properties", {})
+    return {name: list(_followed(inner, None, document).get("properties", {})) for name, inner in fields.items()}
+
+
+@lru_cache(maxsize=64)
+def _schema(model: Any) -> dict[str, Any]:
+    adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
+    return adapter.json_schema()
+
+
+def _followed(schema: Any, value: Any, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of one object: behind references, and in a union the member that `value` names, or the only one."""
+    found = list(_members(schema, value, document)) if isinstance(schema, Mapping) else []
+    return found[0] if len(found) == 1 else {}
+
+
+def _members(schema: Mapping[str, Any], value: Any, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield from _members(document["$defs"][name], value, document)
+    elif "discriminator" in schema:
+        tag = value.get(schema["discriminator"]["propertyName"]) if isinstance(value, Mapping) else None
+        member = schema["discriminator"]["mapping"].get(tag) if isinstance(tag, str) else None
+        if member is not None:
+            yield from _members({"$ref": member}, value, document)
+    elif "anyOf" in schema or "oneOf" in schema:
+        for member in schema.get("anyOf") or schema["oneOf"]:
+            yield from _members(member, value, document)
+    elif schema.get("type") in ("object", "array"):
+        yield schema

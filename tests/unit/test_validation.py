@@ -1,0 +1,106 @@
+"""pydantic's errors become named ones that point at the client's own key."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.api.schemas import DatasetRequest
+from app.ml.spec import JobRequest
+from app.validation import from_validation
+
+GOOD: dict[str, Any] = {"kind": "pretrain", "dataset": "ds-1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"objective": {"name": "guessing"}}, "unknown_choice", "objective.name"),
+        ({"objective": {"name": "autoencoding", "colour": 1}}, "unknown_key", "objective.colour"),
+        ({"encoder": {"name": "mlp", "dimensions": 0}}, "out_of_range", "encoder.dimensions"),
+        ({"encoder": {"name": "mlp", "widths": [8, 0]}}, "out_of_range", "encoder.widths[1]"),
+        ({"training": {"epochs": -1}}, "out_of_range", "training.epochs"),
+        ({"training": {"epochs": True}}, "wrong_type", "training.epochs"),
+        ({"training": {"learning_rate": "fast"}}, "wrong_type", "training.learning_rate"),
+        ({"training": {"learning_rate": float("nan")}}, "non_finite", "training.learning_rate"),
+        ({"training": {"early_stopping": {"patience": 0}}}, "out_of_range", "training.early_stopping.patience"),
+        ({"training": {"optimizer": "magic"}}, "unknown_choice", "training.optimizer"),
+        ({"speed": 9}, "unknown_key", "speed"),
+        ({"name": "white space"}, "out_of_range", "name"),
+        ({"dataset": None}, "does_not_fit", None),
+        ({"base_model": "m", "encoder": {"name": "mlp"}}, "does_not_fit", None),
+        ({"kind": "finetune"}, "does_not_fit", None),
+    ],
+)
+def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, param: str | None) -> None:
+    body = GOOD | change
+    with pytest.raises(ValidationError) as caught:
+        JobRequest.validate_python(body)
+
+    error = from_validation(caught.value.errors(), body, JobRequest)
+
+    assert (error.code, error.param, error.status) == (code, param, 422)
+    assert error.message
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "said"),
+    [
+        (
+            {"columns": {"lable": "a"}},
+            "columns.lable",
+            "no such key, did you mean label? There are audio, boxes, caption",
+        ),
+        ({"cleaning": {"nonfinite": "drop"}}, "cleaning.nonfinite", "did you mean non_finite?"),
+        ({"seed": 3}, "seed", "no such key; there are cleaning, columns"),
+        ({"html": "remove"}, "html", "did you mean cleaning.html?"),
+        ({"colums": {}}, "colums", "did you mean columns? There are cleaning, columns, decimal"),
+        ({"name": "two words"}, "name", "1 to 63 letters, digits, dots, dashes and underscores"),
+        ({"split": {"train": 0.6, "validation": 0.2}}, "split", "train + validation + test must be 1, not 0.8"),
+        ({"split": {"files": {"train": []}}}, "split.files.train", "at least 1 item"),
+    ],
+)
+def test_a_wrong_dataset_is_told_what_and_where(change: dict[str, Any], param: str, said: str) -> None:
+    body = {"name": "d", "files": ["file-1"]} | change
+    with pytest.raises(ValidationError) as caught:
+        DatasetRequest.model_validate(body)
+
+    error = from_validation(caught.value.errors(), body, DatasetRequest)
+
+    assert error.param == param
+    assert error.message.startswith(f"{param}: ")
+    assert said in error.message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trainig": {"epochs": 1}}, "trainig: there is no such key, did you mean training? There are augmentation, "),
+        ({"epochs": 1}, "epochs: there is no such key, did you mean training.epochs?"),
+        ({"training": {"epoch": 1}}, "training.epoch: there is no such key, did you mean epochs? There are "),
+        (
+            {"encoder": {"name": "mlp", "dimension": 8}},
+            "encoder.dimension: there is no such key, did you mean dimensions?",
+        ),
+        ({"roles": {"left": {"encodr": {}}}}, "roles.left.encodr: there is no such key, did you mean encoder?"),
+        ({"datasets": [{"id": "ds-1", "wieght": 1}]}, "datasets[0].wieght: there is no such key, did you mean weight?"),
+        ({"dataset": None, "zzz": 1}, "zzz: there is no such key; there are augmentation, base_model, dataset, "),
+    ],
+)
+def test_an_unknown_key_of_a_job_comes_with_the_ones_there_are(change: dict[str, Any], said: str) -> None:
+    body = GOOD | change
+    with pytest.raises(ValidationError) as caught:
+        JobRequest.validate_python(body)
+
+    assert from_validation(caught.value.errors(), body, JobRequest).message.startswith(said)
+
+
+def test_a_key_that_is_missing_beside_an_unknown_one_was_misspelt() -> None:
+    body = {"nmae": "d", "files": ["file-1"]}
+    with pytest.raises(ValidationError) as caught:
+        DatasetRequest.model_validate(body)
+
+    error = from_validation(caught.value.errors(), body, DatasetRequest)
+
+    assert (error.code, error.param) == ("unknown_key", "nmae")
+    assert "did you mean name?" in error.message
