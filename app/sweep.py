@@ -1,5 +1,5 @@
-"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, removes what is kept no longer
-and orphaned bytes.
+"""Repairs what a crash leaves behind: takes back expired leases, rings lost bells again, removes what is kept no
+longer, remembered requests and orphaned bytes.
 
 Runs in every API and worker process; any number of them may sweep at once.
 """
@@ -11,7 +11,7 @@ import time
 from itertools import islice
 
 from app.queue import TASKS, enqueue, waiting
-from app.registry import batches, leases, objects, retention
+from app.registry import idempotency, leases, objects, retention
 from app.registry.db import Database
 from app.settings import Settings
 from app.storage import Storage
@@ -25,7 +25,7 @@ def sweep_once(settings: Settings, database: Database, storage: Storage) -> None
     """Everything that there is to repair now."""
     take_back(settings, database)
     ring_again(settings, database)
-    release_batches(database)
+    forget_requests(database)
     remove_kept_long_enough(settings, database)
     remove_orphans(settings, database, storage)
 
@@ -50,10 +50,10 @@ def ring_again(settings: Settings, database: Database) -> None:
                 enqueue(settings.broker_url, queue, job_id)
 
 
-def release_batches(database: Database) -> None:
-    """Lets go of what cancelled batches were answered so far; it becomes orphans."""
+def forget_requests(database: Database) -> None:
+    """Forgets the answers to requests that nobody may repeat any more."""
     with database.session() as session:
-        batches.release_cancelled(session)
+        idempotency.forget_old(session)
 
 
 def remove_kept_long_enough(
@@ -115,7 +115,7 @@ class Sweeper:
                 take_back(settings, self.database)
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
-                    release_batches(self.database)
+                    forget_requests(self.database)
                     remove_kept_long_enough(settings, self.database)
                     remove_orphans(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause

@@ -32,7 +32,7 @@ def run(reporter: Reporter) -> None:
         job = jobs.load(session, reporter.job_id)
         batch = batches.get(session, job.project_id, job.request["batch"])
         content = objects.held(session, batch.input_file_id)["content"]
-        done = batches.done(session, batch.id)
+        done = batches.done(session, batch)
     answering = Answering(reporter, batch)
     total, read, begun = sum(part.size_bytes for part in content), 0, time.monotonic()
     for number, lines in enumerate(shards(reporter.storage.open(content))):
@@ -57,7 +57,7 @@ def run(reporter: Reporter) -> None:
         with reporter.database.session() as session:
             batches.add_shard(session, batch, reporter.token, number, progress, given, counts)
     with reporter.database.reading() as session:
-        made = {name: batches.parts(session, batch.id, name) for name in (batches.OUTPUT, batches.ERRORS)}
+        made = {name: batches.parts(session, batch, name) for name in (batches.OUTPUT, batches.ERRORS)}
     whole = {
         name: batches.Whole(parts, *hashed(reporter.storage.open(parts)), "jsonl")
         for name, parts in made.items()

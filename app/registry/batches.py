@@ -1,7 +1,7 @@
 """Batches: files of requests that a job answers shard by shard. Knows no request and no answer.
 
-What a shard gave is linked to the batch in the transaction that counts it, under the job's token: a restart goes on
-with the next shard, and no request is answered twice.
+What a shard gave is linked to the job in the transaction that counts it, under the job's token: a restart goes on with
+the next shard, and no request is answered twice. However the job ends, that lets go of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.page import Page, paginate
 from app.registry.states import TERMINAL
-from app.registry.tables import Batch, File, Job, Link
+from app.registry.tables import Batch, File, Job
 
 OUTPUT, ERRORS, SHARD = "output", "errors", "shard"
 
@@ -81,25 +81,18 @@ def list_page(
 
 
 def delete(session: Session, project_id: str, batch_id: str) -> None:
-    """Removes a batch and what it holds; its files stay. Raises WrongState while its job has not ended."""
+    """Removes a batch; its files stay. Raises WrongState while its job has not ended."""
     batch = get(session, project_id, batch_id)
     job = jobs.get(session, project_id, batch.job_id or "")
     if job.status not in TERMINAL:
         raise WrongState(f"batch {batch_id} is answered by {job.id}, which is {job.status}; cancel it first")
-    stored.release(session, batch.id)
     session.delete(batch)
     session.flush()
 
 
-def release_cancelled(session: Session) -> None:
-    """Drops what cancelled batches hold."""
-    cancelled = sa.select(Batch.id).join(Job, Job.id == Batch.job_id).where(Job.status == "cancelled")
-    session.execute(sa.delete(Link).where(Link.owner.in_(cancelled)), execution_options={"synchronize_session": False})
-
-
-def done(session: Session, batch_id: str) -> int:
+def done(session: Session, batch: Batch) -> int:
     """Shards that are answered."""
-    return len([name for name in stored.held(session, batch_id) if name.startswith(SHARD)])
+    return len([name for name in stored.held(session, _job_id(batch)) if name.startswith(SHARD)])
 
 
 def add_shard(
@@ -112,16 +105,15 @@ def add_shard(
     counts: Mapping[str, int],
 ) -> None:
     """What shard `number` gave: `shard` (always), and `output` and `errors` where there are any. Raises Fenced."""
-    assert batch.job_id is not None
-    jobs.set_progress(session, batch.job_id, token, progress)
+    jobs.set_progress(session, _job_id(batch), token, progress)
     held = session.get_one(Batch, batch.id)
     held.counts = {key: held.counts[key] + counts[key] for key in held.counts}
-    stored.hold(session, batch.id, {f"{name}-{number:09d}": part for name, part in given.items()})
+    stored.hold(session, _job_id(batch), {f"{name}-{number:09d}": part for name, part in given.items()})
 
 
-def parts(session: Session, batch_id: str, name: str) -> list[stored.Bytes]:
+def parts(session: Session, batch: Batch, name: str) -> list[stored.Bytes]:
     """What all shards gave of `output` or `errors`, in order."""
-    held = stored.held(session, batch_id)
+    held = stored.held(session, _job_id(batch))
     return [held[key][0] for key in sorted(held) if key.startswith(f"{name}-")]
 
 
@@ -137,7 +129,6 @@ class Whole:
 
 def finish(session: Session, batch: Batch, token: int, given: Mapping[str, Whole]) -> None:
     """Makes files of `given`, by name, and ends the job well. Raises Fenced."""
-    assert batch.job_id is not None
     held = session.get_one(Batch, batch.id)
     for name, whole in given.items():
         file: File = files.create(
@@ -153,6 +144,10 @@ def finish(session: Session, batch: Batch, token: int, given: Mapping[str, Whole
             held.output_file_id = file.id
         else:
             held.error_file_id = file.id
-    stored.release(session, batch.id)
     session.flush()
-    jobs.succeed(session, batch.job_id, token, metrics=dict(held.counts))
+    jobs.succeed(session, _job_id(batch), token, metrics=dict(held.counts))
+
+
+def _job_id(batch: Batch) -> str:
+    assert batch.job_id is not None, f"{batch.id} was made without its job; this is a bug"
+    return batch.job_id

@@ -71,12 +71,6 @@ def remember(
     """Keeps the answer; a request with neither key nor count cannot be repeated and is not kept."""
     if key is None and retry_count is None:
         return
-    old = sa.delete(CreateRequest).where(
-        CreateRequest.api_key_id == caller.key_id,
-        CreateRequest.route == route,
-        CreateRequest.created_at <= now() - KEPT_SECONDS,
-    )
-    session.execute(old, execution_options={"synchronize_session": False})
     session.add(
         CreateRequest(
             id=new_id("req-"),
@@ -93,6 +87,16 @@ def remember(
     session.flush()
 
 
+def forget_old(session: Session) -> None:
+    """Removes what is remembered no longer, of all projects."""
+    _forget(session, sa.true())
+
+
+def _forget(session: Session, which: sa.ColumnElement[bool]) -> None:
+    old = sa.delete(CreateRequest).where(which, CreateRequest.created_at <= now() - KEPT_SECONDS)
+    session.execute(old, execution_options={"synchronize_session": False})
+
+
 def _by_key(session: Session, caller: Caller, route: str, key: str, body_sha256: str) -> CreateRequest | None:
     if not 1 <= len(key) <= LONGEST_KEY:
         raise OutOfRange(f"Idempotency-Key has {len(key)} characters; 1 to {LONGEST_KEY} are right")
@@ -100,8 +104,7 @@ def _by_key(session: Session, caller: Caller, route: str, key: str, body_sha256:
     mine = sa.and_(
         CreateRequest.project_id == caller.project_id, CreateRequest.route == route, CreateRequest.key == key
     )
-    old = sa.delete(CreateRequest).where(mine, CreateRequest.created_at <= now() - KEPT_SECONDS)
-    session.execute(old, execution_options={"synchronize_session": False})
+    _forget(session, mine)
     first = session.scalar(sa.select(CreateRequest).where(mine))
     if first is not None and first.body_sha256 != body_sha256:
         raise IdempotencyKeyReused(f"Idempotency-Key {key!r} was used for another body; draw a new key for a new body")

@@ -11,11 +11,13 @@ import numpy as np
 import openai
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from openai import OpenAI
 
-from app.registry import batches, jobs, keys, leases, objects
+from app.errors import TrainerCrashed
+from app.registry import batches, jobs, keys, leases
+from app.registry.tables import Link
 from app.settings import Settings
-from app.sweep import release_batches
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
 from worker import answering, batch
@@ -120,7 +122,7 @@ def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.Mon
     with pytest.raises(Stopped):
         batch.run(reporter)
     with school.workshop.database.session() as session:
-        assert batches.done(session, made.id) == 2
+        assert batches.done(session, batches.get(session, school.workshop.project_id, made.id)) == 2
         jobs.ask(session, school.workshop.project_id, made.job, "pause")
         leases.leave(session, made.job, reporter.token)
         jobs.resume(session, school.workshop.project_id, made.job)
@@ -172,7 +174,10 @@ def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
         school.client.files.delete(made.input_file_id)
 
 
-def test_what_a_cancelled_batch_was_answered_is_let_go(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", ["cancelled", "failed"])
+def test_what_a_batch_was_answered_that_comes_to_nothing_is_let_go(
+    school: School, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
     monkeypatch.setattr(batch, "SHARD_LINES", 10)
     made = school.ask([line(number) for number in range(30)])
     reporter = school.workshop.claim(made.job)
@@ -185,15 +190,16 @@ def test_what_a_cancelled_batch_was_answered_is_let_go(school: School, monkeypat
     monkeypatch.setattr(answering.Answering, "answer", answer)
     with pytest.raises(Stopped):
         batch.run(reporter)
-    release_batches(school.workshop.database)
     with school.workshop.database.session() as session:
-        assert batches.done(session, made.id) == 1, "it may go on"
-        jobs.ask(session, school.workshop.project_id, made.job, "cancel")
-        leases.leave(session, made.job, reporter.token)
-    release_batches(school.workshop.database)
+        assert batches.done(session, batches.get(session, school.workshop.project_id, made.id)) == 1, "it may go on"
+        if ending == "cancelled":
+            jobs.ask(session, school.workshop.project_id, made.job, "cancel")
+            leases.leave(session, made.job, reporter.token)
+        else:
+            jobs.fail(session, made.job, reporter.token, TrainerCrashed("it crashed").body())
     with school.workshop.database.reading() as session:
-        assert objects.held(session, made.id) == {}
-    assert school.client.batches.retrieve(made.id).status == "cancelled"
+        assert list(session.scalars(sa.select(Link).where(Link.key.startswith(f"batches/{made.id}/")))) == []
+    assert school.client.batches.retrieve(made.id).status == ending
 
 
 def test_an_ended_batch_is_deleted_and_its_files_become_free(school: School) -> None:

@@ -1,5 +1,6 @@
 """Migrations and tables say the same, on both databases; the `alembic` command works from the project's root."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
+from app.registry import batches, jobs, objects
 from app.registry.db import Database
-from app.registry.tables import Revision, Table
+from app.registry.tables import Link, Revision, Table
+from tests import rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +64,32 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     assert described(database.engine) == before
     with database.reading() as session:
         assert [(row.id, row.number) for row in session.scalars(sa.select(Revision))] == [(1, 0)]
+
+
+def test_the_answers_of_batches_become_their_jobs(database: Database) -> None:
+    with database.session() as session:
+        project = rows.project(session)
+        made = [
+            batches.create(
+                session,
+                project_id=project,
+                endpoint="/v1/embeddings",
+                input_file_id=rows.file(session, project).id,
+                metadata={},
+                max_attempts=1,
+            )
+            for _ in range(2)
+        ]
+        for batch, _ in made:
+            objects.hold(session, batch.id, {"shard-0": rows.stored()})
+        (_, ended), (_, waiting) = made
+        jobs.ask(session, project, ended.id, "cancel")
+    with database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        importlib.import_module("migrations.versions.0004_shards_of_batches").upgrade()
+    with database.reading() as session:
+        assert list(objects.held(session, waiting.id)) == ["shard-0"]
+        owners = set(session.scalars(sa.select(Link.owner)))
+        assert {owner for owner in owners if not owner.startswith("file-")} == {waiting.id}
 
 
 def test_the_alembic_command_goes_up_checks_and_goes_down(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,9 +80,13 @@ def test_a_stock_clients_retry_comes_soon_or_is_new(session: Session, caller: Ca
     assert post(session, caller, "job-2", count=1) == "job-2"
 
 
-def test_old_requests_are_removed(session: Session, caller: Caller) -> None:
+def test_nothing_is_kept_for_ever(session: Session, caller: Caller) -> None:
+    for number in range(3):
+        idempotency.remember(session, caller, f"POST /v1/uploads/upload_{number}/parts", "k", "b", None, 200, {})
+    age(session, 23 * 3600)
     post(session, caller, "job-1", key="k")
-    post(session, caller, "job-2", count=0)
-    age(session, 24 * 3600)
-    post(session, caller, "job-3", key="new")
-    assert [row.key for row in session.query(CreateRequest)] == ["new"]
+    idempotency.forget_old(session)
+    assert session.query(CreateRequest).count() == 4
+    age(session, 3600)
+    idempotency.forget_old(session)
+    assert [row.route for row in session.query(CreateRequest)] == [ROUTE]
