@@ -101,7 +101,12 @@ class Block:
     def times(self, dense: Tensor) -> Tensor:
         """[rows, Q] of `dense` [F, Q]. Sums of embeddings are sparse products, and far faster than those of CSR."""
         return embedding_bag(
-            self.columns, dense, self.starts, mode="sum", per_sample_weights=self.values, include_last_offset=True
+            self.columns,
+            dense.contiguous(),  # a QR lays columns in one piece, and rows in many are gathered ten times as slowly
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
         )
 
     def transposed(self, width: int) -> "Block":
