@@ -94,16 +94,12 @@ class WrongState(Conflict):
     """The job, upload or dataset is in a state in which this cannot be done."""
 
 
-class NameTaken(Conflict):
-    """A unique name is already used."""
-
-
 class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key came with another body."""
 
 
-class RequestInProgress(Conflict):
-    """The first request with this Idempotency-Key has not been answered yet."""
+class ChangedMeanwhile(Conflict):
+    """What the request is about was deleted while it was worked on."""
 
     permanent = False
 

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from app.api.deps import Guarded
 from app.errors import (
+    ChangedMeanwhile,
     InsufficientStorage,
     Malformed,
     MethodNotAllowed,
@@ -21,7 +22,7 @@ from app.errors import (
     NotReady,
     RootstockError,
 )
-from app.registry.db import is_away, is_full
+from app.registry.db import is_away, is_full, is_orphan
 from app.validation import from_validation
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> J
 def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) -> JSONResponse:
     """The envelope of what ended a request; one that is the server's own fault is logged.
 
-    A database without room, or one that does not answer, has a name; what else a database says is a bug, and is raised.
+    A database without room, one that does not answer, and a row that went away have a name; what else a database says
+    is a bug, and is raised.
     """
     if isinstance(error, ClientDisconnect):  # in the middle of its body; nobody reads this answer
         return answer(Malformed("the body ended before it was complete"))
@@ -56,6 +58,8 @@ def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) 
         if is_away(error):
             log.error("%s %s: the database does not answer: %s", scope["method"], scope["path"], error.orig)
             return answer(NotReady("the database does not answer; try again soon"))
+        if is_orphan(error):
+            return answer(ChangedMeanwhile("what this is about was deleted meanwhile; look again, then try again"))
         raise error
     if error.status == 500:
         log.error("%s %s failed: %s", scope["method"], scope["path"], error, exc_info=error)

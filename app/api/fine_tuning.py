@@ -162,7 +162,7 @@ def own(job_id: str) -> str:
 
 def find(session: Session, who: Caller, job_id: str) -> Job:
     job = jobs.get(session, who.project_id, own(job_id))
-    if "base_model" not in job.request:
+    if job.request.get("base_model") is None:
         raise NotFound(f"job {job.id} has no base model; ask for it under /v1/jobs")
     return job
 

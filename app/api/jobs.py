@@ -1,6 +1,7 @@
 """Jobs: asked for, listed, waited for, steered by their owners. What they tell on the way is in `job_story.py`."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -140,7 +141,7 @@ def list_jobs(
     with here.database.reading() as session:
         found = jobs.list_page(session, who.project_id, **vars(paging), status=status, kind=kind, metadata=metadata)
         body = shown.page(shown.jobs_page(session, found.rows), found.has_more)
-    return tagged(body, hashlib.sha256(orjson.dumps(body)).hexdigest()[:32], if_none_match)
+    return tagged(body, if_none_match)
 
 
 @router.get("/v1/jobs/{job_id}", response_model=JobObject, responses=UNCHANGED)
@@ -153,11 +154,12 @@ async def get_job(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A job's particulars. With `If-None-Match` and `wait`, answers as soon as the job has changed."""
+    watcher: Watcher = request.app.state.watcher
+    ends = time.monotonic() + wait
     answer, stamp = await run_in_threadpool(look, here, who, job_id, if_none_match)
-    if answer.status_code == 304 and wait > 0:
-        watcher: Watcher = request.app.state.watcher
-        if await watcher.changed(job_id, stamp, wait):
-            answer, _ = await run_in_threadpool(look, here, who, job_id, if_none_match)
+    while answer.status_code == 304 and (left := ends - time.monotonic()) > 0:
+        await watcher.changed(job_id, stamp, left)  # an event alone does not show here
+        answer, stamp = await run_in_threadpool(look, here, who, job_id, if_none_match)
     return answer
 
 
@@ -166,11 +168,12 @@ def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) ->
     with here.database.reading() as session:
         job = jobs.get(session, who.project_id, job_id)
         body = shown.job(session, job)
-    return tagged(body, f"{job.id}.{job.revision}", if_none_match), Stamp(job.revision, job.events)
+    return tagged(body, if_none_match), Stamp(job.revision, job.events)
 
 
-def tagged(body: dict[str, Any], tag: str, if_none_match: str | None) -> Response:
-    etag = f'"{tag}"'
+def tagged(body: dict[str, Any], if_none_match: str | None) -> Response:
+    """The answer, or a 304. The tag is made of all that is shown: a job's place in its queue stands in no row."""
+    etag = f'"{hashlib.sha256(orjson.dumps(body)).hexdigest()[:32]}"'
     known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if etag in known or "*" in known:

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 BUSY_MILLISECONDS = 20_000
 AWAY_SECONDS = 0.5
 """Pause before a database that is away is tried again."""
-DISK_FULL = "53100"
-"""PostgreSQL's SQLSTATE."""
+DISK_FULL, REFERENCE_BROKEN = "53100", "23503"
+"""PostgreSQL's SQLSTATEs."""
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -131,6 +131,13 @@ def is_full(error: DBAPIError) -> bool:
     refusal = error.orig
     full = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return full or getattr(refusal, "sqlstate", None) == DISK_FULL
+
+
+def is_orphan(error: DBAPIError) -> bool:
+    """Whether a row was to refer to one that somebody else was deleting meanwhile."""
+    refusal = error.orig
+    sqlite = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+    return sqlite or getattr(refusal, "sqlstate", None) == REFERENCE_BROKEN
 
 
 def is_away(error: DBAPIError) -> bool:

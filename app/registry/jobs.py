@@ -165,8 +165,9 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
     datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]
     if job.kind != "import" and len(datasets) < max(1, len(job.request.get("datasets") or [])):
         raise WrongState(f"{job_id} cannot be retried: a dataset of it was deleted")
-    if job.request.get("base_model") is not None and job.base_version_id is None:
-        raise WrongState(f"{job_id} cannot be retried: its base model {job.request['base_model']!r} was deleted")
+    needed = job.request.get("base_model") or job.request.get("model")
+    if needed is not None and job.base_version_id is None:  # another model may have its name now
+        raise WrongState(f"{job_id} cannot be retried: its model {needed!r} was deleted")
     if job.kind == "ingest":
         failed = sa.update(Dataset).where(Dataset.id == datasets[0][0], Dataset.status == "failed")
         again = failed.values(status="validating", error=None, report=None).returning(Dataset.id)

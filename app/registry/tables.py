@@ -228,7 +228,7 @@ class Job(Table):
     events: Mapped[int] = mapped_column(default=0)
     """Number of the last event."""
     revision: Mapped[int] = mapped_column(default=0)
-    """Grows at every change that a client can see; the ETag."""
+    """Grows at every change of the row that a client can see: what those who wait are woken by."""
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     created_at: Mapped[float] = mapped_column(insert_default=now())
     started_at: Mapped[float | None]

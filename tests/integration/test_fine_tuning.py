@@ -139,6 +139,15 @@ def test_a_file_without_labels_fails_by_name(school: School) -> None:
     assert "labels" in failed.error.message
 
 
+def test_a_job_whose_base_is_null_is_none_of_them(school: School) -> None:
+    dataset = school.workshop.dataset(blobs(60, labels=False))
+    body = {"kind": "pretrain", "dataset": dataset.id, "base_model": None}
+    job: Any = school.client.post("/jobs", body=body, cast_to=object)
+    school.client.post(f"/jobs/{job['id']}/cancel", cast_to=object)
+    with pytest.raises(openai.NotFoundError, match="no base model"):
+        school.client.fine_tuning.jobs.retrieve(job["id"].replace("job-", "ftjob-"))
+
+
 def test_what_cannot_be_is_refused(school: School) -> None:
     client = school.client
     file = client.files.create(file=table(slice(0, 50)), purpose="fine-tune")

@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from app.registry import jobs, leases, states
-from tests import rows
+from app.registry import datasets, events, jobs, leases, states
+from app.registry.db import Database
+from tests import rows, servers
 from tests.integration.api.conftest import Garden
 from tests.integration.api.data import make_ready, post_dataset, vectors
 from tests.integration.api.faults import refused
@@ -165,6 +167,70 @@ def test_who_waits_hears_of_a_change_at_once(garden: Garden) -> None:
 
     assert [answer.json()["status"] for answer in heard] == ["running"] * 5
     assert tag not in {answer.headers["etag"] for answer in heard}
+
+
+def test_who_waits_is_not_woken_by_what_does_not_show(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id)
+    path = f"/v1/jobs/{job.id}"
+    tag = garden.client.get(path).headers["etag"]
+    heard: list[httpx.Response] = []
+
+    def listen() -> None:
+        heard.append(garden.client.get(path, params={"wait": 50}, headers={"if-none-match": tag}))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    time.sleep(0.5)
+    with garden.database.session() as session:
+        events.add(session, job.id, type="message", message="an event alone")
+    time.sleep(1)
+    assert heard == []
+    garden.client.post(f"{path}/cancel")
+    listener.join(30)
+    assert [answer.status_code for answer in heard] == [200]
+
+
+def test_a_job_that_moves_up_in_its_queue_has_changed(garden: Garden) -> None:
+    with garden.database.session() as session:
+        first, second = rows.job(session, garden.project_id).id, rows.job(session, garden.project_id).id
+    before = garden.client.get(f"/v1/jobs/{second}")
+    garden.client.post(f"/v1/jobs/{first}/cancel")
+    after = garden.client.get(f"/v1/jobs/{second}", headers={"if-none-match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert after.json()["queue_position"] == before.json()["queue_position"] - 1
+
+
+def test_what_is_deleted_while_a_job_on_it_is_made_is_a_conflict(garden: Garden) -> None:
+    """A deletion that has begun lets nobody refer to what it deletes; whoever did so meanwhile may try again."""
+    if garden.database.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite lets one write after the other")
+    with garden.database.session() as session:
+        dataset, model = (
+            rows.dataset(session, garden.project_id).id,
+            rows.version(session, garden.project_id).model.name,
+        )
+    body = {"kind": "embed", "model": model, "dataset": dataset}
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        answers.append(garden.client.post("/v1/jobs", json=body))
+
+    asking = threading.Thread(target=ask)
+    with garden.database.session() as session:
+        datasets.delete(session, garden.project_id, dataset)
+        asking.start()
+        servers.wait_until(lambda: somebody_waits(garden.database), "a request that waits for the deletion")
+    asking.join(30)
+    refused(answers[0], 409, "changed_meanwhile")
+    assert "x-should-retry" not in answers[0].headers
+    refused(garden.client.post("/v1/jobs", json=body), 404, "not_found", "dataset")
+
+
+def somebody_waits(database: Database) -> bool:
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with database.reading() as session:
+        return session.scalar(sa.text(waiting)) is not None
 
 
 def test_a_wait_that_is_too_long_is_refused(garden: Garden) -> None:

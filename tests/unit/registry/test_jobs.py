@@ -121,3 +121,12 @@ def test_a_retry_refuses_what_it_could_not_repeat(session: Session, project_id: 
     session.refresh(grafted)
     with pytest.raises(WrongState, match="'digits' was deleted"):
         jobs.retry(session, project_id, grafted.id)
+    asking = rows.job(session, project_id, "failed", datasets=[rows.dataset(session, project_id)])
+    version = rows.version(session, project_id)  # has the name and the number of the one before
+    asking.base_version_id, asking.request = version.id, {"kind": "embed", "model": "digits"}
+    session.flush()
+    models.delete_model(session, project_id, "digits")
+    rows.version(session, project_id)
+    session.refresh(asking)
+    with pytest.raises(WrongState, match="'digits' was deleted"):
+        jobs.retry(session, project_id, asking.id)
