@@ -8,7 +8,7 @@ included, is left as it came to the careful way (`app.api.inference`), whose err
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -22,8 +22,9 @@ from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
 from app.api.packing import server_timing
+from app.api.resting import Resting
 from app.api.telemetry import Telemetry
-from app.errors import Overloaded, RootstockError
+from app.errors import RootstockError
 from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.predictor import MANY, Predictor, Timings
@@ -40,11 +41,14 @@ LARGEST = 1024 * 1024
 class Asker(Protocol):
     """The connection that a question came by."""
 
-    def respond(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-        """Writes the answer; the next question may come."""
+    def respond(self, status: int, lines: bytes, content: bytes) -> None:
+        """Writes the answer, with `lines` in its head; the next question may come."""
 
     def carefully(self, data: bytes) -> None:
         """Takes the careful way with the whole request `data`."""
+
+    def rested(self) -> None:
+        """Some time after it was refused, it may ask again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +87,9 @@ class Lane:
         self._max_inputs = settings.max_inputs
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST)).find
         self._turn: list[Question] = []
-        self._refusals: dict[str, tuple[list[tuple[bytes, bytes]], bytes]] = {}
+        self._resting = Resting()
+        self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
+        """By how many wait: status, lines of the head and content, since who refuses has no time to write them anew."""
 
     def take(self, head: Head, data: bytes, asker: Asker) -> Question | None:
         """The question in the whole request `data`, which will be answered; None for one to be read with care."""
@@ -132,30 +138,28 @@ class Lane:
 
         Only a caller who may ask hears of the load; the careful way tells the others what is wrong with their key.
         """
-        if self._caller(head) is None:
+        permits = self._serving.permits
+        if permits.taken < permits.limit or self._caller(head) is None:
             return False
-        try:
-            self._serving.permits.check()
-        except Overloaded as error:
-            headers, content = self._refusals.get(error.message) or self._refusal(error)
-            identity = (b"x-request-id", head.request_id or request_id())
-            asker.respond(error.status, [*headers, identity], content)
-            self._telemetry.request("POST", head.operation.path, error.status, 0.0)
-            return True
-        return False
+        status, lines, content = self._refusals.get(permits.taken) or self._refusal()
+        permits.refused += 1
+        self._resting.add(asker)
+        asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
+        self._telemetry.request("POST", head.operation.path, status, 0.0)
+        return True
 
     def _caller(self, head: Head) -> Caller | None:
         """Who has the head's key, where that is known here and the key lets its holder ask."""
         caller = self._serving.known(head.secret)
         return caller if caller is not None and "infer" in caller.scopes else None
 
-    def _refusal(self, error: Overloaded) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        """What a refusal says. It is kept: those who refuse have no time to write the same again."""
-        written = envelope(error)
-        headers = [pair for pair in written.raw_headers if pair[0] != b"content-length"]
+    def _refusal(self) -> tuple[int, bytes, bytes]:
+        permits = self._serving.permits
+        written = envelope(permits.refusal())
         if len(self._refusals) >= MOST_REFUSALS:
             self._refusals.clear()
-        kept = self._refusals[error.message] = (headers, bytes(written.body))
+        lines = head_lines(pair for pair in written.raw_headers if pair[0] != b"content-length")
+        kept = self._refusals[permits.taken] = written.status_code, lines, bytes(written.body)
         return kept
 
     def _answer(self) -> None:
@@ -219,12 +223,17 @@ class Lane:
         identity = head.request_id or request_id()
         about = [*about, (b"server-timing", server_timing(timings)), (b"x-request-id", identity)]
         self._serving.permits.taken -= 1
-        question.asker.respond(200, about, content)
+        question.asker.respond(200, head_lines(about), content)
         self._telemetry.request("POST", head.operation.path, 200, time.perf_counter() - question.began)
 
     def _carefully(self, question: Question) -> None:
         self._serving.permits.taken -= 1
         question.asker.carefully(question.data)
+
+
+def head_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they stand in the head of an answer."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def _parts(inputs: Tensors, sizes: list[int]) -> list[Tensors]:

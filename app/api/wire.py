@@ -6,20 +6,17 @@ each would be a packet of its own that wakes the client.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.heads import Head
-from app.api.lane import Lane, Question
+from app.api.lane import Lane, Question, head_lines
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""
-REST_SECONDS = 0.03
-"""A connection that was refused is not read from for so long: who asks again at once would take the time of those who
-are answered."""
-
-Headers = list[tuple[bytes, bytes]]
+MOST_BEHIND = 64 * 1024
+"""Bytes of what a resting connection asks; it is not read from beyond."""
 
 
 class Gathering(HttpToolsProtocol):
@@ -36,6 +33,10 @@ class Gathering(HttpToolsProtocol):
     _last = False
     """True when the connection shall be closed behind the next answer."""
     _answered_at = 0.0
+    _rests = False
+    """True for a while after the lane has refused it."""
+    _common: ClassVar[tuple[Any, bytes]] = None, b""
+    """The server's own headers, which it makes anew every second, and how they are written."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.lane = getattr(self.app, "lane", None)
@@ -51,6 +52,10 @@ class Gathering(HttpToolsProtocol):
         elif self._question is not None:
             self._behind += data
             self.flow.pause_reading()
+        elif self._rests:
+            self._behind += data
+            if len(self._behind) > MOST_BEHIND:
+                self.flow.pause_reading()
         elif self.lane is None or self._midway or not (self.cycle is None or self.cycle.response_complete):
             super().data_received(data)
         else:
@@ -62,25 +67,22 @@ class Gathering(HttpToolsProtocol):
             else:
                 self._ask(asked, data)
 
-    def respond(self, status: int, headers: Headers, content: bytes) -> None:
+    def respond(self, status: int, lines: bytes, content: bytes) -> None:
         """Writes the answer to what the lane was asked."""
         self._question = None
         self._answered_at = self.loop.time()
         self.server_state.total_requests += 1
-        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
-        if self._last:
-            lines.append(b"connection: close\r\n")
-        length = b"content-length: %d\r\n\r\n" % len(content)
-        self._gathered.write_now(b"".join([STATUS_LINE[status], *lines, length, content]))
+        common = self.server_state.default_headers
+        if self._common[0] is not common:
+            Gathering._common = common, head_lines(common)
+        parts = STATUS_LINE[status], self._common[1], lines, b"connection: close\r\n" if self._last else b""
+        self._gathered.write_now(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*parts, len(content), content))
         if self._last:
             self.transport.close()
             return
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_handler()
-        if self._behind:
-            behind, self._behind = self._behind, b""
-            self.flow.resume_reading()
-            self.data_received(behind)
+        self._go_on()
 
     def carefully(self, data: bytes) -> None:
         """Gives the server a whole request that the lane could not answer, and what came behind it."""
@@ -105,10 +107,18 @@ class Gathering(HttpToolsProtocol):
             self._question = None
         super().connection_lost(exc)
 
+    def rested(self) -> None:
+        """Looks at what came meanwhile."""
+        self._rests = False
+        if not self.transport.is_closing():
+            self._go_on()
+
     def shutdown(self) -> None:
+        self._last = True
+        if self._rests:
+            self.rested()
         if self._question is None:
             super().shutdown()
-        self._last = True
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes an idle connection. The lane's answers do not set the clock anew each time, so it looks here."""
@@ -124,8 +134,7 @@ class Gathering(HttpToolsProtocol):
         assert self.lane is not None
         if len(data) == head.size:
             if self.lane.refuses(head, self):
-                self.flow.pause_reading()
-                self.loop.call_later(REST_SECONDS, self._rested)
+                self._rests = True
                 return
             self._question = self.lane.take(head, data, self)
             if self._question is not None:
@@ -139,9 +148,12 @@ class Gathering(HttpToolsProtocol):
         data, self._begun = bytes(self._begun.data), None
         return data
 
-    def _rested(self) -> None:
-        if not self.transport.is_closing():
+    def _go_on(self) -> None:
+        """With what came behind what has been answered."""
+        if self._behind:
+            behind, self._behind = self._behind, b""
             self.flow.resume_reading()
+            self.data_received(behind)
 
     def _give_over(self) -> None:
         super().data_received(self._end_waiting())

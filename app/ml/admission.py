@@ -50,7 +50,11 @@ class Permits:
         """Raises Overloaded when there is no permit."""
         if self.taken >= self.limit:
             self.refused += 1
-            raise Overloaded(f"{self.taken} requests are waiting and at most {self.limit} may; try again in a second")
+            raise self.refusal()
+
+    def refusal(self) -> Overloaded:
+        """What one is told for whom there is no permit now."""
+        return Overloaded(f"{self.taken} requests are waiting and at most {self.limit} may; try again in a second")
 
     def __exit__(self, *raised: object) -> None:
         self.taken -= 1

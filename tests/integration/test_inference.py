@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -353,6 +354,34 @@ def test_a_crowd_gets_its_answers_or_a_429_that_says_when_to_come_back(house: Ho
             assert int(answer.headers["retry-after"]) >= 1
         else:
             np.testing.assert_allclose(numbers(answer), expected, atol=1e-4)
+
+
+def test_what_is_asked_behind_a_refusal_is_answered_in_order(house: House) -> None:
+    body = json.dumps({"model": "tiny", "input": VECTOR}).encode()
+    head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"
+    asked = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    named = f"{head}x-request-id: the-last\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    assert house.post("/v1/embeddings", content=body).status_code == 200
+    address = urlsplit(house.url)
+    with socket.create_connection((str(address.hostname), address.port or 0)) as connection:
+        connection.settimeout(30)
+        house.permits.taken += MOST_WAITING
+        try:
+            for _ in range(2):
+                connection.sendall(asked)
+                held = b""
+                while b"overloaded" not in held:
+                    held += connection.recv(65536)
+                assert held.startswith(b"HTTP/1.1 429 ")
+            connection.sendall(asked[:-30])  # while it rests
+        finally:
+            house.permits.taken -= MOST_WAITING
+        connection.sendall(asked[-30:] + named)
+        held = b""
+        while held.count(b'"usage"') < 2:
+            held += connection.recv(65536)
+    assert held.count(b"HTTP/1.1 200 ") == 2
+    assert held.rindex(b"the-last") > held.rindex(b"HTTP/1.1 200 ")
 
 
 def test_only_who_has_a_key_hears_of_the_load(house: House) -> None:

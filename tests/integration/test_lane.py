@@ -209,7 +209,7 @@ def test_a_model_whose_answer_is_not_finite_never_gives_a_200(
         outputs[inputs["values"][:, 0] > 5] = float("nan")
         return outputs
 
-    monkeypatch.setattr("app.ml.predictor.ask", broken)
+    monkeypatch.setattr("app.ml.engines.ask", broken)
     good, bad = ROW.tolist(), [1e6, *ROW.tolist()[1:]]
 
     async def crowd() -> list[httpx.Response]:
