@@ -158,6 +158,14 @@ class Cleaning(_Options):
     constant: Literal["keep", "drop"] = "keep"
     """`drop` leaves columns out that have (nearly) one value in all rows."""
 
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Self:
+        for least, most in (("min_characters", "max_characters"), ("min_seconds", "max_seconds")):
+            low, high = getattr(self, least), getattr(self, most)
+            if high is not None and low > high:
+                raise ValueError(f"{least} {low:g} is more than {most} {high:g}; nothing would be left")
+        return self
+
 
 class DatasetOptions(_Options):
     """The request for a dataset, without its name and metadata."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -110,8 +111,10 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
 @contextlib.contextmanager
 def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
     """The picture before it is unpacked; what goes wrong with it has a name."""
+    kind = f"no {', '.join(FORMATS)} picture"
     try:
         with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
+            kind = f"a {opened.format} that cannot be read"
             if opened.width * opened.height > MOST_PIXELS:
                 raise TooLarge(
                     f"{name}: is {opened.width} by {opened.height} pixels; at most {MOST_PIXELS} in all are read",
@@ -120,11 +123,12 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
             if opened.mode in ("I", "F"):
                 raise ValueError("its values have 32 bits, and nothing says which is white; save it with 8 or 16 bits")
             yield opened
-    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
-        raise TooLarge(f"{name}: has more than {MOST_PIXELS} pixels", param=name) from None
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
+        found = re.findall(r"\d+", f"{error}")[0]
+        raise TooLarge(f"{name}: has {found} pixels; at most {MOST_PIXELS} in all are read", param=name) from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         shown = f"{error}".partition("<")[0].strip()
-        raise Malformed(f"{name}: is no {', '.join(FORMATS)} picture: {shown}", param=name) from None
+        raise Malformed(f"{name}: is {kind}: {shown}", param=name) from None
 
 
 def _turn(opened: Pillow.Image, content: bytes) -> int:

@@ -18,6 +18,15 @@ Samples = NDArray[np.int16]
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 MAGIC = (b"fLaC", b"OggS", b"ID3")
+STRANGERS = (
+    (4, b"ftyp", "M4A or MP4"),
+    (0, b"FORM", "AIFF"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "WMA"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"\xff\xf1", "AAC"),
+    (0, b"\xff\xf9", "AAC"),
+)
+"""Sounds that are not read: where they say what they are, and how."""
 FULL_SCALE = 32768
 MOST_FRAMES = 2**25
 """Samples of each channel at most, read from the header before anything is unpacked: 35 minutes at 16,000 a second."""
@@ -127,12 +136,22 @@ def quantise(waveform: Waveform) -> Samples:
 def _opened(content: bytes, name: str) -> Iterator[soundfile.SoundFile]:
     """The sound before it is unpacked; what goes wrong with it has a name."""
     if not is_sound(content):
-        raise Malformed(f"{name}: is no {', '.join(FORMATS)} sound: it begins with {content[:8]!r}", param=name)
+        raise Malformed(f"{name}: is {_stranger(content)}", param=name)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as opened:
             yield opened
     except soundfile.LibsndfileError as error:
         raise Malformed(f"{name}: is damaged or cut short: {error.error_string}", param=name) from None
+
+
+def _stranger(content: bytes) -> str:
+    """What is no sound that is read, and what to do about it."""
+    if not content:
+        return "empty: it has 0 bytes"
+    kind = next((kind for place, mark, kind in STRANGERS if content[place:].startswith(mark)), None)
+    if kind is None:
+        return f"no {', '.join(FORMATS)} sound: it begins with {content[:8]!r}"
+    return f"{kind}, which is not read; convert it to {', '.join(FORMATS)}, for instance with ffmpeg -i FILE FILE.flac"
 
 
 def _header(opened: soundfile.SoundFile, content: bytes, name: str) -> Header:

@@ -95,8 +95,8 @@ def named(session: Session, upload: Upload, part_ids: Sequence[str]) -> Whole:
     total = sum(part.size_bytes for part in chosen.values())
     if total != upload.size_bytes:
         raise DoesNotFit(
-            f"the {len(chosen)} parts have {total} bytes together, and the upload was announced with "
-            f"{upload.size_bytes}; {len(arrived) - len(chosen)} further parts have arrived",
+            f"the parts named have {total} bytes together, and the upload was announced with "
+            f"{upload.size_bytes}; further parts that have arrived: {len(arrived) - len(chosen)}",
             param="part_ids",
         )
     if upload.status == "completed":

@@ -38,6 +38,10 @@ def test_fractions_and_files_are_told_apart() -> None:
         ({"files": ["a"], "columns": {"features": []}}, "at least one column"),
         ({"files": ["a"], "modality": "vectors", "columns": {"image": "x"}}, "columns.features"),
         ({"files": ["a"], "columns": {"split": "s"}, "split": {"train": 0.9, "test": 0.1}}, "not both"),
+        (
+            {"files": ["a"], "cleaning": {"min_seconds": 2, "max_seconds": 1}},
+            "min_seconds 2 is more than max_seconds 1",
+        ),
         ({"files": ["a"], "split": {"train": 0.8, "test": 0.1}}, "must be 1, not 0.9"),
         ({"files": ["a"], "split": {"train": 1.0, "seed": -1}}, "greater than or equal to 0"),
         ({"files": ["a"], "split": {"files": {"train": ["a"], "test": ["b"]}}}, "every one of files once"),

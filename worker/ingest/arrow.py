@@ -73,7 +73,7 @@ def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
             return Arrow(file, [])
     names = _schema(mapped).names
     for name in sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
-        message = f"{file.name} has more than one column {name!r}"
+        message = f"{file.name} has more than one column {name!r}; give each a name of its own"
         context.faults.add("duplicate_column", message, file=file.id, column=name)
         return Arrow(file, [])
     first = next(_read(mapped), None)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
 from worker.ingest import duplicates, splits
-from worker.ingest.faults import Fault, Faults, shown
+from worker.ingest.faults import Fault, Faults, counted, shown
 from worker.ingest.folders import split_name
 from worker.ingest.groups import Group
 from worker.ingest.splits import Places
@@ -64,10 +64,17 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
     if not sizes["train"] or not sizes["validation"]:
         faults.add(
             "too_few_rows",
-            f"train has {sizes['train']} rows and validation {sizes['validation']}; each needs at least 1",
+            f"train has {counted(sizes['train'], 'row')} and validation {sizes['validation']}; each needs at least 1"
+            f"{_because(faults)}",
         )
     faults.stop_here()
     return places
+
+
+def _because(faults: Faults) -> str:
+    """What was left out, most first."""
+    reasons = (f"{counted(number, 'row')} left out: {code}" for code, number in faults.dropped.most_common())
+    return "".join(f"; {reason}" for reason in reasons)
 
 
 def _given(groups: Sequence[Group], keep: Mask, faults: Faults) -> Places:

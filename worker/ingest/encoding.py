@@ -54,7 +54,7 @@ def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -
         faults.add(
             "not_utf8",
             f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; in Latin-1 it would read {shown(as_latin)}. "
-            "Save it as UTF-8, or give encoding",
+            "Save it as UTF-8, or give encoding latin-1 or cp1252",
             file=file.id,
             row=row,
         )

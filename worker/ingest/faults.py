@@ -118,6 +118,12 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `1,000 rows`, `2 classes`."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    return f"{number:,} {noun}{ending}"
+
+
 def some(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     listed = ", ".join(map(repr, names[:NAMED]))

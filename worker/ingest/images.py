@@ -15,6 +15,7 @@ from app.dataset_options import DatasetOptions
 from app.ml import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
+from worker.ingest.faults import counted
 from worker.ingest.folders import code
 from worker.ingest.heads import TEXT
 from worker.ingest.items import Items, list_items
@@ -57,7 +58,7 @@ class Pictures:
             return [*heads, *self.items.heads]
         marks = self.placed.marks
         about = {"labels": marks.names, "picture": list(size[:2]), "changed": dict(marks.changed)}
-        note = f"{marks.format} files with {len(self.placed):,} boxes of {len(marks.names):,} classes"
+        note = f"{marks.format} files with {counted(len(self.placed), 'box')} of {counted(len(marks.names), 'class')}"
         heads.append(Head(BOXES, "array", BOX, ragged="boxes", note=note, about=about))
         folders = [each for each in self.items.heads if each.name not in self.items.folders or each.name != "label"]
         return [*heads, *folders]

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from app.errors import Malformed, TooLarge
 from worker.ingest.archives import BROKEN, Archive, Member, open_tar, open_zip
-from worker.ingest.faults import Faults, shown
+from worker.ingest.faults import Faults, counted, shown
 from worker.ingest.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
 from worker.ingest.heads import TEXT
 from worker.ingest.metadata import NAME, Metadata, read_metadata
@@ -59,7 +59,7 @@ class Items:
     @property
     def note(self) -> str:
         """What describes the items and what was passed over, to be added to a head's note."""
-        passed_over = f"; {self.junk:,} files that systems and authors leave were passed over" if self.junk else ""
+        passed_over = f"; passed over: {counted(self.junk, 'file')} of systems and authors" if self.junk else ""
         return (f"; {self.described} says more of them" if self.described else "") + passed_over
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:

@@ -59,7 +59,7 @@ def open_parquet(file: Input, context: Context) -> Parquet:
         names = table.schema_arrow.names
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
         for name in twice:
-            message = f"{file.name} has more than one column {name!r}"
+            message = f"{file.name} has more than one column {name!r}; give each a name of its own"
             context.faults.add("duplicate_column", message, file=file.id, column=name)
         if twice:
             return Parquet(file, [])

@@ -4,6 +4,7 @@ Headers are looked at first, so that length, rates and channels are known; sampl
 channel and brought to one rate, into a temporary file.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from worker.ingest.unpack import CHUNK
 
 AUDIO = "audio"
 SAMPLE = np.dtype(np.int16)
+UNREAD = re.compile(r"\.(m4a|aac|wma|aiff?|amr)$", re.IGNORECASE)
+"""Names of recordings that are not read: what is wrong with such a file is said of it as of a recording."""
 LOOKED_AT = 16
 """Members of an archive that say what it holds."""
 
@@ -96,6 +99,6 @@ def _named(counts: Counter[int]) -> dict[str, int]:
 
 def _begins_like_one(member: Member) -> bool:
     try:
-        return sounds.is_sound(next(member.chunks(), b""))
+        return bool(UNREAD.search(member.path)) or sounds.is_sound(next(member.chunks(), b""))
     except (*BROKEN, ValueError):
         return False

@@ -233,7 +233,10 @@ def open_table(
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     for name in twice:
         context.faults.add(
-            "duplicate_column", f"{file.name} has more than one column {name!r}", file=file.id, column=name
+            "duplicate_column",
+            f"{file.name} has more than one column {name!r}; give each a name of its own",
+            file=file.id,
+            column=name,
         )
     body = [row for row in rows[dialect.header :] if len(row) == len(names)]
     heads, written = [], {}

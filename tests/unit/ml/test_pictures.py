@@ -88,7 +88,7 @@ def test_a_camera_held_upright_gives_an_upright_picture() -> None:
             "data:image/tiff;base64," + base64.b64encode(file(Pillow.new("F", (4, 4)), "TIFF")).decode(),
             "values have 32 bits",
         ),
-        ("data:image/png;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS))[:60]).decode(), "is no PNG"),
+        ("data:image/png;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS))[:60]).decode(), "is a PNG that"),
     ],
 )
 def test_what_is_no_picture_is_malformed(uri: str, message: str) -> None:

@@ -82,7 +82,8 @@ def test_a_stream_that_could_not_know_its_size_is_read() -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"", Malformed, "is no WAV, FLAC, OGG, MP3 sound"),
+        (b"", Malformed, "is empty: it has 0 bytes"),
+        (b"\0\0\0\x20ftypM4A \0\0", Malformed, "is M4A or MP4, which is not read; convert it to WAV, FLAC"),
         (b"just text, called song.mp3", Malformed, r"begins with b'just tex'"),
         (b"RIFF\x04\x00\x00\x00WEBP", Malformed, "is no WAV"),
         (b"RIFF\x04\x00\x00\x00WAVE", Malformed, "damaged"),
@@ -90,7 +91,7 @@ def test_a_stream_that_could_not_know_its_size_is_read() -> None:
         (sound(np.zeros(0, np.int16)), Malformed, "holds no samples"),
         (sound(TONE, 500), Malformed, "500 samples a second; 1,000 to 384,000"),
         (sound(np.array([0, np.nan]), 16_000, "WAV", "FLOAT"), Malformed, "no finite number"),
-        (sound(TONE, 16_000, "AIFF"), Malformed, "is no WAV"),
+        (sound(TONE, 16_000, "AIFF"), Malformed, "is AIFF, which is not read"),
     ],
 )
 def test_what_is_no_sound_is_named(content: bytes, error: type[RootstockError], message: str) -> None:

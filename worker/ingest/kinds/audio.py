@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from app.ml import sounds
+from worker.ingest.faults import counted
 from worker.ingest.kinds.base import Block, Mask, either
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
@@ -63,7 +64,7 @@ class AudioKind(RaggedKind):
     def warnings(self, places: Places) -> list[str]:
         found = []
         if self._silent:
-            found.append(f"{self._silent:,} recordings are silence alone; cleaning.silence leaves them out")
+            found.append(f"{counted(self._silent, 'recording')} of silence alone; cleaning.silence leaves such out")
         if self._quiet > MOSTLY_SILENT * self._listened:
             share = self._quiet / self._listened
             found.append(f"{share:.0%} of the time nothing is louder than -60 dB; cleaning.silence can trim that")

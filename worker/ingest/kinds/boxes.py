@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from worker.ingest.faults import some
+from worker.ingest.faults import counted, some
 from worker.ingest.kinds.base import Block, Mask
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
@@ -56,7 +56,7 @@ class BoxesKind(RaggedKind):
         lengths = self.lengths()
         empty = int((lengths == 0).sum())
         if empty:
-            found.append(f"{empty:,} of {len(lengths):,} pictures have no box")
+            found.append(f"{counted(empty, 'picture')} of {len(lengths):,} without a box")
         unseen = [label for label, count in zip(self._labels, self._counts, strict=True) if not count]
         if unseen:
             found.append(f"no picture has a box of the classes {some(unseen)}")

@@ -93,5 +93,5 @@ class ImageKind(Kind):
 
     def warnings(self, places: Places) -> list[str]:
         if np.count_nonzero(self._shades) == 1:
-            return [f"1 columns have the same value in every row: {some(self.part.columns)}"]
+            return [f"1 column with the same value in every row: {some(self.part.columns)}"]
         return []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.dataset import field
 from worker.ingest import values
-from worker.ingest.faults import some
+from worker.ingest.faults import counted, some
 from worker.ingest.hashing import Hashes, hash_numbers
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
 from worker.ingest.labels import in_order
@@ -161,12 +161,14 @@ class VectorsKind(Kind):
             elif width == 1 and self._equal[start] >= CONSTANT * self._judged:
                 nearly.append(name)
             start += width
-        found = [f"{len(constant)} columns have the same value in every row: {some(constant)}"] if constant else []
+        found = []
+        if constant:
+            found.append(f"{counted(len(constant), 'column')} with the same value in every row: {some(constant)}")
         if empty:
-            found.append(f"{len(empty)} columns are empty in every row: {some(empty)}")
+            found.append(f"{counted(len(empty), 'column')} empty in every row: {some(empty)}")
         if nearly and self.cleaning.constant == "keep":
             found.append(
-                f"{len(nearly)} columns have one value in at least 999 of 1,000 rows: {some(nearly)}; "
+                f"{counted(len(nearly), 'column')} with one value in at least 999 of 1,000 rows: {some(nearly)}; "
                 "cleaning.constant leaves them out"
             )
         rows = int((places != OUT).sum())

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.dataset_options import SPLITS
 from worker.ingest.assignment import Rows
-from worker.ingest.faults import Faults, some
+from worker.ingest.faults import Faults, counted, some
 from worker.ingest.kinds.base import Kind
 from worker.ingest.plan import Plan
 from worker.ingest.source import Head
@@ -29,9 +29,9 @@ def describe(
     warnings += _unused(plan, heads)
     if rows.crossing:
         warnings.append(
-            f"{rows.crossing:,} rows have an equal one in another split; cleaning.duplicates can see to that"
+            f"{counted(rows.crossing, 'row')} with an equal one in another split; cleaning.duplicates can see to that"
         )
-    warnings += [f"{number:,} rows were left out: {code}" for code, number in sorted(faults.dropped.items())]
+    warnings += [f"{counted(number, 'row')} left out: {code}" for code, number in sorted(faults.dropped.items())]
     return {
         "modality": plan.modality,
         "rows": int((places != OUT).sum()),

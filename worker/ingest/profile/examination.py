@@ -11,6 +11,7 @@ import numpy as np
 
 from app.dataset import Split
 from app.dataset_options import SPLITS
+from worker.ingest.faults import counted, some
 from worker.ingest.plan import INPUTS
 from worker.ingest.profile.drift import drift
 from worker.ingest.profile.leakage import leaks
@@ -116,18 +117,22 @@ def advice(profile: Mapping[str, Any]) -> list[str]:
             most, least = max(sizes, key=lambda name: sizes[name]), min(sizes, key=lambda name: sizes[name])
             if sizes[most] > UNEVEN * sizes[least]:
                 found.append(
-                    f"classes are uneven: {sizes[most]:,} training rows of {most!r}, {sizes[least]:,} of {least!r}; "
-                    "accuracy alone will hide the rare ones"
+                    f"classes are uneven: {counted(sizes[most], 'training row')} of {most!r}, "
+                    f"{sizes[least]:,} of {least!r}; accuracy alone will hide the rare ones"
                 )
             lone = [name for name, number in target["classes"].items() if number == 1]
             if lone:
-                found.append(f"{len(lone):,} classes have a single row, which can only be in one split: {lone[:5]}")
+                found.append(
+                    f"{counted(len(lone), 'class')} with a single row, which can only be in one split: {some(lone)}"
+                )
             if len(lone) < len(sizes) and sizes[least] < FEW_PER_CLASS:
-                found.append(f"{least!r} has {sizes[least]:,} training rows; {FEW_PER_CLASS} and more are usual")
+                found.append(
+                    f"{least!r} has {counted(sizes[least], 'training row')}; {FEW_PER_CLASS} and more are usual"
+                )
     facts = profile.get("input") or {}
     if facts.get("modality") == "vectors" and profile["splits"]["train"] < FEW_ROWS_PER_COLUMN * facts["shape"][0]:
         found.append(
-            f"{profile['splits']['train']:,} training rows are few for {facts['shape'][0]:,} columns: "
+            f"{counted(profile['splits']['train'], 'training row')} for {counted(facts['shape'][0], 'column')}: "
             "a network will learn them by heart"
         )
     return found
@@ -149,5 +154,5 @@ def said(found: Mapping[str, Any]) -> list[str]:
         words.append(f"{leak['column']!r} alone gives the label away ({leak['accuracy']:.1%}); is it known beforehand?")
     for name in SPLITS[1:]:
         if near and near[name]:
-            words.append(f"{near[name]:,} rows of {name} have a nearly equal row in train")
+            words.append(f"{counted(near[name], 'row')} of {name} with a nearly equal row in train")
     return words

@@ -120,7 +120,7 @@ def test_cleaning_drops_rows_and_counts_them(ingest: Any, to_npz: Any) -> None:
     assert made.profile["rows"] == 18
     assert made.profile["cleaning"] == {"dropped_rows": 2, "dropped": {"non_finite": 2}, "changed": {}}
     assert made.column("x")["missing"] == 2
-    assert "2 rows were left out" in " ".join(made.profile["warnings"])
+    assert "2 rows left out" in " ".join(made.profile["warnings"])
     assert sorted(made.profile["target"]["classes"]) == ["a", "b"]
     assert sorted(set(range(20)) - set(made.read("row").tolist())) == [2, 5]
 

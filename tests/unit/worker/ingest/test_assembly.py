@@ -173,6 +173,13 @@ def test_a_split_without_rows_to_learn_from(ingest: Any) -> None:
     assert ingest({"d.csv": b"x,split\n1,test\n2,test\n"}).codes == ["too_few_rows"]
 
 
+def test_a_dataset_of_which_nothing_is_left_says_what_became_of_it(ingest: Any) -> None:
+    (fault,) = ingest({"d.txt": b"one\ntwo\nsix\n"}, cleaning={"min_characters": 9}).faults
+
+    assert fault.code == "too_few_rows"
+    assert fault.message.endswith("each needs at least 1; 3 rows left out: empty_text")
+
+
 def test_batches_have_a_few_megabytes(ingest: Any, to_npy: Any) -> None:
     made = ingest({"x.npy": to_npy(np.zeros((1200, 2048), np.float32))}, cleaning={"duplicates": "keep"})
     assert sum(made.splits["train"].sizes) == 960

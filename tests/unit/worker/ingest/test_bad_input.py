@@ -61,5 +61,5 @@ def test_a_class_with_one_member(ingest: Any) -> None:
     text = "x,label\n" + "".join(f"{n}.5,{'one' if n == 7 else 'many'}\n" for n in range(30))
     made = ingest({"x.csv": text.encode()})
     assert made.profile["target"]["classes"] == {"many": 29, "one": 1}
-    assert any("have a single row" in warning and "one" in warning for warning in made.profile["warnings"])
+    assert any("1 class with a single row" in warning and "one" in warning for warning in made.profile["warnings"])
     assert sum(counts["one"] for counts in made.profile["target"]["splits"].values()) == 1

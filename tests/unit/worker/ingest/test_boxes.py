@@ -106,7 +106,7 @@ def test_every_format_gives_the_same_boxes(ingest: Any, format: str, content: by
     assert target["lengths"]["max"] == 2
     assert target["sizes"]["max"] == pytest.approx(np.sqrt(200))
     assert made.profile["inferred"]["boxes"] == f"{format} files with 6 boxes of 3 classes"
-    assert "1 of 6 pictures have no box" in made.profile["warnings"]
+    assert "1 picture of 6 without a box" in made.profile["warnings"]
     assert made.read("input").shape == (6, HEIGHT, WIDTH, 1)
 
 
@@ -366,7 +366,7 @@ def test_boxes_of_a_test_split_may_be_secret(ingest: Any) -> None:
     assert made.profile["target"]["splits"]["test"] == 0
     assert made.splits["test"].present("target").tolist() == [False] * 3
     assert made.splits["train"].present("target").all()
-    assert "1 of 6 pictures have no box" in made.profile["warnings"]
+    assert "1 picture of 6 without a box" in made.profile["warnings"]
 
 
 def test_paths_of_another_machine_are_found_by_their_last_part(ingest: Any) -> None:

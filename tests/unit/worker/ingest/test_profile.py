@@ -110,9 +110,9 @@ def test_uneven_and_lone_classes_and_too_few_rows(ingest: Any, to_npz: Any) -> N
     label = np.array(["common"] * 380 + ["rare"] * 19 + ["lone"])
     made = ingest({"d.npz": to_npz(x=DRAWN.normal(size=(400, 3)), y=label)})
     assert "classes are uneven" in warned(made)
-    assert "1 classes have a single row" in warned(made)
+    assert "1 class with a single row" in warned(made)
     made = ingest({"d.npz": to_npz(x=DRAWN.normal(size=(40, 30)))})
-    assert "32 training rows are few for 30 columns" in warned(made)
+    assert "32 training rows for 30 columns: a network" in warned(made)
 
 
 def test_values_far_out_and_plain_pictures(ingest: Any, to_npz: Any) -> None:

@@ -37,7 +37,7 @@ def test_folders_are_classes(ingest: Any, pack: Any) -> None:
     assert facts["silence"] == 0
     assert made.read("target").tolist() == ["no", "yes"] * 5
     assert rows(made) == [samples.tolist() for samples in TONES]
-    assert "2 files that systems and authors leave" in made.profile["inferred"]["audio"]
+    assert "passed over: 2 files of systems and authors" in made.profile["inferred"]["audio"]
     assert made.profile["inferred"]["label"] == "the folder in which the recording lies"
 
 
@@ -133,7 +133,7 @@ def test_silence_is_kept_left_out_or_trimmed(ingest: Any) -> None:
     kept = ingest({"x": packed})
     assert kept.profile["rows"] == 8
     assert kept.profile["input"]["silence"] == pytest.approx(0.86, abs=0.02)
-    assert any("2 recordings are silence alone" in warning for warning in kept.profile["warnings"])
+    assert any("2 recordings of silence alone" in warning for warning in kept.profile["warnings"])
     dropped = ingest({"x": packed}, cleaning={"silence": "drop"})
     assert (dropped.profile["rows"], dropped.profile["cleaning"]["dropped"]) == (6, {"silent": 2})
     trimmed = ingest({"x": packed}, cleaning={"silence": "trim"})
@@ -174,3 +174,12 @@ def test_recordings_that_are_too_short_or_too_long(ingest: Any) -> None:
         (9, "long_recording"),
         (10, "long_recording"),
     ]
+
+
+def test_recordings_that_are_not_read_are_told_how_to_be_converted(ingest: Any) -> None:
+    m4a = b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(100)
+
+    made = ingest({"a.zip": to_zip({f"{name}/{n}.m4a": m4a for name in "ab" for n in range(3)})})
+
+    assert made.codes == ["no_recording"] * 6
+    assert "recording 1, a/0.m4a: is M4A or MP4, which is not read; convert it to WAV" in made.faults[0].message

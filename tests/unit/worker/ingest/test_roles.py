@@ -116,7 +116,7 @@ def test_a_column_of_gaps_alone_is_warned_of(ingest: Any) -> None:
     rows = [{"a": n, "b": "", "c": n % 3} for n in range(40)]
     made = ingest({"d": csv(rows)}, cleaning={"non_finite": "impute"}, columns={"features": ["a", "b", "c"]})
     assert made.column("b")["max"] is None
-    assert any("1 columns are empty in every row: 'b'" in warning for warning in made.profile["warnings"])
+    assert any("1 column empty in every row: 'b'" in warning for warning in made.profile["warnings"])
 
 
 def test_statistics_of_gaps_are_exact_over_blocks() -> None:
@@ -156,7 +156,7 @@ def test_equal_rows_stay_on_one_side(ingest: Any) -> None:
     assert kept.profile["cleaning"]["dropped"] == {"duplicate": 240}
     kept = ingest({"d": csv(rows)}, cleaning={"duplicates": "keep"})
     assert (kept.profile["rows"], kept.profile["duplicates"]) == (300, 240)
-    assert any("have an equal one in another split" in warning for warning in kept.profile["warnings"])
+    assert any("with an equal one in another split" in warning for warning in kept.profile["warnings"])
 
 
 def test_given_splits_lose_rows_of_train_that_stand_in_test(ingest: Any) -> None:
@@ -230,7 +230,7 @@ def test_texts_that_are_too_short(ingest: Any, empty: str) -> None:
 def test_nearly_constant_columns_are_warned_of(ingest: Any) -> None:
     rows = [{"x": n, "flag": int(n == 700), "z": n % 3} for n in range(1500)]
     (warning,) = [each for each in ingest({"d": csv(rows)}).profile["warnings"] if "one value in at least" in each]
-    assert warning.startswith("1 columns have one value in at least 999 of 1,000 rows: 'flag'")
+    assert warning.startswith("1 column with one value in at least 999 of 1,000 rows: 'flag'")
     dropped = ingest({"d": csv(rows)}, cleaning={"constant": "drop"})
     assert not any("one value" in each for each in dropped.profile["warnings"])
 
