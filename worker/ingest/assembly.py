@@ -25,6 +25,7 @@ from worker.ingest.pipeline import Aside, ahead
 from worker.ingest.plan import Part
 from worker.ingest.profile.description import describe
 from worker.ingest.profile.examination import examine
+from worker.ingest.profile.sides import parted
 from worker.ingest.source import Context, Input
 from worker.ingest.splits import Places
 from worker.ingest.writer import SplitWriter
@@ -60,6 +61,7 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     if context.inferred_encodings:
         plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
     described = describe(plan, groups[0].heads, made, places, context.faults, rows)
+    described["warnings"] += parted(groups, places)
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}

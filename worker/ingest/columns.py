@@ -6,7 +6,7 @@ Knows names, types and shapes; reads no row. What nobody asked for is guessed in
 from collections.abc import Sequence
 from math import prod
 
-from app.dataset_options import Columns, DatasetOptions
+from app.dataset_options import Columns, DatasetOptions, Fractions
 from worker.ingest import inference
 from worker.ingest.faults import Faults, shown
 from worker.ingest.plan import Part, Plan
@@ -38,6 +38,8 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
     for name in used:
         if known[name].note:
             plan.inferred[name] = known[name].note
+    if options.split is None or isinstance(options.split, Fractions):
+        plan.likely_group = inference.likely_group(plan, known)
     if plan.ignored:
         plan.inferred["ignored"] = plan.ignored
     if plan.inferred:

@@ -46,6 +46,12 @@ ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unn
 """Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
 INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name in Parquet."""
+GROUP_NAME = re.compile(
+    r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|session|group)"
+    r"[_ -]?(id|no|nr|num|number|uuid|name)?",
+    re.IGNORECASE,
+)
+"""Names of columns whose equal values are rows of one person or thing."""
 SPLIT_NAME = "split"
 FEW = 1000
 """A text column with more different values among its first rows is no label by itself."""
@@ -89,6 +95,15 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
     if not faults.total and "caption" not in plan.parts:
         _find_caption(plan, left)
     plan.parts = dict(sorted(plan.parts.items(), key=lambda item: item[0] not in INPUTS))  # what goes in comes first
+
+
+def likely_group(plan: Plan, known: Mapping[str, Head]) -> str | None:
+    """The column that may have been meant as group, where rows are drawn without one: not used, or a feature."""
+    if plan.group is not None or plan.split is not None:
+        return None
+    features = plan.parts["input"].columns if "input" in plan.parts and plan.modality == "vectors" else []
+    free = [known[name] for name in (*plan.ignored, *features) if GROUP_NAME.fullmatch(name)]
+    return next((head.name for head in free if head.is_plain and (head.is_text or head.is_number)), None)
 
 
 def modality(head: Head) -> str:

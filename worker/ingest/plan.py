@@ -42,6 +42,8 @@ class Plan:
     """By role."""
     split: str | None = None
     group: str | None = None
+    likely_group: str | None = None
+    """Nobody named it as group, but it is called like one: the profile says whether drawn splits part its rows."""
     ignored: list[str] = field(default_factory=list)
     inferred: dict[str, Any] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ class Plan:
     def wanted(self, heads: dict[str, Head]) -> tuple[list[str], Wanted]:
         """What to read of files with these columns: the roles that take numbers from there, and the columns."""
         roles, numbers, names, ragged = [], [], [], []
+        numbered = {name for part in self.parts.values() for name in part.numbers}
         for role, part in self.parts.items():
             here = [name for name in part.columns if name in heads]
             if part.modality in ("vectors", "image", "numbers"):
@@ -65,7 +68,8 @@ class Plan:
                 names += here
             else:
                 ragged += here
-        names += [name for name in (self.split, self.group) if name in heads and name is not None]
+        apart = [self.split, self.group, None if self.likely_group in numbered else self.likely_group]
+        names += [name for name in apart if name in heads and name is not None]
         return roles, Wanted(numbers, list(dict.fromkeys(names)), list(dict.fromkeys(ragged)))
 
     def used(self) -> Iterator[str]:
