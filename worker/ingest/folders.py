@@ -18,15 +18,16 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-"""By a folder's name in lower case, without the year that COCO puts behind it."""
-YEAR = re.compile(r"(?<=[a-z])\d{4}$")
+"""By a folder's name in lower case, without what stands behind it."""
+BEHIND = re.compile(r"(?<=[a-z])\d{4}$|-(clean|other)(-\d+)?$")
+"""The year in COCO's names, the kind of recordings and their hours in LibriSpeech's."""
 LABEL_NOTE = "the folder in which the {} lies"
 SPLIT_NOTE = "the top folders {}"
 
 
 def split_name(given: str) -> str:
     """train, validation or test for what people call them; anything else as it is."""
-    return SPLIT_FOLDERS.get(YEAR.sub("", given.casefold()), given)
+    return SPLIT_FOLDERS.get(BEHIND.sub("", given.casefold()), given)
 
 
 def is_split(given: str) -> bool:
@@ -37,7 +38,7 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
     """Labels and splits of the items at `paths`, None where no folder gives any, and the split folders' names."""
     folders = [path.split("/")[:-1] for path in paths]
     while folders and len({tuple(each[:1]) for each in folders}) == 1 and all(len(each) > 1 for each in folders):
-        if is_split(folders[0][0]):
+        if split_name(folders[0][0]) == "train":
             break
         folders = [each[1:] for each in folders]  # a folder around everything says nothing
     tops = {each[0] if each else "" for each in folders}

@@ -194,7 +194,10 @@ def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: 
     if ends and ends[-1].is_number and VALUE_NAME.fullmatch(ends[-1].name):
         plan.inferred["label" if is_few(ends[-1]) else "value"] = f"{ends[-1].name!r}, the last column, by its name"
         return ends[-1]
-    texts = [head for head in plain if head.is_text and is_few(head) and not ROW_NUMBERS.fullmatch(head.name)]
+    no_label = [ROW_NUMBERS]
+    if any(head.is_text and not is_few(head) for head in plain):  # a speaker beside what is said is no class
+        no_label.append(GROUP_NAME)
+    texts = [head for head in plain if head.is_text and is_few(head) and not _is_called(head, no_label)]
     if len(texts) == 1 and (has_input or texts[0] in (ends[0], ends[-1])):
         plan.inferred["label"] = (
             f"{texts[0].name!r}, the only text column with few distinct values; columns.label or columns.value names "
@@ -214,6 +217,10 @@ def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: 
             plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
             return fitting[0]
     return None
+
+
+def _is_called(head: Head, names: Sequence[re.Pattern[str]]) -> bool:
+    return any(name.fullmatch(head.name) for name in names)
 
 
 def _is_value(head: Head) -> bool:

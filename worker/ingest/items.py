@@ -59,7 +59,7 @@ class Items:
     @property
     def note(self) -> str:
         """What describes the items and what was passed over, to be added to a head's note."""
-        passed_over = f"; passed over: {counted(self.junk, 'file')} of systems and authors" if self.junk else ""
+        passed_over = f"; passed over: {counted(self.junk, 'other file')}" if self.junk else ""
         return (f"; {self.described} says more of them" if self.described else "") + passed_over
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:

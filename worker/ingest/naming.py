@@ -22,12 +22,14 @@ SAID = re.compile(r"\.(csv|tsv|txt)$", re.IGNORECASE)
 TABLE = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)
 BEST = re.compile(r"(^|/)validated\.tsv$", re.IGNORECASE)
 """Common Voice has other tables for parts of its recordings; this one is all that was found good."""
+SPOKEN = re.compile(r"\.trans\.txt$", re.IGNORECASE)
+"""LibriSpeech has one such list for the recordings of a chapter: `speaker-chapter-number WHAT IS SAID`."""
 TO_FILL_IN = re.compile(r"submission", re.IGNORECASE)
 """Tables of competitions whose labels are no labels."""
-DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation)\.txt$", re.IGNORECASE)
+DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation|speakers|chapters|books)\.txt$", re.IGNORECASE)
 NUMBERS = re.compile(r"[-+\d.eE\s]*")
 SAMPLE_BYTES = 1 << 18
-SPLIT, TEXT = "split", "transcript"
+SPLIT, TEXT, SPEAKER = "split", "transcript", "speaker"
 
 
 class Names:
@@ -72,7 +74,11 @@ def tell_apart(found: Sequence[Member]) -> Said:
     tables = _chosen(keyed)
     named = " and ".join(f"{each.path}, by {keyed[each.path].column!r}," for each in tables)
     used = {member.path for member in tables}
-    if not tables and (spoken := _beside(items, said)):
+    lists = [member for member in said if SPOKEN.search(member.path)]
+    if not tables and lists:
+        tables, named = [Member("transcripts.csv", 0, _listed(lists, names))], f"{lists[0].path} and its like"
+        used = {member.path for member in lists}
+    elif not tables and (spoken := _beside(items, said)):
         tables, named = [Member("transcripts.csv", 0, _texts(spoken))], "the text beside each"
         used = {member.path for member in spoken.values()}
     known = used | set(keyed) | {member.path for member in said if DOCUMENT.search(member.path)}
@@ -178,6 +184,21 @@ def _texts(spoken: dict[str, Member]) -> Callable[[], Iterator[bytes]]:
         yield [FILE_NAME, TEXT]
         for path, member in spoken.items():
             yield [path, " ".join(member.read().decode("utf-8-sig", "surrogateescape").split())]
+
+    return lambda: _written(rows())
+
+
+def _listed(lists: Sequence[Member], names: Names) -> Callable[[], Iterator[bytes]]:
+    """What the lists of LibriSpeech say; a line without its recording keeps its name, and is a fault."""
+
+    def rows() -> Iterator[list[str]]:
+        yield [FILE_NAME, TEXT, SPEAKER]
+        for member in lists:
+            folder = posixpath.dirname(member.path)
+            for line in member.read().decode("utf-8-sig", "surrogateescape").splitlines():
+                name, _, text = line.partition(" ")
+                if name:
+                    yield [names.find(name, folder) or posixpath.join(folder, name), text, name.partition("-")[0]]
 
     return lambda: _written(rows())
 

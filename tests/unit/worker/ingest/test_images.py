@@ -230,7 +230,7 @@ def test_what_systems_leave_is_passed_over_and_said(ingest: Any) -> None:
     junk = {"__MACOSX/pets/._1.png": b"x", "pets/.DS_Store": b"x", "pets/cat/Thumbs.db": b"x"}
     made = ingest({"x": to_zip(junk | CATS)})
     assert made.profile["rows"] == 20
-    assert "passed over: 3 files of systems and authors" in made.profile["inferred"]["image"]
+    assert "passed over: 3 other files" in made.profile["inferred"]["image"]
 
 
 @every

@@ -36,7 +36,7 @@ def test_pictures_that_no_row_names_have_no_label(ingest: Any) -> None:
     }
     made = ingest({"dogs.zip": to_zip(members)})
     assert made.profile["target"]["classes"] == {"collie": 10, "pug": 10}
-    assert "; train.csv, by 'id', says more of them; 1 files" in made.profile["inferred"]["image"]
+    assert "; train.csv, by 'id', says more of them; passed over: 1 other file" in made.profile["inferred"]["image"]
     assert made.profile["target"]["splits"]["test"] == {"collie": 0, "pug": 0}
     assert made.profile["splits"]["test"] == 5
 
@@ -73,9 +73,48 @@ def test_common_voice(ingest: Any) -> None:
     assert made.profile["inferred"]["caption"] == "'sentence', by its name"
     assert made.profile["target"] is None
     assert made.read("caption").tolist() == [*(row[2] for row in rows), "", ""]
-    assert "2 files" in made.profile["inferred"]["audio"]
+    assert "2 other files" in made.profile["inferred"]["audio"]
     grouped = ingest({"cv.zip": to_zip(members)}, columns={"group": "client_id", "caption": "sentence"})
     assert grouped.profile["modality"] == "audio"
+
+
+def librispeech(*subsets: str) -> dict[str, bytes]:
+    """Two speakers with two chapters of three recordings each in every subset."""
+    members = {"LibriSpeech/SPEAKERS.TXT": b"; who reads\n", "LibriSpeech/README.TXT": b"about"}
+    for place, subset in enumerate(subsets):
+        for chapter in (f"{84 + place}-7", f"{84 + place}-9", f"{1272 + place}-8", f"{1272 + place}-6"):
+            folder = f"LibriSpeech/{subset}/{chapter.replace('-', '/')}"
+            for n in range(3):
+                hertz = 200.0 + 9 * len(members)
+                members[f"{folder}/{chapter}-{n:04d}.flac"] = sound(tone(hertz, 0.05), format="FLAC")
+            lines = "".join(f"{chapter}-{n:04d} HE SAID {n} TIMES {chapter}\n" for n in range(3))
+            members[f"{folder}/{chapter}.trans.txt"] = lines.encode()
+    return members
+
+
+def test_librispeech(ingest: Any) -> None:
+    made = ingest({"dev-clean.tar": to_zip(librispeech("dev-clean"))})
+    assert (made.profile["rows"], made.profile["modality"], made.profile["target"]) == (12, "audio", None)
+    assert made.profile["inferred"]["caption"] == "'transcript', by its name"
+    assert made.read("caption").tolist()[1] == "HE SAID 1 TIMES 84-7"
+    assert "split" not in made.profile["inferred"], "one folder around everything says nothing"
+    assert any("of 'speaker' on both sides" in warning for warning in made.profile["warnings"])
+    grouped = ingest({"dev-clean.tar": to_zip(librispeech("dev-clean"))}, columns={"group": "speaker"})
+    assert grouped.profile["rows"] == 12
+    assert not any("both sides" in warning for warning in grouped.profile["warnings"])
+
+
+def test_the_subsets_of_librispeech_are_splits(ingest: Any) -> None:
+    made = ingest({"all.zip": to_zip(librispeech("train-clean-100", "dev-other", "test-clean"))})
+    assert made.profile["splits"] == {"train": 12, "validation": 12, "test": 12}
+
+
+def test_a_line_of_librispeech_without_its_recording_is_a_fault(ingest: Any) -> None:
+    members = librispeech("dev-clean")
+    del members["LibriSpeech/dev-clean/84/7/84-7-0001.flac"]
+    (fault,) = ingest({"a.zip": to_zip(members)}).faults
+    assert (fault.code, fault.row) == ("missing_file", 2)
+    assert "84-7-0001" in fault.message
 
 
 def test_a_row_without_its_file_is_a_fault(ingest: Any) -> None:

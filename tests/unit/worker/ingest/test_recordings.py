@@ -37,7 +37,7 @@ def test_folders_are_classes(ingest: Any, pack: Any) -> None:
     assert facts["silence"] == 0
     assert made.read("target").tolist() == ["no", "yes"] * 5
     assert rows(made) == [samples.tolist() for samples in TONES]
-    assert "passed over: 2 files of systems and authors" in made.profile["inferred"]["audio"]
+    assert "passed over: 2 other files" in made.profile["inferred"]["audio"]
     assert made.profile["inferred"]["label"] == "the folder in which the recording lies"
 
 
