@@ -13,7 +13,7 @@ from app.api.inference import OPERATIONS
 from app.api.jobs import AskedHere, steer
 from app.api.schemas import Deleted, ListOf, Wire
 from app.errors import NotFound, UnknownChoice
-from app.registry import batches, jobs
+from app.registry import batches, jobs, overview
 from app.registry.tables import Batch, Job
 
 router = guarded_router("batches")
@@ -106,7 +106,8 @@ def list_batches(here: ServicesHere, who: CallerHere, paging: PagingHere, metada
     """Lists the project's batches."""
     with here.database.reading() as session:
         found = batches.list_page(session, who.project_id, **vars(paging), metadata=metadata)
-        return shown.page([show(row, job_of(session, row)) for row in found.rows], found.has_more)
+        answering = overview.by_id(session, Job, [row.job_id or "" for row in found.rows])
+        return shown.page([show(row, answering[row.job_id or ""]) for row in found.rows], found.has_more)
 
 
 @router.get("/v1/batches/{batch_id}", response_model=BatchObject)
@@ -114,7 +115,7 @@ def get_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, A
     """A batch's particulars."""
     with here.database.reading() as session:
         batch = batches.get(session, who.project_id, batch_id)
-        return show(batch, job_of(session, batch))
+        return show(batch, jobs.get(session, who.project_id, batch.job_id or ""))
 
 
 @router.post("/v1/batches/{batch_id}/cancel", response_model=BatchObject)
@@ -135,10 +136,6 @@ def delete_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str
     with here.database.session() as session:
         batches.delete(session, who.project_id, batch_id)
     return {"id": batch_id, "object": "batch", "deleted": True}
-
-
-def job_of(session: Session, batch: Batch) -> Job:
-    return jobs.get(session, batch.project_id, batch.job_id or "")
 
 
 def show(batch: Batch, job: Job) -> dict[str, Any]:

@@ -172,11 +172,9 @@ def shown_as(session: Session, rows: list[Job]) -> list[dict[str, Any]]:
     used = overview.datasets_of(session, [row.id for row in rows])
     versions = {version for row in rows for version in (row.base_version_id, row.version_id) if version is not None}
     names = overview.version_names(session, versions)
-    found = []
-    for row in rows:
-        dataset = session.get(Dataset, used[row.id][0].dataset_id) if used[row.id] else None
-        found.append(shown.wire(FineTuningJob.of(row, dataset, names)))
-    return found
+    first = {row.id: used[row.id][0].dataset_id for row in rows if used[row.id]}
+    datasets = overview.by_id(session, Dataset, set(first.values()))
+    return [shown.wire(FineTuningJob.of(row, datasets.get(first.get(row.id, "")), names)) for row in rows]
 
 
 def event(row: Event) -> dict[str, Any]:

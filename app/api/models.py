@@ -7,7 +7,7 @@ from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from app.api import shown
-from app.api.deps import CallerHere, ServicesHere, guarded_router
+from app.api.deps import CallerHere, PagingHere, ServicesHere, guarded_router
 from app.api.model_schemas import (
     AliasObject,
     AliasRequest,
@@ -19,7 +19,7 @@ from app.api.model_schemas import (
 )
 from app.api.schemas import Deleted, ListOf
 from app.api.streaming import download, tar, tar_size
-from app.errors import OutOfRange
+from app.errors import OutOfRange, WrongType
 from app.ml import artifact
 from app.ml.defaults import OBJECTIVE
 from app.ml.objectives.base import ObjectiveSettings
@@ -29,14 +29,14 @@ from app.registry.tables import Model, Version
 router = guarded_router("models")
 
 
-def show_model(session: Session, model: Model, version: Version, identity: str) -> dict[str, Any]:
+def show_model(model: Model, version: Version, identity: str, aliases: dict[str, int]) -> dict[str, Any]:
     return shown.wire(
         ModelObject(
             id=identity,
             created=int(version.created_at),
             owned_by=model.project_id,
             version=version.number,
-            aliases=models.aliases(session, model.id),
+            aliases=aliases,
             abilities=version.abilities,
             dimensions=version.dimensions,
             shortest_dimensions=shortest(version),
@@ -58,8 +58,7 @@ def shortest(version: Version) -> int | None:
     return objective.shortest
 
 
-def show_version(session: Session, version: Version, aliases: dict[str, int]) -> dict[str, Any]:
-    parents = overview.version_names(session, [version.parent_id] if version.parent_id else [])
+def show_version(version: Version, aliases: dict[str, int], parents: dict[str, str]) -> dict[str, Any]:
     return shown.wire(
         VersionObject(
             id=models.reference(version),
@@ -98,11 +97,20 @@ def list_models(
                 session, who.project_id, limit=limit or 100, after=after, descending=order == "desc"
             )
             rows, has_more = found.rows, found.has_more
-        listed = []
-        for model in rows:
-            version = models.resolve(session, who.project_id, model.name)
-            listed.append(show_model(session, model, version, model.name))
+        listed = [
+            shown_one
+            for begin in range(0, len(rows), 100)
+            for shown_one in show_models(session, rows[begin : begin + 100])
+        ]
     return shown.page(listed, has_more)
+
+
+def show_models(session: Session, rows: list[Model]) -> list[dict[str, Any]]:
+    """Models as what their bare names mean."""
+    ids = [model.id for model in rows]
+    versions, aliases = overview.defaults_of(session, ids), models.aliases_of(session, ids)
+    there = [model for model in rows if model.id in versions]  # the others are being deleted
+    return [show_model(model, versions[model.id], model.name, aliases[model.id]) for model in there]
 
 
 @router.get("/v1/models/{model}", response_model=ModelObject)
@@ -110,17 +118,27 @@ def get_model(model: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]
     """What `name`, `name:3` or `name@alias` means now."""
     with here.database.reading() as session:
         version = models.resolve(session, who.project_id, model)
-        return show_model(session, version.model, version, model)
+        return show_model(version.model, version, model, models.aliases(session, version.model_id))
 
 
 @router.get("/v1/models/{model}/versions", response_model=ListOf[VersionObject])
-def list_versions(model: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
-    """All versions of a model, newest first."""
+def list_versions(model: str, here: ServicesHere, who: CallerHere, paging: PagingHere) -> dict[str, Any]:
+    """The versions of a model, newest first."""
+    after = None if paging.after is None else number(paging.after)
     with here.database.reading() as session:
         found = models.get(session, who.project_id, model)
         aliases = models.aliases(session, found.id)
-        rows = [show_version(session, version, aliases) for version in models.versions(session, found.id)]
-    return shown.page(rows, False)
+        page = models.versions_page(session, found.id, limit=paging.limit, after=after, descending=paging.descending)
+        parents = overview.version_names(session, {row.parent_id for row in page.rows if row.parent_id is not None})
+    return shown.page_of(page, lambda version: show_version(version, aliases, parents))
+
+
+def number(given: str) -> int:
+    """Of `name:3` or `3`."""
+    match = re.fullmatch(r"(?:.*:)?(\d{1,9})", given, re.ASCII)
+    if match is None:
+        raise WrongType(f"after is {given!r}; the id or the number of a version is right", param="after")
+    return int(match[1])
 
 
 @router.put("/v1/models/{model}/aliases/{alias}", response_model=AliasObject)
@@ -168,7 +186,7 @@ def patch_model(model: str, body: ModelPatch, here: ServicesHere, who: CallerHer
     """Replaces a model's description or metadata."""
     with here.database.session() as session:
         changed = models.patch(session, who.project_id, model, description=body.description, metadata=body.metadata)
-        return show_model(session, changed, models.resolve(session, who.project_id, model), model)
+        return show_models(session, [changed])[0]
 
 
 @router.delete("/v1/models/{model}", response_model=Deleted)

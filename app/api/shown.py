@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.api.job_schemas import CheckpointObject, JobEvent, JobObject, MetricPoint, Progress, Weighted
 from app.api.schemas import DatasetObject, FileObject, UploadObject, UploadPartObject, Wire
-from app.registry import files, jobs, overview, uploads
+from app.registry import files, overview, uploads
 from app.registry.page import Page
 from app.registry.states import TERMINAL
 from app.registry.tables import Checkpoint, Dataset, Event, File, Job, Metric, Upload, UploadPart
@@ -115,14 +115,15 @@ def jobs_page(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
     used = overview.datasets_of(session, [row.id for row in rows])
     versions = {version for row in rows for version in (row.base_version_id, row.version_id) if version is not None}
     names = overview.version_names(session, versions)
-    return [_job(row, [each.dataset_id for each in used[row.id]], names, session) for row in rows]
+    positions = overview.queue_positions(session, [row.id for row in rows if row.status == "queued"])
+    return [_job(row, [each.dataset_id for each in used[row.id]], names, positions.get(row.id)) for row in rows]
 
 
 def job(session: Session, row: Job) -> dict[str, Any]:
     return jobs_page(session, [row])[0]
 
 
-def _job(row: Job, used: list[str], names: dict[str, str], session: Session) -> dict[str, Any]:
+def _job(row: Job, used: list[str], names: dict[str, str], position: int | None) -> dict[str, Any]:
     shares = {each["id"]: each.get("weight") for each in (row.spec or row.request).get("datasets") or []}
     return wire(
         JobObject.model_validate(
@@ -136,7 +137,7 @@ def _job(row: Job, used: list[str], names: dict[str, str], session: Session) -> 
                 "created_at": int(row.created_at),
                 "started_at": seconds(row.started_at),
                 "finished_at": seconds(row.finished_at),
-                "queue_position": jobs.queue_position(session, row),
+                "queue_position": position,
                 "attempt": row.attempt,
                 "dataset": used[0] if used else None,
                 "datasets": [Weighted(id=dataset_id, weight=shares.get(dataset_id)) for dataset_id in used],

@@ -108,14 +108,6 @@ def list_page(
     return paginate(session, statement, Job.id, limit=limit, after=after, descending=descending)
 
 
-def queue_position(session: Session, job: Job) -> int | None:
-    """1 for the job that is next in its queue; None for one that is not queued."""
-    if job.status != "queued":
-        return None
-    before = sa.select(sa.func.count()).where(Job.status == "queued", Job.queue == job.queue, Job.id < job.id)
-    return (session.scalar(before) or 0) + 1
-
-
 def dataset_ids(session: Session, job_id: str) -> list[JobDataset]:
     """The job's datasets with their weights, in order."""
     statement = sa.select(JobDataset).where(JobDataset.job_id == job_id).order_by(JobDataset.position)

@@ -17,6 +17,7 @@ from app.registry.metrics import finite
 from app.registry.names import DEFAULT, aliased, check_name, numbered, point
 from app.registry.names import NAME as NAME
 from app.registry.names import aliases as aliases
+from app.registry.names import aliases_of as aliases_of
 from app.registry.names import all as all
 from app.registry.names import get as get
 from app.registry.names import reference as reference
@@ -94,6 +95,12 @@ def list_page(session: Session, project_id: str, *, limit: int, after: str | Non
     follows = None if after is None else get(session, project_id, after).id
     statement = sa.select(Model).where(Model.project_id == project_id)
     return paginate(session, statement, Model.id, limit=limit, after=follows, descending=descending)
+
+
+def versions_page(session: Session, model_id: str, *, limit: int, after: int | None, descending: bool) -> Page[Version]:
+    """A page of a model's versions by their numbers; `after` is such a number."""
+    statement = sa.select(Version).where(Version.model_id == model_id)
+    return paginate(session, statement, Version.number, limit=limit, after=after, descending=descending)
 
 
 def set_alias(session: Session, project_id: str, name: str, alias: str, number: int) -> Version:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -56,13 +57,21 @@ def versions(session: Session, model_id: str) -> list[Version]:
 
 def aliases(session: Session, model_id: str) -> dict[str, int]:
     """Alias → number of the version that it points to."""
+    return aliases_of(session, [model_id])[model_id]
+
+
+def aliases_of(session: Session, model_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """Those of several models, by the models' ids."""
+    found: dict[str, dict[str, int]] = {model_id: {} for model_id in model_ids}
     statement = (
-        sa.select(Alias.name, Version.number)
+        sa.select(Alias.model_id, Alias.name, Version.number)
         .join(Version, Version.id == Alias.version_id)
-        .where(Alias.model_id == model_id)
+        .where(Alias.model_id.in_(model_ids))
         .order_by(Alias.name)
     )
-    return {row.name: row.number for row in session.execute(statement)}
+    for model_id, name, number in session.execute(statement):
+        found[model_id][name] = number
+    return found
 
 
 def check_name(name: str) -> None:

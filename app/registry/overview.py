@@ -1,18 +1,37 @@
 """What a list or a dashboard wants of many rows at once, each in one statement. Changes nothing."""
 
 from collections.abc import Collection
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.registry.db import now
-from app.registry.tables import Dataset, DatasetFile, Job, JobDataset, Model, Version
+from app.registry.names import DEFAULT
+from app.registry.tables import Alias, Dataset, DatasetFile, Job, JobDataset, Model, Version
+
+Row = TypeVar("Row", Dataset, Job)
 
 
 def stamps(session: Session, job_ids: Collection[str]) -> dict[str, tuple[int, int]]:
     """Revision and number of the last event of each job."""
     statement = sa.select(Job.id, Job.revision, Job.events).where(Job.id.in_(job_ids))
     return {row.id: (row.revision, row.events) for row in session.execute(statement)}
+
+
+def by_id(session: Session, kind: type[Row], ids: Collection[str]) -> dict[str, Row]:
+    """The rows that there are of `ids`."""
+    return {row.id: row for row in session.scalars(sa.select(kind).where(kind.id.in_(ids)))}
+
+
+def queue_positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """1 for the job that is next in its queue; those that are not queued are left out."""
+    earlier = aliased(Job)
+    before = sa.select(sa.func.count()).where(
+        earlier.status == "queued", earlier.queue == Job.queue, earlier.id <= Job.id
+    )
+    statement = sa.select(Job.id, before.scalar_subquery()).where(Job.id.in_(job_ids), Job.status == "queued")
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def datasets_of(session: Session, job_ids: Collection[str]) -> dict[str, list[JobDataset]]:
@@ -28,6 +47,12 @@ def version_names(session: Session, version_ids: Collection[str]) -> dict[str, s
     """Version id → `name:number`."""
     statement = sa.select(Version.id, Model.name, Version.number).join(Model).where(Version.id.in_(version_ids))
     return {row.id: f"{row.name}:{row.number}" for row in session.execute(statement)}
+
+
+def defaults_of(session: Session, model_ids: Collection[str]) -> dict[str, Version]:
+    """The version that each model's bare name means."""
+    statement = sa.select(Version).join(Alias, Alias.version_id == Version.id).where(Alias.name == DEFAULT)
+    return {row.model_id: row for row in session.scalars(statement.where(Alias.model_id.in_(model_ids)))}
 
 
 def files_of(session: Session, dataset_ids: Collection[str]) -> dict[str, list[str]]:

@@ -61,6 +61,12 @@ def test_versions_and_lineage(garden: Garden, digits: str) -> None:
         ("digits:2", ["champion"], "digits:1"),
         ("digits:1", ["default"], None),
     ]
+    page = garden.client.get("/v1/models/digits/versions", params={"limit": 1}).json()
+    assert (page["has_more"], page["last_id"]) == (True, "digits:2")
+    rest = garden.client.get("/v1/models/digits/versions", params={"after": page["last_id"]}).json()
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == (["digits:1"], False)
+    wrong = garden.client.get("/v1/models/digits/versions", params={"after": "digits:last"})
+    refused(wrong, 422, "wrong_type", "after")
     lineage = garden.client.get("/v1/models/digits:2/lineage").json()
     assert (lineage["version"], lineage["seed"], lineage["parents"]) == ("digits:2", 7, ["digits:1"])
     assert lineage["datasets"][0]["fingerprint"] == "f" * 64

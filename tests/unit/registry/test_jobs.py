@@ -19,14 +19,6 @@ def test_a_new_job_is_queued_and_its_first_event_says_so(session: Session, proje
     assert types(session, job.id) == ["job.created"]
 
 
-def test_the_queue_position_counts_earlier_jobs_of_the_same_queue(session: Session, project_id: str) -> None:
-    made = sorted((rows.job(session, project_id) for _ in range(3)), key=lambda job: job.id)
-    rows.dataset(session, project_id, "validating")  # its ingest job waits in the other queue
-    assert [jobs.queue_position(session, job) for job in made] == [1, 2, 3]
-    rows.claim(session, made[0])
-    assert [jobs.queue_position(session, job) for job in made] == [None, 1, 2]
-
-
 def test_a_job_needs_datasets_that_its_project_has_and_that_have_not_failed(session: Session, project_id: str) -> None:
     failed = rows.dataset(session, project_id, "failed")
     with pytest.raises(DatasetFailed, match=failed.id):

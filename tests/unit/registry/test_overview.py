@@ -43,3 +43,12 @@ def test_what_belongs_to_rows_is_found_for_all_of_them(session: Session, project
         second.id: 1,
     }
     assert set(overview.ingests_of(session, [first.id, second.id])) == {first.id, second.id}
+
+
+def test_the_queue_position_counts_earlier_jobs_of_the_same_queue(session: Session, project_id: str) -> None:
+    made = sorted((rows.job(session, project_id) for _ in range(3)), key=lambda job: job.id)
+    rows.dataset(session, project_id, "validating")  # its ingest job waits in the other queue
+    ids = [job.id for job in made]
+    assert overview.queue_positions(session, ids) == {ids[0]: 1, ids[1]: 2, ids[2]: 3}
+    rows.claim(session, made[0])
+    assert overview.queue_positions(session, ids) == {ids[1]: 1, ids[2]: 2}
