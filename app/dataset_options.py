@@ -117,6 +117,7 @@ class FileSplit(_Options):
     """A split given by files; columns of different files are matched by the part they play."""
 
     files: SplitFiles
+    """Which files make which split."""
 
 
 class Cleaning(_Options):

@@ -62,6 +62,7 @@ class AugmentedRows(Wire):
     augmentation: dict[str, Any]
     """What was tried, with the values that differ from doing nothing."""
     data: list[AugmentedRow]
+    """The rows."""
 
 
 def try_on_rows(

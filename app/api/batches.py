@@ -43,8 +43,11 @@ class Counts(Wire):
     """How many requests there are so far, and how they ended."""
 
     total: int
+    """Requests in the file."""
     completed: int
+    """Those that were answered."""
     failed: int
+    """Those that were refused."""
 
 
 class BatchObject(Wire):
@@ -53,8 +56,11 @@ class BatchObject(Wire):
     id: str
     object: Literal["batch"] = "batch"
     endpoint: str
+    """The path that every request asks."""
     input_file_id: str
+    """The file of requests."""
     completion_window: str = "24h"
+    """For the SDK's sake: batches are answered as soon as a worker is free."""
     status: str
     job: str
     """The job that answers it, which can be paused and followed like any other."""
@@ -63,7 +69,9 @@ class BatchObject(Wire):
     error_file_id: str | None
     """Refusals, each with its `custom_id`; null when there are none."""
     errors: dict[str, Any] | None
+    """What was wrong with the file as a whole; null where nothing was."""
     request_counts: Counts
+    """How many requests there are and what became of them."""
     created_at: int
     in_progress_at: int | None
     completed_at: int | None

@@ -31,13 +31,16 @@ class Supervised(_Body):
     """Learning from labels."""
 
     hyperparameters: Hyperparameters = Hyperparameters()
+    """What decides the training."""
 
 
 class Method(_Body):
     """How it is learned: from labels, the only way there is."""
 
     type: str = "supervised"
+    """`supervised` alone."""
     supervised: Supervised = Supervised()
+    """Its settings."""
 
     @field_validator("type")
     @classmethod
@@ -59,6 +62,7 @@ class FineTuningRequest(_Body):
     hyperparameters: Hyperparameters | None = None
     """The older place of `method.supervised.hyperparameters`."""
     method: Method | None = None
+    """How it is learned, and with what hyperparameters."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     suffix: str | None = Field(None, pattern=NAME)
     """Name of the new model; without one, the old name and `-ft`."""
@@ -95,14 +99,22 @@ class FineTuningJob(Wire):
     status: str
     """`validating_files`, then as of any job."""
     training_file: str
+    """The first file of rows to learn from."""
     validation_file: str | None
+    """The first file of rows to choose the best weights by; null where they are drawn."""
     hyperparameters: dict[str, Any]
+    """As `method` has them."""
     method: dict[str, Any]
+    """How it is learned, with what was decided in place of `auto`."""
     seed: int
     trained_tokens: int | None = None
+    """Always null: rows are counted, not tokens."""
     result_files: list[str] = Field(default_factory=list)
+    """Always empty: metrics stand in the job."""
     estimated_finish: int | None = None
+    """Unix time in seconds at which it should end; null unless it runs."""
     integrations: list[Any] | None = None
+    """There are none."""
     error: ErrorBody | None
     metadata: dict[str, str]
 
@@ -147,7 +159,9 @@ class FineTuningEvent(Wire):
     level: str
     message: str
     type: Literal["message"] = "message"
+    """Always `message`."""
     data: dict[str, Any]
+    """What belongs to it, for programs."""
 
 
 class FineTuningCheckpoint(Wire):
@@ -157,6 +171,9 @@ class FineTuningCheckpoint(Wire):
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuned_model_checkpoint: str
+    """A name under which it can be asked like a model."""
     fine_tuning_job_id: str
+    """The job that wrote it."""
     metrics: dict[str, Any]
     step_number: int
+    """Optimizer steps until then."""

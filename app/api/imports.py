@@ -40,6 +40,7 @@ class ImportRequest(BaseModel):
     name: str | None = Field(None, pattern=NAME)
     """What the model is called here; by default as it was called where the artifact comes from."""
     publish: Publish | None = None
+    """What happens when it succeeds."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Of the job: up to 16 pairs of strings, kept and returned."""
 

@@ -23,13 +23,17 @@ class Progress(Wire):
     model_config = ConfigDict(extra="allow")
 
     percentage_done: float = 0.0
+    """Of the work that is planned, 0 to 100."""
     epoch: float = 0
     max_epoch: int | None = None
+    """Passes that are planned; null before that is known."""
     step: int = 0
     max_steps: int | None = None
+    """Steps that are planned; null before that is known."""
     elapsed_time: float = 0.0
     """Seconds of work so far."""
     estimated_remaining_seconds: float | None = None
+    """Until the last step; null before the speed is known."""
     samples_per_second: float | None = None
     """Training rows per second since the first step of the job's process. Validations, checkpoints, reports and reading
     the data are part of that time, preparation and the final evaluation are not."""
@@ -43,12 +47,14 @@ class JobObject(Wire):
     id: str
     object: Literal["job"] = "job"
     kind: str
+    """What is done: `ingest`, `pretrain`, `finetune`, `evaluate`, `embed` …"""
     status: JobStatus
     terminal: bool
     """True once the status can no longer change."""
     requested: Literal["cancel", "pause"] | None
     """What was asked of a running job that it has not done yet."""
     retry_of: str | None
+    """The job that it repeats; null where there was none."""
     created_at: int
     started_at: int | None
     finished_at: int | None
@@ -59,6 +65,7 @@ class JobObject(Wire):
     dataset: str | None
     """The first of `datasets`."""
     datasets: list[Weighted]
+    """What it works on."""
     base_model: str | None
     """The version that it starts from, `name:number`."""
     request: dict[str, Any]
@@ -72,6 +79,7 @@ class JobObject(Wire):
     output_file: str | None
     """Id of the file that it wrote, of a job of kind `embed`."""
     progress: Progress
+    """How far it is."""
     metrics: dict[str, Any]
     """The latest ones while it runs, the final ones afterwards."""
     error: ErrorBody | None
@@ -86,9 +94,11 @@ class JobEvent(Wire):
     number: int
     """Counts from 1 without gaps; `Last-Event-ID` and `after` take it or the id."""
     type: str
+    """What happened, for programs: `job.running`, `dataset.ready`, `message` …"""
     level: str
     message: str
     data: dict[str, Any]
+    """What belongs to it, for programs."""
     created_at: int
 
 
@@ -99,9 +109,11 @@ class MetricPoint(Wire):
     epoch: float
     split: str
     name: str
+    """Of the curve."""
     value: float | None
     """Null when it was not finite."""
     finite: bool
+    """False where the value was NaN or infinite."""
 
 
 class CheckpointObject(Wire):

@@ -31,6 +31,7 @@ class ModelObject(Wire):
     parameters: int
     size_bytes: int
     description: str
+    """What somebody wrote of it."""
     metadata: dict[str, str]
 
 
@@ -51,6 +52,7 @@ class VersionObject(Wire):
     """`name:number`, usable wherever a model is named."""
     object: Literal["model.version"] = "model.version"
     model: str
+    """The model's name."""
     version: int
     aliases: list[str]
     """The aliases that mean this version."""
@@ -80,15 +82,19 @@ class Lineage(Wire):
 
     object: Literal["model.lineage"] = "model.lineage"
     version: str
+    """`name:number` of the version that this is about."""
     datasets: list[dict[str, Any]]
     """Id, fingerprint and weight."""
     spec: dict[str, Any]
+    """Everything that decided it."""
     seed: int | None
     job: str | None
     checkpoints: list[dict[str, Any]]
+    """Those that its job kept."""
     parents: list[str]
     """Nearest first."""
     children: list[str]
+    """Versions that were grafted on it."""
 
 
 class AliasRequest(Wire):
@@ -107,7 +113,9 @@ class AliasObject(Wire):
     """`name@alias`, usable wherever a model is named."""
     object: Literal["model.alias"] = "model.alias"
     model: str
+    """The model's name."""
     alias: str
+    """The alias alone."""
     version: int
 
 
@@ -117,5 +125,6 @@ class ModelPatch(Wire):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     description: str | None = Field(None, max_length=10_000)
+    """What is to be known of it."""
     metadata: dict[str, str] | None = Field(None, max_length=16)
     """Up to 16 pairs of strings."""

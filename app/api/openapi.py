@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
+from app.api import glossary
+
 REFERENCE = "#/components/schemas/{model}"
 HOISTED = "x-schemas"
 """Key under which a route that reads its body itself leaves the schemas that its description refers to."""
@@ -25,7 +27,8 @@ def json_body(model: type[BaseModel], *, form_fields: Collection[str] = ()) -> d
     schemas = {**schema.pop("$defs", {}), model.__name__: schema}
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
     if form_fields:
-        fields = {name: {"type": "string"} for name in sorted(form_fields)}
+        said = {name: about.get("description", "") for name, about in schema["properties"].items()}
+        fields = {name: {"type": "string", "description": said[name]} for name in sorted(form_fields)}
         files = {"type": "array", "items": {"type": "string", "format": "binary"}}
         needed = set(form_fields) & set(schema.get("required", ()))
         form = {"type": "object", "required": [*sorted(needed), "file"], "properties": {"file": files, **fields}}
@@ -43,6 +46,7 @@ def install(app: FastAPI) -> None:
             for operations in made["paths"].values():
                 for operation in operations.values():
                     made["components"]["schemas"] |= operation.pop(HOISTED, {})
+            glossary.describe(made)
             app.openapi_schema = made
         return app.openapi_schema
 

@@ -23,12 +23,14 @@ class DueObject(Wire):
     """One thing that is kept no longer."""
 
     kind: Literal["upload", "file", "dataset", "checkpoint"]
+    """What it is."""
     id: str
     bytes: int
     """Of its own: content that other files share stays until the last of them goes. Of an upload, what has arrived."""
     age_seconds: float
     """Since it was made; of a checkpoint, since its job ended."""
     reason: str
+    """Why it may go."""
 
 
 class Retention(Wire):
@@ -41,6 +43,7 @@ class Retention(Wire):
     """What no rule ever removes."""
     data: list[DueObject]
     bytes: int
+    """Of all entries together."""
     removed: bool
     """False where it was only looked at."""
 

@@ -44,7 +44,7 @@ class ListOf(Wire, Generic[T]):
     """A page of a list."""
 
     # pydantic looks for the docstrings of every ListOf[…] in all loaded modules: eight of them cost a second at start
-    model_config = ConfigDict(use_attribute_docstrings=False)
+    model_config = ConfigDict(use_attribute_docstrings=False, json_schema_extra={"description": "A page of a list."})
 
     object: Literal["list"] = "list"
     data: list[T]
@@ -74,6 +74,7 @@ class FileObject(Wire):
     """Hash of the content, in hexadecimal."""
     created_at: int
     expires_at: int | None = None
+    """Always null: files stay until they are deleted, or a retention rule lets them go."""
     status: Literal["processed"] = "processed"
 
 
@@ -109,6 +110,7 @@ class UploadPartObject(Wire):
     id: str
     object: Literal["upload.part"] = "upload.part"
     upload_id: str
+    """The upload that it belongs to."""
     bytes: int
     """Size in bytes."""
     sha256: str
@@ -133,6 +135,7 @@ class UploadObject(Wire):
     """What became of it, once it is completed."""
     created_at: int
     expires_at: int
+    """Unix time in seconds until which it can be completed."""
 
 
 class DatasetRequest(DatasetOptions):
@@ -150,6 +153,7 @@ class DatasetObject(Wire):
     id: str
     object: Literal["dataset"] = "dataset"
     name: str
+    """As it was asked for; need not be unique."""
     status: DatasetStatus
     """`validating` while its job looks at every row, then `ready` or `failed`."""
     job: str | None
@@ -159,6 +163,7 @@ class DatasetObject(Wire):
     modality: str | None
     """Known once it is ready."""
     rows: int | None
+    """Of all splits; null until it is ready."""
     splits: dict[str, int] | None
     """Rows of each split."""
     fingerprint: str | None

@@ -12,6 +12,7 @@ class EmbedJob(Settings):
     """A job that writes the embeddings of a dataset to a file, shard by shard: for millions of rows."""
 
     kind: Literal["embed"]
+    """Says which job this is."""
     model: str = Field(pattern=REFERENCE)
     """`name`, `name:version` or `name@alias`: the version that it means when the job is made answers."""
     dataset: str = Field(max_length=64)

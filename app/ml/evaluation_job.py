@@ -16,6 +16,7 @@ class EvaluateJob(Settings):
     """
 
     kind: Literal["evaluate"]
+    """Says which job this is."""
     model: str = Field(pattern=REFERENCE)
     """`name`, `name:version` or `name@alias`: the version that it means when the job is made is judged."""
     dataset: str = Field(max_length=64)

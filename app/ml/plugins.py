@@ -70,9 +70,10 @@ class AnyOf:
 class Auto(BaseModel):
     """`{"name": "auto"}`: choose from the data, and keep what is given beside it."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     name: str = "auto"
+    """Leaves the choice to the data."""
 
     def given(self) -> dict[str, Any]:
         """What was set beside the name."""

@@ -108,7 +108,9 @@ class RoleRequest(Settings):
     """A part of the data, how it becomes tensors and what encodes it."""
 
     modality: ModalityChoice = Field(default_factory=Auto)
+    """How it becomes tensors."""
     encoder: EncoderChoice | None = None
+    """The network that encodes it; null where none does."""
 
 
 class Publish(Settings):
@@ -133,6 +135,7 @@ class TrainRequest(Settings):
     """A job that makes a model. `kind` picks defaults and no more: `base_model` is legal in both."""
 
     kind: Literal["pretrain", "finetune"]
+    """Picks defaults and no more."""
     dataset: str | None = None
     """Id of the only dataset: short for `datasets` with one entry."""
     datasets: list[DatasetRef] = Field(default_factory=list, max_length=MOST_DATASETS)
@@ -157,9 +160,11 @@ class TrainRequest(Settings):
     """Random changes of training rows, named like the modality whose inputs they change; `none` leaves rows as they
     are, `auto` takes what suits modality and objective."""
     training: Training = Field(default_factory=Training)
+    """How the weights move."""
     evaluation: Evaluation | None = None
     """Judgements of words that the model is compared with."""
     publish: Publish | None = None
+    """What happens when it succeeds."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Up to 16 pairs of strings, kept and returned."""
 

@@ -76,6 +76,7 @@ class Augmentation(Settings):
     """What a client may set. `name` is that of the modality whose inputs are changed; what is 0 does not happen."""
 
     name: str
+    """Chooses the augmentation."""
     doubtful: ClassVar[tuple[str, ...]] = ()
     """Keys of changes that rows of some data do not survive, however seldom they happen."""
 

@@ -63,6 +63,7 @@ class EncoderSettings(Settings):
     """What a client may set."""
 
     name: str
+    """Chooses the encoder."""
     accepts: ClassVar[frozenset[Layout]]
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

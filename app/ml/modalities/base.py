@@ -69,6 +69,7 @@ class Modality(Settings):
     """What a client may set. `fit` makes a `Fitted`, which has learned from the training split."""
 
     name: str
+    """Chooses the modality."""
     layout: ClassVar[Layout]
     pretext: ClassVar[str] = "autoencoding"
     """Name of the objective that pretrains on such inputs when none is asked for."""

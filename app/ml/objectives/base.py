@@ -237,6 +237,7 @@ class ObjectiveSettings(Settings):
     """
 
     name: str
+    """Chooses the objective."""
     roles: ClassVar[Mapping[str, RoleNeeds]]
     abilities: ClassVar[frozenset[str]]
     asked: ClassVar[str] = "input"

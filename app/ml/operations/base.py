@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.objectives.base import Objective
@@ -27,6 +27,12 @@ Input = Annotated[
     WithJsonSchema({"anyOf": [{"type": "array", "items": {}, "minItems": 1}, {"type": "string"}]}),
 ]
 """The type of a request's `input`: left as decoded, read by the model's modality."""
+
+
+class Answered(BaseModel):
+    """Root of what documents an answer."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Operation:

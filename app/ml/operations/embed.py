@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from app.errors import OutOfRange
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.objectives.base import Objective
-from app.ml.operations.base import Input, Operation
+from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
 
@@ -33,7 +33,7 @@ class EmbedRequest(Settings):
     """Taken and not used."""
 
 
-class Embedding(BaseModel):
+class Embedding(Answered):
     """One item's vector."""
 
     object: Literal["embedding"]
@@ -43,14 +43,16 @@ class Embedding(BaseModel):
     """Numbers, or their bytes in base64."""
 
 
-class Usage(BaseModel):
+class Usage(Answered):
     """What was worked on: tokens of texts, else items."""
 
     prompt_tokens: int
+    """Of the request."""
     total_tokens: int
+    """The same: answers are not counted."""
 
 
-class EmbedAnswer(BaseModel):
+class EmbedAnswer(Answered):
     """One embedding per item, in their order."""
 
     object: Literal["list"]
@@ -58,6 +60,7 @@ class EmbedAnswer(BaseModel):
     """`name:version` that answered."""
     data: list[Embedding]
     usage: Usage
+    """How much was worked on."""
 
 
 class Embed(Operation):

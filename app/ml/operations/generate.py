@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.operations.base import Operation
+from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
 
 MOST = 128
@@ -31,16 +31,17 @@ class GenerateRequest(Settings):
     sounds as WAV."""
 
 
-class Generation(BaseModel):
+class Generation(Answered):
     """One new item."""
 
     object: Literal["generation"]
     index: int
+    """Its number, from 0."""
     item: list[Any] | str
     """As a reconstruction is given."""
 
 
-class GenerateAnswer(BaseModel):
+class GenerateAnswer(Answered):
     """New items."""
 
     object: Literal["list"]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from app.errors import OutOfRange, UnknownChoice
 from app.ml import data_uris
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.operations.base import Operation
+from app.ml.operations.base import Answered, Operation
 from app.ml.operations.generate import MOST, codes
 from app.ml.plugins import Settings
 
@@ -35,14 +35,14 @@ class ImagesRequest(Settings):
     """Taken and not used."""
 
 
-class Picture(BaseModel):
+class Picture(Answered):
     """One picture."""
 
     b64_json: str
     """A PNG, in base64."""
 
 
-class ImagesAnswer(BaseModel):
+class ImagesAnswer(Answered):
     """New pictures."""
 
     created: int

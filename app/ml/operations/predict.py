@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import UnknownChoice
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.operations.base import Input, Operation
+from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
 
@@ -26,7 +26,7 @@ class PredictRequest(Settings):
     side, may be, in words like those of the training data. Scores are probabilities among these."""
 
 
-class Prediction(BaseModel):
+class Prediction(Answered):
     """What one item is."""
 
     object: Literal["prediction"]
@@ -44,7 +44,7 @@ class Prediction(BaseModel):
     """In the unit of the training data; of models of numbers."""
 
 
-class PredictAnswer(BaseModel):
+class PredictAnswer(Answered):
     """One prediction per item, in their order."""
 
     object: Literal["list"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from app.errors import UnknownChoice
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.operations.base import Input, Operation
+from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
 
@@ -25,7 +25,7 @@ class ReconstructRequest(Settings):
     `base64`: images as PNG `data:` URIs, sounds as WAV, vectors as little-endian float32. `png`: images only."""
 
 
-class Reconstruction(BaseModel):
+class Reconstruction(Answered):
     """One item, rebuilt."""
 
     object: Literal["reconstruction"]
@@ -38,7 +38,7 @@ class Reconstruction(BaseModel):
     the training data."""
 
 
-class ReconstructAnswer(BaseModel):
+class ReconstructAnswer(Answered):
     """One reconstruction per item, in their order."""
 
     object: Literal["list"]

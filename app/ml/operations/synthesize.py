@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.operations.base import Operation
+from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
 
 
@@ -28,7 +28,7 @@ class SpeechRequest(Settings):
     """1 is as the model learned to speak."""
 
 
-class SpeechAnswer(BaseModel):
+class SpeechAnswer(Answered):
     """The sound."""
 
     model: str

@@ -37,6 +37,31 @@ def test_every_answer_and_every_route_is_described(document: dict[str, Any]) -> 
             assert operation.get("description") or operation.get("summary"), (method, path)
 
 
+def silent(described: dict[str, Any], where: str) -> list[str]:
+    return [f"{where}.{name}" for name, each in described.items() if not each.get("description")]
+
+
+def test_every_shape_field_and_parameter_is_described(document: dict[str, Any]) -> None:
+    found = silent(document["components"]["schemas"], "")
+    for name, schema in document["components"]["schemas"].items():
+        found += silent(schema.get("properties", {}), name)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            found += silent({method: operation}, path)
+            found += silent({each["name"]: each for each in operation.get("parameters", ())}, path)
+            for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+                found += silent(content["schema"].get("properties", {}), f"{path} {kind}")
+    assert found == []
+
+
+def test_a_word_of_the_glossary_is_used_where_a_field_has_none_of_its_own(document: dict[str, Any]) -> None:
+    dataset, files = document["components"]["schemas"]["DatasetObject"], document["paths"]["/v1/files"]
+    assert dataset["properties"]["created_at"]["description"].startswith("Unix time in seconds")
+    assert dataset["properties"]["status"]["description"].startswith("`validating` while"), "its own"
+    form = files["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert form["purpose"]["description"]
+
+
 def test_every_route_but_health_asks_for_a_key(document: dict[str, Any]) -> None:
     without = {path for path, ways in document["paths"].items() for way in ways.values() if "security" not in way}
     assert without == {"/livez", "/readyz", "/health"}
