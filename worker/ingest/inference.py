@@ -155,7 +155,8 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
                     plan.inferred["negative"] = f"{by_name[NEGATIVE_NAME]!r}, by its name"
                 _find_weight(plan, left)
                 return
-    label = next((name for name in LABEL_NAMES if name in {other.casefold() for other in left}), None)
+    there = {name.casefold() for name in left}
+    label = next((name for name in LABEL_NAMES if name in there), None)
     others = [name for name in left if name.casefold() != label]
     alone = asked == "text" or len(others) == 1
     free = [texts[name] for name in others if name in texts]

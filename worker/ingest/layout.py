@@ -131,11 +131,11 @@ class Stack:
 
     def segments(self, role: str) -> list[tuple[str, str, tuple[int, ...]]]:
         """Name, type and shape of every column of a role's numbers: an array is one, however wide."""
-        return [
-            (name, f"{part.values.dtype}", () if len(part.names) > 1 else part.values.shape[1:])
-            for part in self._loaded[0].numbers[self.roles.index(role)]
-            for name in part.names
-        ]
+        found: list[tuple[str, str, tuple[int, ...]]] = []
+        for part in self._loaded[0].numbers[self.roles.index(role)]:
+            kind, shape = str(part.values.dtype), () if len(part.names) > 1 else part.values.shape[1:]
+            found += [(name, kind, shape) for name in part.names]
+        return found
 
     def _within(self, start: int, stop: int) -> list[tuple[Loaded, int, int]]:
         """The files that have a part of these rows, and which of their own rows those are."""

@@ -21,7 +21,9 @@ from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import is_bomb, refuse
 
 SINGLE = np.dtype(np.float32)
-SLICE_BYTES = 4 << 20
+DOUBLE = pa.float64()
+SLICE_BYTES, SLICE_ROWS = 4 << 20, 64
+"""Of a slice, the larger of the two: a wide table has work to do for every column."""
 NAME_BYTES = 4
 
 
@@ -75,7 +77,7 @@ class Staging:
 
     def add(self, columns: Mapping[str, pa.Array], rows: int) -> None:
         """The next rows."""
-        step = max(1, SLICE_BYTES // max(1, self.row_bytes))
+        step = max(SLICE_ROWS, SLICE_BYTES // max(1, self.row_bytes))
         for start in range(0, rows, step):
             count = min(step, rows - start)
             self._add({name: column.slice(start, count) for name, column in columns.items()}, count)
@@ -114,12 +116,17 @@ class Staging:
     def _add(self, columns: Mapping[str, pa.Array], rows: int) -> None:
         matrix = np.empty((rows, sum(self._widths)), self.dtype)
         start = 0
-        for head, width in zip(self._heads, self._widths, strict=True):
-            values, wrong = flatten(columns[head.name], head.shape)
-            matrix[:, start : start + width] = values
-            for row in np.flatnonzero(wrong):
-                self._ragged(head, columns[head.name][int(row)], self.rows + int(row))
-            start += width
+        for together in _side_by_side(self._heads):
+            head = together[0]
+            if head.shape:
+                values, wrong = flatten(columns[head.name], head.shape)
+                for row in np.flatnonzero(wrong):
+                    self._ragged(head, columns[head.name][int(row)], self.rows + int(row))
+            else:
+                values = _beside([columns[head.name] for head in together])
+            stop = start + values.shape[1]
+            matrix[:, start:stop] = values
+            start = stop
         self._matrix.write(matrix.data)
         for name, coder in self._coders.items():
             column = columns[name].dictionary_encode()
@@ -151,11 +158,23 @@ def _side_by_side(heads: Sequence[Head]) -> Iterator[list[Head]]:
             yield from ([head] for head in run)
 
 
+def _beside(columns: Sequence[pa.Array]) -> NDArray[Any]:
+    """Plain columns as [n, W], NaN where there is nothing: one call for all of them, as there may be very many."""
+    batch = pa.RecordBatch.from_arrays([_plain(column) for column in columns], [""] * len(columns))
+    found: NDArray[Any] = batch.to_tensor(null_to_nan=True, row_major=False).to_numpy()
+    return found
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    if column.type == DOUBLE:
+        return column
+    return pc.cast(column, pa.float32() if pa.types.is_float16(column.type) else DOUBLE, safe=False)
+
+
 def flatten(column: pa.Array, shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Values [n, W], NaN where there are none, and which rows have another shape."""
     if not shape:
-        values = pc.cast(column, pa.float32() if pa.types.is_float16(column.type) else pa.float64(), safe=False)
-        return values.to_numpy(zero_copy_only=False).reshape(-1, 1), np.zeros(len(column), np.bool_)
+        return _plain(column).to_numpy(zero_copy_only=False).reshape(-1, 1), np.zeros(len(column), np.bool_)
     fits = pc.equal(pc.list_value_length(column), shape[0]).fill_null(False).to_numpy(zero_copy_only=False)
     wrong = column.is_valid().to_numpy(zero_copy_only=False) & ~fits
     inner, uneven = flatten(column.filter(pa.array(fits)).flatten(), shape[1:])

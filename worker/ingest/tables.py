@@ -26,6 +26,8 @@ from worker.ingest.staging import Staging
 SAMPLE_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
+COLUMN_BYTES = 512
+"""Of a column in a block, at least: a wide table has work to do for every one."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
 
 
@@ -119,7 +121,7 @@ class Table:
         self, names: list[str], parsing: arrow_csv.ParseOptions, converting: arrow_csv.ConvertOptions, *, trusting: bool
     ) -> Iterator[pa.RecordBatch]:
         """Trusting, blocks of rows are read beside each other up to the first quote: only quotes hide line feeds."""
-        stream = self.file.stream
+        stream, size = self.file.stream, max(BLOCK_BYTES, COLUMN_BYTES * len(names))
         stream.seek(0)
         for _ in range(self.skipped):
             stream.readline()
@@ -130,10 +132,10 @@ class Table:
                 table = arrow_csv.read_csv(pa.BufferReader(block), options, parsing, converting)
                 return list(table.to_batches())
 
-            for _, batches in ahead(_unquoted(stream), read):
+            for _, batches in ahead(_unquoted(stream, size // 4), read):
                 yield from batches
         if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
-            options = arrow_csv.ReadOptions(use_threads=trusting, block_size=BLOCK_BYTES, column_names=names)
+            options = arrow_csv.ReadOptions(use_threads=trusting, block_size=size, column_names=names)
             yield from arrow_csv.open_csv(stream, options, parsing, converting)
 
     def _ends_in_quote(self) -> bool:
@@ -152,9 +154,9 @@ class Table:
         )
 
 
-def _unquoted(stream: IO[bytes]) -> Iterator[bytes]:
+def _unquoted(stream: IO[bytes], size: int) -> Iterator[bytes]:
     """Blocks of whole rows, up to one that has a quote or is too long; the stream then stands behind them."""
-    while block := stream.read(BLOCK_BYTES // 4):
+    while block := stream.read(size):
         tail = stream.readline(BLOCK_BYTES)
         if b'"' in block or b'"' in tail or (len(tail) == BLOCK_BYTES and tail[-1:] != b"\n"):
             stream.seek(-len(block) - len(tail), os.SEEK_CUR)

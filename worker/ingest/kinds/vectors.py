@@ -142,25 +142,21 @@ class VectorsKind(Kind):
             if name in self._coded:
                 columns.append(self.described(name, kind, missing=missing, distinct=len(self._coded[name].names)))
             else:
-                part = self._moments.part(start, start + width)
-                whole = part.whole() if width > 1 else part
+                moments = self._moments if width == 1 else self._moments.part(start, start + width).whole()
                 shown = kind if width == 1 else f"{kind}[{width}]"
-                columns.append(self.described(name, shown, missing=missing) | whole.described(0))
+                found = moments.described(start if width == 1 else 0)
+                columns.append(self.described(name, shown, missing=missing) | found)
             start += width
         return columns
 
     def warnings(self, places: Places) -> list[str]:
-        empty: list[str] = []
-        constant, nearly, start = [], [], 0
-        for name, _, width in self._segments:
-            part = self._moments.part(start, start + width)
-            if not part.count.any():
-                empty.append(name)
-            elif part.low.min() == part.high.max():
-                constant.append(name)
-            elif width == 1 and self._equal[start] >= CONSTANT * self._judged:
-                nearly.append(name)
-            start += width
+        names = np.array([name for name, _, _ in self._segments], dtype=object)
+        widths = np.array([width for _, _, width in self._segments], np.int64)
+        starts = np.cumsum(widths) - widths
+        there = np.add.reduceat(self._moments.count, starts) > 0
+        alike = np.minimum.reduceat(self._moments.low, starts) == np.maximum.reduceat(self._moments.high, starts)
+        common = (widths == 1) & (self._equal[starts] >= CONSTANT * self._judged)
+        empty, constant, nearly = (names[of].tolist() for of in (~there, there & alike, there & ~alike & common))
         found = []
         if constant:
             found.append(f"{counted(len(constant), 'column')} with the same value in every row: {some(constant)}")
