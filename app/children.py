@@ -6,6 +6,7 @@ Knows no settings and not what the children do.
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,8 +81,6 @@ class Child:
     def start(self, environment: Mapping[str, str], inherited: Sequence[int]) -> None:
         """Starts it, from now on with these surroundings."""
         self._environment, self._inherited = dict(environment), list(inherited)
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".old.log"))
         self._read = self.log.stat().st_size if self.log.exists() else 0
         self._start()
 
@@ -139,6 +138,10 @@ class Child:
             news = log.read(LOG_BYTES)
         complete = news.rfind(b"\n") + 1
         self._read += complete
+        if self._read > LOG_BYTES:  # it goes on in the same file, which is open in the child and all that it starts
+            shutil.copyfile(self.log, self.log.with_suffix(".old.log"))
+            os.truncate(self.log, 0)
+            self._read = 0
         for line in news[:complete].decode(errors="replace").splitlines():
             if IMPORTANT.search(line):
                 self.say(f"{self.name}: {line}")

@@ -31,7 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rootstock: {error.message}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        refusal = said_by_database(error)
+        if refusal is None:
+            raise
+        print(f"rootstock: the database refused: {refusal}; has 'rootstock migrate' been run?", file=sys.stderr)
     return USER_ERROR
+
+
+def said_by_database(error: Exception) -> str | None:
+    """The first line of what a database says that is away or has other tables; None for any other error."""
+    from sqlalchemy.exc import OperationalError, ProgrammingError  # by now it has been imported
+
+    return str(error.orig).splitlines()[0] if isinstance(error, OperationalError | ProgrammingError) else None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -166,7 +178,7 @@ def create_key(options: argparse.Namespace) -> int:
     from app.registry.db import Database
 
     with Database(read_settings().resolved_database_url).session() as session:
-        project_id = keys.all(session)[0].project_id
+        project_id = keys.first_project(session)
         key, secret = keys.create_key(session, project_id, options.name, options.scopes)
     print(f"{key.id}  {secret}")
     return 0

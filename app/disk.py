@@ -1,15 +1,24 @@
-"""Tells a full disk from all else that can go wrong with a write. Knows no storage and no format."""
+"""Writes that appear whole or not at all, and a full disk told from all else that can go wrong with one.
+
+Knows no storage and no format.
+"""
 
 import contextlib
 import errno
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from app.errors import InsufficientStorage
 
+INCOMING = ".incoming"
+"""Folder of unfinished writes; listed like objects, so that the sweep removes what a killed process left."""
+RENAMES = 10
+"""A rename is tried so often: the removal of another object may take the folder away while it is empty."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk, the owner's share of it, or what one file may hold is used up."""
 
@@ -37,3 +46,32 @@ def needing_room(folder: Path) -> Iterator[None]:
             f"there is no room left to write to {folder} ({error.strerror}; {free:,} bytes are free): remove what is "
             "not needed or give it a larger disk, then try again"
         ) from error
+
+
+@contextlib.contextmanager
+def writing(folder: Path, key: str) -> Iterator[IO[bytes]]:
+    """A file that appears under `folder / key` when the block ends well, and not at all otherwise."""
+    with placing(folder, key) as incoming, incoming.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def placing(folder: Path, key: str) -> Iterator[Path]:
+    """A path; what is put there appears under `folder / key` when the block ends well, and not at all otherwise."""
+    incoming, path = folder / INCOMING / uuid.uuid4().hex, folder / key
+    incoming.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with needing_room(folder):
+            yield incoming
+            for attempt in range(RENAMES):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    incoming.replace(path)
+                    break
+                except FileNotFoundError:
+                    if attempt == RENAMES - 1:
+                        raise
+    finally:
+        incoming.unlink(missing_ok=True)

@@ -62,7 +62,8 @@ class ObjectCache:
             with contextlib.suppress(FileNotFoundError):
                 if path.is_file():
                     status = path.stat()
-                    copies.append((status.st_atime, status.st_size, path))
+                    used_at = max(status.st_atime, status.st_mtime)  # of one that is still being written the latter
+                    copies.append((used_at, status.st_size, path))
         total = size + sum(copy[1] for copy in copies)
         for used_at, freed, path in sorted(copies):
             if total <= self._limit or time.time() - used_at < GRACE_SECONDS:

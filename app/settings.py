@@ -27,9 +27,9 @@ class Settings(BaseSettings):
 
     home: Path = Path("~/.rootstock")
     """Where the embedded default keeps its database, objects, keys, caches and logs."""
-    database_url: Annotated[str | None, EmptyIsNone] = None
+    database_url: Annotated[str | None, EmptyIsNone] = Field(None, pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?://")
     """SQLAlchemy URL; without one, SQLite under `home`. Example: `postgresql://user:secret@host/rootstock`."""
-    broker_url: Annotated[str | None, EmptyIsNone] = None
+    broker_url: Annotated[str | None, EmptyIsNone] = Field(None, pattern=r"^(rediss?|sentinel)://")
     """`redis://…` of a Redis or Valkey server; without one, `rootstock serve` starts its own."""
     storage_url: Annotated[str | None, EmptyIsNone] = None
     """`file:///folder` or `s3://bucket/prefix`; without one, a folder under `home`."""
@@ -83,8 +83,8 @@ class Settings(BaseSettings):
     """How often a job whose worker died is taken up again, the first time included."""
     devices: int = Field(1, ge=1, le=64)
     """GPUs, or processes on a CPU, that share every training job of a worker."""
-    device: str = "auto"
-    """`auto` (CUDA when there is one), `cpu` or `cuda`."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` (CUDA when there is one), `cpu`, `cuda` or one GPU of several, such as `cuda:1`."""
 
     @property
     def retention(self) -> dict[str, float | None]:
@@ -124,7 +124,8 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{variable}={first['input']!r}: {first['msg']}") from None
+        given = "…" if variable.endswith("_URL") else repr(first["input"])  # it may hold a password
+        raise SettingsError(f"{variable}={given}: {first['msg']}") from None
 
 
 @cache

@@ -8,9 +8,9 @@ disk is full raises InsufficientStorage.
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,14 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from app.disk import needing_room
+from app.disk import INCOMING, placing, writing
 from app.errors import ArtifactDamaged, NotReady, TooLarge
 from app.object_cache import ObjectCache, Verifier
 from app.settings import MIB, Settings, SettingsError
 
+log = logging.getLogger(__name__)
+
 CHUNK = MIB
-INCOMING = ".incoming"
-"""Folder of unfinished writes; listed like objects, so that the sweep removes what a killed process left."""
-RENAMES = 10
-"""A rename is tried so often: the removal of another object may take the folder away while it is empty."""
 UPLOADS_AT_ONCE = 4
 
 
@@ -61,11 +59,11 @@ class Storage:
 
     def __init__(self, url: str, cache: Path, cache_bytes: int) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("file", "s3"):
+        local = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+        if not local and not (parts.scheme == "s3" and parts.netloc):
             raise SettingsError(f"ROOTSTOCK_STORAGE_URL={url!r}: give file:///folder or s3://bucket/prefix")
-        self.url = url
         self._cache, self._verifier = ObjectCache(cache, cache_bytes), Verifier()
-        self._folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+        self._folder = Path(url2pathname(parts.path)) if local else None
         if self._folder is None:
             self._bucket = S3Store.from_url(url, retry_config=_retries(5, 60))
             plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
@@ -85,11 +83,11 @@ class Storage:
         """Stores what `chunks` yields; when it raises, nothing is kept."""
         counted = _Counted()
         if self._folder is not None:
-            with _writing(self._folder, key) as file:
+            with writing(self._folder, key) as file:
                 for chunk in chunks:
                     file.write(counted.add(chunk))
         else:
-            with _answering(self.url):
+            with _answering():
                 source = (counted.add(chunk) for chunk in chunks if chunk)
                 obstore.put(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
         return counted.stored(key)
@@ -101,7 +99,7 @@ class Storage:
         """
         if self._folder is None:
             return None
-        with contextlib.suppress(OSError, NotImplementedError), _placing(self._folder, key) as incoming:
+        with contextlib.suppress(OSError, NotImplementedError), placing(self._folder, key) as incoming:
             os.fsync(file.fileno())
             source = f"/proc/self/fd/{file.fileno()}"
             os.link(source, incoming, src_dir_fd=file.fileno(), follow_symlinks=True)  # given any, it follows the link
@@ -112,13 +110,13 @@ class Storage:
         """`put_stream` for an event loop. Raises TooLarge beyond `limit` bytes, and keeps nothing."""
         counted = _Counted(limit)
         if self._folder is not None:
-            with _writing(self._folder, key) as file:
+            with writing(self._folder, key) as file:
                 async for chunk in chunks:
                     file.write(counted.add(chunk))
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())  # the next one finds nothing left to wait for
         else:
-            with _answering(self.url):
+            with _answering():
                 source = (counted.add(chunk) async for chunk in chunks if chunk)
                 await obstore.put_async(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
         return counted.stored(key)
@@ -140,7 +138,7 @@ class Storage:
         try:
             if self._folder is not None:
                 return (self._folder / item.key).stat().st_size == item.size_bytes
-            with _answering(self.url):
+            with _answering():
                 return int(obstore.head(self._bucket, item.key)["size"]) == item.size_bytes
         except FileNotFoundError:
             return False
@@ -161,7 +159,7 @@ class Storage:
         path = self._cache.path(item.sha256)
         if not self._verifier.is_whole(path, item.size_bytes, item.sha256):
             self._cache.make_room(item.size_bytes)
-            with _writing(path.parent, path.name) as file:
+            with writing(path.parent, path.name) as file:
                 file.writelines(self.open([item]))
         self._cache.used(item.sha256)
         return path
@@ -175,7 +173,7 @@ class Storage:
         doomed = list(keys)
         if self._folder is None:
             if doomed:
-                with _answering(self.url), contextlib.suppress(FileNotFoundError):
+                with _answering(), contextlib.suppress(FileNotFoundError):
                     obstore.delete(self._bucket, doomed)
             return
         for key in doomed:
@@ -187,7 +185,7 @@ class Storage:
     def listing(self, prefix: str = "") -> Iterator[tuple[str, float]]:
         """Key and age in seconds of every object whose key begins with the folder `prefix`."""
         if self._folder is None:
-            with _answering(self.url):
+            with _answering():
                 for page in obstore.list(self._bucket, prefix or None):
                     now = datetime.now(UTC)
                     yield from ((meta["path"], (now - meta["last_modified"]).total_seconds()) for meta in page)
@@ -201,10 +199,11 @@ class Storage:
     def check(self) -> None:
         """Raises NotReady when objects cannot be reached now."""
         if self._folder is None:
-            with _answering(self.url):
+            with _answering():
                 next(iter(obstore.list(self._probe, INCOMING)), None)  # unlike a HEAD, tells a bucket that is not there
         elif not os.access(self._folder / INCOMING, os.W_OK):
-            raise NotReady(f"storage {self.url} is not there or cannot be written to")
+            log.error("%s is not there or cannot be written to", self._folder / INCOMING)
+            raise NotReady("the store's folder is not there or cannot be written to")
 
     def _stream(self, key: str) -> Iterator[bytes]:
         try:
@@ -212,7 +211,7 @@ class Storage:
                 with (self._folder / key).open("rb") as file:
                     yield from _chunks(file)
             else:
-                with _answering(self.url):
+                with _answering():
                     for chunk in obstore.get(self._bucket, key).stream(min_chunk_size=CHUNK):
                         yield bytes(chunk)
         except FileNotFoundError:
@@ -241,40 +240,12 @@ class _Counted:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path, key: str) -> Iterator[IO[bytes]]:
-    """A file that appears under `folder / key` when the block ends well, and not at all otherwise."""
-    with _placing(folder, key) as incoming, incoming.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _placing(folder: Path, key: str) -> Iterator[Path]:
-    """A path; what is put there appears under `folder / key` when the block ends well, and not at all otherwise."""
-    incoming, path = folder / INCOMING / uuid.uuid4().hex, folder / key
-    incoming.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with needing_room(folder):
-            yield incoming
-            for attempt in range(RENAMES):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    incoming.replace(path)
-                    break
-                except FileNotFoundError:
-                    if attempt == RENAMES - 1:
-                        raise
-    finally:
-        incoming.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _answering(url: str) -> Iterator[None]:
+def _answering() -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        raise NotReady(f"storage {url} does not answer: {str(error).splitlines()[0]}") from error
+        log.error("the store does not answer: %s", str(error).splitlines()[0])  # with its address, for the operator
+        raise NotReady("the store does not answer") from error
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -41,9 +41,9 @@ def bootstrap(session: Session, admin_key: str | None = None) -> str | None:
     With `admin_key` that key exists afterwards, unless it has been revoked. Raises OutOfRange when it is too short.
     """
     session.execute(sa.select(Revision).with_for_update())  # one process at a time
-    project = session.scalar(sa.select(Project).order_by(Project.id).limit(1))
-    if project is None:
-        project = create_project(session, FIRST_PROJECT)
+    project_id = _first_project(session)
+    if project_id is None:
+        project_id = create_project(session, FIRST_PROJECT).id
     elif admin_key is None:
         return None
     secret = _draw() if admin_key is None else admin_key
@@ -51,11 +51,19 @@ def bootstrap(session: Session, admin_key: str | None = None) -> str | None:
         raise OutOfRange(f"the admin key has {len(secret)} characters; at least {SHORTEST_SECRET} are needed")
     existing = _stored(session, secret)
     if existing is None:
-        _add(session, project.id, "first key", SCOPES, secret)
+        _add(session, project_id, "first key", SCOPES, secret)
         return secret
     if existing.revoked_at is not None:
         log.warning("the admin key was revoked as %s and stays so; choose another one", existing.id)
     return None
+
+
+def first_project(session: Session) -> str:
+    """The id of the project that `bootstrap` makes. Raises NotFound where it has not."""
+    project_id = _first_project(session)
+    if project_id is None:
+        raise NotFound("there is no project yet; 'rootstock migrate' makes the first one")
+    return project_id
 
 
 def create_project(session: Session, name: str) -> Project:
@@ -114,6 +122,10 @@ def bump(session: Session) -> None:
     session.execute(
         sa.update(Revision).values(number=Revision.number + 1), execution_options={"synchronize_session": False}
     )
+
+
+def _first_project(session: Session) -> str | None:
+    return session.scalar(sa.select(Project.id).order_by(Project.id).limit(1))
 
 
 def _draw() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import children
 from app.children import Child, Guard, stop_all
 
 STAYS = "import sys, time; print('here', flush=True); time.sleep(600)"
@@ -62,6 +63,17 @@ def test_warnings_in_a_log_are_passed_on_and_the_rest_is_not(family: Family) -> 
     family.child("import time; print('INFO fine\\n2026 WARNING app: odd\\nERROR bad', flush=True); time.sleep(600)")
     family.look_until(lambda: family.heard("ERROR bad"))
     assert family.said == ["child-0: 2026 WARNING app: odd", "child-0: ERROR bad"]
+
+
+def test_a_log_that_grows_is_cut_while_the_child_writes_on(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "LOG_BYTES", 1000)
+    child = family.child(
+        "import time\nfor n in range(100): print(f'ERROR {n:050}', flush=True); time.sleep(0.02)\ntime.sleep(600)"
+    )
+    family.look_until(lambda: family.heard(f"{99:050}"))
+    assert len(family.said) == 100, "none is lost, none is told twice"
+    assert child.log.stat().st_size < 3000
+    assert "ERROR" in child.log.with_suffix(".old.log").read_text()
 
 
 def test_children_are_stopped_stage_by_stage(family: Family, tmp_path: Path) -> None:

@@ -63,6 +63,30 @@ def test_the_first_key_is_made_once_and_others_can_be_drawn_and_revoked(tmp_path
     assert_one_line(rootstock("keys", "create", "x", "--scopes", "rule", ROOTSTOCK_HOME=home), "'rule'", "admin")
 
 
+@pytest.mark.parametrize("command", [["keys", "list"], ["keys", "create", "x"], ["retention", "--dry-run"]])
+def test_a_registry_that_was_never_made_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
+    assert_one_line(rootstock(*command, ROOTSTOCK_HOME=str(tmp_path)), "no such table", "rootstock migrate")
+
+
+def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
+    away = {"ROOTSTOCK_HOME": str(tmp_path), "ROOTSTOCK_DATABASE_URL": "postgresql://tree:secret@127.0.0.1:1/garden"}
+    assert_one_line(rootstock("migrate", **away), "127.0.0.1", "refused")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "right"),
+    [
+        ("ROOTSTOCK_DATABASE_URL", "mysql://tree:secret@host/garden", "postgres"),
+        ("ROOTSTOCK_BROKER_URL", "amqp://tree:secret@host", "rediss?"),
+        ("ROOTSTOCK_DEVICE", "gpu", "cuda"),
+    ],
+)
+def test_a_value_that_nothing_here_can_use_is_refused_at_once(variable: str, value: str, right: str) -> None:
+    result = rootstock("keys", "list", **{variable: value})
+    assert_one_line(result, variable, right)
+    assert "secret" not in result.stderr
+
+
 def test_a_given_admin_key_is_not_shown(tmp_path: Path) -> None:
     secret = "a-secret-of-my-own-choice"
     result = rootstock("migrate", ROOTSTOCK_HOME=str(tmp_path), ROOTSTOCK_ADMIN_KEY=secret)
