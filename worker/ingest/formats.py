@@ -23,6 +23,7 @@ from worker.ingest import (
     lone,
     parquet,
     recordings,
+    sparse,
     tables,
 )
 from worker.ingest.source import Context, Head, Input, Source
@@ -66,6 +67,8 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         wanted = next((kind for kind in ARCHIVES if kind == detect(first)), wanted)  # archives hold their files
     found = detect(first, wanted)
     beside = file.name if file.name in options.columns.named() else None
+    if wanted is None and found == "csv" and beside is None and sparse.is_sparse(first):
+        return sparse.open_sparse(file, context)
     if wanted is None and found == "csv" and beside is None and is_spaced(first):
         context.inferred_encodings.append(f"{file.name} has numbers between spaces; format txt reads it as text")
         table = to_csv(file, context)

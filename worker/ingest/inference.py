@@ -47,7 +47,7 @@ ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unn
 INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name in Parquet."""
 GROUP_NAME = re.compile(
-    r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|session|group)"
+    r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|query|qid|session|group)"
     r"[_ -]?(id|no|nr|num|number|uuid|name)?",
     re.IGNORECASE,
 )

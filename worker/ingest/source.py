@@ -73,6 +73,8 @@ class Context:
     """Which files are no UTF-8 with line feeds, and were read all the same; the profile says it."""
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     """Height, width and channels of all pictures that were looked at: they decide the size of all."""
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """Least and greatest index in blocks of sparse rows: they decide the width of all."""
 
     def temporary(self) -> IO[bytes]:
         """An empty file; whatever writes to it raises InsufficientStorage where the disk is full."""
