@@ -18,10 +18,10 @@ PROBLEMS = {
     "non_finite": "{value} is no finite number; an empty cell, NA or an absent key counts as NaN. Correct it, or "
     'ask for cleaning {{"non_finite": "drop"}} or "impute"',
     "overflow": "{value} does not fit float32, whose largest number is 3.4e38",
-    "not_a_fraction": "{value} is no pixel: the first pictures have fractions of 0 to 1. Scale this one alike, or "
+    "not_a_fraction": "{value} is no pixel: the first pictures have fractions up to 1. Scale this one alike, or "
     "ask for modality vectors",
     "not_a_pixel": "{value} is no pixel: a whole number of 0 to 255. Scale the values, or ask for modality vectors; "
-    "fractions of 0 to 1 alone are scaled here",
+    "fractions of 0 to 1 are scaled here, and those of -1 to 1 where there are three channels or modality is image",
 }
 
 

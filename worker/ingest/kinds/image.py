@@ -15,27 +15,40 @@ from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
 
 LOOKED_AT = 256
-"""The first rows of every table, by which it is seen whether numbers go from 0 to 1."""
+"""The first rows of every table, by which it is seen whether numbers go from 0 or -1 to 1."""
+COLOURS = 3
 SMALLEST = 8
 """Pixels that each side of a picture has at least: smaller arrays of fractions are rather series."""
 
 
 class ImageKind(Kind):
-    """Every value must be a whole number of 0 to 255, or all of them fractions of 0 to 1."""
+    """Every value must be a whole number of 0 to 255, or all of them fractions of 0 to 1, or of -1 to 1."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._shades = np.zeros(BRIGHTEST + 1, np.int64)
         self._missing = 0
-        self._fractions = all(self._has_fractions(table) for table in self.tables)
-        if self._fractions:
-            self.tables[0].plan.inferred["brightness"] = "fractions of 0 to 1, which became 0 to 255"
+        found = [self._find_black(table) for table in self.tables]
+        known = [black for black in found if black is not None]
+        self._black = min(known) if len(known) == len(found) else None
+        if self._black is not None:
+            self.tables[0].plan.inferred["brightness"] = f"fractions of {self._black} to 1, which became 0 to 255"
 
-    def _has_fractions(self, table: Joined) -> bool:
+    def _find_black(self, table: Joined) -> int | None:
+        """What is black where 1 is white; None for whole numbers. Without colours, -1 to 1 may be any measurement."""
         first = table.numbers(self.role, 0, min(LOOKED_AT, table.rows))
         known = first[np.isfinite(first)] if first.dtype.kind == "f" else first[:0]
-        asked = self.options.modality == "image" or min(self.part.shape[:2]) >= SMALLEST
-        return asked and len(known) > 0 and known.min() >= 0 and 0 < known.max() <= 1
+        asked = self.options.modality == "image"
+        likely = asked or min(self.part.shape[:2]) >= SMALLEST
+        if not likely or not len(known) or not 0 < known.max() <= 1 or known.min() < -1:
+            return None
+        if known.min() >= 0:
+            return 0
+        return -1 if asked or self.part.shape[2] == COLOURS else None
+
+    def _scaled(self, read: NDArray[Any]) -> NDArray[Any]:
+        """As pixels; what lies outside is no pixel afterwards either."""
+        return read if self._black is None else np.rint((read - self._black) * (BRIGHTEST / (1 - self._black)))
 
     def _read(self, block: Block) -> NDArray[Any]:
         """[n, H * W * C]"""
@@ -43,9 +56,8 @@ class ImageKind(Kind):
 
     def judge(self, block: Block) -> Mask | None:
         read = self._read(block)
-        judged = np.rint(read * BRIGHTEST) if self._fractions else read
-        bad, wrong = values.judge(judged, block.kept, image=True)
-        if self._fractions and "not_a_pixel" in wrong:
+        bad, wrong = values.judge(self._scaled(read), block.kept, image=True)
+        if self._black is not None and "not_a_pixel" in wrong:
             wrong = {"not_a_fraction": wrong["not_a_pixel"]}
         drops = self.faults.drops
         out: Mask | None = None
@@ -70,8 +82,7 @@ class ImageKind(Kind):
 
     def _stored(self, read: NDArray[Any]) -> NDArray[np.uint8]:
         """[n, H * W * C] of what was read, whatever the order of its axes."""
-        if self._fractions:
-            read = np.rint(read * BRIGHTEST)
+        read = self._scaled(read)
         if self.part.channels_first:
             height, width, channels = self.part.shape
             read = read.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(read.shape)

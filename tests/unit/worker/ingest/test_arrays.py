@@ -252,6 +252,23 @@ def test_fractions_become_pixels(ingest: Any, to_npy: Any, kind: type) -> None:
     np.testing.assert_array_equal(made.read("input"), pixels.transpose(0, 2, 3, 1))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fractions_around_nothing_become_pixels_where_they_are_pictures(
+    ingest: Any, to_npy: Any, channels: int
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 10, channels), dtype=np.uint8)
+    given = {"x.npy": to_npy((pixels / 127.5 - 1).astype(np.float32))}
+    made = ingest(given, modality="image")
+    assert "fractions of -1 to 1" in made.profile["inferred"]["brightness"]
+    np.testing.assert_array_equal(made.read("input"), pixels)
+    alone = ingest(given)
+    if channels == 3:
+        np.testing.assert_array_equal(alone.read("input"), pixels)
+    else:
+        assert set(alone.codes) == {"not_a_pixel"}
+        assert "those of -1 to 1 where there are three channels or modality is image" in alone.faults[0].message
+
+
 def test_black_and_white_fractions_are_no_dark_pixels(ingest: Any, to_npy: Any) -> None:
     drawn = np.random.default_rng(0).integers(0, 2, (12, 9, 10)).astype(np.float32)
     assert set(np.unique(ingest({"x.npy": to_npy(drawn)}).read("input"))) == {0, 255}
