@@ -6,6 +6,7 @@ A thread reads the registry's revision and forgets everything when anything has 
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,8 @@ class Known:
         self._database, self._each_look, self._forgets = database, each_look, forgets
         self._callers: dict[str, Caller] = {}
         self._names: dict[Name, Target] = {}
+        self._looking: dict[Name, Future[Target]] = {}
+        """Names that are being looked up."""
         self._generation = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -86,20 +89,39 @@ class Known:
 
     def target(self, name: Name) -> Target:
         """What the name means. Raises ModelNotFound."""
-        project_id, reference = name
+        reference = name[1]
         if len(reference) > LONGEST_REFERENCE or not reference.isprintable():  # PostgreSQL takes no U+0000
             raise ModelNotFound(f"no model is named {reference[:LONGEST_REFERENCE]!r}", param="model")
-        generation = self._generation
-        with self._database.reading() as session:
-            version = models.resolve(session, project_id, reference)
-            held = {name: parts[0] for name, parts in objects.held(session, version.id).items()}
-            target = Target(version.model_id, version.id, models.reference(version), held, version.engine)
         with self._lock:
-            if generation == self._generation:
+            known, looking = self._names.get(name), self._looking.get(name)
+            if known is not None:
+                return known
+            first = looking is None
+            if looking is None:
+                looking = self._looking[name] = Future()
+        if first:
+            self._look(name, looking)
+        return looking.result()
+
+    def _look(self, name: Name, looking: "Future[Target]") -> None:
+        """Asks the registry once for all who want to know meanwhile."""
+        generation = self._generation
+        try:
+            with self._database.reading() as session:
+                version = models.resolve(session, *name)
+                held = {key: parts[0] for key, parts in objects.held(session, version.id).items()}
+                target = Target(version.model_id, version.id, models.reference(version), held, version.engine)
+        except BaseException as error:
+            looking.set_exception(error)
+        else:
+            looking.set_result(target)
+        with self._lock:
+            if self._looking.get(name) is looking:
+                del self._looking[name]
+            if generation == self._generation and looking.exception() is None:
                 if len(self._names) >= MOST_NAMES:
                     self._names.clear()
-                self._names[name] = target
-        return target
+                self._names[name] = looking.result()
 
     def _watch(self) -> None:
         seen: int | None = None
@@ -118,3 +140,4 @@ class Known:
                     self._generation += 1
                     self._callers.clear()
                     self._names.clear()
+                    self._looking.clear()  # who asks from now on must not hear what was read before the change

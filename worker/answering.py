@@ -9,6 +9,7 @@ import orjson
 import torch
 from pydantic import ValidationError
 
+from app import numbers
 from app.errors import (
     AbilityMissing,
     DoesNotFit,
@@ -32,6 +33,7 @@ from worker.progress import Reporter
 
 MOST_LINE = 64 << 20
 """Bytes of one request at most."""
+INPUT = "input"
 TOGETHER = 256
 """Rows that are computed at once, unless a single request has more."""
 
@@ -84,7 +86,7 @@ class Answering:
         try:
             if len(line) > MOST_LINE:
                 raise TooLarge(f"a request has {len(line):,} bytes; at most {MOST_LINE:,} are read")
-            given = _object(line)
+            given = self._numbers(line) or _object(line)
             request.custom_id = given.get("custom_id")
             if not isinstance(request.custom_id, str):
                 raise Malformed(f"custom_id: expected a text, got {request.custom_id!r:.100}", param="custom_id")
@@ -104,6 +106,21 @@ class Answering:
         except RootstockError as error:
             request.error = error
         return request
+
+    def _numbers(self, line: bytes) -> dict[str, Any] | None:
+        """The object in the line, its input in an array, where that is rows of its model's numbers."""
+        read = numbers.read(line, INPUT, within="body")
+        if read is None:
+            return None
+        given, array = read
+        model = self.model(str(given["body"].get("model")))
+        if isinstance(model, RootstockError):
+            return None
+        modality = model.loaded.roles[model.loaded.asked]
+        if not modality.takes_arrays or array.shape[-1] != modality.shape.count:
+            return None
+        given["body"][INPUT] = array
+        return given
 
     def encode(self, model: Model | RootstockError, items: Any) -> Tensors:
         if isinstance(model, RootstockError):

@@ -20,7 +20,7 @@ from app.registry.db import Database
 from app.storage import Storage
 
 MOST_ROWS = 256
-MOST_ELEMENTS = {True: 8192, False: 1 << 22}
+MOST_TOKENS, MOST_NUMBERS = 8192, 1 << 22
 """Of a part: real tokens of texts, numbers of what has one size."""
 
 
@@ -49,24 +49,28 @@ def load(database: Database, storage: Storage, project_id: str, name: str) -> Mo
 def compute(model: Model, ability: str, inputs: Tensors, tick: Callable[[], None] = lambda: None) -> Tensor:
     """The answers [B, …] to inputs [B, …]; `tick` is called after every part."""
     answers: list[Tensor] = []
-    order = inputs["mask"].sum(1).argsort(stable=True) if "mask" in inputs else torch.arange(len(inputs["values"]))
-    for chosen in parts(inputs, order):
-        rows = shortened({name: tensor[chosen] for name, tensor in inputs.items()})
+    order = inputs["mask"].sum(1).argsort(stable=True) if "mask" in inputs else None
+    for rows in parts(inputs) if order is None else parts_in(order, inputs):
         answers.append(model.engine.ask(ability, rows))
         tick()
     found = joined_answers(answers)
-    return torch.empty_like(found).index_copy_(0, order, found)
+    return found if order is None else torch.empty_like(found).index_copy_(0, order, found)
 
 
-def parts(inputs: Tensors, order: Tensor) -> Iterator[Tensor]:
-    """The rows of `order`, one part after the other."""
-    ragged = "mask" in inputs
-    each = max(1, elements(inputs) // max(1, len(order)))
-    costs = inputs["mask"].sum(1)[order].clamp(min=1).tolist() if ragged else [each] * len(order)
+def parts(inputs: Tensors) -> Iterator[Tensors]:
+    """Rows of one size, one part after the other: views."""
+    count = len(inputs["values"])
+    most = max(1, min(MOST_ROWS, MOST_NUMBERS * count // max(1, elements(inputs))))
+    for begin in range(0, count, most):
+        yield {name: tensor[begin : begin + most] for name, tensor in inputs.items()}
+
+
+def parts_in(order: Tensor, inputs: Tensors) -> Iterator[Tensors]:
+    """Rows of different lengths in that order, one part after the other, without what is padding in all of them."""
     begin, cost = 0, 0
-    for place, row in enumerate(costs):
-        if place > begin and (place - begin >= MOST_ROWS or cost + row > MOST_ELEMENTS[ragged]):
-            yield order[begin:place]
+    lengths = inputs["mask"].sum(1)[order].clamp(min=1).tolist()
+    for place, tokens in enumerate([*lengths, MOST_TOKENS]):  # behind the last row, nothing more fits
+        if place > begin and (place - begin >= MOST_ROWS or cost + tokens > MOST_TOKENS):
+            yield shortened({name: tensor[order[begin:place]] for name, tensor in inputs.items()})
             begin, cost = place, 0
-        cost += row
-    yield order[begin:]
+        cost += tokens

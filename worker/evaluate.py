@@ -57,6 +57,7 @@ def evaluate(exam: Exam) -> dict[str, Any]:
         result |= {"rows_learned": len(train.labels), "rows_judged": len(test.labels)}
         if "reconstruct" in abilities and "mask" not in test.inputs:
             reconstruction(exam, train, test, result, scores)
+        exam.tick()
         if "embed" in abilities:
             features = representations(exam, train, test)
             shape_of_space(features, test, result, scores)
@@ -64,9 +65,10 @@ def evaluate(exam: Exam) -> dict[str, Any]:
         if target is not None:
             labelled = read_rows(exam, "train", TRAIN_ROWS, target), read_rows(exam, split, TEST_ROWS, target)
             if "embed" in abilities:
-                probed(features, *labelled, exam.seed, result, scores)
+                probed(exam, features, *labelled, result, scores)
             if "predict" in abilities:
                 prediction(exam, *labelled, result, scores)
+        exam.tick()
         judged_by_itself(exam, split, train, test, result, scores)
         if exam.words is not None:
             asked_of_words(exam, exam.words, result, scores)
@@ -141,14 +143,15 @@ def shape_of_space(features: dict[str, Featured], test: Rows, result: dict[str, 
 
 
 def probed(
-    features: dict[str, Featured], train: Rows, test: Rows, seed: int, result: dict[str, Any], scores: Scores
+    exam: Exam, features: dict[str, Featured], train: Rows, test: Rows, result: dict[str, Any], scores: Scores
 ) -> None:
     """Judges the embedding and every baseline by its neighbours and by a linear classifier."""
     right: dict[str, dict[str, Tensor]] = {"knn_accuracy": {}, "linear_accuracy": {}}
     for name, features_of in features.items():
+        exam.tick()
         rows = probes.Labelled(features_of(train), features_of(test), train.labels, test.labels)
         right["knn_accuracy"][name] = probes.nearest_right(rows)
-        right["linear_accuracy"][name] = probes.linear_right(rows, seed)
+        right["linear_accuracy"][name] = probes.linear_right(rows, exam.seed)
     result["intervals"], result["advantages"] = {}, {}
     for metric, told in right.items():
         means = {name: float(each.double().mean()) for name, each in told.items()}

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from app.api import asked, envelope, numbers
+from app import numbers
+from app.api import asked, envelope
 from app.api.arrival import Watched, read_body
 from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.api import asked, numbers
+from app import numbers
+from app.api import asked
 from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id

@@ -86,6 +86,27 @@ def test_answers_are_those_of_the_direct_path(school: School) -> None:
     assert [each.id for each in school.client.batches.list(limit=1)] == [made.id]
 
 
+def test_lines_of_numbers_are_answered_as_if_they_had_been_read_with_care(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line(0), line(1, rows=3), line(2, dimensions=3), line(3, typo=1), line(4, encoding_format="base64")]
+    lines += [{**line(5), "body": {"model": "rows", "input": items}} for items in ([1.0], [[1.0] * 12, [2.0]], [], "x")]
+    lines += [{**line(6), "metadata": {"of": "mine"}}, {**line(7), "custom_id": 7}]
+
+    def answered() -> list[Any]:
+        done = school.work(school.ask(lines))
+        found = school.lines(done.output_file_id) + school.lines(done.error_file_id)
+        for each in found:
+            del each["id"]
+            if each["response"]:
+                each["response"].pop("request_id", None)
+        return found
+
+    quickly = answered()
+    monkeypatch.setattr("app.numbers.read", lambda *body, **within: None)
+    assert quickly == answered()
+
+
 def test_refusals_have_a_file_of_their_own(school: School) -> None:
     wrong = [
         b"not json\n",

@@ -19,6 +19,8 @@ from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker import evaluating, importing
+from worker.evaluation import probes
+from worker.progress import Stopped
 
 SHORT = {"epochs": 3}
 
@@ -106,3 +108,22 @@ def test_what_cannot_be_judged_is_refused(bench: Bench) -> None:
         with pytest.raises(DoesNotFit, match=says) as caught:
             evaluating.run(bench.workshop.claim(job["id"]))
         assert "model labels:1 cannot be judged on dataset ds-" in caught.value.message
+
+
+def test_it_leaves_in_the_midst_when_it_is_asked_to(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.train(bench.rows, name="left", objective={"name": "pca"})
+    job = bench.ask("left", bench.rows.id).raise_for_status().json()
+    reporter = bench.workshop.claim(job["id"])
+    judged: list[int] = []
+    nearest = probes.nearest_right
+
+    def cancelled(rows: probes.Labelled) -> Any:
+        judged.append(len(rows.test_labels))
+        reporter.stop.set()
+        return nearest(rows)
+
+    monkeypatch.setattr(probes, "nearest_right", cancelled)
+    with pytest.raises(Stopped):
+        evaluating.run(reporter)
+    assert len(judged) == 1, "the baselines were left alone"
+    assert bench.client.get(f"/v1/jobs/{job['id']}").json()["metrics"] == {}

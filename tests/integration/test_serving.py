@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
 from app.ml import artifact, onnx
@@ -72,6 +73,39 @@ def test_a_model_is_loaded_once_for_all_who_ask(
         get(serving, project, "tiny:2")
     with pytest.raises(ModelNotFound):
         get(serving, "proj-other", "tiny")
+
+
+def test_a_name_is_looked_up_once_for_all_who_ask(
+    tmp_path: Path,
+    database: Database,
+    storage: Storage,
+    project: str,
+    serving: Serving,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
+    resolve, asked, go = models.resolve, list[str](), threading.Event()
+
+    def slow(session: Session, project_id: str, name: str) -> Version:
+        asked.append(name)
+        assert go.wait(30)
+        return resolve(session, project_id, name)
+
+    monkeypatch.setattr(models, "resolve", slow)
+    with ThreadPoolExecutor(16) as pool:
+        for name, found in (("tiny", True), ("nobody", False)):
+            asked.clear()
+            go.clear()
+            waiting = [pool.submit(get, serving, project, name) for _ in range(8)]
+            until(lambda: len(asked) > 0)
+            time.sleep(0.1)
+            go.set()
+            for each in waiting:
+                if found:
+                    assert each.result().reference == "tiny:1"
+                else:
+                    assert isinstance(each.exception(), ModelNotFound)
+            assert len(asked) < 3, "and once more where the registry changed meanwhile"
 
 
 def test_a_moved_alias_and_a_revoked_key_are_noticed(
@@ -141,6 +175,7 @@ def test_a_version_takes_over_once_it_is_loaded_and_the_one_before_answers_until
     files = networks.write(tmp_path / "a")
     publish(database, storage, project, "tiny", files)
     assert get(serving, project, "tiny").reference == "tiny:1"
+    until(lambda: get(serving, project, "tiny") is serving.at_hand(project, "tiny"))  # the first look forgets all names
     for number in (2, 3):
         before, after = f"tiny:{number - 1}", f"tiny:{number}"
         gate.close(after)

@@ -1,6 +1,6 @@
 """A network, the dataset by which it is judged, and what both say: rows read within bounds, answers in chunks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,8 @@ class Exam:
     window_bytes: int
     words: WordTests | None = None
     """Judgements of words to be judged by, too."""
+    tick: Callable[[], None] = lambda: None
+    """Called between two parts of the work; may raise."""
 
     def loader(self, split: str, roles: Mapping[str, Fitted]) -> Loader:
         return Loader(

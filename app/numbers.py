@@ -20,22 +20,21 @@ LARGEST_KEPT = 4 * 1024 * 1024
 _mine = threading.local()
 
 
-def read(body: bytes, key: str) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
+def read(body: bytes, key: str, *, within: str | None = None) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
     """The object in `body` without `key`, and the numbers under `key` as float64 [W] or [B, W], all finite.
 
     None for anything else than an object with plain values and with numbers, or rows of equally many, under `key`.
+    The numbers stand in the object under `within` where that is named, and what surrounds it is plain, too.
     """
     if _Parser is None:
         return None
     try:
-        found = _parser(len(body)).parse(body)
+        whole = _parser(len(body)).parse(body)
+        found = whole if within is None else whole[within]
         numbers = found[key]
         values = np.frombuffer(numbers.as_buffer(of_type="d"))  # of all that lies below it, however deep
-        beside, names = {}, 0
-        for name in found:
-            names += 1
-            if name != key:
-                beside[name] = found[name]
+        beside = _beside(found, key)
+        around = beside if within is None else _beside(whole, within)
         rows, width = 0, len(numbers)
         if numbers[0].__class__ is numbers.__class__:
             rows, width = width, len(numbers[0])
@@ -44,12 +43,26 @@ def read(body: bytes, key: str) -> tuple[dict[str, Any], NDArray[np.float64]] | 
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, RecursionError):
         _mine.parser = None
         return None
-    if not width or values.size != max(rows, 1) * width or len(beside) + 1 != names or _arrays(body, rows) != rows + 1:
+    if beside is None or around is None:
         return None
-    for value in beside.values():
+    if not width or values.size != max(rows, 1) * width or _arrays(body, rows) != rows + 1:
+        return None
+    if within is not None:
+        around[within] = beside
+    return around, values.reshape(rows, width) if rows else values
+
+
+def _beside(found: Any, key: str) -> dict[str, Any] | None:
+    """What an object holds beside `key`; None unless it is plain and each name is there once."""
+    beside, names = {}, 0
+    for name in found:
+        names += 1
+        if name == key:
+            continue
+        value = beside[name] = found[name]
         if value is not None and not isinstance(value, str | int | float):
             return None
-    return beside, values.reshape(rows, width) if rows else values
+    return beside if len(beside) + 1 == names else None
 
 
 def _arrays(body: bytes, rows: int) -> int:

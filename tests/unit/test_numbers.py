@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api import numbers
+from app import numbers
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 ROW = st.lists(FINITE, min_size=1, max_size=5)
@@ -25,6 +25,15 @@ def test_vectors_and_lists_of_vectors_are_read(given_: Any) -> None:
     read = numbers.read(json.dumps({"model": "m:1", "input": given_, "dimensions": 3, "user": None}).encode(), "input")
     assert read is not None
     assert read[0] == {"model": "m:1", "dimensions": 3, "user": None}
+    assert np.array_equal(read[1], np.array(given_, dtype=np.float64))
+
+
+@given(ROW | ROWS)
+def test_vectors_of_an_object_within_another_are_read(given_: Any) -> None:
+    body = {"custom_id": "1", "body": {"model": "m:1", "input": given_}, "url": None}
+    read = numbers.read(json.dumps(body).encode(), "input", within="body")
+    assert read is not None
+    assert read[0] == {**body, "body": {"model": "m:1"}}
     assert np.array_equal(read[1], np.array(given_, dtype=np.float64))
 
 
@@ -59,4 +68,21 @@ def test_whatever_is_read_is_an_array_of_numbers(given_: Any) -> None:
 )
 def test_anything_else_is_left_to_the_careful_reader(body: bytes) -> None:
     assert numbers.read(body, "input") is None
+    assert numbers.read(b'{"body":' + body + b"}", "input", within="body") is None
     assert numbers.read(b'{"input":[1]}', "input") is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"body":{"input":[1]},"body":{"input":[2]}}',
+        b'{"id":[1],"body":{"input":[2]}}',
+        b'{"id":{"a":1},"body":{"input":[2]}}',
+        b'{"body":[{"input":[1]}]}',
+        b'{"body":null}',
+        b'{"input":[1]}',
+    ],
+)
+def test_what_stands_around_it_is_plain_or_left_to_the_careful_reader(body: bytes) -> None:
+    assert numbers.read(body, "input", within="body") is None
+    assert numbers.read(b'{"id":"1","body":{"input":[1]}}', "input", within="body") is not None
