@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.dataset import BATCH_BYTES
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit
 from worker.ingest.columns import follow, plan_columns
+from worker.ingest.first_rows import judge_first_rows
 from worker.ingest.formats import open_source
 from worker.ingest.kinds.base import Block
 from worker.ingest.layout import Joined, heads_of, join, stack_sources
@@ -46,6 +47,7 @@ def open_groups(inputs: Sequence[Input], options: DatasetOptions, context: Conte
         heads = heads_of(stacks)
         plan = follow(groups[0].plan, heads, options, faults) if groups else plan_columns(heads, options, faults)
         faults.stop_here()
+        judge_first_rows(stacks, plan, options, context)
         table = join(stacks, plan, context)
         faults.stop_here()
         groups.append(Group(place, plan, heads, table))

@@ -67,6 +67,8 @@ class Lines:
                 columns = {name: self._numbers(known[name], rows, staging) for part in wanted.numbers for name in part}
                 columns |= {name: self._texts(known[name], rows, staging) for name in [*wanted.names, *wanted.ragged]}
                 staging.add(columns, len(rows))
+                if wanted.first and staging.rows:
+                    break
         except _TooLong:
             _refuse_line(self.file, seen + 1, context)
         return staging.loaded()

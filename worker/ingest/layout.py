@@ -4,7 +4,7 @@ Knows no format and not what a column means.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -57,18 +57,19 @@ class Stack:
     def called(self) -> str:
         return " + ".join(source.file.name for source in self.sources)
 
-    def load(self, plan: Plan, context: Context) -> None:
+    def load(self, plan: Plan, context: Context, *, first: bool = False) -> None:
         """Reads what the plan needs from here."""
         self.roles, wanted = plan.wanted(self.heads)
+        wanted = replace(wanted, first=first)
         self.ragged = list(wanted.ragged)
         for source in self.sources[1:]:
             for head in source.heads:
-                first = self.heads[head.name]
-                if head.name in wanted.columns and (head.shape, head.ragged) != (first.shape, first.ragged):
+                above = self.heads[head.name]
+                if head.name in wanted.columns and (head.shape, head.ragged) != (above.shape, above.ragged):
                     context.faults.add(
                         "shapes_differ",
                         f"{source.file.name}: {head.name!r} has {list(head.shape)} per row, "
-                        f"{list(first.shape)} in {self.sources[0].file.name}",
+                        f"{list(above.shape)} in {self.sources[0].file.name}",
                         file=source.file.id,
                         column=head.name,
                     )
@@ -230,14 +231,14 @@ def heads_of(stacks: Sequence[Stack]) -> list[Head]:
     return [head for stack in stacks for head in stack.heads.values()]
 
 
-def join(stacks: Sequence[Stack], plan: Plan, context: Context) -> Joined:
-    """Reads the stacks that the plan needs; another length than the first's is a fault."""
-    needed, first = set(plan.used()), set(next(iter(plan.parts.values())).columns)
+def join(stacks: Sequence[Stack], plan: Plan, context: Context, *, first: bool = False) -> Joined:
+    """Reads the stacks that the plan needs, or their `first` rows; another length than the first's is a fault."""
+    needed, inputs = set(plan.used()), set(next(iter(plan.parts.values())).columns)
     used = [stack for stack in stacks if needed & stack.heads.keys()]
-    used.sort(key=lambda stack: not stack.heads.keys() & first)  # the input first: the others must match it
+    used.sort(key=lambda stack: not stack.heads.keys() & inputs)  # the input first: the others must match it
     joined = Joined(used, plan)
     for stack in used:
-        stack.load(plan, context)
+        stack.load(plan, context, first=first)
         joined.names |= stack.names
         if stack.rows != used[0].rows:
             context.faults.add(

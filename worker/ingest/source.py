@@ -138,6 +138,8 @@ class Wanted:
     """Columns with few different values."""
     ragged: Sequence[str] = ()
     """Texts, and other columns whose rows differ in length."""
+    first: bool = False
+    """Whether the first rows are enough, as many as come at once; readers of CSV and JSON lines alone stop there."""
 
     @property
     def columns(self) -> list[str]:

@@ -101,6 +101,8 @@ class Table:
                 for name in numbers - plain if trusting else numbers:
                     columns[name] = _numbers(columns[name], name, None if trusting else staging)
                 staging.add(columns, batch.num_rows)
+                if wanted.first and staging.rows:
+                    return staging.loaded()
                 end = batch.column(names[-1])[-1].as_py() if batch.num_rows else end
             if isinstance(end, str) and "\n" in end and not self._ends_in_quote():
                 row = staging.file_row(staging.rows - 1)

@@ -1,0 +1,51 @@
+"""A fault that shows by its value alone, in the first rows of a large table, is known before the rest is read."""
+
+import json
+from typing import Any
+
+import pytest
+
+from worker.ingest import first_rows, jsonl, tables
+
+ROWS = [[str(n), str(-n), "cat" if n % 2 else "dog"] for n in range(200)]
+LAST = ["1", "oops", "cat"]
+
+
+def csv(rows: list[list[str]]) -> bytes:
+    return "".join(",".join(row) + "\n" for row in [["a", "b", "label"], *rows]).encode()
+
+
+def json_lines(rows: list[list[str]]) -> bytes:
+    def read(cell: str) -> Any:
+        return None if not cell else int(cell) if cell.lstrip("-").isdigit() else cell
+
+    return "".join(json.dumps({"a": read(a), "b": read(b), "label": label}) + "\n" for a, b, label in rows).encode()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_rows, "LARGE", 1000)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(tables, "COLUMN_BYTES", 1)
+    monkeypatch.setattr(jsonl, "BLOCK_BYTES", 400)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", json_lines)])
+def test_an_empty_cell_is_told_at_once(ingest: Any, name: str, write: Any) -> None:
+    early = [*ROWS[:2], ["5", "", "cat"], *ROWS[2:], LAST]
+    made = ingest({name: write(early)})
+    assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [("non_finite", 3, "b")]
+    late = [*ROWS, ["5", "", "cat"], LAST]
+    assert ingest({name: write(late)}).codes == ["not_a_number"]
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", json_lines)])
+def test_rows_that_are_left_out_are_counted_once(ingest: Any, name: str, write: Any) -> None:
+    made = ingest({name: write([["5", "", "cat"], *ROWS])}, cleaning={"non_finite": "drop"})
+    assert (made.profile["rows"], made.profile["cleaning"]["dropped"]) == (200, {"non_finite": 1})
+    assert ingest({name: write(ROWS)}).profile["rows"] == 200
+
+
+def test_what_is_no_number_is_left_to_the_reader(ingest: Any) -> None:
+    made = ingest({"a.csv": csv([["1", "x", "cat"], *ROWS, LAST])})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("not_a_number", 1), ("not_a_number", 202)]
