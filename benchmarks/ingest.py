@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -36,6 +37,7 @@ from worker.ingest.faults import Faults
 from worker.ingest.source import Context, Input
 
 MB = 1_000_000
+STORE = "store"
 DRAWN = np.random.default_rng(0)
 
 
@@ -141,10 +143,9 @@ def write_csv(path: Path, rows: int, width: int) -> Path:
     return path
 
 
-def ingest(path: Path, scratch: Path, **options: Any) -> float:
-    """Seconds from the file to its splits in a store, in this process."""
-    storage = Storage(f"file://{scratch}/store", scratch / "cache", 2**40)
-    began = time.perf_counter()
+def ingest(path: Path, scratch: Path, **options: Any) -> None:
+    """From the file to its splits in a store, in this process."""
+    storage = Storage(f"file://{scratch}/{STORE}", scratch / "cache", 2**40)
     with ExitStack() as opened:
         faults = Faults()
         context = Context(faults, opened, scratch, 2**40, lambda rows: None)
@@ -153,7 +154,6 @@ def ingest(path: Path, scratch: Path, **options: Any) -> float:
         for name, stream in made.files.items():
             if storage.adopt(name, stream, made.sha256[name]) is None:
                 raise SystemExit("files are copied into the store here: both must lie on one disk")
-    return time.perf_counter() - began
 
 
 def copy_and_hash(source: Any, target: Path) -> None:
@@ -171,7 +171,7 @@ def decode_all(pictures: list[bytes]) -> int:
 
 
 def rates(rounds: int) -> None:
-    print("medians of", rounds, "rounds; a floor is the least that has to be done\n")
+    print(f"medians of {rounds} rounds by turns, and of their ratios; a floor is the least that has to be done\n")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         table = write_csv(scratch / "table.csv", 1_000_000, 10)
@@ -208,7 +208,7 @@ def rates(rounds: int) -> None:
 
             def copied() -> None:
                 with text.open("rb") as source:
-                    copy_and_hash(source, scratch / "copy")
+                    copy_and_hash(source, scratch / STORE / "copy")
 
             few = scratch / "few.txt"
             few.write_text("".join(f"{line}\n" for line in lines[:1_000]))
@@ -233,20 +233,33 @@ def compare(
     what: str, path: Path, fewer: Path, floor: Callable[[], object], scratch: Path, rounds: int, **options: Any
 ) -> None:
     """`fewer` has so few rows that what it takes is what any ingest takes."""
-    seconds: dict[str, list[float]] = {"floor": [], "fixed": [], "basic": [], "full": []}
-    for _ in range(rounds):
-        began = time.perf_counter()
-        floor()
-        seconds["floor"].append(time.perf_counter() - began)
-        seconds["fixed"].append(ingest(fewer, scratch, profile="basic", **options))
-        for profile in ("basic", "full"):
-            seconds[profile].append(ingest(path, scratch, profile=profile, **options))
-    least, fixed, basic, full = (float(np.median(values)) for values in seconds.values())
+    seconds: dict[str, list[float]] = {"floor": [], "basic": [], "full": [], "fixed": []}
+    for turn in range(rounds + 1):
+        for name, taken in seconds.items():
+            fresh(scratch)
+            began = time.perf_counter()
+            if name == "floor":
+                floor()
+            else:
+                profile = "full" if name == "full" else "basic"
+                ingest(fewer if name == "fixed" else path, scratch, profile=profile, **options)
+            if turn:  # the first one finds memory and files cold, on whichever side
+                taken.append(time.perf_counter() - began)
+    least, basic, full, fixed = (float(np.median(values)) for values in seconds.values())
+    ratios = np.divide(seconds["basic"], seconds["floor"])
     size = path.stat().st_size / MB
     print(
-        f"{what}\n  {size:.0f} MB: floor {least:.2f} s, ingest {basic:.2f} s = {basic / least:.2f} x the floor, "
-        f"{fixed:.2f} s of it fixed; with the full profile {full:.2f} s, {full - basic:+.2f} s; {size / basic:.0f} MB/s"
+        f"{what}\n  {size:.0f} MB: floor {least:.2f} s, ingest {basic:.2f} s = {np.median(ratios):.2f} x the floor "
+        f"({ratios.min():.2f} to {ratios.max():.2f}), {fixed:.2f} s of it fixed; with the full profile {full:.2f} s, "
+        f"{full - basic:+.2f} s; {size / basic:.0f} MB/s"
     )
+
+
+def fresh(scratch: Path) -> None:
+    """Both sides write new files to a disk that has nothing else to do: neither pays for what was there before."""
+    shutil.rmtree(scratch / STORE, ignore_errors=True)
+    os.sync()
+    (scratch / STORE).mkdir()
 
 
 def large(rows: int) -> None:
@@ -289,7 +302,7 @@ def main() -> Iterator[None]:
     parser.add_argument("what", nargs="?", choices=["uploads", "memory", "rates", "large"])
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--rows", type=int, nargs="+")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     if asked.what in (None, "rates"):
         yield rates(asked.rounds)
