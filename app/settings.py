@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         return self.home.expanduser().resolve()
 
     @property
+    def scratch(self) -> Path:
+        """Where the processes of jobs put what lasts no longer than they do."""
+        return self.folder / "scratch"
+
+    @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.folder / 'registry.db'}"
 

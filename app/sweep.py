@@ -4,8 +4,10 @@ longer, remembered requests and orphaned bytes.
 Runs in every API and worker process; any number of them may sweep at once.
 """
 
+import contextlib
 import logging
 import random
+import shutil
 import threading
 import time
 from itertools import islice
@@ -19,6 +21,7 @@ from app.storage import Storage
 log = logging.getLogger(__name__)
 
 BATCH = 1000
+SCRATCH_SECONDS = 24 * 3600.0
 
 
 def sweep_once(settings: Settings, database: Database, storage: Storage) -> None:
@@ -28,6 +31,7 @@ def sweep_once(settings: Settings, database: Database, storage: Storage) -> None
     forget_requests(database)
     remove_kept_long_enough(settings, database)
     remove_orphans(settings, database, storage)
+    remove_scratch(settings)
 
 
 def take_back(settings: Settings, database: Database) -> None:
@@ -90,6 +94,16 @@ def remove_orphans(settings: Settings, database: Database, storage: Storage) -> 
         storage.delete(sorted(unknown))
 
 
+def remove_scratch(settings: Settings) -> None:
+    """Removes what processes of this machine left that were killed: nobody has written to it for a day."""
+    for left in settings.scratch.glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it was no leftover
+            newest = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
+            if time.time() - newest > SCRATCH_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+                log.info("%s was removed: a process that was killed had left it", left)
+
+
 class Sweeper:
     """A thread that sweeps until it is stopped; bytes, which cost a listing, less often than jobs."""
 
@@ -118,6 +132,7 @@ class Sweeper:
                     forget_requests(self.database)
                     remove_kept_long_enough(settings, self.database)
                     remove_orphans(settings, self.database, self.storage)
+                    remove_scratch(settings)
                     next_orphans = time.monotonic() + pause
             except Exception:
                 log.exception("a sweep failed; the next one comes in %g s", settings.sweep_seconds)

@@ -90,7 +90,7 @@ def save(reporter: Reporter, state: State) -> str:
 
     Raises leases.Fenced when the job was taken away meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="rootstock-checkpoint-") as folder:
+    with tempfile.TemporaryDirectory(dir=reporter.scratch, prefix="checkpoint-") as folder:
         tensors, position = Path(folder, "state.safetensors"), Path(folder, "state.json")
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, tensors)
         position.write_text(json.dumps(asdict(state.position)))

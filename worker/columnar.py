@@ -17,8 +17,7 @@ def put_parquet(reporter: Reporter, key: str, tables: Iterable[pa.Table]) -> Sto
 
     Raises Stopped when the job is asked to leave, InsufficientStorage where the disk is full.
     """
-    scratch = reporter.settings.folder / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch = reporter.scratch
     with tempfile.TemporaryDirectory(dir=scratch, prefix="parquet-") as folder, needing_room(scratch):
         path, writer = Path(folder) / "whole.parquet", None
         for table in tables:

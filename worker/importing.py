@@ -57,8 +57,7 @@ def run(reporter: Reporter) -> None:
         except NotFound:
             raise InvalidModel(f"file {job.request['file']!r} was deleted before it was read") from None
         parts = objects.held(session, file.id)["content"]
-    scratch = reporter.settings.folder / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch = reporter.scratch
 
     def tick(rows: int) -> None:
         if reporter.stop.is_set():

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from app.registry import events, jobs, metrics
@@ -53,6 +54,12 @@ class Reporter:
         """What the job's request became, and why."""
         with self.database.session() as session:
             jobs.set_spec(session, self.job_id, self.token, spec, choices)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what ends with this process; what a killed one leaves there, the sweep removes."""
+        self.settings.scratch.mkdir(parents=True, exist_ok=True)
+        return self.settings.scratch
 
     def key(self, what: str, name: str) -> str:
         """A storage key that no other claim of this or any job can write to."""

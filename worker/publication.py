@@ -41,7 +41,7 @@ def publish(reporter: Reporter, run: Run) -> None:
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
     metrics = judge(reporter, run)
-    with tempfile.TemporaryDirectory(prefix="rootstock-artifact-") as folder:
+    with tempfile.TemporaryDirectory(dir=reporter.scratch, prefix="artifact-") as folder:
         written = artifact.save(
             Path(folder),
             network,

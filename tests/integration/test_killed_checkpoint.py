@@ -9,6 +9,7 @@ from typing import Any
 from app.registry import leases
 from app.registry.db import Database
 from app.storage import Storage
+from app.sweep import remove_scratch
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
 from worker.launcher import kill
@@ -25,19 +26,18 @@ def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_regi
     workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
     dataset = workshop.dataset(blobs())
     whole, job = workshop.job(dataset, **BODY), workshop.job(dataset, **BODY)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    token, process = begin(workshop, job, tmp_path, TMPDIR=str(scratch))
+    scratch = workshop.settings.scratch
+    token, process = begin(workshop, job, tmp_path)
     try:
         seen: set[Path] = set()
-        while not (writing := set(scratch.glob("rootstock-checkpoint-*/state.safetensors"))) or len(seen | writing) < 3:
+        while not (writing := set(scratch.glob("checkpoint-*/state.safetensors"))) or len(seen | writing) < 3:
             seen |= writing  # the first is of step 0
             assert process.poll() is None
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
     finally:
         kill(process)
-    left = list(scratch.glob("rootstock-checkpoint-*/state.safetensors"))
+    left = list(scratch.glob("checkpoint-*/state.safetensors"))
     assert left, "it was killed before it had tidied up"
     with sqlite_registry.session() as session:
         assert leases.lose(session, job.id, token, GONE) == "queued"
@@ -45,3 +45,9 @@ def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_regi
     resumed, expected = workshop.train(job), workshop.train(whole)
 
     assert workshop.weights(resumed) == workshop.weights(expected)
+    remove_scratch(workshop.settings)
+    assert all(path.exists() for path in left), "somebody might still write there"
+    for path in scratch.rglob("*"):
+        os.utime(path, (0, 0))
+    remove_scratch(workshop.settings)
+    assert list(scratch.glob("*")) == []

@@ -39,10 +39,8 @@ def run(reporter: Reporter) -> None:
         files = [(file, objects.held(session, file.id)["content"]) for file in datasets.files(session, dataset.id)]
     faults = Faults()
     told = Progress(reporter, dataset.id, faults)
-    scratch = reporter.settings.folder / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as opened:
-        context = Context(faults, opened, scratch, reporter.settings.max_file_bytes, told.tick, told.expect)
+        context = Context(faults, opened, reporter.scratch, reporter.settings.max_file_bytes, told.tick, told.expect)
         verification = Verification(reporter.storage, opened)
         try:
             inputs = [open_input(reporter, file, parts, context, verification.begin) for file, parts in files]
