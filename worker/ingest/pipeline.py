@@ -11,13 +11,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+def ahead(items: Iterable[T], work: Callable[[T], R], threads: int = THREADS) -> Iterator[tuple[T, R]]:
     """Every item, in order, with what `work` makes of it while those before are dealt with."""
     waiting: deque[tuple[T, Future[R]]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for item in items:
             waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > THREADS:
+            if len(waiting) > threads:
                 first, made = waiting.popleft()
                 yield first, made.result()
         while waiting:

@@ -26,6 +26,8 @@ from worker.ingest.staging import Staging
 SAMPLE_BYTES = 1 << 20
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
+PARSERS = 3
+"""Threads that parse; with two, a core was idle while one of them waited for the interpreter's lock."""
 COLUMN_BYTES = 512
 """Of a column in a block, at least: a wide table has work to do for every one."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
@@ -134,7 +136,7 @@ class Table:
                 table = arrow_csv.read_csv(pa.BufferReader(block), options, parsing, converting)
                 return list(table.to_batches())
 
-            for _, batches in ahead(_unquoted(stream, size // 4), read):
+            for _, batches in ahead(_unquoted(stream, size // 4), read, PARSERS):
                 yield from batches
         if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
             options = arrow_csv.ReadOptions(use_threads=trusting, block_size=size, column_names=names)
