@@ -58,3 +58,4 @@ def graft(network: Objective, base: Objective, lenders: Mapping[str, str]) -> No
     """Copies the weights of `base`'s encoders into the encoders of those roles that they lend to."""
     for role, encoder in network.encoders.items():
         encoder.load_state_dict(base.encoders[lenders[role]].state_dict())
+    network.grafted = True

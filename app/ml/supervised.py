@@ -1,18 +1,25 @@
-"""What all objectives that learn from targets have in common: a head on an encoder, and how a graft moves.
+"""What all objectives that learn from targets have in common: a head on an encoder, and how a graft begins and moves.
 
-Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding, `K` outputs of the head.
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding, `K` outputs of the head, `N` widths
+at which the embedding counts.
 """
 
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import GRAFT_RATE, Batch, Data, Loss, Objective, Role
+from app.ml.objectives.base import GRAFT_RATE, Batch, Data, Loss, Objective, Role, Stream
+
+HEAD_ROWS, HEAD_STEPS = 2000, 100
+"""Labelled rows from which a graft's head is solved, and steps that this may take."""
+HEAD_DECAY = 0.01
+"""Weight of half its squared weights beside the mean loss."""
 
 
 class SupervisedSettings(NestedSettings):
@@ -23,7 +30,7 @@ class SupervisedSettings(NestedSettings):
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
-        if not data.from_base:
+        if not data.from_base or data.shape.layout != "tokens":
             return values, reason
         return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
 
@@ -42,6 +49,44 @@ class Headed(Objective):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(settings.dropout)
         self.head = linear(width, outputs)
+
+    def begin(self, stream: Stream) -> None:
+        """Solves a graft's head for the features as the base model gives them.
+
+        A head that is drawn pulls features about before it knows where to (Kumar 2022). Regularised, by L-BFGS (Liu &
+        Nocedal 1989).
+        """
+        if not self.grafted:
+            return
+        features, target = self._some(stream)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        solver = torch.optim.LBFGS(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")
+
+        def cost() -> float:
+            solver.zero_grad()
+            loss = over_prefixes(self.head(features).float(), lambda each: self.loss_of(each, target))
+            total = loss.sum / loss.count + HEAD_DECAY / 2 * self.head.weight.square().sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            return float(total.detach())
+
+        solver.step(cost)  # type: ignore[no-untyped-call]
+        solver.zero_grad()
+
+    @torch.no_grad()
+    def _some(self, stream: Stream) -> tuple[Tensor, Tensors]:
+        """What the head reads of some rows [N, B, E], and their targets."""
+        found: list[Tensor] = []
+        targets: list[Tensors] = []
+        self.eval()
+        for batch in stream():
+            own = batch.to(self.head.weight.device).roles
+            found.append(self.norm(prefixes(self.embed(own["input"]), self.widths)))
+            targets.append(own["target"])
+            if sum(each.shape[1] for each in found) >= HEAD_ROWS:
+                break
+        self.train()
+        return torch.cat(found, 1), {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
 
     def embed(self, inputs: Tensors) -> Tensor:
         embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]

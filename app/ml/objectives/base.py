@@ -24,7 +24,7 @@ from app.ml.plugins import Settings
 
 Roles = dict[str, Tensors]
 GRAFT_RATE = 0.3
-"""Learning rate of a pretrained encoder as a share of the fresh head's: at full rate few labels undo what it knows."""
+"""Learning rate of what has learned before as a share of a beginner's: at full rate it would be undone."""
 MOST_SCORES = 250_000_000
 """Scores of words that a batch may have by default: 1 GB."""
 ROWS_SEEN, TEXTS_SEEN = 1_200_000, 200_000
@@ -158,6 +158,8 @@ class Objective(nn.Module):
     """True when embeddings have length 1."""
     shortest: int | None = None
     """Width to which an embedding may be cut at most, as its settings say; None where it may not."""
+    grafted: bool = False
+    """True when its encoders come from a base model."""
 
     def begin(self, stream: Stream) -> None:
         """Called once, before the first step, with some thousands of training rows: sets weights that can be computed.

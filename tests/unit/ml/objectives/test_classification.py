@@ -11,13 +11,14 @@ from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Batch, Data, Role
 from app.ml.objectives.classification import Classification, Classifier
+from app.ml.supervised import HEAD_DECAY
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.array(["a", "b", "c"] * 20, dtype=object)
 ROWS = (RANDOM.normal(size=(60, 5)) + 3 * np.eye(5)[np.arange(60) % 3]).astype(np.float32)
 
 
-def network(dimensions: int | None = None, **settings: float) -> tuple[Classifier, Batch]:
+def network(dimensions: int | None = None, **settings: object) -> tuple[Classifier, Batch]:
     fitted, target = Vectors().fit([ROWS]), Classes().fit([LABELS])
     role = Role(fitted, Mlp(widths=(16, 8)).build(fitted.shape), dimensions)
     built = Classification.model_validate(settings).build({"input": role, "target": Role(target)})
@@ -77,9 +78,35 @@ def test_embeds_the_encoders_features_unless_a_width_is_asked() -> None:
     assert network(4)[0].embed(inputs).shape == (60, 4)
 
 
-def test_a_graft_moves_its_encoder_slowly() -> None:
-    fresh, reason = Classification().default_training(Data(Shape("vector", (784,)), rows=100, classes=10))
-    graft, why = Classification().default_training(Data(Shape("vector", (784,)), rows=100, classes=10, from_base=True))
-    assert graft == {**fresh, "encoder_rate": 0.3}
-    assert "encoder_rate" not in fresh
-    assert why.startswith(reason)
+def test_the_encoder_of_a_graft_on_a_model_of_texts_moves_slowly() -> None:
+    for shape, rates in (
+        (Shape("tokens", (64,), vocabulary=100), {"encoder_rate": 0.3}),
+        (Shape("vector", (784,)), {}),
+    ):
+        fresh, reason = Classification().default_training(Data(shape, rows=100, classes=10))
+        graft, why = Classification().default_training(Data(shape, rows=100, classes=10, from_base=True))
+        assert graft == {**fresh, **rates}
+        assert "encoder_rate" not in fresh
+        assert why.startswith(reason)
+
+
+@pytest.mark.parametrize("widths", [[], [2, 4]])
+def test_the_head_of_a_graft_is_solved_before_the_first_step(widths: list[int]) -> None:
+    built, batch = network(matryoshka=widths)
+    before = {name: tensor.clone() for name, tensor in built.state_dict().items()}
+    built.begin(lambda: iter([batch]))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in built.state_dict().items())
+
+    built.grafted = True
+    built.begin(lambda: iter(batch.parts(3)))
+    changed = {name for name, tensor in built.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"head.weight", "head.bias"}
+    assert built.training
+    assert all(parameter.grad is None for parameter in built.parameters())
+
+    built.eval()
+    assert built.metrics([batch])["accuracy"] > 0.9
+    loss = built.loss(batch)
+    cost = loss.sum / loss.count + HEAD_DECAY / 2 * built.head.weight.square().sum()
+    slopes = torch.autograd.grad(cost, [built.head.weight, built.head.bias])
+    assert max(float(slope.abs().max()) for slope in slopes) < 1e-3

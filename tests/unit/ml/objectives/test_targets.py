@@ -1,5 +1,7 @@
 """Regression and tagging: figures as scikit-learn has them, baselines of the same rows, and learning."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +101,15 @@ def test_tagging_learns_and_is_judged_as_by_scikit_learn() -> None:
     shares = np.broadcast_to(HAS.mean(0), HAS.shape)
     assert baseline["frequency"]["average_precision"] == pytest.approx(HAS.mean(), rel=1e-5)
     assert baseline["frequency"]["f1"] == pytest.approx(f1_score(HAS, shares >= 0.5, average="micro"), rel=1e-5)
+
+
+@pytest.mark.parametrize(("make", "figure", "least"), [(regression, "r2", 0.4), (tagging, "average_precision", 0.8)])
+def test_the_head_of_a_graft_knows_what_the_features_tell(
+    make: Callable[[], tuple[Objective, Batch]], figure: str, least: float
+) -> None:
+    network, batch = make()
+    drawn = network.eval().metrics([batch])[figure]
+    network.grafted = True
+    network.begin(lambda: iter([batch]))
+    solved = network.eval().metrics([batch])[figure]
+    assert solved > max(drawn, least)
