@@ -83,7 +83,7 @@ def run(reporter: Reporter) -> None:
             made, about = of_our_own(reporter, members, folder), "an artifact of this service"
         else:
             made, about = of_hugging_face(reporter, members, folder), "a folder of Hugging Face"
-        publish(reporter, job, file, made, about)
+    publish(reporter, job, file, made, about)  # tidied up: a process whose job has ended may be killed at once
 
 
 def below_root(archive: Archive) -> dict[str, Member]:

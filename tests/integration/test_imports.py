@@ -20,6 +20,7 @@ from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker import importing
 from worker.process import Order, write_failure
+from worker.publication import register
 
 
 class Server:
@@ -146,6 +147,19 @@ def test_a_file_is_imported_by_its_id_and_an_alias_moved(server: Server) -> None
     assert server.work(job)["model"] == "first:1"
     assert server.client.get("/v1/models/first@champion").json()["version"] == 1
     np.testing.assert_allclose(server.embed("first@champion", "tree")[0, :2], [-0.35458, 0.1674], atol=2e-5)
+
+
+def test_nothing_lies_about_when_the_model_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose job has ended may be killed before it could tidy up."""
+    lying: list[list[Path]] = []
+
+    def look_about(session: Any, *rest: Any, **more: Any) -> Any:
+        lying.append(list(server.workshop.settings.scratch.iterdir()))
+        return register(session, *rest, **more)
+
+    monkeypatch.setattr("worker.importing.register", look_about)
+    assert server.take(bert_folder.zipped(bert_folder.files()), name="tidy")["status"] == "succeeded"
+    assert lying == [[]]
 
 
 def damaged() -> bytes:
