@@ -26,7 +26,7 @@ from app.errors import NotReady, OutOfMemory, RootstockError
 from app.registry import jobs
 from app.registry.db import Database, PatientDatabase, is_away, is_full
 from app.settings import settings
-from app.storage import open_storage
+from app.storage import Storage, open_storage
 from worker.crew import lead
 from worker.progress import Quiet, Reporter, Stopped
 
@@ -52,7 +52,7 @@ DONE, LEFT = 0, 75
 """Exit statuses: the end is in the registry; left, to be taken up again, as was asked, or since the store or
 the database is away. Any other one is a crash."""
 AWAY_SECONDS = 5.0
-"""Pause before a job that found something away is handed back: whoever takes it up would find no more at once."""
+"""Pause before a store that is away is looked for again."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, 
         return LEFT
     except jobs.Fenced:
         log.warning("%s was taken away from this process", order.job_id)
-    except NotReady as error:  # no fault of the job's, and another attempt may come too soon as well
-        log.warning("%s is handed back: %s", order.job_id, error.message)
+    except NotReady as error:  # no fault of the job's
+        log.warning("%s waits: %s", order.job_id, error.message)
         with contextlib.suppress(jobs.Fenced):
-            reporter.event("warning", f"{error.message}; the job is tried again until it does", level="warn")
-        stop.wait(AWAY_SECONDS)
+            reporter.event("warning", f"{error.message}; the job goes on when it does", level="warn")
+        wait_for_store(storage, stop)
         return LEFT
     except DBAPIError as error:
         if is_full(error) or not is_away(error):
@@ -157,6 +157,14 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, 
     finally:
         database.close()
     return DONE
+
+
+def wait_for_store(storage: Storage, stop: threading.Event) -> None:
+    """Until it answers again, or the job is asked to leave."""
+    while not stop.wait(AWAY_SECONDS):
+        with contextlib.suppress(NotReady):
+            storage.check()
+            return
 
 
 def write_failure(database: Database, order: Order, error: RootstockError) -> None:

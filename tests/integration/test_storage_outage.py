@@ -1,16 +1,27 @@
 """A store that goes away: no job fails for it, and none uses up an attempt."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
-from app.registry import leases
+from app.registry import events, leases
 from app.registry.db import Database
 from app.storage import Storage
 from tests import servers
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
 from worker.launcher import kill
-from worker.process import LEFT
+from worker.process import LEFT, wait_for_store
+
+
+def warned(database: Database, job_id: str) -> bool:
+    with database.reading() as session:
+        told = [event.message for event in events.after(session, job_id, 0, 100) if event.level == "warn"]
+    return told == ["the store does not answer; the job goes on when it does"]
+
+
+def test_a_store_that_answers_again_is_not_waited_for(storage: Storage) -> None:
+    wait_for_store(storage, threading.Event())
 
 
 def test_a_job_whose_store_is_away_is_handed_back(sqlite_registry: Database, tmp_path: Path) -> None:
@@ -21,6 +32,8 @@ def test_a_job_whose_store_is_away_is_handed_back(sqlite_registry: Database, tmp
     keys: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
     token, process = begin(workshop, job, tmp_path, ROOTSTOCK_STORAGE_URL="s3://nowhere", **nowhere, **keys)
     try:
+        servers.wait_until(lambda: warned(sqlite_registry, job.id), "the job's warning", process)
+        process.terminate()  # its owner pauses it, say; else it waits on
         assert process.wait(120) == LEFT
     finally:
         kill(process)
