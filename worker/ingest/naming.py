@@ -76,7 +76,7 @@ def tell_apart(found: Sequence[Member]) -> Said:
     used = {member.path for member in tables}
     lists = [member for member in said if SPOKEN.search(member.path)]
     if not tables and lists:
-        tables, named = [Member("transcripts.csv", 0, _listed(lists, names))], f"{lists[0].path} and its like"
+        tables, named = [Member("transcripts.csv", 0, _listed(lists, names))], f"a list such as {lists[0].path}"
         used = {member.path for member in lists}
     elif not tables and (spoken := _beside(items, said)):
         tables, named = [Member("transcripts.csv", 0, _texts(spoken))], "the text beside each"

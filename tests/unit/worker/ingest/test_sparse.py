@@ -84,6 +84,19 @@ def test_a_row_that_is_none_is_a_fault(ingest: Any, on_fault: str) -> None:
         assert made.profile["cleaning"]["dropped"] == {"not_sparse": 2}
 
 
+def test_a_number_beyond_all_numbers_is_a_fault(ingest: Any) -> None:
+    (fault,) = ingest({"d.svm": b"1 1:2 2:1e999\n-1 1:1 2:1\n" + b"1 1:3\n-1 2:.5\n" * 20}).faults
+    assert (fault.code, fault.row, fault.column) == ("non_finite", 1, "features[1]")
+
+
+def test_a_line_without_an_end_is_a_fault(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse, "CHUNK", 64)
+    monkeypatch.setattr(sparse, "MOST_LINE", 1000)
+    text = b"1 1:2\n-1 2:1\n" * 300 + b"1 " + b"1:2 " * 1000
+    (fault,) = ingest({"d.svm": text}).faults
+    assert (fault.code, "row 601" in fault.message) == ("line_too_long", True)
+
+
 def test_a_row_too_wide_to_be_written_out_is_refused(ingest: Any) -> None:
     (fault,) = ingest({"d.svm": b"1 1:1\n-1 999999999:1\n" * 10}).faults
     assert fault.code == "unpacks_too_large"
