@@ -39,7 +39,8 @@ format: $(VENV)/.installed-dev
 
 BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "audio.py" "training.py" "loader.py" "serving.py" \
 	"sentences.py" "ingest.py rates" "ingest.py memory" "ingest.py uploads" "ingest.py large" "overload.py overload" \
-	"overload.py memory" "neighbours.py workers" "neighbours.py training" "strangers.py"
+	"overload.py memory" "neighbours.py workers" "neighbours.py training" "strangers.py" \
+	"bulk.py"
 
 bench: $(VENV)/.installed-dev
 	for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done

@@ -3,10 +3,10 @@
 The model is imported into a Rootstock of this script's own, as any sentence encoder is. First the vectors of both are
 compared with those of sentence-transformers in fp32. The load is a closed loop of different sentences (of 4 to 40
 words) in rounds that alternate between the servers; what is printed are medians. `mixed` has 12 connections that ask
-for one sentence and 4 that ask for 32 at a time; its figures are those of the small requests. The peers are installed
-into a cache of this script's own (XDG_CACHE_HOME).
+for one sentence and 4 that ask for 32 at a time; its figures are those of the small requests, and `few` has these
+alone. The peers are installed into a cache of this script's own (XDG_CACHE_HOME).
 
-    .venv/bin/python benchmarks/sentences.py [--seconds 8] [--rounds 3] [--cases one many mixed]
+    .venv/bin/python benchmarks/sentences.py [--seconds 8] [--rounds 3] [--cases one many few mixed]
 """
 
 import argparse
@@ -36,7 +36,7 @@ from app.demo.service import Client, started
 
 PORT = 18190
 PACKAGES = ("infinity-emb", "sentence-transformers", "torch")
-CASES = {"one": [(1, 16)], "many": [(32, 16)], "mixed": [(1, 12), (32, 4)]}
+CASES = {"one": [(1, 16)], "many": [(32, 16)], "few": [(1, 12)], "mixed": [(1, 12), (32, 4)]}
 """Sentences per request and connections of each kind of client; the first kind is measured."""
 CHECKED = 200
 START_SECONDS = 120.0
