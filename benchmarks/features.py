@@ -8,11 +8,13 @@ that is best on validation rows over all draws of labels. The intervals are over
 
     apt-get download dataset-fashion-mnist
     dpkg -x dataset-fashion-mnist_*.deb ~/.cache/rootstock-benchmarks/dataset-fashion-mnist
-    .venv/bin/python benchmarks/features.py [--data digits clothes] [--rows 20000] [--seeds 3] [--draws 5]
+    .venv/bin/python benchmarks/features.py [--data small digits clothes] [--rows 20000] [--seeds 3] [--draws 5]
+    .venv/bin/python benchmarks/features.py --data small --seeds 1 --seconds 60 --steps 100 --rates 1e-3 3e-3  # minutes
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,6 @@ from worker.evaluation.baselines import pca
 UNTRAINED = 3
 PER_CLASS = 10
 RATES = (3e-4, 1e-3, 3e-3)
-FEW_STEPS = 200
 PIECE = 500
 
 
@@ -74,7 +75,9 @@ def judge(client: Client, data: Data, seed: int, request: dict[str, Any], limit:
     return scores, job
 
 
-def few(client: Client, data: Data, job: dict[str, Any], draws: int) -> dict[str, list[float]]:
+def few(
+    client: Client, data: Data, job: dict[str, Any], draws: int, steps: int, rates: Sequence[float]
+) -> dict[str, list[float]]:
     """Test accuracies of both classifiers over the draws, each with its best rate."""
     held, held_labels = data.part("validation")
     test, truth = data.part("test")
@@ -84,19 +87,19 @@ def few(client: Client, data: Data, job: dict[str, Any], draws: int) -> dict[str
         "fine-tuned": {"kind": "finetune", "base_model": job["model"]},
         "from scratch": {"kind": "pretrain", "encoder": encoder},
     }
-    found = {name: np.zeros((len(RATES), draws, 2)) for name in recipes}
+    found = {name: np.zeros((len(rates), draws, 2)) for name in recipes}
     for draw in range(draws):
         order = np.random.default_rng(draw).permutation(len(train))
         chosen = np.concatenate([order[known[order] == label][:PER_CLASS] for label in np.unique(known)])
         rows = Data("few", train[chosen], known[chosen], np.full(len(chosen), "train", dtype="<U10"))
         dataset = upload(client, replace(rows, name=f"few-{draw}"), "image")
         for name, recipe in recipes.items():
-            for place, rate in enumerate(RATES):
+            for place, rate in enumerate(rates):
                 batch = min(len(chosen), 50)
                 training = {
                     "learning_rate": rate,
                     "batch_size": batch,
-                    "epochs": -(-FEW_STEPS * batch // len(chosen)),
+                    "epochs": -(-steps * batch // len(chosen)),
                     "early_stopping": None,
                     "seed": draw,
                 }
@@ -114,6 +117,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="of each at most, the test's fifth among them")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draws", type=int, default=5, help="of labels; 0 leaves them out")
+    parser.add_argument("--steps", type=int, default=200, help="of a classifier from few labels")
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="of which each classifier takes its best")
     parser.add_argument("--seconds", type=float, default=600.0, help="that training may take")
     parser.add_argument("--request", type=json.loads, default={}, help="JSON to add to the job's request")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "rootstock-benchmarks")
@@ -137,8 +142,8 @@ def main() -> None:
                 each = [scores[model] for scores in found]
                 print(f"{model:14} {shown([e['linear'] for e in each]):14} {shown([e['k-NN'] for e in each])}")
             if arguments.draws:
-                print(f"accuracy from {PER_CLASS} labels per class, {arguments.draws} draws, {FEW_STEPS} steps")
-                accuracies = few(client, data, job, arguments.draws)
+                print(f"accuracy from {PER_CLASS} labels per class, {arguments.draws} draws, {arguments.steps} steps")
+                accuracies = few(client, data, job, arguments.draws, arguments.steps, arguments.rates)
                 for model, values in accuracies.items():
                     print(f"{model:14} {shown(values)}")
                 gains = np.array(accuracies["fine-tuned"]) - np.array(accuracies["from scratch"])

@@ -1,4 +1,4 @@
-"""Pictures of 28 by 28 pixels from packages: handwritten digits, and clothes in a cache outside the repository."""
+"""Pictures from packages: handwritten digits of 28 and of 8 pixels, and clothes in a cache outside the repository."""
 
 import gzip
 from pathlib import Path
@@ -10,8 +10,8 @@ CLOTHES = "dataset-fashion-mnist"
 
 
 def load(name: str, rows: int, seed: int, cache: Path) -> Data:
-    """`rows` pictures [N, 28, 28] of `digits` or `clothes`, drawn and split by `seed`."""
-    pictures, labels = {"digits": digits, "clothes": clothes}[name](cache)
+    """`rows` pictures [N, H, W] of `digits`, `small` (digits) or `clothes`, drawn and split by `seed`."""
+    pictures, labels = {"digits": digits, "small": small, "clothes": clothes}[name](cache)
     chosen = np.random.default_rng(seed).permutation(len(pictures))[:rows]
     return Data(name, pictures[chosen], labels[chosen], split(len(chosen), seed))
 
@@ -22,6 +22,14 @@ def digits(_: Path) -> tuple[Rows, Rows]:
 
     pixels, labels = mnist_data()
     return pixels.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.int64)
+
+
+def small(_: Path) -> tuple[Rows, Rows]:
+    """1,797 digits of 8 by 8 pixels (Alpaydin & Kaynak 1998), from scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target.astype(np.int64)
 
 
 def clothes(cache: Path) -> tuple[Rows, Rows]:
