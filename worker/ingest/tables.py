@@ -28,7 +28,7 @@ BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
 PARSERS = 3
 """Threads that parse; with two, a core was idle while one of them waited for the interpreter's lock."""
-COLUMN_BYTES = 512
+COLUMN_BYTES = 2048
 """Of a column in a block, at least: a wide table has work to do for every one."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
 
