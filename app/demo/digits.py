@@ -50,10 +50,11 @@ class Digits:
         split = np.where(self.test, "test", "train")
         return npz(images=self.images, labels=np.where(self.shown, self.labels, ""), split=split)
 
-    def few(self, per_class: int) -> bytes:
-        """`per_class` labelled training rows of each digit as NPZ, no other rows."""
+    def few(self, per_class: int, draw: int = 0) -> bytes:
+        """`per_class` labelled training rows of each digit as NPZ, no other rows; others in every draw, while there are some."""
         rows = np.flatnonzero(self.shown & ~self.test)
-        chosen = np.concatenate([rows[self.labels[rows] == label][:per_class] for label in np.unique(self.labels)])
+        of_each = [rows[self.labels[rows] == label] for label in np.unique(self.labels)]
+        chosen = np.concatenate([np.roll(own, -draw * per_class)[:per_class] for own in of_each])
         return npz(images=self.images[chosen], labels=self.labels[chosen], split=np.full(len(chosen), "train"))
 
 

@@ -23,7 +23,14 @@ except KeyboardInterrupt:
 """
 REPORT = {
     "models": {name: {"mse", "knn_accuracy"} for name in ("reference", "default", "pca")},
-    "few_labels": {"labels", "fine_tuned_accuracy", "from_scratch_accuracy"},
+    "few_labels": {
+        "labels",
+        "draws",
+        "fine_tuned_accuracy",
+        "fine_tuned_accuracies",
+        "from_scratch_accuracy",
+        "from_scratch_accuracies",
+    },
 }
 
 

@@ -239,7 +239,8 @@ def test_what_cannot_be_asked_is_refused_at_once(server: Server, other: Server) 
         "url",
     )
     refused(post("/v1/models/import", json={"file": "file-no", "name": "a/b"}), 422, "out_of_range", "name")
-    refused(post("/v1/models/import", json={"path": "/etc/passwd"}), 422, "missing_key", "file")
+    refused(post("/v1/models/import", json={"path": "/etc/passwd"}), 422, "unknown_key", "path")
+    refused(post("/v1/models/import", json={}), 422, "missing_key", "file")
     form = {"file": ("big.zip", b"x" * (2**20 + 1), "application/zip")}
     refused(post("/v1/models/import", files=form), 413, "too_large", None)
     form = {"file": ("m.zip", b"x", "application/zip")}
