@@ -51,7 +51,7 @@ class Digits:
         return npz(images=self.images, labels=np.where(self.shown, self.labels, ""), split=split)
 
     def few(self, per_class: int, draw: int = 0) -> bytes:
-        """`per_class` labelled training rows of each digit as NPZ, no other rows; others in every draw, while there are some."""
+        """`per_class` labelled training rows of each digit as NPZ; other ones in every draw, if there are."""
         rows = np.flatnonzero(self.shown & ~self.test)
         of_each = [rows[self.labels[rows] == label] for label in np.unique(self.labels)]
         chosen = np.concatenate([np.roll(own, -draw * per_class)[:per_class] for own in of_each])
