@@ -128,16 +128,12 @@ class PatientDatabase(Database):
 
 def is_full(error: DBAPIError) -> bool:
     """Whether the database refused because its disk has no room left."""
-    refusal = error.orig
-    full = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return full or getattr(refusal, "sqlstate", None) == DISK_FULL
+    return _refused_with(error, sqlite3.SQLITE_FULL, DISK_FULL)
 
 
 def is_orphan(error: DBAPIError) -> bool:
     """Whether a row was to refer to one that somebody else was deleting meanwhile."""
-    refusal = error.orig
-    sqlite = getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
-    return sqlite or getattr(refusal, "sqlstate", None) == REFERENCE_BROKEN
+    return _refused_with(error, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, REFERENCE_BROKEN)
 
 
 def is_away(error: DBAPIError) -> bool:
@@ -145,6 +141,11 @@ def is_away(error: DBAPIError) -> bool:
     sqlite = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF  # the rest tells kinds of it apart
     passing = sqlite in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
     return isinstance(error, OperationalError) and passing
+
+
+def _refused_with(error: DBAPIError, sqlite: int, sqlstate: str) -> bool:
+    refusal = error.orig
+    return getattr(refusal, "sqlite_errorcode", None) == sqlite or getattr(refusal, "sqlstate", None) == sqlstate
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
