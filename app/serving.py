@@ -166,9 +166,8 @@ class Serving:
     def _load(self, target: Target) -> Predictor:
         began = time.monotonic()
         try:
-            held = target.objects
-            files = {name: self._storage.local(held[name]) for name in artifact.FILES if name in held}
-            graph = held.get(onnx.FILE)
+            files = {name: self._storage.local(item) for name, item in artifact.own(target.objects).items()}
+            graph = target.objects.get(onnx.FILE)
             predictor = Predictor(
                 artifact.load(files),
                 reference=target.reference,

@@ -39,7 +39,7 @@ def load(database: Database, storage: Storage, project_id: str, name: str) -> Mo
         version = models.resolve(session, project_id, name)
         reference, held = models.reference(version), objects.held(session, version.id)
         published: Mapping[str, Any] = version.engine
-    loaded = artifact.load({name: storage.local(held[name][0]) for name in artifact.FILES if name in held})
+    loaded = artifact.load({name: storage.local(parts[0]) for name, parts in artifact.own(held).items()})
     graph = partial(storage.local, held[onnx.FILE][0]) if onnx.FILE in held else None
     threads = torch.get_num_threads()
     engine = engines.ready(published, loaded, device=torch.device("cpu"), threads=threads, graph=graph)

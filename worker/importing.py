@@ -105,7 +105,7 @@ def below_root(archive: Archive) -> dict[str, Member]:
 
 def of_our_own(reporter: Reporter, members: Mapping[str, Member], folder: Path) -> Proved:
     """The artifact as it is, proved to answer here as it did where it was made."""
-    written = {name: write(members[name], folder / name) for name in artifact.FILES if name in members}
+    written = {name: write(member, folder / name) for name, member in artifact.own(members).items()}
     try:
         return prove(reporter, written)
     except ArtifactDamaged as error:

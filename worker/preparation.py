@@ -124,8 +124,8 @@ def prepare(reporter: Reporter) -> Run:
     ]
     base_model = None
     if base is not None:
-        parts = {name: base_held[name][0] for name in artifact.FILES if name in base_held}
-        base_model = artifact.load({name: reporter.storage.local(part) for name, part in parts.items()})
+        parts = artifact.own(base_held)
+        base_model = artifact.load({name: reporter.storage.local(part[0]) for name, part in parts.items()})
 
     saved = checkpoint.newest(reporter)
     if saved is not None:

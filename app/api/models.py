@@ -174,8 +174,7 @@ def get_artifact(model: str, here: ServicesHere, who: CallerHere) -> Response:
     """The files of a version as a tar archive: safetensors and JSON."""
     with here.database.reading() as session:
         version = models.resolve(session, who.project_id, model)
-        stored = objects.held(session, version.id)
-        held = {name: parts for name, parts in stored.items() if name in artifact.FILES}
+        held = artifact.own(objects.held(session, version.id))
         folder = f"{version.model.name}-{version.number}"
     chunks = tar(here.storage, held, folder, int(version.created_at))
     return download(chunks, filename=f"{folder}.tar", media_type="application/x-tar", size_bytes=tar_size(held))

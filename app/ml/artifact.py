@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter
@@ -29,6 +29,8 @@ TOLERANCE = 1e-4
 """Largest difference from a golden answer, relative to the largest number in it where that is above 1."""
 BATCH_SIZES = (1, 3, 8, 64, 257)
 """Kernels differ between batch sizes: one row, odd, whole, and more than one block."""
+
+T = TypeVar("T")
 
 _OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 
@@ -88,6 +90,11 @@ def save(
     }
     (folder / MODEL).write_text(json.dumps(about, allow_nan=False), encoding="utf-8")
     return {name: folder / name for name in FILES}
+
+
+def own(held: Mapping[str, T]) -> dict[str, T]:
+    """What is an artifact's, of all that is held by the names of files."""
+    return {name: item for name, item in held.items() if name in FILES}
 
 
 def load(files: Mapping[str, Path]) -> Artifact:
