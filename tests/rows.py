@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidData, TrainerCrashed
-from app.registry import datasets, files, jobs, keys, leases, models
-from app.registry.tables import Dataset, File, Job, Version
+from app.registry import batches, datasets, files, jobs, keys, leases, models
+from app.registry.tables import Batch, Dataset, File, Job, Version
 
 LEASE = 60.0
 
@@ -49,6 +49,17 @@ def file(session: Session, project_id: str, purpose: str = "pretrain") -> File:
         objects=[part],
         sha256=part.sha256,
         size_bytes=part.size_bytes,
+    )
+
+
+def batch(session: Session, project_id: str) -> tuple[Batch, Job]:
+    return batches.create(
+        session,
+        project_id=project_id,
+        endpoint="/v1/embeddings",
+        input_file_id=file(session, project_id).id,
+        metadata={},
+        max_attempts=1,
     )
 
 

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from app.registry import batches, jobs, objects
+from app.registry import jobs, objects
 from app.registry.db import Database
 from app.registry.tables import Link, Revision, Table
 from tests import rows
@@ -69,17 +69,7 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
 def test_the_answers_of_batches_become_their_jobs(database: Database) -> None:
     with database.session() as session:
         project = rows.project(session)
-        made = [
-            batches.create(
-                session,
-                project_id=project,
-                endpoint="/v1/embeddings",
-                input_file_id=rows.file(session, project).id,
-                metadata={},
-                max_attempts=1,
-            )
-            for _ in range(2)
-        ]
+        made = [rows.batch(session, project) for _ in range(2)]
         for batch, _ in made:
             objects.hold(session, batch.id, {"shard-0": rows.stored()})
         (_, ended), (_, waiting) = made

@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.registry import batches
 from app.registry.db import Database
 from tests import rows
 from tests.integration.api.conftest import Garden
@@ -30,17 +29,6 @@ def statements(database: Database) -> Iterator[list[str]]:
         sa.event.remove(database.engine, "before_cursor_execute", note)
 
 
-def batch(session: Session, project_id: str) -> None:
-    batches.create(
-        session,
-        project_id=project_id,
-        endpoint="/v1/embeddings",
-        input_file_id=rows.file(session, project_id).id,
-        metadata={},
-        max_attempts=1,
-    )
-
-
 def graft(session: Session, project_id: str) -> None:
     base = rows.version(session, project_id)
     dataset = rows.dataset(session, project_id)
@@ -53,7 +41,7 @@ MAKE: dict[str, Callable[[Session, str], object]] = {
     "/v1/models": lambda session, project: rows.version(session, project, f"m-{secrets.token_hex(4)}"),
     "/v1/models/digits/versions": lambda session, project: rows.version(session, project),
     "/v1/jobs": lambda session, project: rows.job(session, project),
-    "/v1/batches": batch,
+    "/v1/batches": rows.batch,
     "/v1/datasets": lambda session, project: rows.dataset(session, project),
     "/v1/files": lambda session, project: rows.file(session, project),
     "/v1/fine_tuning/jobs": graft,
