@@ -20,7 +20,7 @@ from app.registry.tables import Batch
 from app.storage import Stored
 from worker.answering import MOST_LINE, Answering
 from worker.columnar import put_parquet
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 SHARD_LINES = 500
 SHARD_BYTES = 16 << 20
@@ -39,8 +39,7 @@ def run(reporter: Reporter) -> None:
         read += sum(map(len, lines))
         if number < done:
             continue
-        if reporter.stop.is_set():
-            raise Stopped
+        reporter.leave_if_asked()
         output, errors = answering.answer(lines)
         given = {batches.SHARD: put(reporter, batch, number, batches.SHARD, [str(number).encode()])}
         for name, rows in ((batches.OUTPUT, output), (batches.ERRORS, errors)):

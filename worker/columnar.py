@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from app.disk import needing_room
 from app.storage import Stored
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 
 def put_parquet(reporter: Reporter, key: str, tables: Iterable[pa.Table]) -> Stored:
@@ -21,8 +21,7 @@ def put_parquet(reporter: Reporter, key: str, tables: Iterable[pa.Table]) -> Sto
     with tempfile.TemporaryDirectory(dir=scratch, prefix="parquet-") as folder, needing_room(scratch):
         path, writer = Path(folder) / "whole.parquet", None
         for table in tables:
-            if reporter.stop.is_set():
-                raise Stopped
+            reporter.leave_if_asked()
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
         assert writer is not None, "there is at least one table; this is a bug"

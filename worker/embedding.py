@@ -26,7 +26,7 @@ from app.registry.tables import Job
 from worker import computing
 from worker.batch import hashed
 from worker.columnar import put_parquet
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 SHARD_ROWS = 2048
 SHARD = "shard"
@@ -64,17 +64,13 @@ def run(reporter: Reporter) -> None:
     before = sum(piece.end - piece.begin for piece in todo[:done])
     asked = EmbedRequest(model=spec.model, input=None, dimensions=spec.dimensions)
 
-    def tick() -> None:
-        if reporter.stop.is_set():
-            raise Stopped
-
     for number, piece in enumerate(todo):
         if number < done:
             continue
-        tick()
+        reporter.leave_if_asked()
         split = dataset.splits[piece.split]
         column = split.read(role, piece.batch)[piece.begin : piece.end]
-        answers = computing.compute(model, OPERATION.ability, modality.encode(column), tick).numpy()
+        answers = computing.compute(model, OPERATION.ability, modality.encode(column), reporter.leave_if_asked).numpy()
         numbers = split.read("row", piece.batch)[piece.begin : piece.end]
         if not np.isfinite(answers).all():
             bad = int(numbers[~np.isfinite(answers).all(axis=1)][0])

@@ -10,7 +10,7 @@ from app.registry.tables import Dataset, Version
 from worker import computing
 from worker.evaluate import evaluate_fitting
 from worker.evaluation.exam import Exam
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 
 def run(reporter: Reporter) -> None:
@@ -23,11 +23,6 @@ def run(reporter: Reporter) -> None:
     asked = EvaluateJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, asked.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
-
-    def tick() -> None:
-        if reporter.stop.is_set():
-            raise Stopped
-
     exam = Exam(
         spec=NetworkSpec.model_validate(model.loaded.spec),
         network=model.loaded.network,
@@ -35,13 +30,13 @@ def run(reporter: Reporter) -> None:
         dataset=dataset,
         seed=version.spec.get("training", {}).get("seed", 0),
         window_bytes=reporter.settings.window_bytes,
-        tick=tick,
+        tick=reporter.leave_if_asked,
     )
     try:
         metrics = evaluate_fitting(exam)
     except Invalid as error:
         refusal = f"model {model.reference} cannot be judged on dataset {row.id}: {error.message}"
         raise DoesNotFit(refusal, param="dataset") from error
-    tick()
+    reporter.leave_if_asked()
     with reporter.database.session() as session:
         jobs.succeed(session, job.id, reporter.token, metrics=finite(metrics))

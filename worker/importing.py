@@ -28,7 +28,7 @@ from worker.ingest.faults import Faults
 from worker.ingest.run import open_input
 from worker.ingest.source import Context
 from worker.ingest.unpack import packed_with, unpack
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 from worker.publication import Proved, prove, register
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
@@ -60,8 +60,7 @@ def run(reporter: Reporter) -> None:
     scratch = reporter.scratch
 
     def tick(rows: int) -> None:
-        if reporter.stop.is_set():
-            raise Stopped
+        reporter.leave_if_asked()
 
     with contextlib.ExitStack() as opened:
         context = Context(Faults(), opened, scratch, reporter.settings.max_file_bytes, tick)

@@ -35,6 +35,11 @@ class Reporter:
         self.stop = stop
         """Set when the job is asked to save what it has and to leave."""
 
+    def leave_if_asked(self) -> None:
+        """Between two parts of the work. Raises Stopped."""
+        if self.stop.is_set():
+            raise Stopped
+
     def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
         with self.database.session() as session:
             events.add(session, self.job_id, type=type, message=message, level=level, data=data, token=self.token)

@@ -12,7 +12,7 @@ from app.errors import NonFiniteLoss
 from app.ml.objectives.base import Solved
 from worker import checkpoint
 from worker.preparation import Run
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 REPORT_SECONDS = 0.5
 VALIDATION_ROWS = 20_000
@@ -62,8 +62,7 @@ class Telling:
         self.begun = self.reported = time.monotonic()
 
     def __call__(self, share: float) -> None:
-        if self.reporter.stop.is_set():
-            raise Stopped
+        self.reporter.leave_if_asked()
         if time.monotonic() - self.reported >= REPORT_SECONDS:
             self.report(share)
 

@@ -22,7 +22,7 @@ from worker.ingest.assembly import Assembled, assemble
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.source import Context, Input
 from worker.ingest.verification import Verification
-from worker.progress import Reporter, Stopped
+from worker.progress import Reporter
 
 TELL_SECONDS = 1.0
 PATIENCE_SECONDS = 3.0
@@ -69,8 +69,7 @@ class Progress:
         self._expected = rows
 
     def tick(self, rows: int) -> None:
-        if self._reporter.stop.is_set():
-            raise Stopped
+        self._reporter.leave_if_asked()
         self._done += rows
         now = time.monotonic()
         if now - self._told < TELL_SECONDS:
@@ -153,14 +152,12 @@ def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faul
 
 
 def _store(reporter: Reporter, key: str, file: IO[bytes], sha256: str) -> Stored:
-    if reporter.stop.is_set():
-        raise Stopped
+    reporter.leave_if_asked()
     return reporter.storage.adopt(key, file, sha256) or reporter.storage.put_stream(key, _chunks(reporter, file))
 
 
 def _chunks(reporter: Reporter, file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     while chunk := file.read(CHUNK):
-        if reporter.stop.is_set():
-            raise Stopped
+        reporter.leave_if_asked()
         yield chunk
