@@ -171,7 +171,7 @@ class FineTuningCheckpoint(Wire):
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuned_model_checkpoint: str
-    """A name under which it can be asked like a model."""
+    """Its job and step. No model has this name: what can be asked is what the job publishes."""
     fine_tuning_job_id: str
     """The job that wrote it."""
     metrics: dict[str, Any]
