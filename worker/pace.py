@@ -12,6 +12,7 @@ import torch
 from app.ml.objectives.base import Batch
 from app.ml.spec import ResolvedTraining
 from worker.clock import Clock
+from worker.devices import Devices
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.optimizer import Weights
@@ -22,7 +23,7 @@ from worker.validation import VALIDATION_ROWS, Scored
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
 WORTH_MEASURING = 2**22
-"""Weights below which bf16 gains nothing on a processor, and nothing is measured."""
+"""Weights below which bf16 gains nothing on a processor, and nothing is measured. On a GPU what counts is the batch."""
 TRIAL_STEPS, TRIAL_SECONDS = 20, 5.0
 TRIAL_SHARE = 0.05
 """Largest share of a time budget that measuring may take."""
@@ -54,14 +55,20 @@ def plan(
     def measured() -> float:
         batch = next(loader.epoch(0))
         before = weights.values.clone()
-        seconds = seconds_per_step(lambda: step(batch), limit)
+
+        def whole() -> None:
+            step(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)  # a GPU is only told what to do, and the step returns
+
+        seconds = seconds_per_step(whole, run.devices, limit)
         weights.reset(before)
         return seconds
 
     position.accumulation, position.devices = training.accumulation, run.devices.count
-    automatic = training.precision == "auto"
-    position.bf16 = training.precision == "bf16" or (automatic and device.type == "cuda" and has_bf16(device))
-    if automatic and device.type == "cpu" and len(weights.values) >= WORTH_MEASURING and has_bf16(device):
+    position.bf16 = training.precision == "bf16"
+    worth = device.type == "cuda" or len(weights.values) >= WORTH_MEASURING
+    if training.precision == "auto" and worth and has_bf16(device):
         exact = measured()
         position.bf16 = True
         rounded = measured()
@@ -139,12 +146,15 @@ def has_bf16(device: torch.device) -> bool:
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
-def seconds_per_step(step: Callable[[], None], limit: float = TRIAL_SECONDS) -> float:
-    """Median time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more."""
+def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = TRIAL_SECONDS) -> float:
+    """Median time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more.
+
+    All devices make as many: a step waits for the others.
+    """
     step()
     begun = time.monotonic()
     times: list[float] = []
-    while len(times) < TRIAL_STEPS and (not times or time.monotonic() - begun < limit):
+    while any(devices.agree(not times or (len(times) < TRIAL_STEPS and time.monotonic() - begun < limit))):
         before = time.monotonic()
         step()
         times.append(time.monotonic() - before)

@@ -88,8 +88,9 @@ class Training(Settings):
     has changed, the steps that are left are planned again, which an event tells and a checkpoint keeps. Preparation and
     the final evaluation come on top."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward and backward pass; weights and optimizer are always fp32. `auto` takes bf16 on GPUs,
-    and on processors that have it for large networks that it makes clearly faster, measured before the first step."""
+    """Arithmetic of the forward and backward pass; weights and optimizer are always fp32. `auto` takes bf16 where the
+    device has it and it makes a step clearly faster, measured before the first one; on processors large networks alone
+    are measured."""
     channels_last: bool = False
     """Keeps the channels of a pixel side by side: often faster for networks of convolutions."""
     compile: bool = False
