@@ -123,15 +123,18 @@ class Trainer:
     def train_step(self, batch: Batch) -> None:
         """One update of the weights."""
         position = self.position
+        self.compute(batch)
+        self.weights.step(position.step, position.share, position.rate_scale)
+        self.network.after_step(position.step + 1, position.total_steps)
+
+    def compute(self, batch: Batch) -> None:
+        """The batch's gradients, in more parts where memory does not suffice."""
         while True:
             self.weights.clear()
             try:
-                self.forward_backward_step(batch)
-                break
+                return self.forward_backward_step(batch)
             except RuntimeError as error:
                 in_more_parts(error, self.reporter, self.run, len(batch.rows))
-        self.weights.step(position.step, position.share, position.rate_scale)
-        self.network.after_step(position.step + 1, position.total_steps)
 
     def forward_backward_step(self, batch: Batch) -> None:
         """Gradients of the mean loss over the batch, on all devices together."""
@@ -217,8 +220,7 @@ class Trainer:
 
     def try_step(self, batch: Batch) -> None:
         """A step that is taken back: how long it takes is what counts."""
-        self.weights.clear()
-        self.forward_backward_step(batch)
+        self.compute(batch)
         self.weights.step(0, 0.0)
         self.losses.clear()
 
