@@ -19,6 +19,7 @@ from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
 from app.known import Known, Name, Target
 from app.ml import artifact, onnx
 from app.ml.admission import Counters, Permits
+from app.ml.device import chosen
 from app.ml.predictor import Predictor
 from app.registry import keys
 from app.registry.db import Database
@@ -173,7 +174,7 @@ class Serving:
                 reference=target.reference,
                 max_inputs=self._settings.max_inputs,
                 counters=self.counters,
-                device=_device(self._settings.device),
+                device=chosen(self._settings.device),
                 engine=target.engine,
                 graph=None if graph is None else partial(self._storage.local, graph),
             )
@@ -182,6 +183,10 @@ class Serving:
             why = f"model {target.reference} cannot be loaded, its artifact is damaged: {error.message}"
             with self._lock:
                 self._broken[target.version_id] = time.monotonic(), why
+            raise InferenceFailed(why, param="model") from error
+        except torch.OutOfMemoryError as error:
+            log.error("model %s cannot be loaded: %s", target.reference, error)
+            why = f"model {target.reference} cannot be loaded, the memory of the GPU does not suffice: ask again later"
             raise InferenceFailed(why, param="model") from error
         except Exception:
             log.exception("model %s cannot be loaded", target.reference)  # perhaps nobody waits to hear of it
@@ -217,9 +222,3 @@ class Serving:
         for predictor in predictors:
             log.info("model %s is let go: idle", predictor.reference)
             predictor.close()
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "cpu"

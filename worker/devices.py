@@ -20,12 +20,15 @@ class Devices:
     count: int = 1
 
     @classmethod
-    def joined(cls) -> "Devices":
-        """Those that `torchrun` started along with this process; alone when it did not start it."""
+    def joined(cls, kind: str) -> "Devices":
+        """Those that `torchrun` started along with this process; alone when it did not start it.
+
+        `kind` is what they are: `cuda` or `cpu`.
+        """
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
         if not collective.is_initialized():
-            collective.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            collective.init_process_group("nccl" if kind == "cuda" else "gloo")
         return cls(collective.get_rank(), collective.get_world_size())
 
     @property

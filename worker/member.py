@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch.distributed as collective
 
+from app.ml.device import chosen
+from app.settings import settings
 from worker.crew import ORDER, STATUS
 from worker.devices import Devices
 from worker.process import HANDLERS, Order, carry_out
@@ -22,7 +24,7 @@ def main() -> int:
     stop = threading.Event()
     first = os.environ["RANK"] == "0"  # the leash holds while the others are waited for, too
     threading.Thread(target=hold_leash, args=(first, stop), name="leash", daemon=True).start()
-    devices = Devices.joined()
+    devices = Devices.joined(chosen(settings().device).type)
     status = carry_out(Order.read(os.environ[ORDER].encode()), HANDLERS, stop, quiet=not devices.first)
     if devices.first:
         Path(os.environ[STATUS]).write_text(str(status))

@@ -14,6 +14,7 @@ from app.ml import artifact
 from app.ml.augmentations.base import augment
 from app.ml.build import build_network, continues, graft, lender, take_over
 from app.ml.defaults import resolve
+from app.ml.device import chosen
 from app.ml.domains import together
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Objective
@@ -127,6 +128,12 @@ def prepare(reporter: Reporter) -> Run:
         parts = artifact.own(base_held)
         base_model = artifact.load({name: reporter.storage.local(part[0]) for name, part in parts.items()})
 
+    device = chosen(reporter.settings.device)
+    devices = Devices.joined(device.type)
+    if device.type == "cuda" and devices.count > 1:
+        device = torch.device("cuda", devices.rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    here = environment(device)
     saved = checkpoint.newest(reporter)
     if saved is not None:
         position, tensors = saved.position, saved.tensors
@@ -134,10 +141,10 @@ def prepare(reporter: Reporter) -> Run:
         dataset, domains = _domains(spec, used, opened)
         fitted = {role: part.modality.restore(position.fitted[role]) for role, part in spec.roles.items()}
         torch.set_num_threads(position.threads)
-        if position.environment != environment():
+        if position.environment != here:
             reporter.event(
                 "warning",
-                f"resumed on {environment()}, begun on {position.environment}: results may differ in the last bits",
+                f"resumed on {here}, begun on {position.environment}: results may differ in the last bits",
                 level="warn",
             )
     else:
@@ -145,21 +152,16 @@ def prepare(reporter: Reporter) -> Run:
         dataset, domains = _domains(spec, used, opened)
         fitted = _fit(spec, domains, base_model)
         states = {role: modality.state() for role, modality in fitted.items()}
-        position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
+        position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), here)
         tensors = {}
 
     words = read_words(reporter, job.project_id, spec.evaluation) if spec.evaluation is not None else None
-    devices = Devices.joined()
     if saved is not None and position.devices != devices.count:
         reporter.event(
             "warning",
             f"resumed on {devices.count} devices, begun on {position.devices}: results may differ in the last bits",
             level="warn",
         )
-    device = torch.device(_device(reporter.settings.device))
-    if device.type == "cuda" and devices.count > 1:
-        device = torch.device("cuda", devices.rank % torch.cuda.device_count())
-        torch.cuda.set_device(device)
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
     goes_on = base_model is not None and continues(spec.kind, spec.network(), base_model.spec)
@@ -192,13 +194,14 @@ def prepare(reporter: Reporter) -> Run:
     return run
 
 
-def environment() -> dict[str, str]:
+def environment(device: torch.device) -> dict[str, str]:
     """What decides the last bit of a result besides the thread count."""
-    return {
+    about = {
         "machine": platform.machine(),
         "torch": torch.__version__,
         "vectors": torch.backends.cpu.get_cpu_capability(),
     }
+    return about | {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else about
 
 
 def _spec(reporter: Reporter, job: tables.Job, used: list[Any], base: Version | None) -> TrainSpec:
@@ -240,9 +243,3 @@ def _fit(spec: TrainSpec, domains: list[Domain], base: artifact.Artifact | None)
             alike = [role, *(name for name, other in spec.roles.items() if other.like == role)]
             fitted[role] = part.modality.fit(column for name in alike for column in columns(domains, name))
     return fitted
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "cpu"

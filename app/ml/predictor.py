@@ -57,7 +57,7 @@ class Predictor:
         reference: str,
         max_inputs: int,
         counters: Counters,
-        device: str = "cpu",
+        device: torch.device = torch.device("cpu"),
         engine: Mapping[str, Any] = MappingProxyType({}),
         graph: Callable[[], Path] | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Predictor:
         self.used_at = time.monotonic()
         self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
-        self._device = torch.device(device)
+        self._device = device
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
         work = work_per_row(artifact)

@@ -19,6 +19,7 @@ import torch
 from app.dataset import Dataset, Split, field
 from app.ml.augmenting import choose
 from app.ml.build import build_network
+from app.ml.device import chosen as chosen_device
 from app.ml.modalities.base import AnyColumn
 from app.ml.plugins import Auto
 from app.ml.spec import DatasetRef, ResolvedTraining, RoleSpec, TrainSpec
@@ -35,6 +36,7 @@ from worker.preparation import Run, environment
 from worker.progress import Quiet, Reporter, Stopped
 from worker.trainer import Trainer
 
+DEVICE = chosen_device("auto")
 ROWS, BATCH, EPOCHS = 10, 4, 2
 """Three steps an epoch, the last of them shorter."""
 
@@ -141,12 +143,13 @@ def test_a_resumed_training_ends_with_the_same_weights(
 
     def run(saved: checkpoint.State | None = None) -> Run:
         torch.manual_seed(settled.training.seed)
-        network = build_network(settled.network(), fitted)
+        network = build_network(settled.network(), fitted).to(DEVICE)
         states = {role: modality.state() for role, modality in fitted.items()}
-        begun = checkpoint.Position(settled.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment())
+        threads, here = torch.get_num_threads(), environment(DEVICE)
+        begun = checkpoint.Position(settled.model_dump(mode="json"), states, 0, threads, here)
         position, tensors = (saved.position, saved.tensors) if saved else (begun, {})
         domain = Domain(row.id, row.name, row.fingerprint, dataset)
-        return Run(settled, dataset, fitted, network, torch.device("cpu"), position, 2**24, tensors, domains=[domain])
+        return Run(settled, dataset, fitted, network, DEVICE, position, 2**24, tensors, domains=[domain])
 
     def reporter(job_id: str) -> Reporter:
         with house.database.session() as session:
