@@ -1,0 +1,51 @@
+"""Every objective on every encoder that fits, on a GPU: it gives the answers, the loss and the metrics of the CPU."""
+
+import copy
+
+import pytest
+import torch
+
+from app.ml.artifact import bound, show
+from tests.contracts.specimens import Pair, pairs
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+GPU = torch.device("cuda")
+ALL = [pytest.param(pair, id=str(pair)) for pair in pairs()]
+
+
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_answers_loss_and_metrics_are_those_of_the_cpu(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    moved, there = copy.deepcopy(network).to(GPU), batch.to(GPU)
+    with torch.inference_mode():
+        expected, loss = network.loss(batch), moved.loss(there)
+        assert loss.count == expected.count
+        assert float(loss.sum) == pytest.approx(float(expected.sum), rel=1e-4, abs=1e-4)
+        metrics = moved.metrics([there])
+        assert metrics == pytest.approx(network.metrics([batch]), rel=1e-3, abs=1e-3)
+    asked = batch.roles[pair.objective.asked]
+    on_gpu = {name: tensor.to(GPU) for name, tensor in asked.items()}
+    for ability in sorted(pair.objective.abilities):
+        wanted, answer = show(network, ability, asked), show(moved, ability, on_gpu).cpu()
+        assert float((answer - wanted).abs().max()) <= bound(wanted), ability
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("pair", ALL)
+def test_every_weight_gets_a_gradient(pair: Pair, precision: torch.dtype) -> None:
+    network, batch = pair.build().train().to(GPU), pair.batch().to(GPU)
+    with torch.autocast("cuda", dtype=precision, enabled=precision == torch.bfloat16):
+        loss = network.loss(batch)
+    assert loss.sum.dtype == torch.float32
+    loss.sum.backward()  # type: ignore[no-untyped-call]
+    idle = [
+        name
+        for name, weight in network.named_parameters()
+        if weight.requires_grad and (weight.grad is None or not weight.grad.isfinite().all())
+    ]
+    assert idle == []
