@@ -60,7 +60,7 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
         places = splits.draw(rows.classes, fractions, keep, together)
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
     rows.crossing = int(duplicates.across(rows.doubles, places).sum())
-    sizes = {split: int((places == place).sum()) for place, split in enumerate(SPLITS)}
+    sizes = {split: int(np.count_nonzero(places == place)) for place, split in enumerate(SPLITS)}
     if not sizes["train"] or not sizes["validation"]:
         faults.add(
             "too_few_rows",

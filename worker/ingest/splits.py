@@ -26,7 +26,7 @@ def draw(
     number -1 are alone.
     """
     places = np.where(keep, np.int8(TRAIN), np.int8(OUT))
-    total = int(keep.sum())
+    total = int(np.count_nonzero(keep))
     for place, share in ((VALIDATION, fractions.validation), (TEST, fractions.test)):
         _take(places, classes, together, place, share, total, fractions.seed)  # first: no training without validation
     return places
@@ -64,7 +64,7 @@ def _take(
     in random order, whenever more than half of one is due.
     """
     free = places == TRAIN
-    rows = int(free.sum())
+    rows = int(np.count_nonzero(free))
     count = min(max(round(share * total), 1 if share else 0), rows - 1)
     if count <= 0:
         return
@@ -89,30 +89,35 @@ def _take_alone(
     random: np.random.Generator,
 ) -> None:
     """Moves `count` of the free rows, evenly from all classes."""
-    total, before = int(free.sum()), 0
+    total, before = int(np.count_nonzero(free)), 0
     for members in _by_class(classes, free):
         after = before + len(members)
         due = (after * count + total // 2) // total - (before * count + total // 2) // total
         if due == len(members):
             places[members] = place
         elif due:
-            keys = random.random(len(members), dtype=np.float32)
-            bound = np.partition(keys, due)[due]
-            lower = members[keys < bound]
-            ties = members[keys == bound][: due - len(lower)]
-            places[lower] = place
-            places[ties] = place
+            places[members[least(random.random(len(members), dtype=np.float32), due)]] = place
         before = after
+
+
+def least(keys: NDArray[np.float32], due: int) -> NDArray[np.int64]:
+    """Positions of the `due` least of more keys between 0 and 1; of equal ones at the bound, the first."""
+    share = due / len(keys)
+    likely = np.flatnonzero(keys < share + 4 * np.sqrt(share / len(keys)))  # four deviations: seldom too few
+    rows = likely if len(likely) > due else np.arange(len(keys))
+    bound = np.partition(keys[rows], due)[due]
+    lower, equal = rows[keys[rows] < bound], rows[keys[rows] == bound]
+    return np.concatenate([lower, equal[: due - len(lower)]])
 
 
 def _by_class(classes: NDArray[np.int32], free: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
     """The free rows of one class after the other; those without a class come first."""
-    present = np.zeros(int(classes.max(initial=-1)) + 2, np.bool_)
-    present[classes] = True  # -1 finds the last one
-    found = np.roll(np.flatnonzero(present), int(present[-1]))
-    if len(found) <= FEW_CLASSES:
-        for number in found.tolist():
-            yield np.flatnonzero(free & (classes == (-1 if number == len(present) - 1 else number)))
+    most = int(classes.max(initial=-1))
+    if most < FEW_CLASSES:
+        for number in range(-1, most + 1):
+            members = np.flatnonzero(free & (classes == number))
+            if len(members):
+                yield members
         return
     rows = np.flatnonzero(free)
     order = rows[np.argsort(classes[rows], kind="stable")]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from app.dataset_options import SPLITS
 from worker.ingest.assignment import Rows
 from worker.ingest.faults import Faults, counted, some
@@ -34,8 +36,8 @@ def describe(
     warnings += [f"{counted(number, 'row')} left out: {code}" for code, number in sorted(faults.dropped.items())]
     return {
         "modality": plan.modality,
-        "rows": int((places != OUT).sum()),
-        "splits": {split: int((places == number).sum()) for number, split in enumerate(SPLITS)},
+        "rows": int(np.count_nonzero(places != OUT)),
+        "splits": {split: int(np.count_nonzero(places == number)) for number, split in enumerate(SPLITS)},
         "target": None,
         **{role: kind.facts(places) for role, kind in made.items()},
         "columns": columns,

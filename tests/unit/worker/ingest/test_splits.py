@@ -22,6 +22,13 @@ def test_every_class_gives_its_share(classes: list[int], share: float, seed: int
         assert abs(taken[codes == code].sum() - exact * (codes == code).sum()) < 1 + 1e-9
 
 
+@given(st.lists(st.integers(0, 40), min_size=2, max_size=300), st.data())
+def test_the_least_are_those_that_sorting_finds(numbers: list[int], data: st.DataObject) -> None:
+    keys = np.array(numbers, np.float32) / np.float32(41)
+    due = data.draw(st.integers(1, len(keys) - 1))
+    assert sorted(splits.least(keys, due).tolist()) == sorted(np.argsort(keys, kind="stable")[:due].tolist())
+
+
 @given(CLASSES, st.integers(0, 5))
 def test_the_same_seed_draws_the_same_rows(classes: list[int], seed: int) -> None:
     codes, keep = np.array(classes, np.int32), np.ones(len(classes), np.bool_)
