@@ -103,10 +103,13 @@ class Stack:
         """The last of rows `start` to `stop` up to which none of the columns of any length takes more than `most`
         bytes; one row at least."""
         for column in self.ragged:
-            parts = [loaded.ragged[column].ends(first, last) for loaded, first, last in self._within(start, stop)]
-            before = np.cumsum([0, *(part[-1] for part in parts[:-1])])
-            ends = np.concatenate([part + done for part, done in zip(parts, before, strict=True)])
-            stop = start + max(1, int(np.searchsorted(ends, most, side="right")))
+            reached, left = start, most
+            for loaded, first, last in self._within(start, stop):
+                within, size = loaded.ragged[column].fitting(first, last, left)
+                reached, left = reached + within - first, left - size
+                if within < last:
+                    break
+            stop = max(start + 1, reached)
         return stop
 
     def heads_of(self, column: str) -> list[Head]:

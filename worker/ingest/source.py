@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-SELDOM = 16
-"""Blocks after which their pages are given back: doing so takes them from threads that read ahead, too."""
+SELDOM = 64
+"""Blocks after which their pages are given back, a few hundred megabytes: doing so takes them from threads that read
+ahead, too, and fetching them for the next pass costs as much as looking at them."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,11 @@ class Mapped:
     def __len__(self) -> int:
         return len(self.held)
 
-    def ends(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Bytes from the beginning of row `start` to the end of each one before `stop`."""
-        offsets = self.held.offsets
-        ends: NDArray[np.int64] = (offsets[start + 1 : stop + 1] - offsets[start]) * self.held.values[:1].nbytes
-        return ends
+    def fitting(self, start: int, stop: int, most: int) -> tuple[int, int]:
+        """The last of rows `start` to `stop` up to which they take `most` bytes or fewer, and how many they take."""
+        offsets, size = self.held.offsets[start : stop + 1], max(1, self.held.values[:1].nbytes)
+        rows = int(np.searchsorted(offsets, offsets[0] + most // size, side="right")) - 1
+        return start + rows, int(offsets[rows] - offsets[0]) * size
 
     def read(self, start: int, stop: int) -> Ragged:
         """Rows `start` to `stop`."""

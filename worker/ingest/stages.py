@@ -1,5 +1,6 @@
 """Holds columns while they come, in temporary files that are mapped once all is there. Knows no format."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,21 +55,28 @@ class RaggedStage:
         return Mapped(Ragged(values, offsets), release)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Apart(Mapped):
     """Texts that lie where they were found: what is held are they and, by turns, what lies between two of them."""
+
+    stops: NDArray[np.int64]
+    """Where runs of them end of which it is known whether all are plain."""
+    plain: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return (len(self.held) + 1) // 2
 
-    def ends(self, start: int, stop: int) -> NDArray[np.int64]:
-        return super().ends(2 * start, 2 * stop - 1)[::2]
+    def fitting(self, start: int, stop: int, most: int) -> tuple[int, int]:
+        place, size = super().fitting(2 * start, 2 * stop - 1, most)
+        return (place + 1) // 2, size
 
     def read(self, start: int, stop: int) -> Ragged:
         return Ragged(*as_bytes(self.texts(start, stop).taken()))
 
     def texts(self, start: int, stop: int) -> Texts:
         offsets = self.held.offsets[2 * start : 2 * stop]
-        return Texts(self.held.values, offsets[::2], offsets[1::2])
+        first, last = np.searchsorted(self.stops, (start, stop - 1), side="right")
+        return Texts(self.held.values, offsets[::2], offsets[1::2], bool(self.plain[first : last + 1].all()))
 
 
 def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

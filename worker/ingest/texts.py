@@ -30,6 +30,8 @@ class Texts:
     """[n], ascending"""
     ends: NDArray[np.int64]
     """[n], none beyond the next one's start"""
+    known_plain: bool = False
+    """Whether they are known to be plain, and those of white space alone to be empty."""
 
     @classmethod
     def of(cls, rows: Ragged) -> "Texts":
@@ -67,6 +69,8 @@ class Texts:
     def blank(self) -> Mask:
         """[n], which have nothing but white space."""
         found: Mask = self.starts == self.ends
+        if self.known_plain:
+            return found
         first = self.values[np.where(found, 0, self.starts)] if len(self.values) else np.zeros(len(self), np.uint8)
         looked_at = np.flatnonzero(~found & ((first <= SPACE) | (first >= FOREIGN)))
         if len(looked_at):
@@ -76,6 +80,8 @@ class Texts:
 
     def is_plain(self) -> bool:
         """Whether all is ASCII without control characters."""
+        if self.known_plain:
+            return True
         whole = self.whole
         if whole.max(initial=0) >= DELETE:
             return False

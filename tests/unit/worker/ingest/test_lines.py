@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.ingest import lines
+from worker.ingest import groups, lines
 
 VERSE = ["Der Mond ist aufgegangen heute", "die goldnen Sternlein prangen, hell", "am Himmel hell und klar"] * 4
 UNIQUE = [f"{line} {number}" for number, line in enumerate(VERSE)]
@@ -31,6 +31,25 @@ def test_blocks_end_anywhere(ingest: Any, monkeypatch: pytest.MonkeyPatch, block
     prose = "\n\n\n".join(f"{a}\n{b}" for a, b in zip(UNIQUE[::2], UNIQUE[1::2], strict=True))
     made = ingest({"a.txt": prose.encode()}, text_unit="paragraph")
     assert made.read("input").tolist() == [f"{a}\n{b}" for a, b in zip(UNIQUE[::2], UNIQUE[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("unit", ["line", "paragraph"])
+def test_what_one_block_is_free_of_others_are_cleaned_of(
+    ingest: Any, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 64)
+    between = {"line": "\n", "paragraph": "\n\n"}[unit]
+    rows = [f"{line}\tof\nverses" if unit == "paragraph" else line for line in UNIQUE]
+    written = [*rows[:5], f"\x07{rows[5]}", *rows[6:8], rows[8].replace("m", "m\x7f"), *rows[9:]]
+    made = ingest({"a.txt": between.join(written).encode()}, text_unit=unit)
+    assert made.read("input").tolist() == rows
+    assert made.profile["cleaning"]["changed"] == {"control": 2}
+
+
+def test_blocks_are_filled_from_several_files(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "RAGGED_BYTES", 100)
+    files = {f"{place}.txt": joined(UNIQUE[place : place + 4]) for place in range(0, 12, 4)}
+    assert ingest(files).read("input").tolist() == UNIQUE
 
 
 def test_empty_lines_are_no_rows_and_rows_keep_their_numbers(ingest: Any) -> None:
