@@ -4,6 +4,7 @@ Knows no registry and no storage. Rows pass in blocks; of a row only class, grou
 is kept are held.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
+from app.disk import needing_room
 from worker.ingest import duplicates, splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
 from worker.ingest.groups import Group, blocks, open_groups
@@ -56,7 +58,9 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     places = assign(groups, rows, options, context.faults)
     for kind in made.values():
         kind.settle(places != splits.OUT)
-    written = _write(groups, made, places, context)
+    written, syncing = _write(groups, made, places, context), Aside(context.opened, len(SPLITS))
+    for writer in written.values():  # meanwhile they are described, and the store finds nothing left to wait for
+        syncing.do(os.fsync, writer.file.fileno())
     files = {name: writer.file for name, writer in written.items()}
     if context.inferred_encodings:
         plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
@@ -65,6 +69,8 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
+    with needing_room(context.scratch):
+        syncing.wait()
     return Assembled(files, {name: writer.sha256 for name, writer in written.items()}, described)
 
 
@@ -137,11 +143,10 @@ def _write(
     writers = [SplitWriter(context.temporary(), schema, writing, hashing) for _ in SPLITS]
     for block in blocks(groups, places != splits.OUT, context):
         here = places[block.overall : block.overall + block.rows]
-        rows = np.arange(block.overall, block.overall + block.rows)
         for place, writer in enumerate(writers):
-            chosen = here == place
-            if chosen.any():
-                columns = [*(kind.column(block, chosen) for kind in there), pa.array(rows[chosen])]
+            rows = np.flatnonzero(here == place)
+            if len(rows):
+                columns = [*(kind.column(block, rows) for kind in there), pa.array(rows + block.overall)]
                 writer.add(pa.RecordBatch.from_arrays(columns, schema=schema))
     for writer in writers:
         writer.close()

@@ -25,10 +25,9 @@ class Moments:
         zeros = np.zeros(width)
         return cls(np.zeros(width, np.int64), np.full(width, np.inf), np.full(width, -np.inf), zeros, zeros.copy())
 
-    def add(self, block: NDArray[np.generic]) -> None:
-        """Takes rows [n, W] in; a NaN is a gap, all else is finite."""
-        if not len(block):
-            return
+    @classmethod
+    def of(cls, block: NDArray[np.generic]) -> "Moments":
+        """Of rows [n, W], one at least; a NaN is a gap, and a column with an infinity has no mean and no spread."""
         columns = np.array(block.T, np.float64, order="C")  # [W, n]: sums along memory are many times as fast
         low, high = columns.min(axis=1), columns.max(axis=1)
         count = np.full(len(low), len(block))
@@ -42,8 +41,12 @@ class Moments:
         else:
             mean = columns.mean(axis=1)
             columns -= mean[:, None]
-        squares = np.einsum("wn,wn->w", columns, columns)
-        self._merge(count, low, high, mean, squares)
+        return cls(count, low, high, mean, np.einsum("wn,wn->w", columns, columns))
+
+    def add(self, block: NDArray[np.generic]) -> None:
+        """Takes rows [n, W] in; a NaN is a gap, all else is finite."""
+        if len(block):
+            self.merge(Moments.of(block))
 
     def whole(self) -> "Moments":
         """Of all columns taken as one."""
@@ -67,10 +70,11 @@ class Moments:
         values = (self.low[column], self.high[column], self.mean[column], spread)
         return {name: float(value) for name, value in zip(names, values, strict=True)}
 
-    def _merge(self, count: NDArray[np.int64], low: Vector, high: Vector, mean: Vector, squares: Vector) -> None:
-        share = count / np.maximum(self.count + count, 1)
-        apart = mean - self.mean
-        self.squares += squares + apart**2 * (self.count * share)
+    def merge(self, other: "Moments") -> None:
+        """Takes the rows of another in."""
+        share = other.count / np.maximum(self.count + other.count, 1)
+        apart = other.mean - self.mean
+        self.squares += other.squares + apart**2 * (self.count * share)
         self.mean += apart * share
-        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
-        self.count = self.count + count
+        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        self.count = self.count + other.count

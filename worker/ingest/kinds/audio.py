@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from app.ml import sounds
 from worker.ingest.faults import counted
-from worker.ingest.kinds.base import Block, Mask, either
+from worker.ingest.kinds.base import Block, Mask, Positions, either
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
 
@@ -39,9 +39,9 @@ class AudioKind(RaggedKind):
             out = either(out, self.treat("long_recording", long, block, problem, asked.long, REMEDY))
         return out
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        rows = self.read(block)
-        kept = [self._cleaned(rows.row(row)) for row in np.flatnonzero(chosen).tolist()]
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        found = self.read(block)
+        kept = [self._cleaned(found.row(row)) for row in rows.tolist()]
         lengths = np.array([len(row) for row in kept], np.int32)
         self._lengths.append(lengths)
         offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])

@@ -24,7 +24,8 @@ from worker.ingest.plan import Part
 from worker.ingest.splits import Places
 
 Mask = NDArray[np.bool_]
-Rows = NDArray[np.int64] | slice
+Positions = NDArray[np.int64]
+Rows = Positions | slice
 EVERY = slice(None)
 
 
@@ -76,8 +77,8 @@ class Kind:
         return self.hashes(block)
 
     @abstractmethod
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        """The chosen rows as they are stored."""
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        """The rows at these positions of the block, ascending, as they are stored."""
 
     def settle(self, kept: Mask) -> None:
         """Called between judging and giving, with the rows of the whole source that stay."""

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from worker.ingest.faults import counted, some
-from worker.ingest.kinds.base import Block, Mask
+from worker.ingest.kinds.base import Block, Positions
 from worker.ingest.kinds.ragged import RaggedKind, spread
 from worker.ingest.splits import Places
 
@@ -32,13 +32,13 @@ class BoxesKind(RaggedKind):
                     self.faults.add("categories_differ", message, file=source.file.id, column=self.part.columns[0])
         self.changed = dict(changed)
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
+    def column(self, block: Block, rows: Positions) -> pa.Array:
         if self.is_withheld(block.table):
-            return super().column(block, chosen)
-        boxes = self.read(block)[chosen].flat
+            return super().column(block, rows)
+        boxes = self.read(block)[rows].flat
         self._counts += np.bincount(boxes[:, 0].astype(np.int64), minlength=len(self._counts))
         self._sides.append(np.sqrt((boxes[:, 3] - boxes[:, 1]) * (boxes[:, 4] - boxes[:, 2])))
-        return super().column(block, chosen)
+        return super().column(block, rows)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         """`lengths` are boxes per picture; `sizes` square roots of their areas, in pixels of the stored pictures."""

@@ -1,5 +1,6 @@
 """Names, of which there are few: labels, and the groups that keep rows together."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,10 @@ from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
 from worker.ingest.faults import some
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import Block, Kind, Mask, Positions
 from worker.ingest.labels import in_order, no_names
 from worker.ingest.source import Coded
-from worker.ingest.splits import OUT, TRAIN, Places
+from worker.ingest.splits import TRAIN, Places
 
 CHUNK = 1 << 20
 MANY = 0.5
@@ -28,6 +29,7 @@ class ClassesKind(Kind):
         columns = [table.plan.group if self.role == "group" else table.column(self.role) for table in self.tables]
         read = zip(self.tables, columns, strict=True)
         self.coded = in_order([table.names[name] if name else no_names(table.rows) for table, name in read])
+        self._counts: NDArray[np.int64] | None = None
 
     def judge(self, block: Block) -> Mask | None:
         return None
@@ -45,44 +47,55 @@ class ClassesKind(Kind):
         table[used] = np.arange(len(used))
         self.coded = Coded([self.coded.names[code] for code in used], table[self.coded.codes])
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        codes = self.coded.codes[block.overall : block.overall + block.rows][chosen]
-        positions = pa.array(codes, mask=codes < 0)
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        codes = self.coded.codes[block.overall + rows]
+        positions = pa.array(codes, mask=codes < 0) if codes.min(initial=0) < 0 else pa.array(codes)
         return pa.DictionaryArray.from_arrays(positions, pa.array(self.coded.names, pa.string()))
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         if not self.coded.names:
             return None
-        kept = places != OUT
+        counts = self._count(places)
         return {
             **(super().facts(places) or {}),
-            "classes": self._count(kept),
-            "missing": int((self.coded.codes[kept] < 0).sum()),
-            "splits": {split: self._count(places == number) for number, split in enumerate(SPLITS)},
+            "classes": self._named(counts.sum(axis=1)),
+            "missing": int(counts[0].sum()),
+            "splits": {split: self._named(counts[:, number]) for number, split in enumerate(SPLITS)},
         }
 
     def columns(self) -> list[dict[str, Any]]:
         name = self.part.columns[0]
         head = next(stack.heads[name] for stack in self.tables[0].stacks if name in stack.heads)
         kind = "text" if head.is_text else str(head.dtype)
-        missing = int((self.coded.codes < 0).sum())
+        missing = int(np.count_nonzero(self.coded.codes < 0))
         return [self.described(name, kind, missing=missing, distinct=len(self.coded.names))]
 
     def warnings(self, places: Places) -> list[str]:
         name, found = self.part.columns[0], []
         if not self.coded.names:
             return [f"every label in {name!r} is withheld; the dataset has no target"]
-        labelled = int((self.coded.codes[places != OUT] >= 0).sum())
+        counts = self._count(places)
+        labelled = int(counts[1:].sum())
         if len(self.coded.names) > max(2, MANY * labelled):
             found.append(
                 f"{name!r} has {len(self.coded.names):,} classes for {labelled:,} labelled rows; is it a label?"
             )
-        unseen = [label for label, number in self._count(places == TRAIN).items() if number == 0]
+        unseen = [label for label, number in self._named(counts[:, TRAIN]).items() if number == 0]
         if unseen:
             found.append(f"no labelled row of the split train has the classes {some(unseen)}")
         return found
 
-    def _count(self, rows: NDArray[np.bool_]) -> dict[str, int]:
-        codes = self.coded.codes[rows]
-        numbers = np.bincount(codes[codes >= 0], minlength=len(self.coded.names))
-        return {name: int(number) for name, number in zip(self.coded.names, numbers, strict=True)}
+    def _count(self, places: Places) -> NDArray[np.int64]:
+        """Rows of no class, and of every class behind them, by split: [1 + names, splits]."""
+        if self._counts is None:
+            shape = (1 + len(self.coded.names), 1 + len(SPLITS))  # either may be -1
+            found = np.zeros(prod(shape), np.int64)
+            for start in range(0, len(places), CHUNK):
+                part = slice(start, start + CHUNK)
+                cells = (self.coded.codes[part] + 1) * shape[1] + (places[part] + 1)
+                found += np.bincount(cells, minlength=len(found))
+            self._counts = found.reshape(shape)[:, 1:]
+        return self._counts
+
+    def _named(self, numbers: NDArray[np.int64]) -> dict[str, int]:
+        return dict(zip(self.coded.names, numbers[1:].tolist(), strict=True))

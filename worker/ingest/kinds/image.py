@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from worker.ingest import values
 from worker.ingest.faults import some
-from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
+from worker.ingest.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.layout import Joined
 from worker.ingest.splits import Places
 from worker.ingest.values import BRIGHTEST
@@ -23,6 +23,8 @@ SMALLEST = 8
 
 class ImageKind(Kind):
     """Every value must be a whole number of 0 to 255, or all of them fractions of 0 to 1, or of -1 to 1."""
+
+    is_sketched = True
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -72,11 +74,14 @@ class ImageKind(Kind):
             out = either(out, values.refuse(code, mask, read, self.faults, origin, dropped=dropped))
         return out
 
+    def sketch(self, block: Block) -> Hashes:
+        return sketch_numbers(self._stored(self._read(block)))
+
     def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
         return hash_numbers(self._stored(self._read(block)[rows]))
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        stored = self._stored(self._read(block)[chosen])
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        stored = self._stored(self._read(block).take(rows, axis=0))
         self._shades += np.bincount(stored.reshape(-1), minlength=BRIGHTEST + 1)
         return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
 

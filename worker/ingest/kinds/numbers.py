@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
-from worker.ingest.kinds.base import Block, Kind, Mask
+from worker.ingest.kinds.base import Block, Kind, Mask, Positions
 from worker.ingest.splits import OUT, Places
 from worker.ingest.statistics import Moments
 
@@ -40,8 +40,8 @@ class NumbersKind(Kind):
         self._present[block.overall : block.overall + block.rows] = np.isfinite(narrow)
         return self.treat("not_a_number", wrong, block, problem, "fault")
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        read = self._read(block)[chosen].astype(np.float32)
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        read = self._read(block)[rows].astype(np.float32)
         self._moments.add(read[np.isfinite(read)][:, None])
         return pa.array(read, mask=np.isnan(read))
 

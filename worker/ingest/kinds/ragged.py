@@ -10,7 +10,7 @@ from app.dataset import INNER
 from app.dataset_options import SPLITS
 from app.ragged import Ragged
 from worker.ingest.hashing import Hashes, hash_bytes
-from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows
 from worker.ingest.layout import Joined
 from worker.ingest.splits import OUT, Places
 
@@ -36,13 +36,13 @@ class RaggedKind(Kind):
         offsets = (held.offsets - held.offsets[0]) * held.values[:1].nbytes
         return hash_bytes(values, offsets[:-1][rows], offsets[1:][rows])
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
+    def column(self, block: Block, rows: Positions) -> pa.Array:
         if self.is_withheld(block.table):
-            return pa.nulls(int(chosen.sum()), self.field().type)
-        rows = self.read(block)[chosen]
-        self._lengths.append(rows.lengths.astype(np.int32))
-        values = np.ascontiguousarray(rows.values[rows.offsets[0] : rows.offsets[-1]]).reshape(-1)
-        offsets = ((rows.offsets - rows.offsets[0]) * self._inner).astype(np.int32)
+            return pa.nulls(len(rows), self.field().type)
+        found = self.read(block)[rows]
+        self._lengths.append(found.lengths.astype(np.int32))
+        values = np.ascontiguousarray(found.flat).reshape(-1)
+        offsets = ((found.offsets - found.offsets[0]) * self._inner).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self.field().type)
 
     def is_withheld(self, table: Joined) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest.hashing import Hashes, hash_bytes, sketch_bytes
-from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.kinds.ragged import spread
 from worker.ingest.splits import Places
 from worker.ingest.stages import as_bytes
@@ -77,8 +77,8 @@ class TextKind(Kind):
         texts = self.read(block)
         return hash_bytes(texts.values, texts.starts[rows], texts.ends[rows])
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        texts = self.read(block).taken(np.flatnonzero(chosen))
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        texts = self.read(block).taken(rows)
         characters = (pc.binary_length if block.overall in self._plain else pc.utf8_length)(texts)
         self._lengths.append(characters.to_numpy(zero_copy_only=False))
         return texts

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from app.dataset import field
 from worker.ingest import values
 from worker.ingest.faults import counted, some
-from worker.ingest.hashing import Hashes, hash_numbers
-from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Rows, either
+from worker.ingest.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.labels import in_order
 from worker.ingest.splits import OUT, Places
 from worker.ingest.statistics import Moments
@@ -25,6 +25,8 @@ CONSTANT = 0.999
 class VectorsKind(Kind):
     """Knows every column's statistics once all rows have passed."""
 
+    is_sketched = True
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         parts = [table.plan.parts[self.role] for table in self.tables]
@@ -34,6 +36,8 @@ class VectorsKind(Kind):
         }
         self._segments = self._plan_segments()
         self._moments = Moments.nothing(self.width)
+        """Of all rows that were judged; of those that stay once it is known that others do not."""
+        self._counts_again = False
         self._missing = np.zeros(self.width, np.int64)
         self._common: NDArray[Any] | None = None
         self._equal, self._judged = np.zeros(self.width, np.int64), 0
@@ -78,6 +82,8 @@ class VectorsKind(Kind):
         for place in range(len(self._coded)):
             self._missing[numbers.shape[1] + place] += int(np.isnan(read[:, numbers.shape[1] + place]).sum())
         self._count_common(read)
+        with np.errstate(all="ignore"):  # infinities: the rows that have them do not stay
+            self._moments.merge(self._moments_of(block))
         return out
 
     def _count_common(self, read: NDArray[Any]) -> None:
@@ -92,10 +98,29 @@ class VectorsKind(Kind):
         most = (1 - CONSTANT) * sum(table.rows for table in self.tables)
         self._all_vary = bool((self._judged - self._equal > most).all())
 
+    def _moments_of(self, block: Block) -> Moments:
+        """Of all its rows."""
+        if self.role not in block.held:
+            block.held[self.role] = Moments.of(self._with_gaps(self._read(block)))
+        found: Moments = block.held[self.role]
+        return found
+
+    def _with_gaps(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """NaN for all that is not finite, where that may be."""
+        gaps = self.cleaning.non_finite == "impute" or bool(self._coded)
+        return np.where(np.isfinite(rows), rows, np.nan) if gaps else rows
+
+    def sketch(self, block: Block) -> Hashes:
+        self._moments_of(block)  # here, as several threads do this
+        return sketch_numbers(values.convert(self._read(block), image=False))
+
     def hashes(self, block: Block, rows: Rows = EVERY) -> Hashes:
         return hash_numbers(values.convert(self._read(block)[rows], image=False))
 
     def settle(self, kept: Mask) -> None:
+        self._counts_again = not kept.all()
+        if self._counts_again:
+            self._moments = Moments.nothing(self.width)
         if self.cleaning.constant != "drop":
             return
         keep = np.flatnonzero(self._equal < CONSTANT * self._judged)
@@ -107,15 +132,19 @@ class VectorsKind(Kind):
     def field(self) -> pa.Field:
         return field(self.role, "vectors", self.part.shape)
 
-    def column(self, block: Block, chosen: Mask) -> pa.Array:
-        rows = self._read(block)[chosen]
-        if self.cleaning.non_finite == "impute" or self._coded:
-            rows = np.where(np.isfinite(rows), rows, np.nan)
-        self._moments.add(rows)
-        if self._kept_columns is not None:
-            rows = rows[:, self._kept_columns]
-        stored = values.convert(rows, image=False)
+    def column(self, block: Block, rows: Positions) -> pa.Array:
+        if self._counts_again:
+            self._moments.add(self._with_gaps(self._read(block).take(rows, axis=0)))
+        if self.role not in block.held:
+            block.held[self.role] = self._stored(block)
+        stored = block.held[self.role].take(rows, axis=0)  # many times as fast as indexing
         return pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), type=self.field().type)
+
+    def _stored(self, block: Block) -> NDArray[np.float32]:
+        """[n, W] of the columns that are kept."""
+        rows = self._with_gaps(self._read(block))
+        with np.errstate(all="ignore"):  # what does not fit float32 is in no row that stays
+            return values.convert(rows if self._kept_columns is None else rows[:, self._kept_columns], image=False)
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         facts = {**(super().facts(places) or {}), "shape": self.part.shape}

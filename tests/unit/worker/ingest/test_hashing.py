@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.ragged import Ragged
 from worker.ingest import hashing
-from worker.ingest.hashing import combine, hash_bytes, hash_numbers, sketch_bytes
+from worker.ingest.hashing import combine, hash_bytes, hash_numbers, sketch_bytes, sketch_numbers
 
 TEXTS = st.lists(st.text("ab\0", max_size=20).map(str.encode) | st.binary(max_size=40), min_size=1, max_size=30)
 
@@ -49,10 +49,14 @@ def test_every_row_of_a_grid_is_another(kind: type) -> None:
     grid: NDArray[Any] = np.array(list(product(range(24), repeat=3)), kind)
     for columns in (grid, grid * kind(2), np.repeat(grid, 3, axis=1)):
         assert len(np.unique(hash_numbers(columns))) == len(grid)
+        if columns.itemsize <= 4:
+            assert len(np.unique(sketch_numbers(columns))) == len(grid)
+            assert sketch_numbers(columns)[::-1].tolist() == sketch_numbers(columns[::-1]).tolist()
 
 
-def test_minus_zero_is_zero() -> None:
-    one, other = hash_numbers(np.array([[0.0, 1.0], [-0.0, 1.0]], np.float32))
+@pytest.mark.parametrize("hashed", [hash_numbers, sketch_numbers])
+def test_minus_zero_is_zero(hashed: Any) -> None:
+    one, other = hashed(np.array([[0.0, 1.0], [-0.0, 1.0]], np.float32))
     assert one == other
 
 

@@ -119,6 +119,14 @@ def test_a_column_of_gaps_alone_is_warned_of(ingest: Any) -> None:
     assert any("1 column empty in every row: 'b'" in warning for warning in made.profile["warnings"])
 
 
+def test_statistics_are_those_of_the_rows_that_stay(ingest: Any) -> None:
+    rows = [{"a": n, "b": n % 3} for n in range(40)]
+    made = ingest({"d": csv([*rows, *rows[30:]])}, cleaning={"duplicates": "drop"}, columns={"features": ["a", "b"]})
+    described = made.column("a")
+    assert [described[key] for key in ("min", "max", "mean")] == [0, 39, 19.5]
+    assert described["std"] == pytest.approx(np.arange(40).std())
+
+
 def test_statistics_of_gaps_are_exact_over_blocks() -> None:
     values = np.random.default_rng(0).normal(3, 2, size=(900, 3))
     values[::7, 0] = values[:400, 1] = np.nan
