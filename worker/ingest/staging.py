@@ -38,6 +38,8 @@ class Staging:
         exact = all(head.dtype.itemsize <= 2 or head.dtype == SINGLE for head in self._heads)
         self.dtype = SINGLE if exact else FLOAT  # the narrowest that holds every value, and NaN
         self._matrix = context.temporary()
+        self._room = np.empty((0, sum(self._widths)), self.dtype)
+        """Where the rows of a slice are laid beside each other."""
         self._coders = {name: Coder() for name in wanted.names}
         self._stages = {name: RaggedStage(context) for name in wanted.ragged}
         self.rows = 0
@@ -114,7 +116,9 @@ class Staging:
         return loaded
 
     def _add(self, columns: Mapping[str, pa.Array], rows: int) -> None:
-        matrix = np.empty((rows, sum(self._widths)), self.dtype)
+        if self._room.shape[0] < rows:
+            self._room = np.empty((rows, sum(self._widths)), self.dtype)
+        matrix = self._room[:rows]
         start = 0
         for together in _side_by_side(self._heads):
             head = together[0]

@@ -5,10 +5,9 @@ A file is read as it should be first; where that fails, again and with care, so 
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +18,16 @@ from worker.ingest import encoding
 from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Written, find_dialect
 from worker.ingest.faults import shown
 from worker.ingest.heads import cells_head
+from worker.ingest.lines import line_blocks
 from worker.ingest.pipeline import ahead
-from worker.ingest.source import Context, Head, Input, Loaded, Wanted
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
+from worker.ingest.stages import BYTE
 from worker.ingest.staging import Staging
+from worker.ingest.texts import LINE_FEED
 
 SAMPLE_BYTES = 1 << 20
+QUOTE = 34
+NAMES = pa.dictionary(pa.int32(), pa.string())
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
 PARSERS = 3
@@ -89,8 +93,12 @@ class Table:
             invalid_row_handler=None if trusting else note,
             ignore_empty_lines=len(names) > 1,  # in a lone column an empty line is an empty cell
         )
+        types = dict.fromkeys(names, pa.string())
+        if trusting:
+            types |= dict.fromkeys(set(wanted.names) - numbers - set(wanted.ragged), NAMES)
+            types |= dict.fromkeys(plain, pa.float64())
         converting = arrow_csv.ConvertOptions(
-            column_types={name: pa.float64() if trusting and name in plain else pa.string() for name in names},
+            column_types=types,
             include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
             null_values=NOTHING,
         )
@@ -130,14 +138,24 @@ class Table:
         for _ in range(self.skipped):
             stream.readline()
         if trusting:
+            values, release = map_array(stream, BYTE, (self.file.size,))
 
-            def read(block: bytes) -> list[pa.RecordBatch]:
-                options = arrow_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
-                table = arrow_csv.read_csv(pa.BufferReader(block), options, parsing, converting)
+            def read(block: tuple[int, int]) -> list[pa.RecordBatch] | None:
+                held = values[slice(*block)]
+                ends_here = held[-1] == LINE_FEED or block[1] == len(values)
+                if not ends_here or (held == QUOTE).any():
+                    return None
+                options = arrow_csv.ReadOptions(use_threads=False, block_size=len(held) + 1, column_names=names)
+                table = arrow_csv.read_csv(pa.BufferReader(held), options, parsing, converting)
                 return list(table.to_batches())
 
-            for _, batches in ahead(_unquoted(stream, size // 4), read, PARSERS):
+            blocks = line_blocks(values, stream.tell(), size // 4, BLOCK_BYTES)
+            for (start, stop), batches in ahead(blocks, read, PARSERS):
+                stream.seek(start if batches is None else stop)
+                if batches is None:
+                    break
                 yield from batches
+                release()
         if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
             options = arrow_csv.ReadOptions(use_threads=trusting, block_size=size, column_names=names)
             yield from arrow_csv.open_csv(stream, options, parsing, converting)
@@ -156,16 +174,6 @@ class Table:
             file=self.file.id,
             row=row,
         )
-
-
-def _unquoted(stream: IO[bytes], size: int) -> Iterator[bytes]:
-    """Blocks of whole rows, up to one that has a quote or is too long; the stream then stands behind them."""
-    while block := stream.read(size):
-        tail = stream.readline(BLOCK_BYTES)
-        if b'"' in block or b'"' in tail or (len(tail) == BLOCK_BYTES and tail[-1:] != b"\n"):
-            stream.seek(-len(block) - len(tail), os.SEEK_CUR)
-            return
-        yield block + tail
 
 
 def _plainly(column: pa.StringArray, written: Written) -> pa.StringArray:
