@@ -94,7 +94,7 @@ class Block:
     @classmethod
     def of(cls, rows: Tensor, columns: Tensor, values: Tensor, count: int) -> "Block":
         """From entries ordered by their `rows` [T], which are below `count`."""
-        starts = torch.zeros(count + 1, dtype=torch.int64)
+        starts = rows.new_zeros(count + 1)
         torch.cumsum(torch.bincount(rows, minlength=count), 0, out=starts[1:])
         return cls(starts, columns, values)
 

@@ -81,7 +81,7 @@ class Packed:
         if "mask" not in rows:
             return cls(rows)
         mask = rows["mask"]
-        starts = torch.zeros(len(mask) + 1, dtype=torch.int64)
+        starts = mask.new_zeros(len(mask) + 1, dtype=torch.int64)
         torch.cumsum(mask.sum(1), 0, out=starts[1:])
         flat = frozenset(name for name in rows if name != "mask" and runs(rows, name))
         kept = {name: tensor[mask] if name in flat else tensor for name, tensor in rows.items() if name != "mask"}
