@@ -94,6 +94,10 @@ class WrongState(Conflict):
     """The job, upload or dataset is in a state in which this cannot be done."""
 
 
+class CheckpointGone(Conflict):
+    """The checkpoint is no longer kept: a job keeps its newest ones."""
+
+
 class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key came with another body."""
 

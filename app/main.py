@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import (
     batches,
+    checkpoints,
     datasets,
     envelope,
     files,
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> House:
         uploads,
         datasets,
         jobs,
+        checkpoints,
         job_story,
         fine_tuning,
         batches,

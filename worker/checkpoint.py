@@ -8,7 +8,7 @@ import copy
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from app.errors import ArtifactDamaged, InsufficientStorage, NotReady
 from app.registry import checkpoints, objects
+from app.storage import Storage
 from worker.progress import Reporter
 
 log = logging.getLogger(__name__)
@@ -157,15 +158,23 @@ def newest(reporter: Reporter) -> State | None:
         held = [(row.step, objects.held(session, row.id)) for row in checkpoints.newest(session, reporter.job_id)]
     for step, files in held:
         try:
-            paths = {name: reporter.storage.local(parts[0]) for name, parts in files.items()}
-            position = Position(**json.loads(paths["state.json"].read_text()))
-            return State(position, load_file(paths["state.safetensors"]))
-        except (ArtifactDamaged, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            return read(reporter.storage, files)
+        except ArtifactDamaged as error:
             log.warning("checkpoint of step %s cannot be read: %s", step, error)
             reporter.event(
                 "checkpoint", f"the checkpoint of step {step} is damaged; going back to the one before", level="warn"
             )
     return None
+
+
+def read(storage: Storage, files: Mapping[str, Sequence[objects.Bytes]]) -> State:
+    """The checkpoint whose objects these are. Raises ArtifactDamaged."""
+    try:
+        paths = {name: storage.local(parts[0]) for name, parts in files.items()}
+        position = Position(**json.loads(paths["state.json"].read_text()))
+        return State(position, load_file(paths["state.safetensors"]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactDamaged(f"the checkpoint cannot be read: {type(error).__name__}: {error}") from error
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -113,7 +113,33 @@ class Run:
 
 
 def prepare(reporter: Reporter) -> Run:
-    """Opens the job's data, resolves its spec, and builds its network or takes up its newest checkpoint."""
+    """Opens the job's data, resolves its spec, and builds its network or takes up its newest checkpoint; says so."""
+    device = chosen(reporter.settings.device)
+    saved = checkpoint.newest(reporter)
+    run = assemble(reporter, saved, device)
+    position, here = run.position, environment(run.device)
+    if position.environment != here:
+        reporter.event(
+            "warning",
+            f"resumed on {here}, begun on {position.environment}: results may differ in the last bits",
+            level="warn",
+        )
+    if saved is not None and position.devices != run.devices.count:
+        reporter.event(
+            "warning",
+            f"resumed on {run.devices.count} devices, begun on {position.devices}: results may differ in the last bits",
+            level="warn",
+        )
+    parameters = sum(parameter.numel() for parameter in run.network.parameters())
+    begun = f"resumed at step {position.step}" if saved is not None else "started"
+    reporter.event(
+        "message", f"{begun} on {run.device.type} with {position.threads} threads: {parameters:,} parameters"
+    )
+    return run
+
+
+def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.device) -> Run:
+    """The job's training at its beginning, or as it was `saved`: `tensors` are then still to be put in place."""
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
         used = [(row, session.get_one(tables.Dataset, row.dataset_id)) for row in jobs.dataset_ids(session, job.id)]
@@ -128,40 +154,27 @@ def prepare(reporter: Reporter) -> Run:
         parts = artifact.own(base_held)
         base_model = artifact.load({name: reporter.storage.local(part[0]) for name, part in parts.items()})
 
-    device = chosen(reporter.settings.device)
     devices = Devices.joined(device.type)
     if device.type == "cuda" and devices.count > 1:
         device = torch.device("cuda", devices.rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
-    here = environment(device)
-    saved = checkpoint.newest(reporter)
     if saved is not None:
         position, tensors = saved.position, saved.tensors
         spec = TrainSpec.model_validate(position.spec)
         dataset, domains = _domains(spec, used, opened)
         fitted = {role: part.modality.restore(position.fitted[role]) for role, part in spec.roles.items()}
         torch.set_num_threads(position.threads)
-        if position.environment != here:
-            reporter.event(
-                "warning",
-                f"resumed on {here}, begun on {position.environment}: results may differ in the last bits",
-                level="warn",
-            )
     else:
         spec = _spec(reporter, job, used, base)
         dataset, domains = _domains(spec, used, opened)
         fitted = _fit(spec, domains, base_model)
         states = {role: modality.state() for role, modality in fitted.items()}
-        position = checkpoint.Position(spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), here)
+        position = checkpoint.Position(
+            spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment(device)
+        )
         tensors = {}
 
     words = read_words(reporter, job.project_id, spec.evaluation) if spec.evaluation is not None else None
-    if saved is not None and position.devices != devices.count:
-        reporter.event(
-            "warning",
-            f"resumed on {devices.count} devices, begun on {position.devices}: results may differ in the last bits",
-            level="warn",
-        )
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
     goes_on = base_model is not None and continues(spec.kind, spec.network(), base_model.spec)
@@ -188,9 +201,6 @@ def prepare(reporter: Reporter) -> Run:
     )
     if saved is None and not taken_over:
         network.begin(run.some_rows)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    begun = f"resumed at step {position.step}" if saved is not None else "started"
-    reporter.event("message", f"{begun} on {device.type} with {position.threads} threads: {parameters:,} parameters")
     return run
 
 

@@ -40,6 +40,7 @@ HANDLERS = {
     "import": "worker.importing:run",
     "embed": "worker.embedding:run",
     "evaluate": "worker.evaluating:run",
+    "publish": "worker.publishing:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,11 +37,16 @@ class Proved:
         return sum(parameter.numel() for parameter in self.loaded.network.parameters())
 
 
-def publish(reporter: Reporter, run: Run) -> None:
-    """Registers the run's network as the next version of its name and ends the job, both or neither."""
+def publish(
+    reporter: Reporter, run: Run, *, trained_by: str | None = None, metrics: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Registers the run's network as the next version of its name and ends the job, both or neither.
+
+    `trained_by` is the job that made the weights where it is another one; `metrics` stand beside those that are found.
+    """
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
-    metrics = judge(reporter, run)
+    metrics = {**judge(reporter, run), **metrics}
     with tempfile.TemporaryDirectory(dir=reporter.scratch, prefix="artifact-") as folder:
         written = artifact.save(
             Path(folder),
@@ -62,6 +68,7 @@ def publish(reporter: Reporter, run: Run) -> None:
             metrics=metrics,
             parent_id=run.base.id if run.base is not None else None,
             datasets=run.sources,
+            trained_by=trained_by,
             alias=spec.publish.alias if spec.publish is not None else None,
         )
         jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
@@ -91,15 +98,16 @@ def register(
     metrics: Mapping[str, Any],
     parent_id: str | None = None,
     datasets: Sequence[Mapping[str, Any]] = (),
+    trained_by: str | None = None,
     alias: str | None = None,
 ) -> Version:
-    """The next version of `name`; `alias` moves to it."""
+    """The next version of `name`, made by the job `trained_by` or by `job` itself; `alias` moves to it."""
     loaded = made.loaded
     return models.publish(
         session,
         project_id=job.project_id,
         name=name,
-        job_id=job.id,
+        job_id=trained_by or job.id,
         parent_id=parent_id,
         spec=spec,
         modality=loaded.roles[loaded.asked].settings.name,

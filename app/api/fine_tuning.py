@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from app.api import shown
+from app.api.checkpoints import published
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.fine_tuning_schemas import FineTuningCheckpoint, FineTuningEvent, FineTuningJob, FineTuningRequest
 from app.api.idempotency import HEADERS, Made, create
@@ -150,7 +151,8 @@ def list_checkpoints(
     with here.database.reading() as session:
         job = find(session, who, job_id)
         found = checkpoints.list_page(session, job.id, limit=limit, after=after, descending=True)
-    return shown.page_of(found, checkpoint)
+        names = published(session, found.rows)
+    return shown.page_of(found, lambda row: checkpoint(row, names.get(row.id)))
 
 
 def own(job_id: str) -> str:
@@ -190,12 +192,12 @@ def event(row: Event) -> dict[str, Any]:
     )
 
 
-def checkpoint(row: Checkpoint) -> dict[str, Any]:
+def checkpoint(row: Checkpoint, model: str | None) -> dict[str, Any]:
     return shown.wire(
         FineTuningCheckpoint(
             id=row.id,
             created_at=int(row.created_at),
-            fine_tuned_model_checkpoint=f"{row.job_id}:ckpt-step-{row.step}",
+            fine_tuned_model_checkpoint=model or f"{row.job_id}:ckpt-step-{row.step}",
             fine_tuning_job_id=PREFIX + row.job_id.removeprefix("job-"),
             metrics={"step": row.step, **row.metrics},
             step_number=row.step,

@@ -171,7 +171,8 @@ class FineTuningCheckpoint(Wire):
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuned_model_checkpoint: str
-    """Its job and step. No model has this name: what can be asked is what the job publishes."""
+    """`name:version` where it was published by `POST /v1/jobs/{job}/checkpoints/{id}/publish`; else its job and step, a
+    name that no model has."""
     fine_tuning_job_id: str
     """The job that wrote it."""
     metrics: dict[str, Any]

@@ -53,6 +53,7 @@ PARAMETERS = {
     "upload_id": "Id of an upload, `upload_…`.",
     "dataset_id": "Id of a dataset, `ds-…`.",
     "job_id": "Id of a job, `job-…`; behind `/v1/fine_tuning` also `ftjob-…`.",
+    "checkpoint_id": "Id of a checkpoint of the job, `ckpt-…`.",
     "batch_id": "Id of a batch, `batch_…`.",
     "model": "`name`, `name:version` or `name@alias`.",
     "reference": "`name`, `name:version` or `name@alias`.",

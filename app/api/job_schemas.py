@@ -47,7 +47,7 @@ class JobObject(Wire):
     id: str
     object: Literal["job"] = "job"
     kind: str
-    """What is done: `ingest`, `pretrain`, `finetune`, `evaluate`, `embed` …"""
+    """What is done: `ingest`, `pretrain`, `finetune`, `evaluate`, `embed`, `publish` …"""
     status: JobStatus
     terminal: bool
     """True once the status can no longer change."""
@@ -123,6 +123,8 @@ class CheckpointObject(Wire):
     object: Literal["job.checkpoint"] = "job.checkpoint"
     job: str
     step: int
+    model: str | None
+    """`name:version` that was made of it: what can be asked; null where it was not published."""
     metrics: dict[str, Any]
     size_bytes: int
     created_at: int

@@ -1,4 +1,4 @@
-"""What a job tells: events as a list and as a stream, metrics, checkpoints."""
+"""What a job tells: events as a list and as a stream, and metrics."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.api import shown
-from app.api.deps import CallerHere, PagingHere, Services, ServicesHere, guarded_router
-from app.api.job_schemas import CheckpointObject, JobEvent, MetricPoint
+from app.api.deps import CallerHere, Services, ServicesHere, guarded_router
+from app.api.job_schemas import JobEvent, MetricPoint
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
 from app.errors import WrongType
-from app.registry import checkpoints, events, jobs, metrics
+from app.registry import events, jobs, metrics
 from app.registry.states import TERMINAL
 
 router = guarded_router("jobs")
@@ -113,12 +113,3 @@ def list_metrics(
     last = rows[limit - 1].step if len(rows) >= limit else None
     whole = rows if last is None else list(takewhile(lambda row: row.step <= last, rows))
     return shown.page([shown.metric(row) for row in whole], len(whole) < len(rows), "step")
-
-
-@router.get("/v1/jobs/{job_id}/checkpoints", response_model=ListOf[CheckpointObject])
-def list_checkpoints(job_id: str, here: ServicesHere, who: CallerHere, paging: PagingHere) -> dict[str, Any]:
-    """The checkpoints that are kept."""
-    with here.database.reading() as session:
-        jobs.get(session, who.project_id, job_id)
-        found = checkpoints.list_page(session, job_id, **vars(paging))
-    return shown.page_of(found, shown.checkpoint)

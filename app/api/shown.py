@@ -177,12 +177,14 @@ def metric(row: Metric) -> dict[str, Any]:
     return wire(shape)
 
 
-def checkpoint(row: Checkpoint) -> dict[str, Any]:
+def checkpoint(row: Checkpoint, model: str | None) -> dict[str, Any]:
+    """`model` is what it was published as."""
     return wire(
         CheckpointObject(
             id=row.id,
             job=row.job_id,
             step=row.step,
+            model=model,
             metrics=row.metrics,
             size_bytes=row.size_bytes,
             created_at=int(row.created_at),

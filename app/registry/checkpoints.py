@@ -1,17 +1,22 @@
 """The checkpoints of a job: bytes exist once a row committed under the job's token names them. Knows no tensor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.errors import CheckpointGone, NotFound
 from app.registry import objects as stored
-from app.registry.ids import new_id
+from app.registry.ids import is_id, new_id
 from app.registry.metrics import finite
 from app.registry.page import Page, paginate
 from app.registry.states import hold
-from app.registry.tables import Checkpoint
+from app.registry.tables import Checkpoint, Job
+
+PREFIX = "ckpt-"
+PUBLISH = "publish"
+"""Kind of the jobs that make a model of a checkpoint. Such a job holds the checkpoint's bytes until it has ended."""
 
 
 def add(
@@ -30,7 +35,7 @@ def add(
     hold(session, job_id, token)
     size = stored.total_bytes(objects)
     checkpoint = Checkpoint(
-        id=new_id("ckpt-"), job_id=job_id, token=token, step=step, metrics=finite(metrics), size_bytes=size
+        id=new_id(PREFIX), job_id=job_id, token=token, step=step, metrics=finite(metrics), size_bytes=size
     )
     session.add(checkpoint)
     session.flush()
@@ -43,6 +48,23 @@ def newest(session: Session, job_id: str) -> list[Checkpoint]:
     statement = sa.select(Checkpoint).where(Checkpoint.job_id == job_id)
     order = (Checkpoint.step.desc(), Checkpoint.token.desc(), Checkpoint.id.desc())
     return list(session.scalars(statement.order_by(*order)))
+
+
+def get(session: Session, job_id: str, checkpoint_id: str) -> Checkpoint:
+    """Raises CheckpointGone for one that is kept no longer, NotFound for an id that no checkpoint of the job had."""
+    found = session.scalar(sa.select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.id == checkpoint_id))
+    if found is not None:
+        return found
+    kept = [row.id for row in newest(session, job_id)]
+    if kept and is_id(checkpoint_id, PREFIX) and job_id.removeprefix("job-") < checkpoint_id.removeprefix(PREFIX):
+        raise CheckpointGone(f"{job_id} no longer keeps {checkpoint_id}; what it keeps is {' and '.join(kept)}")
+    raise NotFound(f"{job_id} has no checkpoint {checkpoint_id!r}")
+
+
+def publications(session: Session, checkpoint_ids: Collection[str]) -> Sequence[Job]:
+    """The jobs that make models of these checkpoints, or did, oldest first."""
+    source = Job.spec["checkpoint"].as_string()
+    return session.scalars(sa.select(Job).where(Job.kind == PUBLISH, source.in_(checkpoint_ids)).order_by(Job.id)).all()
 
 
 def list_page(session: Session, job_id: str, *, limit: int, after: str | None, descending: bool) -> Page[Checkpoint]:

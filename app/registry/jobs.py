@@ -119,7 +119,7 @@ def ask(session: Session, project_id: str, job_id: str, what: Literal["cancel", 
 
     A request to cancel replaces one to pause, never the other way round.
     """
-    job = _held(session, project_id, job_id)
+    job = hold(session, project_id, job_id)
     if job.status == ENDS[what]:
         return job
     if job.status == "running":
@@ -133,7 +133,7 @@ def ask(session: Session, project_id: str, job_id: str, what: Literal["cancel", 
 
 def resume(session: Session, project_id: str, job_id: str) -> Job:
     """Queues a paused job; takes a request to pause back as long as its worker has not followed it."""
-    job = _held(session, project_id, job_id)
+    job = hold(session, project_id, job_id)
     if job.status == "paused":
         return _moved(session, job, "queued", event="job.resumed", message="queued again as requested")
     if job.status in TERMINAL:
@@ -145,7 +145,7 @@ def resume(session: Session, project_id: str, job_id: str) -> Job:
 
 def retry(session: Session, project_id: str, job_id: str) -> Job:
     """A new job that does what a failed or cancelled one was to do; while that one has not ended, the same again."""
-    job = _held(session, project_id, job_id)
+    job = hold(session, project_id, job_id)
     if job.status not in ("failed", "cancelled"):
         raise WrongState(f"{job_id} is {job.status}; only a failed or cancelled job can be retried")
     statement = sa.select(Job).where(Job.retry_of == job_id, Job.status.not_in(TERMINAL)).limit(1)
@@ -154,6 +154,8 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
         return existing
     if job.kind == "batch":
         raise WrongState(f"{job_id} belongs to a batch, whose answers so far it would lose; make another batch")
+    if job.kind == "publish":
+        raise WrongState(f"{job_id} no longer holds its checkpoint; publish that again")
     datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]
     if job.kind != "import" and len(datasets) < max(1, len(job.request.get("datasets") or [])):
         raise WrongState(f"{job_id} cannot be retried: a dataset of it was deleted")
@@ -181,7 +183,8 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
     )
 
 
-def _held(session: Session, project_id: str, job_id: str) -> Job:
+def hold(session: Session, project_id: str, job_id: str) -> Job:
+    """The job, which nobody changes before the transaction ends."""
     job = lock(session, Job.id == job_id, Job.project_id == project_id)
     if job is None:
         raise NotFound(f"no job {job_id!r}")
