@@ -12,6 +12,17 @@ import torch.distributed as collective
 from torch import Tensor
 
 
+def compute_repeatably(device: torch.device) -> None:
+    """Has a GPU give the same bits for the same step, as a processor does: else a resumed training ends elsewhere.
+
+    Some kernels add up in any order otherwise, those of convolutions above all. To be called before the GPU is used.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class Devices:
     """This process among those of its job; the first one speaks for all."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.dataset import Dataset, open_dataset
+from app.errors import DoesNotFit
 from app.ml import artifact
 from app.ml.augmentations.base import augment
 from app.ml.build import build_network, continues, graft, lender, take_over
@@ -22,7 +23,7 @@ from app.ml.spec import JobRequest, TrainSpec
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version
 from worker import checkpoint
-from worker.devices import Devices
+from worker.devices import Devices, compute_repeatably
 from worker.domains import Domain, columns, joined
 from worker.evaluation.exam import Exam
 from worker.evaluation.words import WordTests
@@ -115,6 +116,7 @@ class Run:
 def prepare(reporter: Reporter) -> Run:
     """Opens the job's data, resolves its spec, and builds its network or takes up its newest checkpoint; says so."""
     device = chosen(reporter.settings.device)
+    compute_repeatably(device)
     saved = checkpoint.newest(reporter)
     run = assemble(reporter, saved, device)
     position, here = run.position, environment(run.device)
@@ -156,6 +158,10 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
 
     devices = Devices.joined(device.type)
     if device.type == "cuda" and devices.count > 1:
+        if devices.count > (there := torch.cuda.device_count()):
+            raise DoesNotFit(
+                f"ROOTSTOCK_DEVICES is {devices.count}, and this machine has {there} GPUs: {there} at most"
+            )
         device = torch.device("cuda", devices.rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
     if saved is not None:

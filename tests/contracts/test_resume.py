@@ -31,6 +31,7 @@ from app.storage import Storage
 from tests.contracts.specimens import Pair, column, fit, pairs
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
+from worker.devices import compute_repeatably
 from worker.domains import Domain
 from worker.preparation import Run, environment
 from worker.progress import Quiet, Reporter, Stopped
@@ -136,6 +137,7 @@ def test_a_resumed_training_ends_with_the_same_weights(
     pair: Pair, workshop: tuple[Workshop, DatasetRow], tmp_path: Path
 ) -> None:
     house, row = workshop
+    compute_repeatably(DEVICE)
     held = split(pair, tmp_path / "rows.arrow")
     dataset = Dataset({}, {"train": held, "validation": held})
     settled = spec(pair, row)

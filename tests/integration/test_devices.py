@@ -27,7 +27,9 @@ BODY: dict[str, Any] = {
 def workshop(tmp_path: Path) -> Workshop:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    made = Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    made.settings = made.settings.model_copy(update={"device": "cpu"})  # one GPU cannot be shared by two
+    return made
 
 
 def losses(workshop: Workshop, job: Job) -> dict[tuple[str, int], float | None]:
@@ -51,7 +53,7 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_pause(
     training = BODY["training"] | {"accumulation": parts}
     alone = workshop.job(dataset, objective={"name": objective}, **BODY | {"training": training})
     shared = workshop.job(dataset, objective={"name": objective}, **BODY)
-    token, process = begin(workshop, shared, tmp_path, devices=2)
+    token, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         wait_for_steps(workshop, shared, process)
         process.send_signal(signal.SIGTERM)
@@ -62,7 +64,7 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_pause(
     assert left["step"] < left["max_steps"] == 50
     with workshop.database.session() as session:
         leases.leave(session, shared.id, token)
-    _, process = begin(workshop, shared, tmp_path, devices=2)
+    _, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         assert process.wait(120) == DONE
     finally:
@@ -79,7 +81,7 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_pause(
 
 def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
     job = workshop.job(workshop.dataset(blobs()), **BODY)
-    token, process = begin(workshop, job, tmp_path, devices=2)
+    token, process = begin(workshop, job, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         wait_for_steps(workshop, job, process)
         with workshop.database.session() as session:
