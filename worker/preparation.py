@@ -159,9 +159,7 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
     devices = Devices.joined(device.type)
     if device.type == "cuda" and devices.count > 1:
         if devices.count > (there := torch.cuda.device_count()):
-            raise DoesNotFit(
-                f"ROOTSTOCK_DEVICES is {devices.count}, and this machine has {there} GPUs: {there} at most"
-            )
+            raise DoesNotFit(f"ROOTSTOCK_DEVICES is {devices.count}, and there are {there} GPUs here: {there} at most")
         device = torch.device("cuda", devices.rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
     if saved is not None:
