@@ -190,7 +190,7 @@ class Lane:
         if whole is None:
             for question, given in zip(questions, parts, strict=True):
                 question.work = work = predictor.batcher.put(operation.ability, given)
-                work.future.add_done_callback(partial(self._finish, question, given, encoded))
+                work.future.add_done_callback(partial(self._finish, question, work, given, encoded))
             return
         whole.future.result()
         outputs, first = whole.outputs, 0
@@ -199,13 +199,12 @@ class Lane:
             self._respond(question, given, outputs[first : first + size], whole, encoded)
             first += size
 
-    def _finish(self, question: Question, given: Tensors, encoded: float, future: Any) -> None:
+    def _finish(self, question: Question, work: Work, given: Tensors, encoded: float, future: Any) -> None:
         if question.gone:
             self._serving.permits.taken -= 1
         elif future.exception() is not None:
             self._carefully(question)
         else:
-            work = future.result()
             self._respond(question, given, work.outputs, work, encoded)
 
     def _respond(

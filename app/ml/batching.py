@@ -72,7 +72,9 @@ class Batcher:
 
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
-        return await self.put(ability, inputs).future
+        work = self.put(ability, inputs)
+        await work.future
+        return work
 
     def put(self, ability: str, inputs: Tensors) -> Work:
         """Queues `inputs` [B, …]; the work's `future` will be done once it is answered."""

@@ -22,7 +22,9 @@ class Work:
 
     ability: str
     inputs: Tensors
-    future: "asyncio.Future[Work]"
+    future: "asyncio.Future[None]"
+    """Done once all rows are answered. It does not hold the work: the two would outlive their request, with all its
+    rows, until Python looks for what refers to itself."""
     rows: int
     row_cost: int
     queued_at: float = field(default_factory=time.perf_counter)
@@ -63,7 +65,7 @@ class Work:
 def resolve(works: list[Work]) -> None:
     for work in works:
         if not work.future.done():
-            work.future.set_result(work)
+            work.future.set_result(None)
 
 
 def reject(work: Work, failure: InferenceFailed) -> None:

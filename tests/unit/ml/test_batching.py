@@ -1,8 +1,10 @@
 """The batcher against real threads and event loops; what it runs is a function that notes what it was given."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -267,3 +269,24 @@ def test_batches_that_take_long_become_as_small_as_the_time_allows_at_once() -> 
     assert max(sizes[1:]) <= 32, "ten times the target were followed by at most twice of it"
     made.close()
     made.join(30)
+
+
+def test_an_answered_request_is_forgotten_with_its_last_reader(doubler: Doubler, batcher: Batcher) -> None:
+    """Nothing of it refers to itself: its rows would stay until Python looks for such circles, which is seldom."""
+    doubler.gate.set()
+
+    async def story() -> "weakref.ref[Tensor]":
+        inputs = filled(1, 1.0)
+        work = await batcher.submit("double", inputs)
+        assert work.outputs.tolist() == [[2.0] * 4]
+        doubler.batches.clear()
+        return weakref.ref(inputs["values"])
+
+    gc.disable()
+    try:
+        forgotten = asyncio.run(story())
+        batcher.close()
+        batcher.join(30)  # until then its thread may still look at the batch
+        assert forgotten() is None
+    finally:
+        gc.enable()
