@@ -26,6 +26,7 @@ from app.registry.db import Database
 from app.registry.keys import Caller
 from app.settings import Settings
 from app.storage import Storage
+from app.trimming import Trimmer
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class Serving:
         self.permits = Permits(settings.max_waiting)
         self.counters = Counters()
         self._settings, self._database, self._storage = settings, database, storage
-        self._known = Known(database, each_look=self._let_go_idle, forgets=self._note)
+        self._known = Known(database, each_look=self._tidy, forgets=self._note)
+        self._trimmer = Trimmer()
         self._lock = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
         self._loading: dict[str, Future[Predictor]] = {}
@@ -212,6 +214,11 @@ class Serving:
                 oldest = self._loaded.pop(min(other for other in others if other[1] != version_id)[1])
                 total -= oldest.size_bytes
                 oldest.close()  # who still holds it is answered; its memory goes with the last of them
+
+    def _tidy(self) -> None:
+        """Lets go of what nobody uses: models, and memory that was freed."""
+        self._let_go_idle()
+        self._trimmer.look()
 
     def _let_go_idle(self) -> None:
         """Closes the models that nobody has asked for long."""
