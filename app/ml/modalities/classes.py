@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -26,7 +25,7 @@ class Classes(Modality):
     def fit(self, columns: Iterable[Column]) -> "FittedClasses":
         labels: set[str] = set()
         for column in columns:
-            labels.update(pc.unique(pa.array(column, type=pa.string())).drop_null().to_pylist())
+            labels.update(pa.array(column, type=pa.string()).unique().drop_null().to_pylist())
             if len(labels) > MOST:
                 raise OutOfRange(f"the training rows have more than {MOST} different labels", param="dataset")
         if len(labels) < 2:
@@ -70,10 +69,12 @@ class FittedClasses(Fitted):
 
     def encode(self, column: Column) -> Tensors:
         """Class numbers [B] int64. Raises UnknownChoice for a label that the training split did not show."""
+        from pyarrow import compute  # here, since a process that only asks models never needs it
+
         given = pa.array(column, type=pa.string())
-        numbers = pc.index_in(given, value_set=self._values)
+        numbers = compute.index_in(given, value_set=self._values)
         if numbers.null_count:
-            unknown = pc.unique(given.filter(numbers.is_null())).to_pylist()
+            unknown = given.filter(numbers.is_null()).unique().to_pylist()
             raise UnknownChoice(
                 f"labels {unknown[:10]} are not among the training rows; {self._known()}", param="target"
             )
