@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "worker.process")
 PRELOAD = "worker.trainer"
+"""With it comes nearly all that the handlers of other kinds import."""
+LIGHT = frozenset({"ingest"})
+"""Kinds of jobs that need none of it, and whose memory it would be."""
 UNDER_WAY_SECONDS = 15.0
 """A job that has run for so long hardly feels that another process starts."""
 SURROUNDINGS = {
@@ -41,23 +44,30 @@ class Launcher:
         self._spare: subprocess.Popen[bytes] | None = None
         self._newest: subprocess.Popen[bytes] | None = None
 
-    def keep_spare(self) -> None:
-        """From now on a spare process waits: for workers whose jobs take long to import what they need."""
+    def keep_spare(self, after: float = 0.0) -> None:
+        """From now on, or so many seconds later, a spare process waits: most jobs import large libraries."""
         with self._lock:
             self._keeps_spare = True
-        self._fill()
+        if not after:
+            self._fill()
+            return
+        later = threading.Timer(after, self._fill)
+        later.daemon = True
+        later.start()
 
     def launch(self, order: Order) -> "subprocess.Popen[bytes]":
         """A process that works on `order`: the spare if it lives, and later another one takes its place."""
         with self._lock:
-            spare, self._spare = self._spare, None
-            if spare is None or not hand_over(spare, order):
-                spare = self._start()
-                hand_over(spare, order)  # one that is dead already is found dead by whoever waits for it
-            self._newest = spare
+            process = None
+            if order.kind not in LIGHT:
+                process, self._spare = self._spare, None
+            if process is None or not hand_over(process, order):
+                process = self._start()
+                hand_over(process, order)  # one that is dead already is found dead by whoever waits for it
+            self._newest = process
         if self._keeps_spare:
-            threading.Thread(target=self._refill, args=(spare,), daemon=True).start()
-        return spare
+            threading.Thread(target=self._refill, args=(process,), daemon=True).start()
+        return process
 
     def _refill(self, busy: "subprocess.Popen[bytes]") -> None:
         """Imports take a core for seconds, of which a short job would feel every one: they wait until it has ended.

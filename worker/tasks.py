@@ -18,6 +18,9 @@ from worker import acknowledging
 from worker.launcher import Launcher
 from worker.supervisor import Supervisor
 
+AFTER_SECONDS = 10.0
+"""From the start of a worker that does not train to that of its spare: what is asked first is nearly always an ingest,
+which needs none, and a training after it, which does."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -39,8 +42,8 @@ def build(settings: Settings, launcher: Launcher) -> Celery:
 
     @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def ready(sender: Any, **_: Any) -> None:
-        if "train" in sender.app.amqp.queues.consume_from:
-            launcher.keep_spare()
+        trains = "train" in sender.app.amqp.queues.consume_from
+        launcher.keep_spare(after=0.0 if trains else AFTER_SECONDS)
         sweeper.start()
 
     @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -87,3 +87,17 @@ def test_a_closed_launcher_leaves_no_spare(launcher: Launcher) -> None:
     assert spare is not None
     launcher.close()
     assert spare.returncode == -9
+
+
+def test_the_first_spare_may_come_later(launcher: Launcher) -> None:
+    launcher.keep_spare(after=0.05)
+    assert refilled(launcher).poll() is None
+
+
+def test_a_job_that_needs_nothing_of_the_spare_leaves_it_to_the_next(launcher: Launcher) -> None:
+    launcher.keep_spare()
+    spare = launcher._spare
+    light = launcher.launch(Order("job-2", 1, "ingest"))
+    assert light is not spare
+    assert launcher.launch(Order("job-3", 1, "embed")) is spare
+    kill(light)
