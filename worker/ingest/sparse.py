@@ -27,6 +27,8 @@ LINE = rb"%s(?: qid:\d{1,15})?(?: \d{1,9}:%s)*" % (NUMBER, NUMBER)
 ROW, ROWS = re.compile(LINE), re.compile(rb"(?:%s\n)*+" % LINE)
 PAIR = re.compile(rb" (\d+):")
 COMMENT, BLANKS = re.compile(rb"#[^\n]*"), re.compile(rb"[ \t\r]+")
+ZERO_BASED = re.compile(rb"^# Column indices are zero-based", re.MULTILINE)
+"""As scikit-learn comments what it writes."""
 EDGES = re.compile(rb"^ ?\n|^ | $", re.MULTILINE)
 UNTIDY = (b"#", b"\t", b"\r", b"  ", b"\n ", b" \n", b"\n\n")
 LOOKED_AT = 50
@@ -86,9 +88,13 @@ class Sparse:
     @property
     def heads(self) -> Sequence[Head]:
         fractions = bool((self._targets % 1 != 0).any())
-        note = "sparse rows, index:value; what is not written is 0. format txt reads them as text"
+        first, width = self._span
+        counted = "0" if first == 0 else "1; where they count from 0, write 0:0 in a row"
+        note = (
+            f"sparse rows, index:value, indices from {counted}; what is not written is 0. format txt reads them as text"
+        )
         made = [
-            Head(FEATURES, "array", VALUE, (self._span[1],), note=note),
+            Head(FEATURES, "array", VALUE, (width,), note=note),
             Head(TARGET, "array", NUMBERS, distinct=len(self._targets), sampled=self._sampled, fractions=fractions),
         ]
         return [*made, Head(QUERY, "array", NUMBERS)] if self._has_queries else made
@@ -106,6 +112,8 @@ class Sparse:
 
     def add(self, text: bytes) -> None:
         """Parses whole lines."""
+        if ZERO_BASED.search(text):
+            self.context.spans.append((0, 0))
         text = _plain(text)
         if not ROWS.fullmatch(text):
             text = self._judged(text)
@@ -157,7 +165,7 @@ class Sparse:
 
     @property
     def _span(self) -> tuple[int, int]:
-        """The first index, 1 unless a file begins at 0, and the numbers of a row."""
+        """The first index, 1 unless a file has or says 0, and the numbers of a row."""
         first = min((low for low, _ in self.context.spans), default=1)
         return min(first, 1), max((high for _, high in self.context.spans), default=0) + 1 - min(first, 1)
 

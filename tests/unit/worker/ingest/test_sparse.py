@@ -40,6 +40,22 @@ def test_what_scikit_learn_writes_is_read(
     assert made.read("target").tolist() == [str(each) for each in CLASSES]
 
 
+def test_indices_that_count_from_0_need_a_0_or_a_word_of_it(ingest: Any) -> None:
+    values = SPARSE.copy()
+    values[:, 0] = 0
+    bare = written(values, CLASSES, zero_based=True)
+    for text, width in (
+        (bare, 8),
+        (bare + b"1 0:0\n", 9),
+        (written(values, CLASSES, zero_based=True, comment="ours"), 9),
+        (written(values, CLASSES, zero_based=False, comment="ours"), 9),
+    ):
+        made = ingest({"d.svm": text})
+        assert rows(made).shape[1] == width
+        assert np.allclose(rows(made)[:60], values[:, 9 - width :], atol=1e-6)
+        assert ("write 0:0" in made.profile["inferred"]["features"]) == (b"zero" not in text and text[-4:] != b"0:0\n")
+
+
 def test_what_people_write_is_read(ingest: Any) -> None:
     text = b"# a comment\r\n+1\t1:0.5  3:-2e-1 # the first\r\n\r\n-1 2:+.5\n1\n-1 3:7.\n" * 5
     made = ingest({"train.txt": text})
