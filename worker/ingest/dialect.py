@@ -69,9 +69,10 @@ class Dialect:
         """Lines in front of the first row."""
         return self.before + self.header
 
-    def written(self, cells: Sequence[str]) -> Written | None:
-        """How the numbers of a column are written, by its first cells; None where they are plain, or no numbers."""
-        if all(map(is_number, cells)) and not (self.certain and any(POINT in cell for cell in cells)):
+    def written(self, cells: Sequence[str], numbers: int) -> Written | None:
+        """How the numbers of a column are written, by its first cells, so many of which are numbers as they are; None
+        where they are plain, or no numbers."""
+        if numbers == len(cells) and not (self.certain and any(POINT in cell for cell in cells)):
             return None
         style = Written(self.decimal)
         matching = re.compile(style.pattern)
@@ -152,9 +153,11 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
             if column:
                 return True  # the index of a table has no name
             continue
-        numbers = 2 * sum(map(is_number, column)) >= len(column)
-        if (numbers and is_number(cell)) or (not numbers and cell in column):
-            return False
+        is_one, is_there = is_number(cell), cell in column
+        if is_one or is_there:
+            numbers = 2 * sum(map(is_number, column)) >= len(column)
+            if is_one if numbers else is_there:
+                return False
     return True
 
 

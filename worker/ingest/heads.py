@@ -76,8 +76,9 @@ def cells_head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Wri
     """
     filled = [cell for cell in cells if cell.strip()]
     known = [cell for cell in filled if cell.strip().casefold() not in ABSENT]
-    style = dialect.written(known) if known else None
-    if style is None and (2 * sum(map(is_number, known)) < len(known) or (filled and not known)):
+    numbers = sum(map(is_number, known))
+    style = dialect.written(known, numbers) if known else None
+    if style is None and (2 * numbers < len(known) or (filled and not known)):
         return text_head(name, filled), None
     note = (
         f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise" if style else ""
