@@ -52,7 +52,11 @@ def plan(
     training, position, device = run.spec.training, run.position, run.device
     limit = min(TRIAL_SECONDS, TRIAL_SHARE * (training.max_seconds or math.inf))
 
-    def measured() -> float:
+    parts: dict[bool, int] = {}
+
+    def measured(bf16: bool) -> float:
+        """Seconds that a step takes; `parts` are those that memory then makes of a batch."""
+        position.bf16, position.accumulation = bf16, training.accumulation
         batch = next(loader.epoch(0))
         before = weights.values.clone()
 
@@ -63,17 +67,17 @@ def plan(
 
         seconds = seconds_per_step(whole, run.devices, limit)
         weights.reset(before)
+        parts[bf16] = position.accumulation
         return seconds
 
     position.accumulation, position.devices = training.accumulation, run.devices.count
     position.bf16 = training.precision == "bf16"
     worth = device.type == "cuda" or len(weights.values) >= WORTH_MEASURING
     if training.precision == "auto" and worth and has_bf16(device):
-        exact = measured()
-        position.bf16 = True
-        rounded = measured()
+        exact, rounded = measured(False), measured(True)
         (faster,) = run.devices.agree(exact / rounded)
         position.bf16 = faster >= CLEARLY_FASTER
+        position.accumulation = parts[position.bf16]
         reporter.event(
             "message",
             f"precision {'bf16' if position.bf16 else 'fp32'}: "
@@ -84,7 +88,7 @@ def plan(
         begun = time.monotonic()
         validation.score(run.network)
         judging = time.monotonic() - begun
-        seconds, judging = run.devices.agree(measured(), judging)
+        seconds, judging = run.devices.agree(measured(position.bf16), judging)
         most = position.total_steps
         judgements = min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, training.epochs))
         position.total_steps = planned_steps(training.max_seconds, seconds, judgements * judging, most)

@@ -172,11 +172,13 @@ def test_a_loss_that_is_no_number_once_goes_back_and_on_with_a_smaller_rate(
     assert "0.1 times the learning rate" in told.message
 
 
+@pytest.mark.parametrize("more", [{}, {"max_seconds": 600}], ids=["steps", "a time budget"])
 def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
-    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
+    """Also where a first step is made to measure its speed."""
     dataset = sqlite.dataset(blobs())
-    training = SHORT | {"epochs": 2}
+    training = SHORT | {"epochs": 2} | more
     whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
     job = sqlite.job(dataset, training=training)
     loss = Autoencoder.loss

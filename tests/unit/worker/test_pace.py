@@ -8,7 +8,7 @@ import pytest
 
 from worker.checkpoint import Position
 from worker.devices import Devices
-from worker.pace import Budget, planned_steps, validation_interval
+from worker.pace import Budget, planned_steps, seconds_per_step, validation_interval
 
 
 class Told:
@@ -96,3 +96,18 @@ def test_a_budget_has_room_for_its_validations() -> None:
     assert planned_steps(100.0, 0.1, 15.0, 10_000) == 800
     assert planned_steps(100.0, 0.1, 15.0, 300) == 300
     assert planned_steps(1.0, 5.0, 0.0, 300) == 1
+
+
+def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> None:
+    """A device that stopped by its own clock would leave the others waiting for it in the middle of a step."""
+
+    class Second(Devices):
+        def agree(self, *numbers: float) -> list[float]:
+            told.append(numbers)
+            return [float(len(told) <= 3)]
+
+    told: list[tuple[float, ...]] = []
+    made: list[int] = []
+    seconds_per_step(lambda: made.append(1), Second(1, 2), limit=0.0)
+    assert len(made) == 1 + 3
+    assert told[1:] == [(False,)] * 3, "by itself it would have stopped after one"
