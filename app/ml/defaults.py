@@ -130,12 +130,11 @@ def _settled(
 ) -> ObjectiveSettings:
     """With the keys that depend on the data; where a job goes on with a base model, as they are there."""
     settings, reason = objective.default_settings(data)
-    known: Mapping[str, Any] = {}
-    if base is not None and continues(request.kind, {"objective": {"name": objective.name}}, base["spec"]):
-        known = {key: value for key, value in base["spec"]["objective"].items() if value is not None}
+    goes_on = base is not None and continues(request.kind, {"objective": {"name": objective.name}}, base["spec"])
     for key in [key for key in settings if getattr(objective, key) is None]:
-        settings[key] = known.get(key, settings[key])
-        choices.note(f"objective.{key}", settings[key], "from the base model" if key in known else reason)
+        if base is not None and goes_on:
+            settings[key] = base["spec"]["objective"].get(key)  # None where it was trained before there was the key
+        choices.note(f"objective.{key}", settings[key], "from the base model" if goes_on else reason)
     return objective.model_copy(update=settings)
 
 

@@ -1,23 +1,92 @@
-"""Two views of every item for objectives that compare them. Knows no loss.
+"""Two views of every item, and what objectives that compare them let a client set. Knows no loss.
 
 The job's augmentation makes them where there is one. Else each view loses a part of the item: numbers are exchanged for
 random ones (SCARF, Bahri 2021), patches and words are hidden (for words beside dropout, as in SimCSE, Gao 2021).
 Legend: `B` batch, `L` tokens.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from app.errors import DoesNotFit
 from app.ml import masking, patches
 from app.ml.chance import uniform
-from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Batch, Roles
+from app.ml.components import EXACT, Shortcut
+from app.ml.dictionary import NARROWEST, PatchComponents, holds_patches
+from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.nesting import NestedSettings
+from app.ml.objectives.base import Batch, Data, RoleNeeds, Roles
 from app.ml.rebuilding import real
 from app.ml.tokenization import MASK
 
 SHARES = {"vector": 0.3, "grid": 0.3, "tokens": 0.15}
 """Of an item that a view loses by default."""
 PAIR = 2
+FULLY_CONNECTED = 8192
+"""Numbers of an aligned grid up to which every one is connected to every feature."""
+COMPONENTS = 64
+
+
+class ViewsSettings(NestedSettings):
+    """Root of the settings of objectives that compare two views of every row."""
+
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
+    keeps_dimensions: ClassVar[bool] = True
+    views: ClassVar[int] = 2
+
+    corruption: float | None = Field(None, gt=0, lt=1)
+    """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
+    for words 0.15."""
+    components: int | None = Field(None, ge=0, le=4096)
+    """Principal components that stand behind the learned features in an embedding, in half of it at most: what views
+    have in common leaves out where things are. By default 64 for pictures and for recordings of a second or two, and
+    none for other rows."""
+    components_of: Literal["patches", "values"] | None = None
+    """What they are components of: a row's own numbers, or, as is the default for pictures of 8 by 8 and more, where a
+    picture looks like which of 64 small patches (a dictionary that is learned first: Coates, Lee & Ng 2011)."""
+
+    def check(self, layouts: Mapping[str, Layout]) -> None:
+        layout = layouts["input"]
+        if self.components and layout == "tokens":
+            raise DoesNotFit(
+                f"objective.components: {self.components} asked, and text has no principal components; leave it out",
+                param="objective.components",
+            )
+        if self.components_of == "patches" and layout != "grid":
+            raise DoesNotFit(
+                "objective.components_of: 'patches' are of pictures; ask for 'values' or leave it out",
+                param="objective.components_of",
+            )
+
+    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+        pictures = holds_patches(data.shape)
+        most = FULLY_CONNECTED if data.shape.aligned else EXACT
+        usual = COMPONENTS if pictures or (data.shape.layout == "grid" and data.shape.count <= most) else 0
+        components = usual if self.components is None else self.components
+        of = {"components_of": self.components_of or ("patches" if pictures else "values")} if components else {}
+        return {"components": components, **of}, "what views have in common leaves out where things are"
+
+    def beside(self, shape: Shape, width: int) -> Shortcut | PatchComponents | None:
+        """What computes the components of an embedding of `width` numbers; None without any."""
+        components = min(self.components or 0, shape.count, width // 2)
+        if not components:
+            return None
+        if self.components_of != "patches":
+            return Shortcut(shape, components)
+        if not holds_patches(shape):
+            raise DoesNotFit(
+                f"objective.components_of: 'patches' need pictures of {NARROWEST} by {NARROWEST} at least; ask for "
+                "'values' or leave it out",
+                param="objective.components_of",
+            )
+        return PatchComponents(shape, components)
 
 
 def two_views(batch: Batch, shape: Shape, share: float | None, *, training: bool) -> list[Roles]:

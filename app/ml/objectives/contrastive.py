@@ -5,21 +5,20 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, normalize
 
-from app.errors import DoesNotFit
-from app.ml.components import EXACT, Shortcut
+from app.ml.components import EXACT
 from app.ml.layers import linear
-from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, RoleNeeds, Stream
-from app.ml.views import two_views
+from app.ml.modalities.base import Shape, Tensors
+from app.ml.nesting import check_widths, over_prefixes, prefixes
+from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, Stream
+from app.ml.views import FULLY_CONNECTED, ViewsSettings, two_views
 
 PROJECTION = 128
 """Width in which views are compared (Chen 2020)."""
@@ -27,41 +26,17 @@ ROWS_SEEN = 600_000
 """Rows that a training sees by default, however few there are: about ten minutes of small pictures on two cores."""
 TEXTS_SEEN = 100_000
 """The same for texts, each of which costs what many rows do."""
-FULLY_CONNECTED = 8192
-"""Numbers of an aligned grid up to which every one is connected to every feature."""
-COMPONENTS = 64
-BESIDE = "what views have in common leaves out where things are"
 SPREAD_ROWS = 2000
 """Rows of whose pairs the uniformity is the mean."""
 
 
-class Contrastive(NestedSettings):
+class Contrastive(ViewsSettings):
     """Find the other view of every row among those of the whole batch; learns from rows without labels."""
 
     name: Literal["contrastive"] = "contrastive"
     """Tell rows apart, whatever the view."""
-    roles: ClassVar[Mapping[str, RoleNeeds]] = {
-        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
-    }
-    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
-    keeps_dimensions: ClassVar[bool] = True
-    views: ClassVar[int] = 2
-
     temperature: float = Field(0.2, gt=0, le=10)
     """Small ones make the loss look at the most similar other rows alone."""
-    corruption: float | None = Field(None, gt=0, lt=1)
-    """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
-    for words 0.15."""
-    components: int | None = Field(None, ge=0, le=4096)
-    """Principal components of a row that stand behind the learned features in its embedding, in half of it at most:
-    what views have in common leaves out where things are. By default 64 for pictures of up to 2,048 numbers and
-    for recordings of a second or two, and none for other rows."""
-
-    def check(self, layouts: Mapping[str, Layout]) -> None:
-        check_components(self.components, layouts["input"])
-
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
-        return {"components": usual_components(data.shape) if self.components is None else self.components}, BESIDE
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         if shape.aligned and shape.count <= FULLY_CONNECTED:
@@ -78,20 +53,17 @@ class Contrastive(NestedSettings):
 class TwoViews(Comparison):
     """An encoder, an embedding of its features, and a projection in which two views of an item are compared."""
 
-    def __init__(
-        self, role: Role, corruption: float | None, components: int, projection: int, widths: Sequence[int]
-    ) -> None:
+    def __init__(self, settings: ViewsSettings, role: Role, projection: int) -> None:
         super().__init__()
         assert role.encoder is not None
-        self.shape, self.corruption = role.modality.shape, corruption
+        self.shape, self.corruption, self.widths = role.modality.shape, settings.corruption, settings.matryoshka
         self.encoders = nn.ModuleDict({"input": role.encoder})
         width = role.dimensions or role.encoder.width
-        components = min(components, self.shape.count, width // 2)
-        self.shortcut = Shortcut(self.shape, components) if components else None
-        if role.dimensions is not None:
-            width -= components
-        self.widths, self.unit = widths, role.encoder.unit and width == role.encoder.width and not components
-        check_widths(widths, width)
+        self.shortcut = settings.beside(self.shape, width)
+        if role.dimensions is not None and self.shortcut is not None:
+            width -= self.shortcut.directions.shape[1]
+        self.unit = role.encoder.unit and width == role.encoder.width and self.shortcut is None
+        check_widths(self.widths, width)
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         hidden = max(width, projection)
         self.projection = nn.Sequential(
@@ -145,7 +117,7 @@ class Contrast(TwoViews):
     """Each view must be nearer to its item's other view than to any view of another item."""
 
     def __init__(self, settings: Contrastive, role: Role) -> None:
-        super().__init__(role, settings.corruption, settings.components or 0, PROJECTION, settings.matryoshka)
+        super().__init__(settings, role, PROJECTION)
         self.temperature = settings.temperature
 
     def compare(self, views: Tensor) -> Loss:
@@ -156,21 +128,6 @@ class Contrast(TwoViews):
         likeness.fill_diagonal_(-math.inf)
         others = torch.arange(2 * rows, device=views.device).roll(rows)
         return Loss(cross_entropy(likeness, others, reduction="sum") / 2, rows)
-
-
-def usual_components(shape: Shape) -> int:
-    """Principal components that stand beside features by default."""
-    most = FULLY_CONNECTED if shape.aligned else EXACT
-    return COMPONENTS if shape.layout == "grid" and shape.count <= most else 0
-
-
-def check_components(components: int | None, layout: Layout) -> None:
-    """Raises DoesNotFit for components of what is no row of numbers."""
-    if components and layout == "tokens":
-        raise DoesNotFit(
-            f"objective.components: {components} asked, and text has no principal components; leave it out",
-            param="objective.components",
-        )
 
 
 def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:

@@ -4,16 +4,15 @@ Legend: `B` batch, `P` width of the projection.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import relu
 
-from app.ml.modalities.base import Layout
-from app.ml.nesting import NestedSettings
-from app.ml.objectives.base import Data, Loss, Role, RoleNeeds
-from app.ml.objectives.contrastive import BESIDE, TwoViews, check_components, compared_training, usual_components
+from app.ml.objectives.base import Data, Loss, Role
+from app.ml.objectives.contrastive import TwoViews, compared_training
+from app.ml.views import ViewsSettings
 
 PROJECTION = 512
 """Wider than the features: decorrelating many projections is what keeps these apart."""
@@ -21,36 +20,17 @@ SMALLEST = 1e-4
 """Added to a variance before its root, whose slope is infinite at zero."""
 
 
-class Vicreg(NestedSettings):
+class Vicreg(ViewsSettings):
     """Make two views of every row alike while all features stay spread and uncorrelated; fit for small batches."""
 
     name: Literal["vicreg"] = "vicreg"
     """Agree between views, spread over rows."""
-    roles: ClassVar[Mapping[str, RoleNeeds]] = {
-        "input": RoleNeeds(frozenset({"vector", "grid", "tokens"}), encoded=True)
-    }
-    abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
-    keeps_dimensions: ClassVar[bool] = True
-    views: ClassVar[int] = 2
-
     invariance: float = Field(25.0, gt=0, le=1000)
     """Weight of the squared distance between two views."""
     variance: float = Field(25.0, gt=0, le=1000)
     """Weight of every projection's deviation below 1."""
     covariance: float = Field(1.0, ge=0, le=1000)
     """Weight of what two projections have in common."""
-    corruption: float | None = Field(None, gt=0, lt=1)
-    """Share of a row's values, patches or words that a view loses, where the job does not augment. By default 0.3,
-    for words 0.15."""
-    components: int | None = Field(None, ge=0, le=4096)
-    """Principal components of a row that stand behind the learned features in its embedding, in half of it at most.
-    By default 64 for pictures of up to 2,048 numbers and for recordings of a second or two, and none for other rows."""
-
-    def check(self, layouts: Mapping[str, Layout]) -> None:
-        check_components(self.components, layouts["input"])
-
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
-        return {"components": usual_components(data.shape) if self.components is None else self.components}, BESIDE
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         values, reason = compared_training(data, batch=128)
@@ -64,7 +44,7 @@ class Decorrelated(TwoViews):
     """Views agree; over the batch every projection varies, and no two vary together."""
 
     def __init__(self, settings: Vicreg, role: Role) -> None:
-        super().__init__(role, settings.corruption, settings.components or 0, PROJECTION, settings.matryoshka)
+        super().__init__(settings, role, PROJECTION)
         self.settings = settings
 
     def compare(self, views: Tensor) -> Loss:

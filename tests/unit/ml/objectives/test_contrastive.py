@@ -9,8 +9,11 @@ from pydantic import ValidationError
 from torch.nn.functional import normalize
 
 from app.errors import DoesNotFit
+from app.ml.components import Shortcut
+from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
+from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Batch, Data, Role
@@ -111,17 +114,49 @@ def test_components_stand_behind_what_was_learned_and_are_not_compared(settings:
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        (Shape("grid", (1, 28, 28)), 64),
-        (Shape("grid", (3, 64, 64)), 0),
-        (Shape("grid", (1, 40, 100), aligned=True), 64),
-        (Shape("grid", (1, 40, 1000), aligned=True), 0),
-        (Shape("vector", (100,)), 0),
+        (Shape("grid", (1, 28, 28)), {"components": 64, "components_of": "patches"}),
+        (Shape("grid", (3, 224, 224)), {"components": 64, "components_of": "patches"}),
+        (Shape("grid", (1, 5, 28)), {"components": 64, "components_of": "values"}),
+        (Shape("grid", (1, 40, 100), aligned=True), {"components": 64, "components_of": "values"}),
+        (Shape("grid", (1, 40, 1000), aligned=True), {"components": 0}),
+        (Shape("vector", (100,)), {"components": 0}),
     ],
 )
-def test_small_pictures_and_short_recordings_have_components_by_default(shape: Shape, expected: int) -> None:
+def test_pictures_and_short_recordings_have_components_by_default(shape: Shape, expected: dict[str, Any]) -> None:
     for settings in (Contrastive(), Vicreg()):
-        assert settings.default_settings(Data(shape, rows=1000))[0] == {"components": expected}
-    assert Contrastive(components=7).default_settings(Data(shape, rows=1000))[0] == {"components": 7}
+        assert settings.default_settings(Data(shape, rows=1000))[0] == expected
+    asked = Contrastive(components=7).default_settings(Data(shape, rows=1000))[0]
+    assert asked == {"components_of": "values", **expected, "components": 7}
+
+
+def picture_network(size: tuple[int, ...], **settings: Any) -> Any:
+    shape = Shape("grid", size)
+    pixels = torch.rand(64, *size, generator=torch.Generator().manual_seed(0))
+    fitted = Image().fit([(pixels * 255).byte().permute(0, 2, 3, 1).numpy()])
+    encoder = Cnn(preset="nano").build(shape)
+    built = Contrastive(**settings).build({"input": Role(fitted, encoder, None)})
+    return built, Batch({"input": {"values": pixels}}, torch.arange(64))
+
+
+def test_components_of_patches_stand_behind_what_was_learned_of_pictures() -> None:
+    built, batch = picture_network((1, 12, 12), components=10, components_of="patches")
+    built.requires_grad_(False).eval()
+    built.begin(lambda: iter([batch]))
+    embedding = built.embed(batch.roles["input"])
+    assert embedding.shape == (64, 64 + 10)
+    assert embedding[:, 64:].std(0).min() > 0.05
+
+
+def test_a_model_from_before_there_were_patches_is_built_as_it_was() -> None:
+    built, _ = picture_network((1, 12, 12), components=10)
+    assert isinstance(built.shortcut, Shortcut)
+
+
+def test_patches_are_of_pictures_that_are_large_enough() -> None:
+    with pytest.raises(DoesNotFit, match="are of pictures"):
+        Contrastive(components=5, components_of="patches").check({"input": "vector"})
+    with pytest.raises(DoesNotFit, match="8 by 8 at least"):
+        picture_network((1, 6, 12), components=5, components_of="patches")
 
 
 @pytest.mark.parametrize(
