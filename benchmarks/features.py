@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="*", default=["digits", "clothes"])
     parser.add_argument("--rows", type=int, default=20_000, help="of each at most, the test's fifth among them")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="number of the first seed: for several runs side by side")
     parser.add_argument("--draws", type=int, default=5, help="of labels; 0 leaves them out")
     parser.add_argument("--steps", type=int, default=200, help="of a classifier from few labels")
     parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="of which each classifier takes its best")
@@ -126,7 +127,7 @@ def main() -> None:
     with started() as client:
         for name in arguments.data:
             found, spent = [], []
-            for seed in range(arguments.seeds):
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
                 data = load(name, arguments.rows, seed, arguments.cache)
                 scores, job = judge(client, data, seed, arguments.request, arguments.seconds)
                 found.append(scores)
