@@ -21,22 +21,13 @@ from torch import Tensor
 
 from app.errors import InferenceFailed
 from app.ml.admission import Counters
+from app.ml.batch_size import BatchSize
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined
 from app.ml.threads import computing_with
 from app.ml.work import Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
-
-SMALLEST_BUDGET = 1024
-FIRST_BUDGET = 32 * 1024
-LEAST_WORK = 2_000_000_000
-"""Multiplications that are worth a batch, whatever it takes: smaller ones would only use the processor worse."""
-LARGEST_BUDGET = 1024 * 1024
-TARGET_SECONDS = 0.02
-"""What a batch may take, and so about how long a newcomer waits: the budget follows what batches take."""
-HERE_SECONDS = 0.001
-"""What a batch on the event loop may take: for so long no other request is read."""
 
 Run = Callable[[str, Tensors], Tensor]
 """Ability and inputs [B, …] to answers [B, …]."""
@@ -59,10 +50,7 @@ class Batcher:
         self._called = False
         """True from when the thread is asked to compute until it begins."""
         self._closed = False
-        worth = max(1, int(LEAST_WORK / max(1.0, element_work)))
-        self._least, self._budget = min(SMALLEST_BUDGET, worth), min(FIRST_BUDGET, worth)
-        self._cheap = 0
-        """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
+        self._size = BatchSize(element_work)
 
     @property
     def waiting(self) -> int:
@@ -89,7 +77,7 @@ class Batcher:
         work = self._work(ability, inputs)
         cost = work.rows * work.row_cost
         with self._changed:
-            if self._busy or self._lanes or self._threads > 1 or cost > self._cheap:
+            if self._busy or self._lanes or self._threads > 1 or cost > self._size.here:
                 return None
             self._busy = True
         with computing_with(1):
@@ -122,7 +110,7 @@ class Batcher:
                 return
             waiting = sum((work.rows - work.done) * work.row_cost for lane in self._lanes.values() for work in lane)
             self._busy = True
-            if waiting > self._cheap or self._threads > 1:
+            if waiting > self._size.here or self._threads > 1:
                 if self._owner is None:
                     self._owner = threading.Thread(target=self._own, name=f"model {self._name}", daemon=True)
                     self._owner.start()
@@ -151,12 +139,14 @@ class Batcher:
             return True
 
     def _work_off(self, batch: list[tuple[Work, int]]) -> None:
-        started, worked = time.perf_counter(), time.thread_time()
         cost = sum(rows * work.row_cost for work, rows in batch)
+        closely = self._size.doubted
+        worked = time.thread_time() if closely else 0.0
+        started = time.perf_counter()
         self._answer(batch, started)
-        seconds, worked = time.perf_counter() - started, time.thread_time() - worked
+        seconds = time.perf_counter() - started
+        self._size.learn(cost, seconds, time.thread_time() - worked if closely else None)
         self._counters.add(batches_total=1, batch_rows_total=sum(rows for _, rows in batch))
-        self._adapt(cost, seconds, worked)
 
     def _take(self) -> list[tuple[Work, int]]:
         """The next batch: works and how many rows of each; empty, and nobody computes any more, when nothing waits."""
@@ -181,8 +171,8 @@ class Batcher:
         """From the front of the lane: an equal share of the budget for each, then what others left over."""
         if not lane:
             return []
-        share = self._budget // len(lane)
-        budget = self._budget
+        budget = self._size.budget
+        share = budget // len(lane)
         batch: list[tuple[Work, int]] = []
         for work in lane:
             if batch and budget < work.row_cost:
@@ -240,16 +230,3 @@ class Batcher:
                     lane.remove(work)
 
         call_in(work.future.get_loop(), partial(reject, work, failure))
-
-    def _adapt(self, cost: int, seconds: float, worked: float) -> None:
-        """`worked` is what the thread itself computed of those `seconds`, however busy the machine is."""
-        if worked < HERE_SECONDS / 2:
-            self._cheap = max(self._cheap, 2 * cost)
-        elif worked > HERE_SECONDS:
-            self._cheap = min(self._cheap, cost // 2)
-        if cost * 2 < self._budget:
-            return  # a batch that was far from full says little of what a full one takes
-        if seconds > TARGET_SECONDS:
-            self._budget = max(self._least, int(cost * TARGET_SECONDS / seconds))
-        elif seconds < TARGET_SECONDS / 2:
-            self._budget = min(LARGEST_BUDGET, self._budget * 2)

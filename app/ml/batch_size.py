@@ -1,0 +1,43 @@
+"""How much a batch may hold, in elements, learnt from what batches take. Knows no queue and no model."""
+
+SMALLEST_BUDGET = 1024
+FIRST_BUDGET = 32 * 1024
+LEAST_WORK = 2_000_000_000
+"""Multiplications that are worth a batch, whatever it takes: smaller ones would only use the processor worse."""
+LARGEST_BUDGET = 1024 * 1024
+TARGET_SECONDS = 0.02
+"""What a batch may take, and so about how long a newcomer waits: the budget follows what batches take."""
+HERE_SECONDS = 0.001
+"""What a batch on the event loop may take: for so long no other request is read."""
+
+
+class BatchSize:
+    """The bounds of one model's batches. For whoever computes, one at a time: each batch is computed within it."""
+
+    def __init__(self, element_work: float) -> None:
+        """`element_work` is about how many multiplications an element costs, as far as that is known."""
+        worth = max(1, int(LEAST_WORK / max(1.0, element_work)))
+        self._least = min(SMALLEST_BUDGET, worth)
+        self.budget = min(FIRST_BUDGET, worth)
+        """What a batch may cost."""
+        self.here = 0
+        """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
+        self.doubted = False
+        """True after a batch took longer than is known of its cost: the next one is to be measured by the time that its
+        thread itself worked, however busy the machine is. To ask for that costs more than a small batch."""
+
+    def learn(self, cost: int, seconds: float, worked: float | None = None) -> None:
+        """From a batch that took so many `seconds`, of which its thread `worked`, where that was measured."""
+        measured = worked is not None
+        taken = seconds if worked is None else worked
+        self.doubted = not measured and taken > HERE_SECONDS and cost <= self.here
+        if taken < HERE_SECONDS / 2:
+            self.here = max(self.here, 2 * cost)
+        elif measured and taken > HERE_SECONDS:
+            self.here = min(self.here, cost // 2)
+        if cost * 2 < self.budget:
+            return  # a batch that was far from full says little of what a full one takes
+        if seconds > TARGET_SECONDS:
+            self.budget = max(self._least, int(cost * TARGET_SECONDS / seconds))
+        elif seconds < TARGET_SECONDS / 2:
+            self.budget = min(LARGEST_BUDGET, self.budget * 2)
