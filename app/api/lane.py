@@ -140,10 +140,9 @@ class Lane:
         Only a caller who may ask hears of the load; the careful way tells the others what is wrong with their key.
         """
         permits = self._serving.permits
-        if permits.taken < permits.limit or self._caller(head) is None:
+        if self._caller(head) is None or not permits.refuses():
             return False
         status, lines, content = self._refusals.get(permits.taken) or self._refusal()
-        permits.refused += 1
         self._resting.add(asker)
         asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
         self._telemetry.request("POST", head.operation.path, status, 0.0)

@@ -48,9 +48,15 @@ class Permits:
 
     def check(self) -> None:
         """Raises Overloaded when there is no permit."""
-        if self.taken >= self.limit:
-            self.refused += 1
+        if self.refuses():
             raise self.refusal()
+
+    def refuses(self) -> bool:
+        """True, and counted, when there is no permit."""
+        if self.taken < self.limit:
+            return False
+        self.refused += 1
+        return True
 
     def refusal(self) -> Overloaded:
         """What one is told for whom there is no permit now."""
