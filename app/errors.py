@@ -114,6 +114,14 @@ class TooLarge(RootstockError):
     type = "invalid_request_error"
 
 
+# 415
+class PackedBody(RootstockError):
+    """The body is packed, which requests may not be."""
+
+    status = 415
+    type = "invalid_request_error"
+
+
 # 422: understood, and wrong
 class Invalid(RootstockError):
     status = 422

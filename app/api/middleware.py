@@ -10,11 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.envelope import answer
 from app.api.telemetry import Telemetry
-from app.errors import Internal, Malformed, RootstockError, TooLarge
+from app.errors import Internal, Malformed, PackedBody, RootstockError, TooLarge
 
 log = logging.getLogger(__name__)
 
 USABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+PACKINGS = ("gzip", "x-gzip", "deflate", "compress", "br", "zstd")
+"""Content encodings. Others are not known to anybody, and some clients name the charset there."""
 FORM_OVERHEAD = 1024 * 1024
 """What a multipart body may hold beside its file: boundaries, headers, fields."""
 
@@ -65,7 +67,10 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body with 413 as soon as it is known to be too large: by its announced length, or while it streams."""
+    """Refuses a body with 413 as soon as it is known to be too large: by its announced length, or while it streams.
+
+    One that is packed is refused with 415: how large it really is would show too late.
+    """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int, streamed: re.Pattern[str]) -> None:
         self.app = app
@@ -77,6 +82,11 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        packing = header(scope, b"content-encoding").strip().lower()
+        if packing in PACKINGS:
+            refusal = PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
+            await answer(refusal)(scope, receive, send)
             return
         is_form = header(scope, b"content-type").lower().startswith("multipart/form-data")
         is_file = is_form and self.streamed.fullmatch(scope["path"]) is not None
