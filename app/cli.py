@@ -125,6 +125,7 @@ def api(options: argparse.Namespace) -> int:
         factory=True,
         workers=options.workers,
         http=Gathering,
+        ws="none",
         proxy_headers=False,
         access_log=False,
         timeout_worker_healthcheck=30,  # a process that imports torch on a busy machine is slow, not dead

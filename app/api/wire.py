@@ -6,6 +6,7 @@ each would be a packet of its own that wakes the client.
 """
 
 import asyncio
+import re
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -17,6 +18,7 @@ PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""
 MOST_BEHIND = 64 * 1024
 """Bytes of what a resting connection asks; it is not read from beyond."""
+UPGRADE = re.compile(rb"(?<=\r\n)upgrade:[^\r\n]*\r\n", re.IGNORECASE)
 
 
 class Gathering(HttpToolsProtocol):
@@ -57,11 +59,11 @@ class Gathering(HttpToolsProtocol):
             if len(self._behind) > MOST_BEHIND:
                 self.flow.pause_reading()
         elif self.lane is None or self._midway or not (self.cycle is None or self.cycle.response_complete):
-            super().data_received(data)
+            self._read(data)
         else:
             asked = self.lane.head(data)
             if asked is None or self.flow.write_paused:
-                super().data_received(data)
+                self._read(data)
             elif len(data) < asked.size:
                 self._begun = Begun(asked, bytearray(data), self.loop.call_later(PATIENCE_SECONDS, self._give_over))
             else:
@@ -88,7 +90,7 @@ class Gathering(HttpToolsProtocol):
         """Gives the server a whole request that the lane could not answer, and what came behind it."""
         self._question = None
         if not self.transport.is_closing():
-            super().data_received(data + self._behind)
+            self._read(data + self._behind)
             self._behind = b""
 
     def on_message_begin(self) -> None:
@@ -139,7 +141,11 @@ class Gathering(HttpToolsProtocol):
             self._question = self.lane.take(head, data, self)
             if self._question is not None:
                 return
-        super().data_received(data)
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Gives the server's parser what arrived."""
+        super().data_received(data if self._midway else without_upgrade(data))
 
     def _end_waiting(self) -> bytes:
         """What has come of the request that had begun."""
@@ -156,7 +162,17 @@ class Gathering(HttpToolsProtocol):
             self.data_received(behind)
 
     def _give_over(self) -> None:
-        super().data_received(self._end_waiting())
+        self._read(self._end_waiting())
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """A request whose client would rather speak another protocol, without that wish.
+
+    Java's client asks for HTTP/2 unless told otherwise, and the parser would take the body that follows for HTTP/2.
+    """
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[: end + 2]
+    return UPGRADE.sub(b"", head) + data[len(head) :] if UPGRADE.search(head) else data
 
 
 class Begun:

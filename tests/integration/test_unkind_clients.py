@@ -145,3 +145,20 @@ def test_an_address_is_refused_and_nobody_calls_there(client: httpx.Client, form
         time.sleep(0.1)
         with pytest.raises(BlockingIOError):
             there.accept()
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_whoever_would_rather_speak_another_protocol_is_answered_in_this_one(
+    client: httpx.Client, protocol: str, apart: bool
+) -> None:
+    """Java's client wishes for HTTP/2 with every request, unless told otherwise."""
+    body = json.dumps({"model": "tiny", "input": networks.rows(1)[0].tolist()}).encode()
+    head = f"{HEAD}connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nhttp2-settings: AAMAAABk\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
+    with connected(client) as wishing:
+        wishing.sendall(head.encode() + (b"" if apart else body))
+        if apart:
+            time.sleep(0.1)
+            wishing.sendall(body)
+        assert wishing.recv(65536).startswith(b"HTTP/1.1 200 ")
