@@ -1,8 +1,8 @@
 """Which words stand near each other: counted in one pass over the texts, and weighed as a sparse matrix.
 
-A pair of words at distance `d` counts (w + 1 - d) / w in a window of `w` words to either side. Frequent words are left
-out at random before (subsampling, Mikolov 2013), so that windows reach past them; how frequent a word is, is known from
-what was counted until then. Legend: `B` batch, `L` tokens, `V` vocabulary, `T` pairs.
+A pair of words at distance `d` counts 1 / d (Pennington, Socher & Manning 2014). Frequent words are left out at random
+before (subsampling, Mikolov 2013), so that windows reach past them; how frequent a word is, is known from what was
+counted until then. Legend: `B` batch, `L` tokens, `V` vocabulary, `T` pairs.
 """
 
 import math
@@ -22,7 +22,9 @@ SMOOTHING = 0.875
 """Power of the frequencies of both words of a pair. Levy, Goldberg & Dagan 2015 smooth contexts alone, by 0.75, since
 rare ones would seem too telling else; shared out among both words the matrix stays symmetric."""
 
-NOTHING = 1e-6
+NEXT = 60
+"""What two words side by side count while whole numbers are summed: 1 / d of it is whole up to a distance of 6."""
+NOTHING = 1e-5
 """Nats that are rounding alone."""
 
 
@@ -47,12 +49,12 @@ class Cooccurrences:
             together = rows[distance:] == rows[:-distance]
             first, second = words[:-distance][together], words[distance:][together]
             keys = torch.minimum(first, second) * self.vocabulary + torch.maximum(first, second)
-            self._pairs.add(keys.numpy(), self.window + 1 - distance)
+            self._pairs.add(keys.numpy(), max(1, round(NEXT / distance)))
 
     def result(self) -> "Pairs":
         """All pairs, in both directions."""
         keys, sums = self._pairs.result()
-        sums = sums / np.float32(self.window)
+        sums = sums / np.float32(NEXT)
         first, second = keys // self.vocabulary, keys % self.vocabulary
         apart = first != second
         return Pairs(
@@ -67,7 +69,8 @@ class Pairs:
     """The entries of a symmetric matrix [V, V] of counts, ordered by their first word."""
 
     def __init__(self, first: Keys, second: Keys, counts: Weights, vocabulary: int) -> None:
-        order = np.argsort(first, kind="stable")
+        narrow = first.astype(np.min_scalar_type(vocabulary))  # of two bytes, the order is found in linear time
+        order = np.argsort(narrow, kind="stable")
         self.first, self.second, self.counts = first[order], second[order], counts[order]
         self.vocabulary = vocabulary
 
@@ -75,21 +78,25 @@ class Pairs:
         """Of the `values` [T] of each first word [V]."""
         return np.bincount(self.first, values, self.vocabulary).astype(np.float64)  # whole numbers where there are none
 
-    def information(self, smoothing: float) -> Weights:
-        """Positive pointwise mutual information in nats of every pair [T], frequencies taken to a power."""
+    def information(self, smoothing: float, unseen: float = 0) -> Weights:
+        """Positive pointwise mutual information in nats of every pair [T], frequencies taken to a power.
+
+        It is 0 not at chance but `unseen` nats below, where pairs are taken to stand that were never seen.
+        """
         smooth = self.sums(self.counts) ** smoothing
         smooth *= np.sqrt(self.counts.sum(dtype=np.float64)) / max(smooth.sum(), 1e-30)
-        found = np.log(self.counts / (smooth[self.first] * smooth[self.second]))
-        return np.where(found > NOTHING, found, 0).astype(np.float32)
+        often = np.log(np.maximum(smooth, 1e-30)).astype(np.float32)
+        found: Weights = np.log(self.counts) - often[self.first] - often[self.second] + np.float32(unseen)
+        found[found < NOTHING] = 0
+        return found
 
     def matrix(self, values: Weights) -> Sparse:
-        """The matrix with `values` [T] in place of the counts, the first words as rows; zeros are left out."""
-        kept = np.flatnonzero(values)
-        first, second, weights = (torch.from_numpy(array[kept]) for array in (self.first, self.second, values))
+        """The matrix with `values` [T] in place of the counts, the first words as rows."""
+        first, second, weights = (torch.from_numpy(array) for array in (self.first, self.second, values))
         matrix = Sparse(self.vocabulary)
-        blocks = max(1, math.ceil(len(kept) / BLOCK_ENTRIES))
+        blocks = max(1, math.ceil(len(values) / BLOCK_ENTRIES))
         bounds = torch.bincount(first, minlength=self.vocabulary).cumsum(0)
-        edges = sorted(set(torch.searchsorted(bounds, torch.arange(1, blocks) * (len(kept) // blocks)).tolist()))
+        edges = sorted(set(torch.searchsorted(bounds, torch.arange(1, blocks) * (len(values) // blocks)).tolist()))
         for begin, end in zip([0, *edges], [*edges, self.vocabulary], strict=True):
             inside = slice(int(bounds[begin - 1]) if begin else 0, int(bounds[end - 1]) if end else 0)
             matrix.add(Block.of(first[inside] - begin, second[inside], weights[inside], end - begin))

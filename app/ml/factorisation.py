@@ -40,30 +40,32 @@ def largest(apply: Apply, size: int, rank: int) -> tuple[Tensor, Tensor]:
     """The `rank` eigenvectors [size, rank] of a symmetric matrix with the largest eigenvalues [rank] by their amount.
 
     By a block Krylov space, kept orthogonal (Golub & Underwood 1977, Musco & Musco 2015): it holds `STEPS` blocks of a
-    little more than half as many vectors as are asked for, and multiplies each once, where `leading` would multiply
-    twice as many as often. Signs are lost; directions that the matrix does not have are zero. Begins at vectors from
+    little more than half as many vectors as are asked for, and multiplies each twice, since the square has the same
+    vectors and their order. Signs are lost; directions that the matrix does not have are zero. Begins at vectors from
     torch's global random state.
     """
+
+    def square(basis: Tensor) -> Tensor:
+        return apply(apply(basis))
+
     width = rank // 2 + MORE // 2
     whole = width * STEPS
     if size <= DENSE:
-        matrix = apply(torch.eye(size))
-        vectors, squares = eigen(matrix.T @ matrix, rank)
+        vectors, squares = eigen(square(torch.eye(size)), rank)
         return vectors, squares.sqrt()
     if whole > min(size, WIDEST):
-        vectors, squares = leading(lambda basis: apply(apply(basis)), size, rank)
+        vectors, squares = leading(square, size, rank)
         return vectors, squares.sqrt()
     basis, image = torch.zeros(size, whole), torch.zeros(whole, whole)
     block = torch.linalg.qr(torch.randn(size, width)).Q
     for end in range(width, whole + 1, width):
         basis[:, end - width : end] = block
-        known, block = basis[:, :end], apply(block)
+        known, block = basis[:, :end], square(block)
         image[:end, end - width : end] = known.T @ block
         if end < whole:
             for _ in range(2):  # the second time takes what rounding left of directions that the matrix lacks
                 block = torch.linalg.qr(block - known @ (known.T @ block)).Q
-    image = image.triu() + image.triu(1).T
-    turns, squares = eigen(image @ image, rank)
+    turns, squares = eigen(image.triu() + image.triu(1).T, rank)
     return basis @ turns, squares.sqrt()
 
 

@@ -28,6 +28,9 @@ COUNTING = 0.6
 POWER = 0.5
 """Of the singular values. Chosen by WordNet's synonyms and siblings and by pairs of inflected words, for which it is
 best of 0 to 0.5; words of the usual tests were left out."""
+UNSEEN = 1.0
+"""Nats below chance at which pairs are taken to stand that were never seen: of the seen ones, those below chance tell
+something too. Chosen like `POWER`, of -0.7 to 3, on dictionaries, and better on manuals, too."""
 RIDGE, ROUNDS = 0.01, 20
 """Of the fit of n-grams: what keeps those of a single word small, and steps of conjugate gradients."""
 SAMPLE = 20_000
@@ -48,7 +51,7 @@ def fit_words(
 ) -> None:
     """Fills `words` from the texts: one pass, memory bounded by the vocabulary and the number of different pairs.
 
-    All vectors are zero when no two words stand together.
+    All vectors are zero when no two different words stand together.
     """
     found = Cooccurrences(words.vocabulary, window=window, subsample=subsample)
     sample = Sample()
@@ -67,12 +70,15 @@ def fit_words(
 
 
 def by_information(pairs: Pairs, width: int, tell: Tell) -> Tensor:
-    """Leading singular vectors [V, D] of positive PMI with smoothed frequencies, by `POWER` of their singular values.
+    """Leading singular vectors [V, D] of shifted positive PMI with smoothed frequencies (Levy & Goldberg 2014).
 
-    Levy, Goldberg & Dagan 2015: similarity asks for nearly equal weights, analogies for some difference.
+    They are multiplied by `POWER` of their singular values: similarity asks for nearly equal weights, analogies for
+    some difference (Levy, Goldberg & Dagan 2015).
     """
-    matrix = pairs.matrix(pairs.information(SMOOTHING))
-    vectors, values = largest(matrix.product(_on(tell, STEPS * len(matrix.blocks))), pairs.vocabulary, width)
+    if np.array_equal(pairs.first, pairs.second):
+        return torch.zeros(pairs.vocabulary, width)
+    matrix = pairs.matrix(pairs.information(SMOOTHING, UNSEEN))
+    vectors, values = largest(matrix.product(_on(tell, 2 * STEPS * len(matrix.blocks))), pairs.vocabulary, width)
     return vectors * values**POWER
 
 

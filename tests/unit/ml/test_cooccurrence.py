@@ -25,7 +25,7 @@ def counted(rows: list[list[int]], window: int) -> np.ndarray[tuple[int, int], n
         for here, word in enumerate(words):
             for there, other in enumerate(words):
                 if 0 < abs(here - there) <= window:
-                    table[word, other] += (window + 1 - abs(here - there)) / window
+                    table[word, other] += 1 / abs(here - there)
     return table
 
 
@@ -46,10 +46,11 @@ def test_counts_and_information_are_those_of_a_plain_loop() -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         smooth = often**0.75 / (often**0.75).sum()
         chance = table.sum() * smooth[None, :] * smooth[:, None]
-        wanted = np.nan_to_num(np.maximum(0, np.log(table / chance)), nan=0, neginf=0)
-    identity = torch.eye(V)
-    information = pairs.matrix(pairs.information(0.75))
-    np.testing.assert_allclose(information.product(lambda: None)(identity).numpy(), wanted, atol=1e-5)
+        information = np.log(table / chance)
+    for unseen in (0, 1):
+        wanted = np.nan_to_num(np.maximum(0, information + unseen), nan=0, neginf=0)
+        matrix = pairs.matrix(pairs.information(0.75, unseen)).product(lambda: None)(torch.eye(V))
+        np.testing.assert_allclose(matrix.numpy(), wanted, atol=2e-5)
     assert found.words.sum() == sum(word != UNKNOWN for row in rows for word in row)
 
 
