@@ -18,20 +18,15 @@ from worker.ingest import encoding
 from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Written, find_dialect
 from worker.ingest.faults import shown
 from worker.ingest.heads import cells_head
-from worker.ingest.lines import line_blocks
-from worker.ingest.pipeline import ahead
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
 from worker.ingest.stages import BYTE
 from worker.ingest.staging import Staging
-from worker.ingest.texts import LINE_FEED
+from worker.ingest.unquoted import parse_unquoted
 
 SAMPLE_BYTES = 1 << 20
-QUOTE = 34
 NAMES = pa.dictionary(pa.int32(), pa.string())
 BLOCK_BYTES = 4 << 20
 """Bytes of one row at most, give or take a block."""
-PARSERS = 3
-"""Threads that parse; with two, a core was idle while one of them waited for the interpreter's lock."""
 COLUMN_BYTES = 2048
 """Of a column in a block, at least: a wide table has work to do for every one."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
@@ -132,29 +127,17 @@ class Table:
     def _batches(
         self, names: list[str], parsing: arrow_csv.ParseOptions, converting: arrow_csv.ConvertOptions, *, trusting: bool
     ) -> Iterator[pa.RecordBatch]:
-        """Trusting, blocks of rows are read beside each other up to the first quote: only quotes hide line feeds."""
+        """Trusting, blocks of rows are read beside each other up to the first quote."""
         stream, size = self.file.stream, max(BLOCK_BYTES, COLUMN_BYTES * len(names))
         stream.seek(0)
         for _ in range(self.skipped):
             stream.readline()
         if trusting:
             values, release = map_array(stream, BYTE, (self.file.size,))
-
-            def read(block: tuple[int, int]) -> list[pa.RecordBatch] | None:
-                held = values[slice(*block)]
-                ends_here = held[-1] == LINE_FEED or block[1] == len(values)
-                if not ends_here or (held == QUOTE).any():
-                    return None
-                options = arrow_csv.ReadOptions(use_threads=False, block_size=len(held) + 1, column_names=names)
-                table = arrow_csv.read_csv(pa.BufferReader(held), options, parsing, converting)
-                return list(table.to_batches())
-
-            blocks = line_blocks(values, stream.tell(), size // 4, BLOCK_BYTES)
-            for (start, stop), batches in ahead(blocks, read, PARSERS):
-                stream.seek(start if batches is None else stop)
-                if batches is None:
-                    break
+            blocks = stream.tell(), size // 4, BLOCK_BYTES
+            for stop, batches in parse_unquoted(values, blocks, names, parsing, converting):
                 yield from batches
+                stream.seek(stop)
                 release()
         if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
             options = arrow_csv.ReadOptions(use_threads=trusting, block_size=size, column_names=names)

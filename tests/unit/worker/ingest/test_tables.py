@@ -93,6 +93,22 @@ def test_blocks_join_without_a_seam(ingest: Any, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(made.read("input")[:, 1], np.arange(20))
 
 
+def test_words_for_nothing_may_come_late(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 256)
+    rows = [f"{n},{n / 4},{'ab'[n % 2]}" for n in range(200)]
+    rows[120:123], rows[199] = ["NA,1,a", "1,?,None", "nan,#N/A,b"], ",null,a"
+    made = ingest(csv("\n".join(["x,y,label", *rows])), cleaning={"non_finite": "impute"})
+    assert [tuple(where) for where in np.argwhere(np.isnan(made.read("input")))] == [
+        (120, 0),
+        (121, 1),
+        (122, 0),
+        (122, 1),
+        (199, 0),
+        (199, 1),
+    ]
+    assert [made.column(name)["missing"] for name in ("x", "y", "label")] == [3, 3, 1]
+
+
 def test_ragged_rows_are_named_by_their_number(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
     lines = IRIS.splitlines()
