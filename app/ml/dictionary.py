@@ -114,7 +114,7 @@ class PatchComponents(nn.Module):
         random = torch.Generator().manual_seed(0)
         each = -(-SAMPLE // max(1, sum(map(len, pictures()))))
         for piece in pictures():
-            windows = self.shrink(piece).unfold(2, self.side, 1).unfold(3, self.side, 1)
+            windows = self.shrink(piece.to(self.mean.device)).cpu().unfold(2, self.side, 1).unfold(3, self.side, 1)
             rows, columns = (torch.randint(size, (len(piece), each), generator=random) for size in windows.shape[2:4])
             items = torch.arange(len(piece))[:, None]
             yield windows[items, :, rows, columns].flatten(0, 1).flatten(1)
