@@ -39,12 +39,13 @@ class Gradients:
         if isinstance(self.network, Comparison) and len(shares) > 1:
             return self._compare(self.network, batch, shares, mine, parts)
         total: Loss | None = None
-        share = torch.tensor(1 / len(batch.rows), device=self.device)
+        share = 1 / len(batch.rows)
         for part in mine:
             self.seed(part.seed)
             with self.autocast():
                 loss = self.network.loss(part.to(self.device))
-            loss.sum.backward(share)  # type: ignore[no-untyped-call]
+            # not backward(share): given a gradient, torch imports sympy, and looks at symbols at every step
+            (loss.sum * share).backward()  # type: ignore[no-untyped-call]
             total = _added(total, loss)
         return total or Loss(torch.zeros((), device=self.device), 0)
 
