@@ -69,7 +69,7 @@ class MlpEncoder(Encoder):
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
     ) -> Features:
         pooled: Tensor = self.layers(inputs["values"].flatten(1))  # [B, N] -> [B, D]
-        return Features(tokens=pooled[:, None, :], pooled=pooled)
+        return Features(tokens=pooled.unsqueeze(1), pooled=pooled)
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         widths = tuple(reversed(self.settings.widths))

@@ -137,17 +137,14 @@ class Autoencoder(Objective):
         """Sum over the items of their mean error, and the number of items."""
         inputs, seen = batch.roles["input"], self.corrupt(batch)
         code = self.embed(seen)
-        strayed = self._strayed(code, seen) if self.training else 0.0
+        drawn = code
         if self.code_noise and self.training:
-            code = code + self.code_noise * normal(batch.rows, batch.epoch, self.code).to(code)
-        each = misses(self.drawn_from(code, inputs), inputs, self.shape)
-        return Loss((each + strayed).sum(), len(each))
-
-    def _strayed(self, code: Tensor, inputs: Tensors) -> Tensor | float:
-        """Cost [B] of how far codes [B, E] are from the principal components of their items."""
-        if self.shortcut is None or not self.shrinkage:
-            return 0.0
-        return self.shrinkage * mean_squares(code, self.shortcut(inputs["values"]))
+            drawn = code + self.code_noise * normal(batch.rows, batch.epoch, self.code).to(code)
+        each = misses(self.drawn_from(drawn, inputs), inputs, self.shape)
+        if self.shortcut is not None and self.shrinkage and self.training:
+            # how far codes are from the principal components of their items
+            each = each + self.shrinkage * mean_squares(code, self.shortcut(seen["values"]))
+        return Loss(each.sum(), len(each))
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`mse`; of tokens `perplexity` and `token_accuracy`."""

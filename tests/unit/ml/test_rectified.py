@@ -78,3 +78,31 @@ def test_rounded_arithmetic_is_left_to_the_layers() -> None:
         outputs = layers(Rectified)(torch.randn(4, 7))
         assert outputs.dtype == torch.bfloat16
         outputs.float().sum().backward()
+
+
+def test_weights_and_gradients_that_move_are_followed() -> None:
+    """As when a trainer lays them into its buffers, some are frozen, or a copy is made."""
+    one = layers(Rectified)
+
+    def compare(network: nn.Sequential) -> None:
+        other = layers(nn.Sequential)
+        other.load_state_dict(network.state_dict())
+        for part, twin in zip(network.parameters(), other.parameters(), strict=True):
+            part.grad, twin.grad = (torch.zeros_like(part) if part.requires_grad else None for _ in range(2))
+            twin.requires_grad_(part.requires_grad)
+        inputs = torch.randn(64, 7)
+        ours, theirs = gradients(network, inputs), gradients(other, inputs)
+        assert any(gradient is not None and gradient.any() for gradient in theirs)
+        for given, expected in zip(ours, theirs, strict=True):
+            assert (given is None) == (expected is None)
+            torch.testing.assert_close(given, expected)
+
+    compare(one)
+    compare(one)
+    for part in one.parameters():
+        part.data = part.data + 1
+    network = copy.deepcopy(one)
+    compare(one)
+    compare(network)
+    next(one.parameters()).requires_grad_(False)
+    compare(one)
