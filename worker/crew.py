@@ -22,8 +22,11 @@ def lead(order: bytes, devices: int, stop: threading.Event) -> int:
     """Has a crew carry out the order; gives its first member's exit status, or that of `torchrun` where it failed."""
     with tempfile.TemporaryDirectory(prefix="rootstock-crew-") as folder:
         status = Path(folder, "status")
-        threads = str(max(1, (os.cpu_count() or 1) // devices))
-        environment = {"OMP_NUM_THREADS": threads} | os.environ | {ORDER: order.decode(), STATUS: str(status)}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": threads_each(devices),
+            ORDER: order.decode(),
+            STATUS: str(status),
+        }
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
         launch += ["--log-dir", folder]  # else a folder stays behind for every job
         process = subprocess.Popen([*launch, "-m", "worker.member"], stdin=subprocess.PIPE, env=environment)
@@ -35,3 +38,9 @@ def lead(order: bytes, devices: int, stop: threading.Event) -> int:
                 process.wait()
         process.stdin.close()
         return int(status.read_text()) if process.returncode == 0 else 1
+
+
+def threads_each(devices: int) -> str:
+    """A member's share of the threads that a job has by itself: more than there are cores would wait for each other."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return str(max(1, (int(asked) if asked.isdecimal() else os.cpu_count() or 1) // devices))
