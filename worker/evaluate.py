@@ -40,6 +40,8 @@ ENOUGH_LABELS = 20
 
 Featured = Callable[["Rows"], Tensor]
 Scores = dict[str, dict[str, float]]
+Principal = Callable[[int], tuple[Tensor, Tensor]]
+"""Width to so many principal components of the rows that are learned from, and their mean."""
 
 
 def evaluate(exam: Exam) -> dict[str, Any]:
@@ -55,11 +57,12 @@ def evaluate(exam: Exam) -> dict[str, Any]:
     with torch.no_grad():
         train, test = read_rows(exam, "train", TRAIN_ROWS), read_rows(exam, split, TEST_ROWS)
         result |= {"rows_learned": len(train.labels), "rows_judged": len(test.labels)}
+        principal = functools.cache(lambda width: easy.pca(train.flat, width))  # of pictures it takes a while
         if "reconstruct" in abilities and "mask" not in test.inputs:
-            reconstruction(exam, train, test, result, scores)
+            reconstruction(exam, principal, test, result, scores)
         exam.tick()
         if "embed" in abilities:
-            features = representations(exam, train, test)
+            features = representations(exam, principal, train, test)
             shape_of_space(features, test, result, scores)
         target = labels_of(exam, split)
         if target is not None:
@@ -87,12 +90,12 @@ def evaluate_fitting(exam: Exam) -> dict[str, Any]:
     return evaluate(exam)
 
 
-def reconstruction(exam: Exam, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
+def reconstruction(exam: Exam, principal: Principal, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The error of the reconstructions against PCA of the embedding's width and against the training mean."""
     answers = answer(exam.network, "reconstruct", test.inputs)
     result["mse"] = float((answers.flatten(1) - test.flat).square().mean())
     width = answer(exam.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()}).shape[1]
-    components, mean = easy.pca(train.flat, width)
+    components, mean = principal(width)
     back = (test.flat - mean) @ components @ components.T + mean
     scores.setdefault("pca", {})["mse"] = float((back - test.flat).square().mean())
     scores.setdefault("mean", {})["mse"] = float((test.flat - mean).square().mean())
@@ -104,7 +107,7 @@ def untrained_network(exam: Exam) -> Objective:
     return build_network(exam.spec.network(), exam.fitted).eval()
 
 
-def representations(exam: Exam, train: Rows, test: Rows) -> dict[str, Featured]:
+def representations(exam: Exam, principal: Principal, train: Rows, test: Rows) -> dict[str, Featured]:
     """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
     untrained = untrained_network(exam)
     ours = answer(exam.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
@@ -124,8 +127,12 @@ def representations(exam: Exam, train: Rows, test: Rows) -> dict[str, Featured]:
 
         found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in pieces_of(rows.inputs)])
         return found
-    components, mean = easy.pca(train.flat, width)
-    found["pca"] = lambda rows: (rows.flat - mean) @ components
+
+    def projected(rows: Rows) -> Tensor:
+        components, mean = principal(width)
+        return (rows.flat - mean) @ components
+
+    found["pca"] = projected
     if fitted.settings.name == "audio":
         found["mfcc"] = lambda rows: easy.mfcc(rows.inputs["values"])
     if fitted.shape.count <= WIDEST_RAW:
