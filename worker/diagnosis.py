@@ -1,7 +1,7 @@
 """Says in words what goes wrong with a training, from its curves and its embeddings, and what to try. Knows no network.
 
 Rules compare differences with how far a loss has come since the first validation, so that its unit and its sign do not
-matter.
+matter; where the validation loss has come nowhere, with how far that of training has.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def of_curves(train: Sequence[float], validation: Sequence[float], *, ended: boo
                 "try a smaller learning_rate, a longer warmup or a smaller clip_norm",
             )
         )
-    elif progress > 0 and falls and min(recent) > best + WORSE * progress:
+    elif falls and min(recent) > best + WORSE * (progress or train[0] - train[-1]):
         found.append(
             Finding(
                 "overfits",

@@ -20,6 +20,12 @@ def test_curves_are_called_by_their_names(name: str | None, shift: float) -> Non
     assert [finding.name for finding in of_curves(train, validation, ended=True)] == ([name] if name else [])
 
 
+def test_what_is_learned_by_heart_from_the_start_overfits() -> None:
+    """The first validation was the best one: there is no progress to compare with."""
+    found = of_curves([0.7, 0.5, 0.3, 0.1, 0.02], [0.7, 0.8, 1.0, 1.3, 1.5])
+    assert [finding.name for finding in found] == ["overfits"]
+
+
 def test_a_training_that_has_not_ended_does_not_underfit() -> None:
     assert of_curves(*CURVES["underfits"]) == []
 
