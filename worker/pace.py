@@ -6,6 +6,7 @@ What was measured leaves no trace in the weights.
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -83,22 +84,21 @@ def plan(
             f"precision {'bf16' if position.bf16 else 'fp32'}: "
             f"a step took {1e3 * exact:.3g} ms in fp32 and {1e3 * rounded:.3g} ms in bf16",
         )
-    position.total_steps = most_steps(training, loader)
+    judged = min(validation.rows, VALIDATION_ROWS) / training.batch_size
+    interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
+    position.total_steps = most = most_steps(training, loader)
     if training.max_seconds is not None:
         begun = time.monotonic()
         validation.score(run.network)
         judging = time.monotonic() - begun
         seconds, judging = run.devices.agree(measured(position.bf16), judging)
-        most = position.total_steps
-        judgements = min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, training.epochs))
-        position.total_steps = planned_steps(training.max_seconds, seconds, judgements * judging, most)
+        position.total_steps = planned_steps(training.max_seconds, seconds, judging, most, interval)
         reporter.event(
             "message",
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
             f"a step took {1e3 * seconds:.3g} ms, a validation {judging:.3g} s",
         )
-    rows = min(validation.rows, VALIDATION_ROWS) / training.batch_size
-    position.validate_every = validation_interval(position.total_steps, loader.steps_per_epoch, rows)
+    position.validate_every = interval(position.total_steps)
 
 
 class Budget:
@@ -165,10 +165,17 @@ def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = 
     return sorted(times)[len(times) // 2]
 
 
-def planned_steps(budget: float, step: float, validations: float, most: int) -> int:
-    """Steps of `step` seconds that fit into `budget` beside all validations; 1 to `most`. All in seconds."""
-    left = max(RESERVE * budget - validations, 0.1 * budget)
-    return max(1, min(most, int(left / step)))
+def planned_steps(budget: float, step: float, validation: float, most: int, interval: Callable[[int], int]) -> int:
+    """Steps of `step` seconds that fit into `budget` seconds, 1 to `most`.
+
+    Room is left for as many validations, of `validation` seconds each, as the steps would have by themselves.
+    """
+
+    def fitting(seconds: float) -> int:
+        return max(1, min(most, int(max(seconds, 0.1 * budget) / step)))
+
+    alone = fitting(RESERVE * budget)
+    return fitting(RESERVE * budget - validation * alone / interval(alone))
 
 
 def validation_interval(total: int, epoch: int, judged: float) -> int:

@@ -1,6 +1,7 @@
 """What a speed leads to: how many steps, and how often they are judged."""
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,9 +94,15 @@ def test_validations_are_between_5_and_100_and_a_bounded_share(
 
 
 def test_a_budget_has_room_for_its_validations() -> None:
-    assert planned_steps(100.0, 0.1, 15.0, 10_000) == 800
-    assert planned_steps(100.0, 0.1, 15.0, 300) == 300
-    assert planned_steps(1.0, 5.0, 0.0, 300) == 1
+    assert planned_steps(100.0, 0.1, 1.0, 10_000, lambda total: 50) == 760  # 950 alone, with 19 validations
+    assert planned_steps(100.0, 0.1, 1.0, 300, lambda total: 50) == 300
+    assert planned_steps(1.0, 5.0, 0.0, 300, lambda total: 1) == 1
+
+
+def test_a_small_budget_is_not_spent_on_the_validations_of_many_epochs() -> None:
+    """200 epochs of 7 steps were asked for, and 14 steps of 4 s fit: they are judged a few times, not 100 times."""
+    interval = partial(validation_interval, epoch=7, judged=1)
+    assert planned_steps(60.0, 4.0, 0.6, 1400, interval) == 13
 
 
 def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> None:
