@@ -85,8 +85,9 @@ class PatchComponents(nn.Module):
         self.offset.copy_(offset.view_as(self.offset))
         device = self.mean.device
         responses = torch.cat([self.responses(piece.to(device)).cpu() for piece in pictures()])  # 8 KB each
-        self.mean.copy_(responses.mean(0))
-        responses -= self.mean
+        mean = responses.mean(0)
+        self.mean.copy_(mean)
+        responses -= mean
 
         def covariance(basis: Tensor) -> Tensor:
             return responses.T @ (responses @ basis) / len(responses)

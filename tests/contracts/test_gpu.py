@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from app.ml.artifact import bound, show
+from app.ml.dictionary import PatchComponents
+from app.ml.modalities.base import Shape
 from tests.contracts.specimens import Pair, pairs
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -49,3 +51,22 @@ def test_every_weight_gets_a_gradient(pair: Pair, precision: torch.dtype) -> Non
         if weight.requires_grad and (weight.grad is None or not weight.grad.isfinite().all())
     ]
     assert idle == []
+
+
+@pytest.mark.parametrize("pair", ALL)
+def test_weights_that_are_computed_from_rows_are_computed_there(pair: Pair) -> None:
+    network, batch = pair.build().to(GPU), pair.batch()
+    network.begin(lambda: iter([batch]))
+    assert all(weight.isfinite().all() for weight in network.state_dict().values())
+    assert network.train().loss(batch.to(GPU)).sum.isfinite()
+
+
+def test_components_of_patches_are_those_of_the_cpu() -> None:
+    pictures = torch.rand(40, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    here = PatchComponents(Shape("grid", (3, 96, 96)), 8)
+    there = PatchComponents(Shape("grid", (3, 96, 96)), 8).to(GPU)
+    for each in (here, there):
+        each.fill(lambda: iter(pictures.split(16)))
+    expected, given = here(pictures), there(pictures.to(GPU)).cpu()
+    # an axis may point either way
+    assert torch.allclose(given.abs(), expected.abs(), rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
