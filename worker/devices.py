@@ -15,7 +15,8 @@ from torch import Tensor
 def compute_repeatably(device: torch.device) -> None:
     """Has a GPU give the same bits for the same step, as a processor does: else a resumed training ends elsewhere.
 
-    Some kernels add up in any order otherwise, those of convolutions above all. To be called before the GPU is used.
+    Some kernels add up in any order otherwise, those of convolutions above all; of those of attention's gradients there
+    is no choice, so that a transformer may differ in the last bits. To be called before the GPU is used.
     """
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -6,7 +6,7 @@ Legend: `B` batch, `C` channels, `H`, `W` height and width, `s` side of a patch,
 import math
 
 from torch import Tensor
-from torch.nn.functional import fold, pad, unfold
+from torch.nn.functional import pad
 
 from app.ml.modalities.base import Shape
 
@@ -27,13 +27,18 @@ def lattice(shape: Shape, size: int) -> tuple[int, int]:
 def cut(values: Tensor, size: int) -> Tensor:
     """[B, C, H, W] to [B, L, N]; beyond the grid there are zeros."""
     below, right = -values.shape[2] % size, -values.shape[3] % size
-    return unfold(pad(values, (0, right, 0, below)), size, stride=size).transpose(1, 2)
+    whole = pad(values, (0, right, 0, below)) if below or right else values
+    # torch's unfold starts a kernel for every row of a batch on a GPU
+    channels, height, width = whole.shape[1:]
+    parts = whole.reshape(-1, channels, height // size, size, width // size, size)
+    return parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
 def joined(patches: Tensor, shape: Shape, size: int) -> Tensor:
     """[B, L, N] to [B, C, H, W]: what `cut` has cut."""
     rows, columns = lattice(shape, size)
-    values = fold(patches.transpose(1, 2), (rows * size, columns * size), size, stride=size)
+    parts = patches.reshape(-1, rows, columns, shape.size[0], size, size)
+    values = parts.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
     return values[:, :, : shape.size[1], : shape.size[2]].contiguous()
 
 

@@ -66,7 +66,7 @@ def test_components_of_patches_are_those_of_the_cpu() -> None:
     here = PatchComponents(Shape("grid", (3, 96, 96)), 8)
     there = PatchComponents(Shape("grid", (3, 96, 96)), 8).to(GPU)
     for each in (here, there):
-        each.fill(lambda: iter(pictures.split(16)))
+        each.fill(lambda: iter(torch.split(pictures, 16)))
     expected, given = here(pictures), there(pictures.to(GPU)).cpu()
     # an axis may point either way
     assert torch.allclose(given.abs(), expected.abs(), rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
