@@ -84,10 +84,6 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         packing = header(scope, b"content-encoding").strip().lower()
-        if packing in PACKINGS:
-            refusal = PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
-            await answer(refusal)(scope, receive, send)
-            return
         is_form = header(scope, b"content-type").lower().startswith("multipart/form-data")
         is_file = is_form and self.streamed.fullmatch(scope["path"]) is not None
         limit = self.max_file_bytes + FORM_OVERHEAD if is_file else self.max_body_bytes
@@ -99,6 +95,8 @@ class BodyLimit:
 
         async def receive_within_limit() -> Message:
             nonlocal arrived
+            if packing in PACKINGS:
+                raise PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
             message = await receive()
             arrived += len(message.get("body", b""))
             if arrived > limit:

@@ -162,3 +162,11 @@ def test_whoever_would_rather_speak_another_protocol_is_answered_in_this_one(
             time.sleep(0.1)
             wishing.sendall(body)
         assert wishing.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_packed_body_is_refused_in_the_words_of_its_protocol(client: httpx.Client) -> None:
+    packed = {"content": zlib.compress(b"{}"), "headers": {"content-encoding": "deflate"}}
+    answers = [client.post(path, **packed) for path in ("/v1/embeddings", "/v2/models/tiny/infer")]  # type: ignore[arg-type]
+    assert [answer.status_code for answer in answers] == [415, 415]
+    assert answers[0].json()["error"]["code"] == "packed_body"
+    assert "deflate" in answers[1].json()["error"]
