@@ -59,6 +59,8 @@ class Position:
     """Factor on every learning rate: below 1 after the loss was no number once."""
     curves: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "validation": []})
     """Losses at the validations, oldest first."""
+    began: float | None = None
+    """Validation loss before the first step."""
     told: list[str] = field(default_factory=list)
     """Names of the findings that its owner has been told."""
     validate_every: int = 0

@@ -1,9 +1,9 @@
 """Says in words what goes wrong with a training, from its curves and its embeddings, and what to try. Knows no network.
 
-Rules compare differences with how far a loss has come since the first validation, so that its unit and its sign do not
-matter; where the validation loss has come nowhere, with how far that of training has.
+Rules compare differences with how far a loss has come, so that its unit and its sign do not matter.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ ENOUGH_VALIDATIONS = 5
 WORSE = 0.1
 """Share of its progress that a loss must lose again before it counts as rising."""
 IN_A_ROW = 3
-STILL_FALLING = 0.05
-"""Share of all progress made in the last fifth of the schedule from which it counts as unfinished."""
+STILL_FALLING = 0.3
+"""Share of all progress made in the second half of the schedule, by the rates of its steps, from which it counts as
+unfinished: a loss that falls evenly makes half of it there, one that comes near its end by e^-2 a quarter."""
 COLLAPSED_RANK, COLLAPSED_SHARE = 2.0, 0.5
 ENOUGH_ROWS = 64
 NAMES = ("overfits", "diverges", "underfits", "collapses")
@@ -29,43 +30,60 @@ class Finding:
     message: str
 
 
-def of_curves(train: Sequence[float], validation: Sequence[float], *, ended: bool = False) -> list[Finding]:
-    """Judges losses at the same validations, oldest first; `ended` when the schedule has come to its end."""
+def of_curves(
+    train: Sequence[float],
+    validation: Sequence[float],
+    *,
+    began: float | None = None,
+    rates: Sequence[float] = (),
+    ended: bool = False,
+) -> list[Finding]:
+    """Judges losses at the same validations, oldest first.
+
+    `began` is the validation loss before the first step, `rates` are learning rates of the steps before each validation
+    where they differ; `ended` when the schedule has come to its end.
+    """
     if len(validation) < ENOUGH_VALIDATIONS:
         return []
-    found: list[Finding] = []
     best = min(validation)
-    progress = validation[0] - best
     recent = validation[-IN_A_ROW:]
-    falls = train[-1] < train[validation.index(best)]
-    if train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]:
-        found.append(
+    rises = train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]
+    if rises or (began is not None and min(best, *train) > began):
+        first = train[0] if rises else began
+        return [
             Finding(
                 "diverges",
-                f"the training loss is {train[-1]:.4g} and began at {train[0]:.4g}: it diverges; "
+                f"the training loss is {train[-1]:.4g} and began at {first:.4g}: it diverges; "
                 "try a smaller learning_rate, a longer warmup or a smaller clip_norm",
             )
-        )
-    elif falls and min(recent) > best + WORSE * (progress or train[0] - train[-1]):
-        found.append(
+        ]
+    come = (validation[0] - best) or (train[0] - train[-1])
+    if train[-1] < train[validation.index(best)] and min(recent) > best + WORSE * come:
+        return [
             Finding(
                 "overfits",
                 f"the validation loss is {validation[-1]:.4g} after a best of {best:.4g}, and the training loss still "
                 "falls: the network overfits; its best weights are kept. Try more data, augmentation, dropout, "
                 "more weight_decay or a smaller network",
             )
-        )
-    elif ended and progress > 0 and validation[-1] == best:
-        before = validation[-1 - max(1, len(validation) // 5)]
-        if before - best > STILL_FALLING * progress:
-            found.append(
-                Finding(
-                    "underfits",
-                    f"the validation loss fell from {before:.4g} to {best:.4g} in the last fifth of the schedule: the "
-                    "network could learn more; try more epochs, a higher learning_rate or a larger network",
-                )
+        ]
+    half = validation[_half(rates or [1.0] * len(validation))]
+    progress = (validation[0] if began is None else began) - best
+    if ended and progress > 0 and validation[-1] == best and half - best > STILL_FALLING * progress:
+        return [
+            Finding(
+                "underfits",
+                f"the validation loss fell from {half:.4g} to {best:.4g} in the second half of the schedule, as evenly "
+                "as before: the network could learn more; try more epochs, a higher learning_rate or a larger network",
             )
-    return found
+        ]
+    return []
+
+
+def _half(rates: Sequence[float]) -> int:
+    """Number of the validation by which half of all rates are spent."""
+    spent = list(itertools.accumulate(rates))
+    return next(number for number, sum_so_far in enumerate(spent) if 2 * sum_so_far >= spent[-1])
 
 
 def effective_rank(rows: Tensor) -> float:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from worker import diagnosis
 from worker.checkpoint import Position
+from worker.optimizer import rate_factor
 from worker.preparation import Run
 from worker.progress import Reporter
 from worker.validation import Scored
@@ -28,7 +29,8 @@ class Judge:
         return self.validation.rows >= self.run.spec.objective.enough_to_choose
 
     def begin(self) -> None:
-        """Says so where the best weights cannot be told."""
+        """Scores the weights before the first step; says so where the best ones cannot be told."""
+        self.position.began = self.validation.score(self.run.network)["loss"]
         if not self.can_choose:
             self.reporter.event(
                 "message",
@@ -63,8 +65,15 @@ class Judge:
             position.stale += 1
         position.curves["train"].append(losses["loss"])
         position.curves["validation"].append(scores["loss"])
-        ended = position.step == position.total_steps
-        self._tell(found + diagnosis.of_curves(position.curves["train"], position.curves["validation"], ended=ended))
+        count = position.validations
+        found += diagnosis.of_curves(
+            position.curves["train"],
+            position.curves["validation"],
+            began=position.began,
+            rates=[rate_factor(self.run.spec.training, (number + 0.5) / count) for number in range(count)],
+            ended=position.step == position.total_steps,
+        )
+        self._tell(found)
         if self.stopped_early():
             self.reporter.event(
                 "message",

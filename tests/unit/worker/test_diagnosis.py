@@ -1,5 +1,7 @@
 """The rules on curves that everybody would call by the same name."""
 
+import math
+
 import pytest
 import torch
 
@@ -24,6 +26,22 @@ def test_what_is_learned_by_heart_from_the_start_overfits() -> None:
     """The first validation was the best one: there is no progress to compare with."""
     found = of_curves([0.7, 0.5, 0.3, 0.1, 0.02], [0.7, 0.8, 1.0, 1.3, 1.5])
     assert [finding.name for finding in found] == ["overfits"]
+
+
+def test_what_never_was_better_than_before_the_first_step_diverges() -> None:
+    """The first steps did the harm, and the rate has fallen since."""
+    train, validation = [900.0, 400.0, 90.0, 50.0, 40.0], [700.0, 300.0, 60.0, 45.0, 39.0]
+    assert of_curves(train, validation, began=50.0) == []
+    assert [finding.name for finding in of_curves(train, validation, began=1.0)] == ["diverges"]
+
+
+def test_what_falls_by_rate_and_not_by_time_is_unfinished() -> None:
+    """An evenly falling loss under a rate that falls to nothing: its last validations are all alike."""
+    rates = [1.0, 0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01]
+    even = [10 - sum(rates[: number + 1]) for number in range(len(rates))]
+    settled = [10 * math.exp(-sum(rates[: number + 1])) for number in range(len(rates))]
+    assert [each.name for each in of_curves(even, even, began=10.0, rates=rates, ended=True)] == ["underfits"]
+    assert of_curves(settled, settled, began=10.0, rates=rates, ended=True) == []
 
 
 def test_a_training_that_has_not_ended_does_not_underfit() -> None:
