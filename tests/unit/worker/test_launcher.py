@@ -99,5 +99,7 @@ def test_a_job_that_needs_nothing_of_the_spare_leaves_it_to_the_next(launcher: L
     spare = launcher._spare
     light = launcher.launch(Order("job-2", 1, "ingest"))
     assert light is not spare
-    assert launcher.launch(Order("job-3", 1, "embed")) is spare
+    heavy = launcher.launch(Order("job-3", 1, "embed"))
+    assert heavy is spare
     kill(light)
+    kill(heavy)
