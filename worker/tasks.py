@@ -18,9 +18,9 @@ from worker import acknowledging
 from worker.launcher import Launcher
 from worker.supervisor import Supervisor
 
-AFTER_SECONDS = 10.0
+AFTER_SECONDS = 60.0
 """From the start of a worker that does not train to that of its spare: what is asked first is nearly always an ingest,
-which needs none, and a training after it, which does."""
+which needs none, and a training after it, which would feel that another process imports beside it."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
