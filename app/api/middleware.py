@@ -88,15 +88,17 @@ class BodyLimit:
         is_file = is_form and self.streamed.fullmatch(scope["path"]) is not None
         limit = self.max_file_bytes + FORM_OVERHEAD if is_file else self.max_body_bytes
         announced = header(scope, b"content-length")
-        if announced.isdigit() and int(announced) > limit:
-            await answer(too_large(int(announced), limit, is_file))(scope, receive, send)
-            return
+        refusal: RootstockError | None = None
+        if packing in PACKINGS:
+            refusal = PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
+        elif announced.isdigit() and int(announced) > limit:
+            refusal = too_large(int(announced), limit, is_file)
         arrived = 0
 
         async def receive_within_limit() -> Message:
             nonlocal arrived
-            if packing in PACKINGS:
-                raise PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
+            if refusal is not None:
+                raise refusal  # to the route, whose clients know errors of its own shape
             message = await receive()
             arrived += len(message.get("body", b""))
             if arrived > limit:

@@ -170,3 +170,18 @@ def test_a_packed_body_is_refused_in_the_words_of_its_protocol(client: httpx.Cli
     assert [answer.status_code for answer in answers] == [415, 415]
     assert answers[0].json()["error"]["code"] == "packed_body"
     assert "deflate" in answers[1].json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/v1/embeddings", b'"code":"too_large"'), ("/v2/models/tiny/infer", b'{"error":"the body has')]
+)
+def test_a_body_that_says_it_is_too_large_is_refused_unread(client: httpx.Client, path: str, said: bytes) -> None:
+    with connected(client) as large:
+        head = HEAD.replace("/v1/embeddings", path)
+        large.sendall(f"{head}content-type: application/json\r\ncontent-length: {10**12}\r\n\r\n{{".encode())
+        answer = b""
+        while said not in answer:
+            more = large.recv(65536)
+            assert more, answer
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 413 ")
