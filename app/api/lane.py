@@ -140,9 +140,10 @@ class Lane:
         Only a caller who may ask hears of the load; the careful way tells the others what is wrong with their key.
         """
         permits = self._serving.permits
-        if self._caller(head) is None or not permits.refuses():
+        if not permits.full or self._caller(head) is None:
             return False
         status, lines, content = self._refusals.get(permits.taken) or self._refusal()
+        permits.refused += 1
         self._resting.add(asker)
         asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
         self._telemetry.request("POST", head.operation.path, status, 0.0)

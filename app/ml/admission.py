@@ -46,17 +46,16 @@ class Permits:
         self.check()
         self.taken += 1
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no permit now."""
+        return self.taken >= self.limit
+
     def check(self) -> None:
         """Raises Overloaded when there is no permit."""
-        if self.refuses():
+        if self.full:
+            self.refused += 1
             raise self.refusal()
-
-    def refuses(self) -> bool:
-        """True, and counted, when there is no permit."""
-        if self.taken < self.limit:
-            return False
-        self.refused += 1
-        return True
 
     def refusal(self) -> Overloaded:
         """What one is told for whom there is no permit now."""
