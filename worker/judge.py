@@ -29,8 +29,7 @@ class Judge:
         return self.validation.rows >= self.run.spec.objective.enough_to_choose
 
     def begin(self) -> None:
-        """Scores the weights before the first step; says so where the best ones cannot be told."""
-        self.position.began = self.validation.score(self.run.network)["loss"]
+        """Says so where the best weights cannot be told."""
         if not self.can_choose:
             self.reporter.event(
                 "message",

@@ -49,7 +49,7 @@ def plan(
     loader: Loader | Mixture,
     validation: Scored,
 ) -> None:
-    """Decides what must be known before the first step: parts of a batch, precision, number of steps."""
+    """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
     training, position, device = run.spec.training, run.position, run.device
     limit = min(TRIAL_SECONDS, TRIAL_SHARE * (training.max_seconds or math.inf))
 
@@ -87,10 +87,10 @@ def plan(
     judged = min(validation.rows, VALIDATION_ROWS) / training.batch_size
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
     position.total_steps = most = most_steps(training, loader)
+    begun = time.monotonic()
+    position.began = validation.score(run.network)["loss"]
+    judging = time.monotonic() - begun
     if training.max_seconds is not None:
-        begun = time.monotonic()
-        validation.score(run.network)
-        judging = time.monotonic() - begun
         seconds, judging = run.devices.agree(measured(position.bf16), judging)
         position.total_steps = planned_steps(training.max_seconds, seconds, judging, most, interval)
         reporter.event(
