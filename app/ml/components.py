@@ -51,35 +51,45 @@ def principal(rows: Rows, size: int, rank: int, tell: Callable[[float], None]) -
     return mean, *leading(covariance, size, rank, passes=PASSES)
 
 
-class Shortcut(nn.Module):
-    """A fixed way past a network: items to their components, and components back to items. Nothing until filled.
+class Projection(nn.Module):
+    """Rows of numbers to their components, divided by one number, so that their deviation is 1 on average.
 
-    All components are divided by one number, so that their deviation is 1 on average.
+    Nothing until it is settled.
     """
 
     mean: Tensor
     directions: Tensor
     scale: Tensor
 
-    def __init__(self, shape: Shape, rank: int) -> None:
+    def __init__(self, count: int, rank: int) -> None:
         super().__init__()
-        self.size = shape.size
-        self.register_buffer("mean", torch.zeros(shape.count))
-        self.register_buffer("directions", torch.zeros(shape.count, rank))
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("directions", torch.zeros(count, rank))
         self.register_buffer("scale", torch.ones(()))
+
+    def settle(self, mean: Tensor, directions: Tensor, variances: Tensor, smallest: float) -> None:
+        """By what `principal` gives; no deviation counts as less than `smallest`."""
+        self.mean.copy_(mean)
+        self.directions.copy_(directions)
+        self.scale.copy_(variances.sqrt().mean().clamp(min=smallest))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, …] to [B, E]."""
+        return (values.flatten(1) - self.mean) @ self.directions / self.scale
+
+
+class Shortcut(Projection):
+    """A fixed way past a network: items to their components, and components back to items."""
+
+    def __init__(self, shape: Shape, rank: int) -> None:
+        super().__init__(shape.count, rank)
+        self.size = shape.size
 
     def fill(self, rows: Rows) -> None:
         """From items [B, *size]."""
         count, rank = self.directions.shape
         found = principal(lambda: (piece.flatten(1) for piece in rows()), count, rank, lambda share: None)
-        deviation = found[2].sqrt().mean()
-        for own, value in ((self.mean, found[0]), (self.directions, found[1]), (self.scale, deviation)):
-            own.copy_(value)
-        self.scale.clamp_(min=SMALLEST)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """[B, *size] to [B, E]."""
-        return (values.flatten(1) - self.mean) @ self.directions / self.scale
+        self.settle(*found, SMALLEST)
 
     def back(self, code: Tensor) -> Tensor:
         """[B, E] to [B, *size]."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, conv2d, normalize, relu
 
-from app.ml.components import PASSES, SMALLEST, Rows
+from app.ml.components import PASSES, SMALLEST, Projection, Rows
 from app.ml.factorisation import leading
 from app.ml.modalities.base import Shape
 
@@ -42,7 +42,7 @@ def holds_patches(shape: Shape) -> bool:
     return shape.layout == "grid" and not shape.aligned and min(shape.size[1:]) >= NARROWEST
 
 
-class PatchComponents(nn.Module):
+class PatchComponents(Projection):
     """Pictures to components of their responses to a dictionary of patches. Nothing until filled.
 
     Every patch has its mean taken away and is divided by its deviation, so that light and contrast play no part, then
@@ -53,23 +53,16 @@ class PatchComponents(nn.Module):
     offset: Tensor
     faint: Tensor
     flat: Tensor
-    mean: Tensor
-    directions: Tensor
-    scale: Tensor
 
     def __init__(self, shape: Shape, rank: int) -> None:
-        super().__init__()
+        super().__init__(2 * ENTRIES * PLACES**2, rank)
         channels, height, width = shape.size
         small = (min(height, DETAIL), min(width, DETAIL))
         self.side = PATCH if min(small) >= 2 * PATCH else PATCH // 2
-        responses = 2 * ENTRIES * PLACES**2
         self.register_buffer("filters", torch.zeros(ENTRIES, channels, self.side, self.side))
         self.register_buffer("offset", torch.zeros(ENTRIES, 1, 1))
         self.register_buffer("faint", torch.ones(()))
         self.register_buffer("flat", torch.full((1, channels, self.side, self.side), 1 / (channels * self.side**2)))
-        self.register_buffer("mean", torch.zeros(responses))
-        self.register_buffer("directions", torch.zeros(responses, rank))
-        self.register_buffer("scale", torch.ones(()))
         self.shrink = Areas((height, width), small)
         self.pool = Areas(small, (PLACES, PLACES))
 
@@ -86,19 +79,16 @@ class PatchComponents(nn.Module):
         device = self.mean.device
         responses = torch.cat([self.responses(piece.to(device)).cpu() for piece in pictures()])  # 8 KB each
         mean = responses.mean(0)
-        self.mean.copy_(mean)
         responses -= mean
 
         def covariance(basis: Tensor) -> Tensor:
             return responses.T @ (responses @ basis) / len(responses)
 
-        directions, variances = leading(covariance, *self.directions.shape, passes=PASSES)
-        self.directions.copy_(directions)
-        self.scale.copy_(variances.sqrt().mean().clamp(min=STILL))
+        self.settle(mean, *leading(covariance, *self.directions.shape, passes=PASSES), STILL)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[B, C, H, W] to [B, E]"""
-        return (self.responses(pictures) - self.mean) @ self.directions / self.scale
+        return super().forward(self.responses(pictures))
 
     def responses(self, pictures: Tensor) -> Tensor:
         """[B, C, H, W] to square roots [B, 2 · K · areas]: a few strong responses would drown all others."""
