@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
 from app.known import Known, Name, Target
 from app.ml import artifact, onnx
-from app.ml.admission import Counters, Permits
+from app.ml.admission import Permits
+from app.ml.counters import Counters
 from app.ml.device import chosen
 from app.ml.predictor import Predictor
 from app.registry import keys

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     max_inputs: int = Field(2048, ge=1)
     """Most inputs in one inference request."""
     max_waiting: int = Field(512, ge=1)
-    """Inference requests of one process that may wait at once; further ones get 429."""
+    """Inference requests that one process takes at once; further ones wait a moment for their turn, or get 429."""
     cache_bytes: int = Field(20 * GIB, ge=MIB)
     """Bound of the local cache of objects, in bytes."""
     model_memory_bytes: int = Field(4 * GIB, ge=MIB)

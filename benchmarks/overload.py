@@ -1,9 +1,9 @@
-"""What happens when ten times as many ask as may, and whether memory grows: one vector of 784 numbers per request.
+"""What happens when ten times as many ask as may, and whether memory grows: vectors of 784 numbers, one per request.
 
-    .venv/bin/python benchmarks/overload.py overload [--permits 32 --seconds 3 --rounds 3]
+    .venv/bin/python benchmarks/overload.py overload [--permits 32 --times 10 --vectors 1 --seconds 3 --rounds 3]
     .venv/bin/python benchmarks/overload.py memory [--requests 200000]
 
-`overload` loads a server that lets `permits` requests wait with as many connections, and with ten times as many: first
+`overload` loads a server that gives out `permits` with as many connections, and with `times` as many: first
 such that ask again at once even when they are refused, then such that wait as long as `Retry-After` says. What the
 API used of the processor per answer stands beside, since the load generator shares the machine. `memory` samples the
 API's memory while it answers and refuses, and prints the slope with its standard error.
@@ -21,18 +21,17 @@ from serving import is_api, measure, memory, message, train
 
 from app.demo.service import Client, started
 
-TIMES = 10
 WARM_REQUESTS = 80_000
 """By then the allocator has what it keeps: about 10 MiB more than after 20,000, and no more from there on."""
 
 
 def overload(arguments: argparse.Namespace) -> None:
     with started(max_waiting=arguments.permits) as client:
-        port, request = prepared(client)
+        port, request = prepared(client, arguments.vectors)
         print(
             "connections    answered/s   p50 ms   p95 ms   p99 ms  refused/s   p50 ms   p95 ms   p99 ms  CPU us/answer"
         )
-        few, many = arguments.permits, TIMES * arguments.permits
+        few, many = arguments.permits, arguments.times * arguments.permits
         cases: list[tuple[int, tuple[str, ...]]] = [(few, ()), (many, ()), (many, ("obey",))]
         rounds: dict[tuple[int, tuple[str, ...]], list[dict[str, float]]] = {case: [] for case in cases}
         for _ in range(arguments.rounds):
@@ -65,7 +64,7 @@ FIGURES = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")
 
 def grows(arguments: argparse.Namespace) -> None:
     with started(max_waiting=64) as client:
-        port, request = prepared(client)
+        port, request = prepared(client, 1)
         done, taken = 0.0, list[tuple[float, float]]()
         while done < WARM_REQUESTS + arguments.requests:
             for connections in (16, 128):
@@ -80,10 +79,10 @@ def grows(arguments: argparse.Namespace) -> None:
         print(f"slope {slope * per:+.2f} ± {covariance[0, 0] ** 0.5 * per:.2f} MiB per 100,000 requests")
 
 
-def prepared(client: Client) -> tuple[int, bytes]:
+def prepared(client: Client, vectors: int) -> tuple[int, bytes]:
     train(client)
     port = client.http.base_url.port or 80
-    request = message("rootstock", client.sdk.api_key, 1)
+    request = message("rootstock", client.sdk.api_key, vectors)
     for connections in (1, 16, 64):
         measure(port, request, connections, 0.5)
     return port, request
@@ -94,6 +93,8 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     one: Any = commands.add_parser("overload")
     one.add_argument("--permits", type=int, default=32)
+    one.add_argument("--times", type=int, default=10, help="connections per permit")
+    one.add_argument("--vectors", type=int, default=1, help="per request")
     one.add_argument("--seconds", type=float, default=3.0)
     one.add_argument("--rounds", type=int, default=3)
     one.set_defaults(run=overload)

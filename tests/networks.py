@@ -8,8 +8,8 @@ import torch
 from pydantic import TypeAdapter
 
 from app.ml import artifact
-from app.ml.admission import Counters
 from app.ml.build import build_network
+from app.ml.counters import Counters
 from app.ml.modalities.base import Column, Fitted, Modality
 from app.ml.predictor import Predictor
 from app.ml.spec import AnyModality

@@ -7,6 +7,8 @@ from starlette.types import Receive
 
 from app.errors import TooSlow
 
+PERMIT = "permit"
+"""Under this name the state of a request has the permit that was got for it before it was read."""
 PATIENCE_SECONDS = 0.05
 """A request that takes longer is watched for its client's leaving; to watch the others would cost more than they do."""
 

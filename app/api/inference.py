@@ -14,12 +14,13 @@ from starlette.types import Receive, Scope, Send
 
 from app import numbers
 from app.api import asked, envelope
-from app.api.arrival import Watched, read_body
+from app.api.arrival import PERMIT, Watched, read_body
 from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header
 from app.api.packing import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
 from app.errors import RootstockError
+from app.ml.admission import Permit
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
 from app.ml.predictor import Predictor, Timings, aside
@@ -51,19 +52,23 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
+        permits = self._serving.permits
         try:
-            caller = await self._admit(scope)
-            self._serving.permits.check()  # nobody reads what cannot be worked on
-            body = await read_body(receive, self._body_seconds)
-            with self._serving.permits, Watched(receive):
-                (content, about), timings = await self._answer(scope, caller.project_id, body)
+            with scope.get("state", {}).pop(PERMIT, None) or Permit(permits) as permit:
+                caller = await self._admit(scope)
+                announced = header(scope, b"content-length")
+                permits.check(int(announced) if announced.isdigit() else 0)
+                body = await read_body(receive, self._body_seconds)
+                await permit.get(len(body))
+                with Watched(receive):
+                    (content, about), timings = await self._answer(scope, caller.project_id, body)
         except (RootstockError, ClientDisconnect, DBAPIError) as error:
             await envelope.refuse(error, scope)(scope, receive, send)
             return
         headers = [
             *about,
             (b"content-length", b"%d" % len(content)),
-            (b"server-timing", server_timing(timings)),
+            (b"server-timing", server_timing(timings._replace(queue=permit.waited + timings.queue))),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})

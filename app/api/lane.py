@@ -3,7 +3,7 @@
 No task, no message and no future is made for it. What arrives in one turn of the event loop is read, computed and
 answered together; a head that was read before is known by its bytes. Everything else, whatever is wrong with a question
 included, is left as it came to the careful way (`app.api.inference`), whose errors have names: the short way answers
-200, or 429 where no permit is left. Knows no socket.
+200, or 429 where no permit came in time. Knows no socket.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
 from app.api.packing import server_timing
-from app.api.resting import Resting
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
+from app.ml.admission import Permit, Place
 from app.ml.modalities.base import Tensors
 from app.ml.operations.base import Operation
 from app.ml.predictor import MANY, Predictor, Timings
@@ -48,8 +48,11 @@ class Asker(Protocol):
     def carefully(self, data: bytes) -> None:
         """Takes the careful way with the whole request `data`."""
 
-    def rested(self) -> None:
-        """Some time after it was refused, it may ask again."""
+    def admitted(self, waited: float) -> None:
+        """There is a permit for what it asked."""
+
+    def refused(self, waited: float) -> None:
+        """There was none in time."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +65,8 @@ class Question:
     request: Any
     rows: NDArray[Any]
     predictor: Predictor
+    waited: float
+    """For a permit, in seconds."""
     began: float
     work: Work | None = None
     gone: bool = False
@@ -88,12 +93,14 @@ class Lane:
         self._max_inputs = settings.max_inputs
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST)).find
         self._turn: list[Question] = []
-        self._resting = Resting()
         self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
         """By how many wait: status, lines of the head and content, since who refuses has no time to write them anew."""
 
-    def take(self, head: Head, data: bytes, asker: Asker) -> Question | None:
-        """The question in the whole request `data`, which will be answered; None for one to be read with care."""
+    def take(self, head: Head, data: bytes, asker: Asker, waited: float = 0.0) -> Question | None:
+        """The question in the whole request `data`, which will be answered; None for one to be read with care.
+
+        There must be a permit for it; `waited` says for how long there was none.
+        """
         began = time.perf_counter()
         caller = self._caller(head)
         if caller is None:
@@ -127,27 +134,32 @@ class Lane:
             return None
         if len(rows) * width > MANY:  # rendering would hold up the event loop
             return None
-        question = Question(asker, head, data, request, rows, predictor, began)
+        question = Question(asker, head, data, request, rows, predictor, waited, began)
         if not self._turn:
             asyncio.get_running_loop().call_soon(self._answer)  # behind all that is ready now
         self._turn.append(question)
-        self._serving.permits.taken += 1
+        self._serving.permits.take()
         return question
 
-    def refuses(self, head: Head, asker: Asker) -> bool:
-        """True when there was no permit, and the asker has been told so: nobody reads what cannot be worked on.
+    def line_up(self, head: Head, asker: Asker) -> Place | None:
+        """The asker's place in line when there is no permit: nobody reads what cannot be worked on.
 
-        Only a caller who may ask hears of the load; the careful way tells the others what is wrong with their key.
+        Only a caller who may ask waits; the careful way tells the others what is wrong with their key.
         """
         permits = self._serving.permits
         if not permits.full or self._caller(head) is None:
-            return False
-        status, lines, content = self._refusals.get(permits.taken) or self._refusal()
-        permits.refused += 1
-        self._resting.add(asker)
+            return None
+        return permits.line_up(asker, head.size)
+
+    def refuse(self, head: Head, asker: Asker, waited: float) -> None:
+        """Tells the asker, who has `waited` in line, that there was no permit."""
+        status, lines, content = self._refusals.get(self._serving.permits.taken) or self._refusal()
         asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
-        self._telemetry.request("POST", head.operation.path, status, 0.0)
-        return True
+        self._telemetry.request("POST", head.operation.path, status, waited)
+
+    def permit(self) -> Permit:
+        """One for who is to take the careful way."""
+        return Permit(self._serving.permits)
 
     def _caller(self, head: Head) -> Caller | None:
         """Who has the head's key, where that is known here and the key lets its holder ask."""
@@ -169,7 +181,7 @@ class Lane:
         together: dict[tuple[Predictor, Operation], list[Question]] = {}
         for question in turn:
             if question.gone:
-                self._serving.permits.taken -= 1
+                self._serving.permits.give_back()
             else:
                 together.setdefault((question.predictor, question.head.operation), []).append(question)
         for (predictor, operation), questions in together.items():
@@ -201,7 +213,7 @@ class Lane:
 
     def _finish(self, question: Question, work: Work, given: Tensors, encoded: float, future: Any) -> None:
         if question.gone:
-            self._serving.permits.taken -= 1
+            self._serving.permits.give_back()
         elif future.exception() is not None:
             self._carefully(question)
         else:
@@ -218,16 +230,19 @@ class Lane:
         except Exception:
             self._carefully(question)
             return
-        timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
+        queued = question.waited + work.started_at - work.queued_at
+        timings = Timings(encoded - question.began, queued, work.seconds)
         predictor.count(len(outputs), timings)
         identity = head.request_id or request_id()
         about = [*about, (b"server-timing", server_timing(timings)), (b"x-request-id", identity)]
-        self._serving.permits.taken -= 1
+        self._serving.permits.give_back()
         question.asker.respond(200, head_lines(about), content)
-        self._telemetry.request("POST", head.operation.path, 200, time.perf_counter() - question.began)
+        self._telemetry.request(
+            "POST", head.operation.path, 200, question.waited + time.perf_counter() - question.began
+        )
 
     def _carefully(self, question: Question) -> None:
-        self._serving.permits.taken -= 1
+        self._serving.permits.give_back()
         question.asker.carefully(question.data)
 
 

@@ -22,6 +22,7 @@ from app.api.health import CHECKS
 from app.api.inference import OPERATIONS
 from app.api.oip_tensors import BYTES, decode, encode
 from app.errors import MissingKey, RootstockError, UnknownChoice, WrongType
+from app.ml.admission import Permit
 from app.ml.operations.base import Operation
 from app.ml.predictor import Predictor
 from app.registry import models
@@ -122,7 +123,8 @@ async def infer(request: Request, model: str, number: str | None = None) -> Resp
     if size is not None and not (size.isascii() and size.isdigit()):
         raise WrongType(f"{HEADER} is {size!r}; a number of bytes is right", param=HEADER)
     body = await request.body()
-    with here.serving.permits:
+    with Permit(here.serving.permits) as permit:
+        await permit.get(len(body))
         wanted = await run_in_threadpool(decode, body, None if size is None else int(size))
         if set(wanted.inputs) != {INPUT}:
             raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")

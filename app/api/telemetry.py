@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping
 
-from app.ml.admission import BUCKETS, Histogram
+from app.ml.counters import BUCKETS, Histogram
 
 Labels = Mapping[str, str]
 

@@ -7,17 +7,20 @@ each would be a packet of its own that wakes the client.
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.api.arrival import PERMIT
 from app.api.heads import Head
 from app.api.lane import Lane, Question, head_lines
+from app.ml.admission import Permit, Place
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""
 MOST_BEHIND = 64 * 1024
-"""Bytes of what a resting connection asks; it is not read from beyond."""
+"""Bytes of what is asked behind a question that waits in line; the connection is not read from beyond."""
 UPGRADE = re.compile(rb"(?<=\r\n)upgrade:[^\r\n]*\r\n", re.IGNORECASE)
 
 
@@ -35,8 +38,10 @@ class Gathering(HttpToolsProtocol):
     _last = False
     """True when the connection shall be closed behind the next answer."""
     _answered_at = 0.0
-    _rests = False
-    """True for a while after the lane has refused it."""
+    _waiting: "Waiting | None" = None
+    """In line for a permit."""
+    _permit: Permit | None = None
+    """Got in line by a request that turned out to need care."""
     _common: ClassVar[tuple[Any, bytes]] = None, b""
     """The server's own headers, which it makes anew every second, and how they are written."""
 
@@ -54,7 +59,7 @@ class Gathering(HttpToolsProtocol):
         elif self._question is not None:
             self._behind += data
             self.flow.pause_reading()
-        elif self._rests:
+        elif self._waiting is not None:
             self._behind += data
             if len(self._behind) > MOST_BEHIND:
                 self.flow.pause_reading()
@@ -92,10 +97,35 @@ class Gathering(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._read(data + self._behind)
             self._behind = b""
+            if self._last:
+                super().shutdown()
+
+    def admitted(self, waited: float) -> None:
+        """Asks what it waits with."""
+        assert self.lane is not None
+        assert self._waiting is not None
+        head, data, self._waiting = self._waiting.head, self._waiting.data, None
+        if self.transport.is_closing():
+            return
+        self._question = self.lane.take(head, data, self, waited)
+        if self._question is None:
+            self._permit = self.lane.permit()
+            self._permit.admitted(waited)
+            self.carefully(data)
+
+    def refused(self, waited: float) -> None:
+        """Answers that there was no permit in time."""
+        assert self.lane is not None
+        assert self._waiting is not None
+        head, self._waiting = self._waiting.head, None
+        if not self.transport.is_closing():
+            self.lane.refuse(head, self, waited)
 
     def on_message_begin(self) -> None:
         self._midway = True
         super().on_message_begin()
+        if self._permit is not None:
+            self.scope["state"][PERMIT], self._permit = self._permit, None
 
     def on_message_complete(self) -> None:
         self._midway = False
@@ -107,25 +137,20 @@ class Gathering(HttpToolsProtocol):
         if self._question is not None:
             self._question.leave()
             self._question = None
+        if self._waiting is not None:
+            self._waiting.place.leave()
+            self._waiting = None
         super().connection_lost(exc)
-
-    def rested(self) -> None:
-        """Looks at what came meanwhile."""
-        self._rests = False
-        if not self.transport.is_closing():
-            self._go_on()
 
     def shutdown(self) -> None:
         self._last = True
-        if self._rests:
-            self.rested()
-        if self._question is None:
+        if self._question is None and self._waiting is None:
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes an idle connection. The lane's answers do not set the clock anew each time, so it looks here."""
         wait = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if self._question is None and self._begun is None and wait <= 0:
+        if self._question is None and self._begun is None and self._waiting is None and wait <= 0:
             super().timeout_keep_alive_handler()
         else:
             again = max(wait, 1.0)
@@ -135,8 +160,9 @@ class Gathering(HttpToolsProtocol):
         """Lets the lane answer a whole request, or the server where the lane cannot or more came with it."""
         assert self.lane is not None
         if len(data) == head.size:
-            if self.lane.refuses(head, self):
-                self._rests = True
+            place = self.lane.line_up(head, self)
+            if place is not None:
+                self._waiting = Waiting(place, head, data if place.hopeful else b"")
                 return
             self._question = self.lane.take(head, data, self)
             if self._question is not None:
@@ -180,6 +206,15 @@ class Begun:
 
     def __init__(self, head: Head, data: bytearray, clock: asyncio.TimerHandle) -> None:
         self.head, self.data, self.clock = head, data, clock
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A whole request in line for a permit."""
+
+    place: Place
+    head: Head
+    data: bytes
 
 
 class Gathered:

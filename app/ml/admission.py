@@ -1,115 +1,180 @@
-"""Who is let in, and what has been done: permits, counters and durations of one process."""
+"""Who is worked on: the permits of one process, and the line of those who wait for one.
 
-import threading
-from bisect import bisect_left
-from collections.abc import Sequence
+Who finds no permit waits for a moment, and is refused only then: most waits end before, and a client that asks again at
+once when it is refused cannot make the service spend its time on refusals. For the event loop's thread only.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 from app.errors import Overloaded
 
-BUCKETS = (
-    *(
-        0.0001,
-        0.00025,
-        0.0005,
-        0.001,
-        0.0025,
-        0.005,
-        0.01,
-        0.025,
-        0.05,
-        0.1,
-        0.25,
-        0.5,
-        1.0,
-        2.5,
-        5.0,
-        10.0,
-        30.0,
-        60.0,
-    ),
-)
-"""Upper bounds of histograms of durations, in seconds."""
-STAGES = ("preprocess", "queue", "inference")
-"""Of a request to a model."""
+WAIT_SECONDS = 0.03
+"""From the arrival of a request that finds no permit until it is refused."""
+GRAIN_SECONDS = 0.005
+"""Requests whose waits end within so long are refused together: one clock serves all."""
+ROOM_BYTES = 64 * 1024 * 1024
+"""Bodies that wait in line. Who comes when there is no room waits as long, to be refused."""
+
+
+class Waiter(Protocol):
+    """Whoever waits for a permit. One of its methods is called, once."""
+
+    def admitted(self, waited: float) -> None:
+        """There is a permit for it, which it may take at once; else the next in line has it."""
+
+    def refused(self, waited: float) -> None:
+        """It has waited long enough, in seconds."""
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """A place in line."""
+
+    waiter: Waiter | None
+    """None once the wait is over."""
+    since: float
+    """By the event loop's clock."""
+    size: int
+    hopeful: bool
+    """False where the wait can only end with a refusal: nobody needs the body."""
+
+    def leave(self) -> None:
+        """The waiter has gone."""
+        self.waiter = None
 
 
 class Permits:
-    """How many requests of this process may wait at once. For the event loop's thread only."""
+    """How many requests of this process are worked on at once, and who waits for that."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
         self.refused = 0
-
-    def __enter__(self) -> None:
-        """Takes one permit. Raises Overloaded when there is none."""
-        self.check()
-        self.taken += 1
+        self._line: deque[Place] = deque()
+        self._places: deque[Place] = deque()
+        """Those in line and those without hope, in the order in which their waits end."""
+        self._size = 0
+        self._admits = self._looks = False
 
     @property
     def full(self) -> bool:
-        """Whether there is no permit now."""
-        return self.taken >= self.limit
+        """Whether there is no permit now for who comes."""
+        return self.taken >= self.limit or bool(self._line)
 
-    def check(self) -> None:
-        """Raises Overloaded when there is no permit."""
-        if self.full:
+    def take(self) -> None:
+        """Takes a permit, which there must be."""
+        self.taken += 1
+
+    def give_back(self) -> None:
+        """Gives a permit back."""
+        self.taken -= 1
+        self._call()
+
+    def check(self, size: int) -> None:
+        """Raises Overloaded where not even the line has room for `size` bytes: who cannot be answered is not read."""
+        if self.full and self._size + size > ROOM_BYTES:
             self.refused += 1
             raise self.refusal()
 
+    def line_up(self, waiter: Waiter, size: int) -> Place:
+        """A place in line for a request of `size` bytes."""
+        loop = asyncio.get_running_loop()
+        hopeful = self._size + size <= ROOM_BYTES
+        place = Place(waiter, loop.time(), size, hopeful)
+        self._places.append(place)
+        if hopeful:
+            self._line.append(place)
+            self._size += size
+        if not self._looks:
+            self._looks = True
+            loop.call_later(WAIT_SECONDS, self._look)
+        self._call()
+        return place
+
     def refusal(self) -> Overloaded:
-        """What one is told for whom there is no permit now."""
+        """What one is told for whom there was no permit."""
         return Overloaded(f"{self.taken} requests are waiting and at most {self.limit} may; try again in a second")
 
+    def _call(self) -> None:
+        """Lets the first in line in, where there is a permit, once what is ready now has been done."""
+        if self._line and self.taken < self.limit and not self._admits:
+            self._admits = True
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    def _admit(self) -> None:
+        self._admits = False
+        now = asyncio.get_running_loop().time()
+        while self._line and self.taken < self.limit:
+            place = self._leave_line()
+            waiter, place.waiter = place.waiter, None
+            if waiter is not None:
+                waiter.admitted(now - place.since)
+
+    def _look(self) -> None:
+        """Refuses who has waited long enough."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._places and self._places[0].since + WAIT_SECONDS <= now:
+            place = self._places.popleft()
+            waiter, place.waiter = place.waiter, None
+            if waiter is not None:
+                self.refused += 1
+                waiter.refused(now - place.since)
+        while self._line and self._line[0].waiter is None:
+            self._leave_line()
+        self._looks = bool(self._places)
+        if self._looks:
+            loop.call_at(max(self._places[0].since + WAIT_SECONDS, now + GRAIN_SECONDS), self._look)
+
+    def _leave_line(self) -> Place:
+        place = self._line.popleft()
+        self._size -= place.size
+        return place
+
+
+class Permit:
+    """That of one request. The end of its block gives it back, where it was got."""
+
+    def __init__(self, permits: Permits) -> None:
+        self.waited = 0.0
+        """In line, in seconds."""
+        self._permits = permits
+        self._held = False
+        self._answer: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(self, *raised: object) -> None:
-        self.taken -= 1
+        if self._held:
+            self._permits.give_back()
 
+    async def get(self, size: int) -> None:
+        """Waits in line where it must, with a body of `size` bytes. Raises Overloaded when that takes too long."""
+        if self._held:
+            return
+        if not self._permits.full:
+            self.admitted(0.0)
+            return
+        self._answer = asyncio.get_running_loop().create_future()
+        place = self._permits.line_up(self, size)
+        try:
+            await self._answer
+        finally:
+            place.leave()
 
-class Counters:
-    """Sums over this process's requests and batches, and how long stages took; safe to share between threads."""
+    def admitted(self, waited: float) -> None:
+        """It is held from now on."""
+        self._permits.take()
+        self._held, self.waited = True, waited
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sums: dict[str, float] = {}
-        self._stages = {name: Histogram() for name in STAGES}
-
-    def add(self, **amounts: float) -> None:
-        with self._lock:
-            for name, amount in amounts.items():
-                self._sums[name] = self._sums.get(name, 0.0) + amount
-
-    def answered(self, rows: int, seconds: Sequence[float]) -> None:
-        """One request of `rows` items, with the `seconds` of its stages."""
-        sums = self._sums
-        with self._lock:
-            sums["requests_total"] = sums.get("requests_total", 0.0) + 1
-            sums["items_total"] = sums.get("items_total", 0.0) + rows
-            for histogram, taken in zip(self._stages.values(), seconds, strict=True):
-                histogram.add(taken)
-
-    def read(self) -> dict[str, float]:
-        with self._lock:
-            return dict(self._sums)
-
-    def stages(self) -> dict[str, "Histogram"]:
-        """Copies, by the stage's name."""
-        with self._lock:
-            return {name: histogram.copy() for name, histogram in self._stages.items()}
-
-
-class Histogram:
-    """How many durations fell between which bounds."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        """One per bucket, the last without bound."""
-        self.seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
-
-    def copy(self) -> "Histogram":
-        made = Histogram()
-        made.counts, made.seconds = list(self.counts), self.seconds
-        return made
+    def refused(self, waited: float) -> None:
+        """Ends the wait."""
+        self.waited = waited
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(self._permits.refusal())

@@ -20,8 +20,8 @@ import numpy as np
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.admission import Counters
 from app.ml.batch_size import BatchSize
+from app.ml.counters import Counters
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined
 from app.ml.threads import computing_with

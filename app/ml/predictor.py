@@ -15,9 +15,9 @@ from torch import Tensor
 
 from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
 from app.ml import engines
-from app.ml.admission import Counters
 from app.ml.artifact import Artifact, verify
 from app.ml.batching import Batcher
+from app.ml.counters import Counters
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation

@@ -25,7 +25,7 @@ from PIL import Image
 
 from app.api.wire import Gathering
 from app.main import create_app
-from app.ml import artifact
+from app.ml import admission, artifact
 from app.ml.admission import Permits
 from app.registry import keys, models
 from app.registry.db import Database
@@ -356,6 +356,27 @@ def test_a_crowd_gets_its_answers_or_a_429_that_says_when_to_come_back(house: Ho
             np.testing.assert_allclose(numbers(answer), expected, atol=1e-4)
 
 
+def test_who_finds_no_permit_is_answered_once_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a crowd that waits long enough nobody is refused, whichever way it takes."""
+    monkeypatch.setattr(admission, "WAIT_SECONDS", 60.0)
+    rows = networks.rows(20)
+    body = json.dumps({"model": "tiny", "input": rows.tolist()}).encode()
+    careful = {"content-encoding": "identity"}
+    with asking(tmp_path, {"tiny": networks.write(tmp_path / "tiny")}, max_waiting=2) as client:
+
+        def ask(place: int) -> httpx.Response:
+            return client.post("/v1/embeddings", content=body, headers=careful if place % 2 else {})
+
+        expected = numbers(ask(0))
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(ask, range(200)))
+        metrics = client.get("/metrics").text
+    for answer in answers:
+        np.testing.assert_allclose(numbers(answer), expected, atol=1e-5)
+    assert "rootstock_inference_refused_total 0\n" in metrics
+    assert "rootstock_inference_waiting 0\n" in metrics
+
+
 def test_what_is_asked_behind_a_refusal_is_answered_in_order(house: House) -> None:
     body = json.dumps({"model": "tiny", "input": VECTOR}).encode()
     head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"
@@ -367,13 +388,14 @@ def test_what_is_asked_behind_a_refusal_is_answered_in_order(house: House) -> No
         connection.settimeout(30)
         house.permits.taken += MOST_WAITING
         try:
-            for _ in range(2):
+            for behind in (b"", asked[:-30]):
                 connection.sendall(asked)
+                time.sleep(0.01)  # it stands in line
+                connection.sendall(behind)
                 held = b""
                 while b"overloaded" not in held:
                     held += connection.recv(65536)
                 assert held.startswith(b"HTTP/1.1 429 ")
-            connection.sendall(asked[:-30])  # while it rests
         finally:
             house.permits.taken -= MOST_WAITING
         connection.sendall(asked[-30:] + named)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.admission import Counters
 from app.ml.batch_size import FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS
 from app.ml.batching import Batcher
+from app.ml.counters import Counters
 from app.ml.modalities.base import Tensors
 from app.ml.work import Work
 

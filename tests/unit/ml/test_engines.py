@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.ml import artifact, engines, onnx
-from app.ml.admission import Counters
+from app.ml.counters import Counters
 from app.ml.operations.embed import Embed
 from app.ml.predictor import Predictor
 from tests import networks

@@ -1,0 +1,81 @@
+"""What has been done: counters and durations of one process."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+
+BUCKETS = (
+    *(
+        0.0001,
+        0.00025,
+        0.0005,
+        0.001,
+        0.0025,
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1.0,
+        2.5,
+        5.0,
+        10.0,
+        30.0,
+        60.0,
+    ),
+)
+"""Upper bounds of histograms of durations, in seconds."""
+STAGES = ("preprocess", "queue", "inference")
+"""Of a request to a model."""
+
+
+class Counters:
+    """Sums over this process's requests and batches, and how long stages took; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sums: dict[str, float] = {}
+        self._stages = {name: Histogram() for name in STAGES}
+
+    def add(self, **amounts: float) -> None:
+        with self._lock:
+            for name, amount in amounts.items():
+                self._sums[name] = self._sums.get(name, 0.0) + amount
+
+    def answered(self, rows: int, seconds: Sequence[float]) -> None:
+        """One request of `rows` items, with the `seconds` of its stages."""
+        sums = self._sums
+        with self._lock:
+            sums["requests_total"] = sums.get("requests_total", 0.0) + 1
+            sums["items_total"] = sums.get("items_total", 0.0) + rows
+            for histogram, taken in zip(self._stages.values(), seconds, strict=True):
+                histogram.add(taken)
+
+    def read(self) -> dict[str, float]:
+        with self._lock:
+            return dict(self._sums)
+
+    def stages(self) -> dict[str, "Histogram"]:
+        """Copies, by the stage's name."""
+        with self._lock:
+            return {name: histogram.copy() for name, histogram in self._stages.items()}
+
+
+class Histogram:
+    """How many durations fell between which bounds."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        """One per bucket, the last without bound."""
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+    def copy(self) -> "Histogram":
+        made = Histogram()
+        made.counts, made.seconds = list(self.counts), self.seconds
+        return made
