@@ -11,8 +11,10 @@ WORDS = [f"word{n}" for n in range(200)]
 
 
 def blobs(rows: int = 600, width: int = 6) -> tuple[Any, Any]:
-    label = DRAWN.integers(0, 3, rows)
-    return (DRAWN.normal(0, 4, (3, width))[label] + DRAWN.normal(0, 1, (rows, width))).astype(np.float32), label
+    """The same ones whichever tests ran before, and well apart."""
+    drawn = np.random.default_rng(0)
+    label = drawn.integers(0, 3, rows)
+    return (drawn.normal(0, 8, (3, width))[label] + drawn.normal(0, 1, (rows, width))).astype(np.float32), label
 
 
 def warned(made: Any) -> str:
@@ -39,8 +41,9 @@ def test_wrong_labels_are_suspected(ingest: Any, to_npz: Any) -> None:
     made = ingest({"d.npz": to_npz(x=values, y=label)})
     noise = made.profile["examination"]["label_noise"]
     listed = {each["row"] for each in noise["rows"]}
-    assert len(listed) >= 12
-    assert listed <= set(wrong.tolist())
+    looked_at = set(wrong.tolist()) & set(made.splits["train"].read("row", 0).tolist())
+    assert len(listed) > 0.8 * len(looked_at)
+    assert listed <= looked_at
     assert "disagree with nearly all their neighbours" in warned(made)
 
 
