@@ -134,7 +134,7 @@ class Table:
             stream.readline()
         if trusting:
             values, release = map_array(stream, BYTE, (self.file.size,))
-            blocks = stream.tell(), size // 4, BLOCK_BYTES
+            blocks = stream.tell(), max(BLOCK_BYTES, size // 4), BLOCK_BYTES
             for stop, batches in parse_unquoted(values, blocks, names, parsing, converting):
                 yield from batches
                 stream.seek(stop)
