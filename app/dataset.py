@@ -28,7 +28,7 @@ from app.ragged import Ragged
 
 FORMAT = 2
 INFO = "dataset.json"
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
 """Size from which on a record batch is written."""
 ROW = pa.field("row", pa.int64(), nullable=False)
 OF_ONE_SIZE = {"vectors": pa.float32(), "image": pa.uint8()}

@@ -17,9 +17,11 @@ from worker.ingest.layout import Joined, heads_of, join, stack_sources
 from worker.ingest.plan import Plan
 from worker.ingest.source import Context, Head, Input, Source
 
+BLOCK_BYTES = 2 * BATCH_BYTES
+"""Of a block of numbers: most of its rows are a record batch of the training split, which needs no other then."""
 RAGGED_ROWS = 1 << 16
 """Rows of a block where items differ in length."""
-RAGGED_BYTES = 2 * BATCH_BYTES
+RAGGED_BYTES = 4 * BATCH_BYTES
 """Of a column of them in a block, unless a single row has more."""
 Mask = NDArray[np.bool_]
 
@@ -76,7 +78,7 @@ def blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[Bl
     for group in groups:
         table, parts = group.table, group.plan.parts.values()
         width = sum(prod(part.shape) * (1 if part.modality == "image" else 8) for part in parts)
-        step = max(1, BATCH_BYTES // max(8, width))
+        step = max(1, BLOCK_BYTES // max(8, width))
         if any(not part.shape and part.modality not in ("classes", "numbers") for part in parts):
             step = min(step, RAGGED_ROWS)
         start = 0

@@ -183,7 +183,7 @@ def test_a_dataset_of_which_nothing_is_left_says_what_became_of_it(ingest: Any) 
 def test_batches_have_a_few_megabytes(ingest: Any, to_npy: Any) -> None:
     made = ingest({"x.npy": to_npy(np.zeros((1200, 2048), np.float32))}, cleaning={"duplicates": "keep"})
     assert sum(made.splits["train"].sizes) == 960
-    assert all(4 << 20 <= size * 2048 * 4 <= 8 << 20 for size in made.splits["train"].sizes[:-1])
+    assert all(2 << 20 <= size * 2048 * 4 <= 4 << 20 for size in made.splits["train"].sizes[:-1])
 
 
 def test_surprises_are_warned_of(ingest: Any) -> None:
