@@ -137,8 +137,8 @@ class Stack:
         """Name, type and shape of every column of a role's numbers: an array is one, however wide."""
         found: list[tuple[str, str, tuple[int, ...]]] = []
         for part in self._loaded[0].numbers[self.roles.index(role)]:
-            kind, shape = str(part.values.dtype), () if len(part.names) > 1 else part.values.shape[1:]
-            found += [(name, kind, shape) for name in part.names]
+            shape = () if len(part.names) > 1 else part.values.shape[1:]
+            found += [(name, str(self.heads[name].dtype), shape) for name in part.names]
         return found
 
     def _within(self, start: int, stop: int) -> list[tuple[Loaded, int, int]]:

@@ -70,7 +70,8 @@ class Plan:
                 ragged += here
         apart = [self.split, self.group, None if self.likely_group in numbered else self.likely_group]
         names += [name for name in apart if name in heads and name is not None]
-        return roles, Wanted(numbers, list(dict.fromkeys(names)), list(dict.fromkeys(ragged)))
+        exact = self.likely_group in numbered & heads.keys()  # whether two of its values differ is all that is asked
+        return roles, Wanted(numbers, list(dict.fromkeys(names)), list(dict.fromkeys(ragged)), exact)
 
     def used(self) -> Iterator[str]:
         """Every column that plays a part."""

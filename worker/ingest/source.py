@@ -139,6 +139,8 @@ class Wanted:
     """Columns with few different values."""
     ragged: Sequence[str] = ()
     """Texts, and other columns whose rows differ in length."""
+    exact: bool = False
+    """Whether numbers are needed as they are; else as a dataset holds them, which is float32."""
     first: bool = False
     """Whether the first rows are enough, as many as come at once; readers of CSV and JSON lines alone stop there."""
 

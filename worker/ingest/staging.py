@@ -21,6 +21,7 @@ from worker.ingest.stages import RaggedStage
 from worker.ingest.unpack import is_bomb, refuse
 
 SINGLE = np.dtype(np.float32)
+"""What numbers are in a dataset."""
 DOUBLE = pa.float64()
 SLICE_BYTES, SLICE_ROWS = 4 << 20, 64
 """Of a slice, the larger of the two: a wide table has work to do for every column."""
@@ -35,8 +36,7 @@ class Staging:
         self._file, self._context, self._parts = file, context, wanted.numbers
         self._heads = [known[name] for part in wanted.numbers for name in part]
         self._widths = [prod(head.shape) for head in self._heads]
-        exact = all(head.dtype.itemsize <= 2 or head.dtype == SINGLE for head in self._heads)
-        self.dtype = SINGLE if exact else FLOAT  # the narrowest that holds every value, and NaN
+        self.dtype = FLOAT if wanted.exact else SINGLE
         self._matrix = context.temporary()
         self._room = np.empty((0, sum(self._widths)), self.dtype)
         """Where the rows of a slice are laid beside each other."""
@@ -118,7 +118,6 @@ class Staging:
     def _add(self, columns: Mapping[str, pa.Array], rows: int) -> None:
         if self._room.shape[0] < rows:
             self._room = np.empty((rows, sum(self._widths)), self.dtype)
-        matrix = self._room[:rows]
         start = 0
         for together in _side_by_side(self._heads):
             head = together[0]
@@ -128,10 +127,9 @@ class Staging:
                     self._ragged(head, columns[head.name][int(row)], self.rows + int(row))
             else:
                 values = _beside([columns[head.name] for head in together])
-            stop = start + values.shape[1]
-            matrix[:, start:stop] = values
-            start = stop
-        self._matrix.write(matrix.data)
+            self._lay(values, rows, start)
+            start += values.shape[1]
+        self._matrix.write(self._room[:rows].data)
         for name, coder in self._coders.items():
             column = columns[name].dictionary_encode()
             names = [None if value is None else as_name(value) for value in column.dictionary.to_pylist()]
@@ -139,6 +137,24 @@ class Staging:
         for name, stage in self._stages.items():
             stage.add_texts(columns[name])
         self.rows += rows
+
+    def _lay(self, values: NDArray[Any], rows: int, start: int) -> None:
+        """Puts columns [rows, W] beside those before `start`."""
+        place = slice(rows), slice(start, start + values.shape[1])
+        try:
+            with np.errstate(over="raise"):
+                self._room[place] = values
+        except FloatingPointError:  # a number that the dataset cannot hold: whoever says so has to see it
+            self._widen()
+            self._room[place] = values
+
+    def _widen(self) -> None:
+        """Holds doubles from now on, and all that there is already."""
+        narrow, self._matrix = self._matrix, self._context.temporary()
+        narrow.seek(0)
+        while chunk := narrow.read(SLICE_BYTES):
+            self._matrix.write(np.frombuffer(chunk, SINGLE).astype(FLOAT).data)
+        self.dtype, self._room = FLOAT, self._room.astype(FLOAT)
 
     def _ragged(self, head: Head, value: pa.Scalar, row: int) -> None:
         if self._context.faults.full:

@@ -68,7 +68,7 @@ class Moments:
             return dict.fromkeys(names)
         spread = np.sqrt(self.squares[column] / self.count[column])
         values = (self.low[column], self.high[column], self.mean[column], spread)
-        return {name: float(value) for name, value in zip(names, values, strict=True)}
+        return {name: as_written(float(value)) for name, value in zip(names, values, strict=True)}
 
     def merge(self, other: "Moments") -> None:
         """Takes the rows of another in."""
@@ -78,3 +78,10 @@ class Moments:
         self.mean += apart * share
         self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         self.count = self.count + other.count
+
+
+def as_written(value: float) -> float:
+    """The shortest number that becomes this one in float32, if there is one: 0.1 for 0.10000000149011612."""
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    return value if float(narrow) != value or value % 1 == 0 else float(str(narrow))

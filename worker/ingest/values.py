@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from worker.ingest.faults import Fault, Faults, shown
 from worker.ingest.layout import Origin
+from worker.ingest.statistics import as_written
 
 LARGEST = float(np.finfo(np.float32).max)
 BRIGHTEST = 255
@@ -75,7 +76,8 @@ def refuse(
 
     def word(spot: tuple[int, int]) -> Fault:
         row, column = int(spot[0]), int(spot[1])
-        return origin(row, column).fault(code, PROBLEMS[code].format(value=shown(block[row, column].item())))
+        value = shown(as_written(block[row, column].item()))
+        return origin(row, column).fault(code, PROBLEMS[code].format(value=value))
 
     if not dropped:
         faults.each(code, np.argwhere(wrong), word, dropped=False)

@@ -91,8 +91,11 @@ def test_statistics_are_exact(ingest: Any, to_npy: Any) -> None:
     column = ingest({"x.npy": to_npy(values)}).column("x")
     exact = values.astype(np.float64)
     assert column["type"] == "float32[12]"
-    expected = [exact.min(), exact.max(), exact.mean(), exact.std()]
-    np.testing.assert_allclose([column[name] for name in ("min", "max", "mean", "std")], expected, rtol=1e-12)
+    np.testing.assert_allclose([column["mean"], column["std"]], [exact.mean(), exact.std()], rtol=1e-12)
+    assert [column["min"], column["max"]] == [
+        float(str(values.min())),
+        float(str(values.max())),
+    ]  # 0.1, not 0.10000000149
 
 
 @pytest.mark.parametrize(("value", "code"), [(np.nan, "non_finite"), (np.inf, "non_finite"), (1e300, "overflow")])

@@ -28,6 +28,13 @@ def test_a_feature_called_like_a_group_is_told(ingest: Any, column: str) -> None
     assert f'columns {{"group": "{column}"}}' in warning
 
 
+def test_long_numbers_of_patients_stay_apart(ingest: Any) -> None:
+    """They are no different numbers in float32."""
+    names = ["830104821", "830104822", "830104823"]
+    (warning,) = sided(ingest({"d.csv": table("patient", names)}, columns={"features": ["a", "patient"]}))
+    assert warning.startswith("3 values of 'patient' on both sides of the splits, such as '830104821', '830104822'")
+
+
 @pytest.mark.parametrize("names", [["ann", "bob"], ["1", "2"]])
 def test_a_column_that_is_not_used_is_told_too(ingest: Any, names: list[str]) -> None:
     (warning,) = sided(ingest({"d.csv": table("speaker", names)}, columns={"features": ["a", "b"]}))

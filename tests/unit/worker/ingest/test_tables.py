@@ -145,6 +145,17 @@ def test_a_number_too_large_for_float32(ingest: Any) -> None:
     assert "1e+39" in made.faults[0].message
 
 
+def test_a_row_with_such_a_number_is_left_out_alone(ingest: Any) -> None:
+    values = np.stack([np.arange(200_000) / 10, np.arange(200_000)], axis=1)  # more than pass at once
+    rows = [f"{x},{y:.0f}" for x, y in values.tolist()]
+    rows[150_000] = "-1e300,0"
+    made = ingest(csv("a,b\n" + "\n".join(rows) + "\n"), on_fault="drop")
+    assert made.profile["cleaning"]["dropped"] == {"overflow": 1}
+    np.testing.assert_array_equal(made.read("input"), np.delete(values, 150_000, axis=0).astype(np.float32))
+    told = made.column("a")
+    assert (told["type"], told["min"], told["max"], told["missing"]) == ("float64", 0, 19999.9, 0)
+
+
 def test_a_column_named_twice(ingest: Any) -> None:
     assert ingest(csv("a,b,a\n1,2,3\n4,5,6\n")).codes == ["duplicate_column"]
 
