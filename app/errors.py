@@ -116,7 +116,7 @@ class TooLarge(RootstockError):
 
 # 415
 class PackedBody(RootstockError):
-    """The body is packed, which requests may not be."""
+    """The body is packed in a way that is not read."""
 
     status = 415
     type = "invalid_request_error"

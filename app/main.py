@@ -31,6 +31,7 @@ from app.api import (
 from app.api.deps import Services
 from app.api.lane import Lane
 from app.api.middleware import BodyLimit, RequestContext
+from app.api.origins import Origins
 from app.api.telemetry import Telemetry
 from app.api.watch import Watcher
 from app.registry.db import Database
@@ -125,7 +126,8 @@ def create_app(settings: Settings) -> House:
 
     def within_layers(inner: ASGIApp) -> ASGIApp:
         bounded = BodyLimit(inner, settings.max_body_bytes, settings.max_file_bytes, STREAMED)
-        return RequestContext(bounded, telemetry)
+        counted = RequestContext(bounded, telemetry)
+        return Origins(counted, settings.origins) if settings.origins else counted
 
     app.hot = {path: within_layers(endpoint) for path, endpoint in inference.endpoints(app.state.services).items()}
     operations = {operation.path: operation for operation in inference.OPERATIONS if operation.of_items}

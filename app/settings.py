@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     admin_key: Annotated[str | None, EmptyIsNone] = None
     """API key of the first project, where it must be known in advance; otherwise one is drawn at first start."""
 
+    cors_origins: str = Field("", pattern=r"^(|\*|https?://[^/\s,;]+(\s*,\s*https?://[^/\s,;]+)*)$")
+    """Origins whose pages may call from a browser: `https://app.example.org, http://localhost:3000`, or `*` for all."""
     max_file_bytes: int = Field(16 * GIB, ge=1)
     """Largest file accepted, in bytes; refused while it streams."""
     max_body_bytes: int = Field(64 * MIB, ge=1024)
@@ -85,6 +87,11 @@ class Settings(BaseSettings):
     """GPUs, or processes on a CPU, that share every training job of a worker."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` (CUDA when there is one), `cpu`, `cuda` or one GPU of several, such as `cuda:1`."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """`cors_origins`, one by one."""
+        return tuple(filter(None, map(str.strip, self.cors_origins.split(","))))
 
     @property
     def retention(self) -> dict[str, float | None]:

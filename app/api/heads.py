@@ -3,7 +3,7 @@
 Knows no model and no connection.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,10 @@ class Head:
 class Heads:
     """The heads that this process has read."""
 
-    def __init__(self, operations: Mapping[str, Operation], max_body_bytes: int) -> None:
-        """`operations` are known by their paths; larger bodies do not take the short way."""
+    def __init__(self, operations: Mapping[str, Operation], max_body_bytes: int, careful: Collection[str] = ()) -> None:
+        """`operations` are known by their paths; larger bodies and heads with one of `careful` go the careful way."""
         self._operations, self._max_body_bytes = operations, max_body_bytes
+        self._careful = frozenset((*CAREFUL, *careful))
         self._known: dict[bytes, Head | None] = {}
 
     def find(self, data: bytes) -> Head | None:
@@ -73,7 +74,7 @@ class Heads:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         said = dict(reading.headers)
-        if len(said) != len(reading.headers) or any(name in said for name in CAREFUL):
+        if len(said) != len(reading.headers) or not self._careful.isdisjoint(said):
             return None
         stays = said.get("connection", "keep-alive").lower() == "keep-alive"
         if parser.get_http_version() != "1.1" or not parser.should_keep_alive() or not stays:

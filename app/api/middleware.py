@@ -10,13 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.envelope import answer
 from app.api.telemetry import Telemetry
+from app.api.unpacking import PACKINGS, Unpacked
 from app.errors import Internal, Malformed, PackedBody, RootstockError, TooLarge
 
 log = logging.getLogger(__name__)
 
 USABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-PACKINGS = ("gzip", "x-gzip", "deflate", "compress", "br", "zstd")
-"""Content encodings. Others are not known to anybody, and some clients name the charset there."""
+UNREAD = re.compile(r"compress|br|zstd|.*,.*")
+"""Content encodings that are refused. Others are not known to anybody, and some clients name the charset there."""
 FORM_OVERHEAD = 1024 * 1024
 """What a multipart body may hold beside its file: boundaries, headers, fields."""
 
@@ -69,7 +70,7 @@ class RequestContext:
 class BodyLimit:
     """Refuses a body with 413 as soon as it is known to be too large: by its announced length, or while it streams.
 
-    One that is packed is refused with 415: how large it really is would show too late.
+    One that is packed is unpacked on the way, and its bound is of what comes out.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int, streamed: re.Pattern[str]) -> None:
@@ -89,17 +90,18 @@ class BodyLimit:
         limit = self.max_file_bytes + FORM_OVERHEAD if is_file else self.max_body_bytes
         announced = header(scope, b"content-length")
         refusal: RootstockError | None = None
-        if packing in PACKINGS:
-            refusal = PackedBody(f"content-encoding: {packing!r} is not read; send the body unpacked, as it is")
+        if UNREAD.fullmatch(packing):
+            refusal = PackedBody(f"content-encoding: {packing!r} is not read; pack with gzip or deflate, or not at all")
         elif announced.isdigit() and int(announced) > limit:
             refusal = too_large(int(announced), limit, is_file)
         arrived = 0
+        source = Unpacked(receive, packing) if packing in PACKINGS else receive
 
         async def receive_within_limit() -> Message:
             nonlocal arrived
             if refusal is not None:
                 raise refusal  # to the route, whose clients know errors of its own shape
-            message = await receive()
+            message = await source()
             arrived += len(message.get("body", b""))
             if arrived > limit:
                 raise too_large(arrived, limit, is_file)

@@ -90,6 +90,15 @@ def test_vectors_in_json_and_in_bytes(school: School, binary: bool) -> None:
     assert answer.as_numpy("reconstruction") is None
 
 
+@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+def test_the_client_may_pack_what_it_sends(school: School, packing: str) -> None:
+    values = blobs()["features"][:5]
+    packed = school.ask("rows", values, "FP32", request_compression_algorithm=packing)
+    np.testing.assert_array_equal(
+        packed.as_numpy("embedding"), school.ask("rows", values, "FP32").as_numpy("embedding")
+    )
+
+
 def test_versions_are_asked_by_number_and_all_outputs_come_unasked(school: School) -> None:
     values = blobs()["features"][:2]
     answer = school.ask("rows", values, "FP32", model_version="2")

@@ -1,18 +1,20 @@
 """Clients that send too much, too slowly or half, and leave: each gets its answer, and all others are served."""
 
 import base64
+import gzip
 import io
 import json
 import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
 
 from app.ml import artifact
@@ -165,11 +167,45 @@ def test_whoever_would_rather_speak_another_protocol_is_answered_in_this_one(
 
 
 def test_a_packed_body_is_refused_in_the_words_of_its_protocol(client: httpx.Client) -> None:
-    packed = {"content": zlib.compress(b"{}"), "headers": {"content-encoding": "deflate"}}
+    packed = {"content": b"{}", "headers": {"content-encoding": "br"}}
     answers = [client.post(path, **packed) for path in ("/v1/embeddings", "/v2/models/tiny/infer")]  # type: ignore[arg-type]
     assert [answer.status_code for answer in answers] == [415, 415]
     assert answers[0].json()["error"]["code"] == "packed_body"
-    assert "deflate" in answers[1].json()["error"]
+    assert "'br'" in answers[1].json()["error"]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_packed_questions_and_files_are_unpacked_on_the_way(
+    client: httpx.Client, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    headers = {"content-encoding": encoding}
+    for rows in (networks.rows(1)[0].tolist(), networks.rows(2000).tolist()):
+        body = json.dumps({"model": "tiny", "input": rows}).encode()
+        found, wanted = (
+            client.post("/v1/embeddings", **asked)
+            for asked in (
+                {"content": pack(body), "headers": headers},
+                {"content": body},
+            )
+        )
+        assert found.status_code == 200, found.text
+        assert found.json() == wanted.json()
+    content = np.random.default_rng(0).bytes(700_000) + bytes(700_000)
+    form = httpx.Request("POST", "http://x", files={"file": ("a.bin", content)}, data={"purpose": "user_data"})
+    kind = {"content-type": form.headers["content-type"]}
+    file = client.post("/v1/files", content=pack(form.read()), headers=headers | kind).json()
+    assert client.get(f"/v1/files/{file['id']}/content").content == content
+
+
+def test_a_packed_bomb_is_too_large_and_what_cannot_be_unpacked_is_malformed(client: httpx.Client) -> None:
+    bomb = gzip.compress(b" " * 200_000_000)
+    for body, status, code in ((bomb, 413, "too_large"), (b"{}", 400, "malformed"), (bomb[:-9], 413, "too_large")):
+        refused = client.post("/v1/embeddings", content=body, headers={"content-encoding": "gzip"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    cut = gzip.compress(b'{"model": "tiny"}')[:-4]
+    refused = client.post("/v1/embeddings", content=cut, headers={"content-encoding": "gzip"})
+    assert "ends before" in refused.json()["error"]["message"]
+    assert works(client)
 
 
 @pytest.mark.parametrize(
