@@ -76,11 +76,9 @@ def probe(rows: Rows, takes: Sequence[Take], known: NDArray[np.bool_]) -> dict[s
 
 
 def train(client: Client, takes: Sequence[Take], seed: int, seconds: float, request: dict[str, Any]) -> dict[str, Any]:
-    files = {"file": ("speech.zip", archive(list(takes)))}
-    file = client.call("POST", "/v1/files", files=files, data={"purpose": "pretrain"})
     columns = {"label": "label", "group": "speaker"}
-    body = {"name": f"speech-{seed}", "files": [file["id"]], "modality": "audio", "columns": columns}
-    made = client.ready(body)
+    body = {"name": f"speech-{seed}", "modality": "audio", "columns": columns}
+    made = client.dataset("speech.zip", archive(list(takes)), body)
     asked = {"kind": "pretrain", "dataset": made, "name": f"speech-{seed}", **request}
     asked["training"] = {"seed": seed, "max_seconds": seconds, **request.get("training", {})}
     return client.train(f"seed {seed}", asked)

@@ -110,9 +110,7 @@ def long_training(client: Client) -> dict[str, Any]:
     """A request for a training that would take hours."""
     content = io.BytesIO()
     np.save(content, np.random.default_rng(1).random((TRAINED_ROWS, WIDTH), dtype=np.float32))
-    files = {"file": ("rows.npy", content.getvalue())}
-    file = client.call("POST", "/v1/files", files=files, data={"purpose": "pretrain"})
-    dataset = client.ready({"name": "rows", "files": [file["id"]], "modality": "vectors"})
+    dataset = client.dataset("rows.npy", content.getvalue(), {"name": "rows", "modality": "vectors"})
     return {
         "kind": "pretrain",
         "name": "beside",

@@ -70,8 +70,7 @@ def batches(client: Client) -> float:
 
 def train_reader(client: Client, texts: list[str]) -> None:
     content = "\n".join(["text", *texts]).encode()
-    file = client.call("POST", "/v1/files", files={"file": ("t.csv", content)}, data={"purpose": "pretrain"})
-    dataset = client.ready({"name": "texts", "files": [file["id"]], "modality": "text"})
+    dataset = client.dataset("texts.csv", content, {"name": "texts", "modality": "text"})
     request = {
         "kind": "pretrain",
         "name": "reader",

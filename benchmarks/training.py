@@ -105,11 +105,8 @@ def main() -> None:
     np.savez(archive, images=images, split=split)
     rates: dict[tuple[str, str, int], list[float]] = {}
     with started() as client:
-        file = client.call(
-            "POST", "/v1/files", files={"file": ("rows.npz", archive.getvalue())}, data={"purpose": "pretrain"}
-        )
-        columns = {"image": "images", "split": "split"}
-        dataset = client.ready({"name": "rows", "files": [file["id"]], "modality": "image", "columns": columns})
+        body = {"name": "rows", "modality": "image", "columns": {"image": "images", "split": "split"}}
+        dataset = client.dataset("rows.npz", archive.getvalue(), body)
         for _ in range(asked.rounds):
             for duties, batch, names in CASES:
                 for name in names:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from openai import OpenAI
@@ -46,12 +46,10 @@ class Client:
             raise DemoError(f"{method} {path}: {response.status_code} {body['error']['message']}")
         return body
 
-    def dataset(self, name: str, archive: bytes) -> str:
-        """Uploads an NPZ, makes an image dataset of it and waits until it is checked; gives its id."""
-        file = self.call("POST", "/v1/files", files={"file": (f"{name}.npz", archive)}, data={"purpose": "pretrain"})
-        columns = {"image": "images", "label": "labels", "split": "split"}
-        body = {"name": name, "files": [file["id"]], "modality": "image", "columns": columns}
-        return self.ready(body)
+    def dataset(self, filename: str, content: bytes | IO[bytes], request: dict[str, Any]) -> str:
+        """Uploads a file, makes a dataset of it and waits until it is checked; gives the dataset's id."""
+        file = self.call("POST", "/v1/files", files={"file": (filename, content)}, data={"purpose": "pretrain"})
+        return self.ready({**request, "files": [file["id"]]})
 
     def ready(self, request: dict[str, Any]) -> str:
         """Makes a dataset and waits until it is checked; gives its id."""

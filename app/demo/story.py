@@ -20,6 +20,7 @@ FEW_PER_CLASS = 10
 FEW_DRAWS = 3
 """Of the few labels: which ones they are moves an accuracy by more than what is to be seen."""
 SHOWN_DIGITS = 10
+PICTURES = {"modality": "image", "columns": {"image": "images", "label": "labels", "split": "split"}}
 REFERENCE_EPOCHS = 20
 
 REFERENCE: dict[str, Any] = {
@@ -89,7 +90,7 @@ def tell(
     train_rows, test_rows = data.train_images.tolist(), data.test_images.tolist()
 
     with watch.step("upload"):
-        dataset = client.dataset("digits", data.archive())
+        dataset = client.dataset("digits.npz", data.archive(), {"name": "digits", **PICTURES})
 
     jobs = {}
     for name, recipe in (("reference", REFERENCE), ("default", DEFAULT)):
@@ -130,7 +131,7 @@ def tell(
     right: dict[str, list[float]] = {name: [] for name in recipes}
     for draw_number in range(FEW_DRAWS):
         with watch.step("upload_few"):
-            few = client.dataset("few-digits", data.few(FEW_PER_CLASS, draw_number))
+            few = client.dataset("few.npz", data.few(FEW_PER_CLASS, draw_number), {"name": "few-digits", **PICTURES})
         for name, recipe in recipes.items():
             asked = {**recipe, "dataset": few, "objective": {"name": "classification"}, "training": training}
             with watch.step(name):
