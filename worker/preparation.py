@@ -167,7 +167,6 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
         spec = TrainSpec.model_validate(position.spec)
         dataset, domains = _domains(spec, used, opened)
         fitted = {role: part.modality.restore(position.fitted[role]) for role, part in spec.roles.items()}
-        torch.set_num_threads(position.threads)
     else:
         spec = _spec(reporter, job, used, base)
         dataset, domains = _domains(spec, used, opened)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.errors import NonFiniteLoss, OutOfMemory
 from app.ml.objectives.base import Batch
+from app.ml.threads import computing_with
 from worker import checkpoint, pace
 from worker.auditing import settle_augmentation
 from worker.clock import Clock
@@ -26,6 +27,7 @@ from worker.preparation import Run, prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
+from worker.threads import settle_threads
 from worker.validation import validation_of
 
 REPORT_SECONDS = 0.5
@@ -40,12 +42,14 @@ def run(reporter: Reporter) -> None:
     """
     try:
         training = prepare(reporter)
-        if training.spec.objective.solved:
-            if training.devices.first:
-                solve(reporter, training)
-        else:
+        if not training.spec.objective.solved:
             settle_augmentation(reporter, training)
-            Trainer(reporter, training).train()
+            settle_threads(reporter, training)
+        with computing_with(training.position.threads):
+            if not training.spec.objective.solved:
+                Trainer(reporter, training).train()
+            elif training.devices.first:
+                solve(reporter, training)
         if training.devices.first:
             publish(reporter, training)
     except torch.OutOfMemoryError as error:

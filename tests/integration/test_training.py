@@ -15,7 +15,7 @@ import torch._inductor.config as inductor
 from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
-from app.ml import artifact
+from app.ml import artifact, threads
 from app.ml.objectives.autoencoding import Autoencoder
 from app.ml.objectives.base import Batch, Loss
 from app.registry import checkpoints, events, leases, metrics, models, objects
@@ -287,7 +287,35 @@ def test_a_stale_token_publishes_nothing(sqlite: Workshop) -> None:
         assert len(models.all(session, sqlite.project_id)) == 1
 
 
-def test_threads_are_those_of_the_first_start(sqlite: Workshop) -> None:
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of threads of every step."""
+    found: list[int] = []
+    step = Trainer.train_step
+
+    def noted(self: Trainer, batch: Batch) -> None:
+        found.append(torch.get_num_threads())
+        step(self, batch)
+
+    monkeypatch.setattr(Trainer, "train_step", noted)
+    return found
+
+
+def test_small_steps_are_computed_by_one_thread(sqlite: Workshop, used: list[int]) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT))
+        assert set(used) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_are_those_of_the_first_start(
+    sqlite: Workshop, used: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "SMALL_WORK", -1)  # no step is small
     before = torch.get_num_threads()
     job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
     stop = threading.Event()
@@ -300,7 +328,8 @@ def test_threads_are_those_of_the_first_start(sqlite: Workshop) -> None:
     try:
         torch.set_num_threads(before + 1)
         sqlite.train(job)
-        assert torch.get_num_threads() == before
+        assert set(used) == {before}
+        assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 

@@ -1,0 +1,29 @@
+"""What is counted of a step, whose mean decides by how many threads it is computed."""
+
+import torch
+from torch import nn
+
+from worker.threads import Products
+
+
+def test_products_and_convolutions_are_counted_with_their_multiplications() -> None:
+    dense, cut = nn.Linear(6, 5), nn.Conv1d(2, 3, kernel_size=4)
+    with torch.no_grad(), Products() as products:
+        dense(torch.ones(7, 6)).relu()
+        cut(torch.ones(1, 2, 13))
+    assert products.number == 2
+    assert products.multiplications == 7 * 6 * 5 + 10 * 3 * 2 * 4
+    assert products.mean == products.multiplications // 2
+
+
+def test_a_recurrent_network_multiplies_little_at_once() -> None:
+    with torch.no_grad(), Products() as products:
+        nn.GRU(8, 8, batch_first=True)(torch.ones(4, 20, 8))
+    assert products.number >= 20
+    assert products.mean <= 4 * 20 * 8 * 24 // 10
+
+
+def test_nothing_multiplied_means_nothing() -> None:
+    with Products() as products:
+        torch.ones(3) + 1
+    assert products.mean == 0

@@ -1,0 +1,62 @@
+"""With how many of torch's threads a job trains, from what the products of a step cost. Settled once per job."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from app.ml.threads import threads_for
+from worker.preparation import Run
+from worker.progress import Reporter
+
+
+def settle_threads(reporter: Reporter, run: Run) -> None:
+    """One thread where a step shares too little work, and says so; a resumed job goes on with those it began with.
+
+    Threads meet at the end of every product. Where one costs less than the meeting they slow each other down, and many
+    times so on cores that somebody else uses, where the one that is not running is waited for.
+    """
+    training = run.spec.training
+    if run.tensors or run.device.type != "cpu":
+        return
+    batch = next(run.drawn(training.batch_size).epoch(0))
+    with torch.no_grad(), Products() as products:
+        run.network.loss(run.augment(batch))
+    threads = threads_for(products.mean)
+    if threads < run.position.threads:
+        run.position.threads = threads
+        reporter.event(
+            "message",
+            f"computes with {threads} thread: a step's matrix products have "
+            f"{products.mean / 1e6:.2g} million multiplications each, too few to be shared",
+        )
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the matrix products and convolutions that are computed meanwhile, and their multiplications."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.number, self.multiplications = 0, 0
+
+    @property
+    def mean(self) -> int:
+        """Multiplications of one of them."""
+        return self.multiplications // max(1, self.number)
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        out = func(*args, **given)
+        cost = flop_registry.get(getattr(func, "overloadpacket", None))
+        if cost is not None:
+            self.number += 1
+            self.multiplications += cost(*args, **given, out_val=out) // 2  # counted are additions, too
+        return out
