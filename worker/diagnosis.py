@@ -37,33 +37,36 @@ def of_curves(
     began: float | None = None,
     rates: Sequence[float] = (),
     ended: bool = False,
+    kept: str = "best",
 ) -> list[Finding]:
     """Judges losses at the same validations, oldest first.
 
     `began` is the validation loss before the first step, `rates` are learning rates of the steps before each validation
-    where they differ; `ended` when the schedule has come to its end.
+    where they differ; `ended` when no step follows. `kept` says which weights will be published.
+
+    What a validation loss loses while rates are high often comes back when they fall: until the end, a training
+    overfits only where all progress is lost again.
     """
     if len(validation) < ENOUGH_VALIDATIONS:
         return []
     best = min(validation)
     recent = validation[-IN_A_ROW:]
-    rises = train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]
-    if rises or (began is not None and min(best, *train) > began):
-        first = train[0] if rises else began
-        return [
-            Finding(
-                "diverges",
-                f"the training loss is {train[-1]:.4g} and began at {first:.4g}: it diverges; "
-                "try a smaller learning_rate, a longer warmup or a smaller clip_norm",
-            )
-        ]
-    come = (validation[0] - best) or (train[0] - train[-1])
-    if train[-1] < train[validation.index(best)] and min(recent) > best + WORSE * come:
+    fallen = ""
+    if train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]:
+        fallen = f"the training loss is {train[-1]:.4g} after {train[0]:.4g} at the first validation"
+    elif began is not None and min(best, *train) > began:
+        fallen = f"the validation loss was {began:.4g} before the first step and never better than {best:.4g} since"
+    if fallen:
+        advice = "try a smaller learning_rate, a longer warmup or a smaller clip_norm"
+        return [Finding("diverges", f"{fallen}: the training diverges; {advice}")]
+    first = validation[0] if began is None else max(began, validation[0])
+    come = first - best if first > best else train[0] - train[-1]
+    if train[-1] < train[validation.index(best)] and min(recent) > best + (WORSE if ended else 1.0) * come:
         return [
             Finding(
                 "overfits",
                 f"the validation loss is {validation[-1]:.4g} after a best of {best:.4g}, and the training loss still "
-                "falls: the network overfits; its best weights are kept. Try more data, augmentation, dropout, "
+                f"falls: the network overfits; its {kept} weights are kept. Try more data, augmentation, dropout, "
                 "more weight_decay or a smaller network",
             )
         ]

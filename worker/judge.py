@@ -70,7 +70,8 @@ class Judge:
             position.curves["validation"],
             began=position.began,
             rates=[rate_factor(self.run.spec.training, (number + 0.5) / count) for number in range(count)],
-            ended=position.step == position.total_steps,
+            ended=position.step == position.total_steps or self.stopped_early(),
+            kept="best" if self.can_choose else "last",
         )
         self._tell(found)
         if self.stopped_early():

@@ -24,15 +24,37 @@ def test_curves_are_called_by_their_names(name: str | None, shift: float) -> Non
 
 def test_what_is_learned_by_heart_from_the_start_overfits() -> None:
     """The first validation was the best one: there is no progress to compare with."""
-    found = of_curves([0.7, 0.5, 0.3, 0.1, 0.02], [0.7, 0.8, 1.0, 1.3, 1.5])
+    found = of_curves([0.7, 0.5, 0.3, 0.1, 0.02], [0.7, 0.8, 1.0, 1.3, 1.5], ended=True)
     assert [finding.name for finding in found] == ["overfits"]
+
+
+def test_what_may_still_come_back_does_not_overfit_yet() -> None:
+    """Rates are high in the middle of a schedule and fall at its end; what lost all it had learned is told at once."""
+    train, validation = CURVES["overfits"]
+    assert of_curves(train, validation, began=6.0) == []
+    assert [each.name for each in of_curves(train, validation, began=6.0, ended=True)] == ["overfits"]
+    assert [each.name for each in of_curves(train, [*validation[:4], 6.4, 6.8, 7.3, 7.9], began=6.0)] == ["overfits"]
+
+
+def test_progress_counts_from_before_the_first_step() -> None:
+    """Most of it may be made before the first validation: what is lost of the rest is little then."""
+    train, validation = [0.9, 0.5, 0.3, 0.2, 0.1, 0.1], [0.3, 0.2, 0.22, 0.23, 0.24, 0.24]
+    assert [each.name for each in of_curves(train, validation, ended=True)] == ["overfits"]
+    assert of_curves(train, validation, began=2.3, ended=True) == []
+
+
+def test_the_weights_that_are_kept_are_called_by_their_name() -> None:
+    (told,) = of_curves(*CURVES["overfits"], ended=True, kept="last")
+    assert "its last weights are kept" in told.message
 
 
 def test_what_never_was_better_than_before_the_first_step_diverges() -> None:
     """The first steps did the harm, and the rate has fallen since."""
     train, validation = [900.0, 400.0, 90.0, 50.0, 40.0], [700.0, 300.0, 60.0, 45.0, 39.0]
     assert of_curves(train, validation, began=50.0) == []
-    assert [finding.name for finding in of_curves(train, validation, began=1.0)] == ["diverges"]
+    (told,) = of_curves(train, validation, began=1.0)
+    assert told.name == "diverges"
+    assert "validation loss was 1 before the first step and never better than 39 since" in told.message
 
 
 def test_what_falls_by_rate_and_not_by_time_is_unfinished() -> None:
