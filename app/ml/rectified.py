@@ -1,4 +1,4 @@
-"""Linear layers with a rectifier after each, and perhaps a last one without, as one node of the graph.
+"""Linear layers with a rectifier after each, and others before and behind them, as one node of the graph.
 
 Small layers are short of arithmetic: most of the time of a step is the handling of single operations. Here a layer is
 two operations forward and four backward, gradients are added where they are kept, whichever ones are asked for, the
@@ -25,19 +25,21 @@ class Rectified(nn.Sequential):
 
     _chain: "_Chain | None" = None
 
-    def forward(self, inputs: Tensor, last: nn.Linear | None = None) -> Tensor:
-        """`last` is applied to what these layers give."""
-        chain = None if _plainly(inputs) else self._chained(last)
+    def forward(self, inputs: Tensor, *behind: nn.Module) -> Tensor:
+        """`behind` are linear layers and others of this kind: one after the other, they get what these layers give."""
+        chain = None if _plainly(inputs) else self._chained(behind)
         if chain is None or chain.anchor is None:
             values = cast(Tensor, super().forward(inputs))  # type: ignore[no-untyped-call]
-            return values if last is None else cast(Tensor, last(values))
+            for module in behind:
+                values = module(values)
+            return values
         outputs: Tensor = _Apply.apply(inputs, chain.anchor, chain.links)  # type: ignore[no-untyped-call]
         return outputs
 
-    def _chained(self, last: nn.Linear | None) -> "_Chain":
+    def _chained(self, behind: tuple[nn.Module, ...]) -> "_Chain":
         chain = self._chain
-        if chain is None or chain.last is not last or chain.moved():
-            chain = self._chain = _Chain([layer for layer in self if isinstance(layer, nn.Linear)], last)
+        if chain is None or chain.behind != behind or chain.moved():
+            chain = self._chain = _Chain(self, behind)
         return chain
 
 
@@ -62,10 +64,15 @@ class _Link(NamedTuple):
 class _Chain:
     """Layers and where their weights and gradients lie."""
 
-    def __init__(self, rectified: Sequence[nn.Linear], last: nn.Linear | None) -> None:
-        layers = [*rectified, *([last] if last is not None else [])]
-        self.last = last
-        self._weights = [part for layer in layers for part in (layer.weight, layer.bias)]
+    def __init__(self, first: Rectified, behind: tuple[nn.Module, ...]) -> None:
+        self.behind = behind
+        layers = [
+            (layer, isinstance(module, Rectified))
+            for module in (first, *behind)
+            for layer in module.modules()
+            if isinstance(layer, nn.Linear)
+        ]
+        self._weights = [part for layer, _ in layers for part in (layer.weight, layer.bias)]
         self._found = self._look()
         learning = [part for part in self._weights if part.requires_grad]
         self.anchor = learning[0] if learning and all(part.grad is not None for part in learning) else None
@@ -75,11 +82,11 @@ class _Chain:
                 layer.weight.detach(),
                 layer.weight.detach().t(),
                 layer.bias.detach(),
-                number < len(rectified),
+                rectified,
                 layer.weight.grad if layer.weight.requires_grad else None,
                 layer.bias.grad if layer.bias.requires_grad else None,
             )
-            for number, layer in enumerate(layers)
+            for layer, rectified in layers
         ]
 
     def moved(self) -> bool:

@@ -58,6 +58,11 @@ class Encoder(nn.Module):
         For tokens its `forward(code, length)` gives scores [B, length, vocabulary] of the words at each place.
         """
 
+    def redrawn(self, inputs: Tensors, bottleneck: nn.Module, decoder: nn.Module) -> Tensor:
+        """What a `decoder` of this network makes of the code that `bottleneck` makes of `pooled`: [B, *shape.size]."""
+        drawn: Tensor = decoder(bottleneck(self(inputs).pooled))
+        return drawn
+
 
 class EncoderSettings(Settings):
     """What a client may set."""

@@ -79,6 +79,15 @@ class MlpEncoder(Encoder):
             _hidden(code, widths, self.settings, 0.0), linear(widths[-1], shape.count), nn.Unflatten(1, shape.size)
         )
 
+    def redrawn(self, inputs: Tensors, bottleneck: nn.Module, decoder: nn.Module) -> Tensor:
+        """Where all layers are linear or rectified, they are one node of the graph from the item to its drawing."""
+        if not isinstance(self.layers, Rectified):
+            return super().redrawn(inputs, bottleneck, decoder)
+        assert isinstance(decoder, MlpDecoder)
+        between = (bottleneck,) if isinstance(bottleneck, nn.Linear) else ()
+        hidden, last, shaped = decoder
+        return cast(Tensor, shaped(self.layers(inputs["values"].flatten(1), *between, hidden, last)))
+
 
 class MlpDecoder(nn.Sequential):
     """Hidden layers, a linear one, and the item's shape."""

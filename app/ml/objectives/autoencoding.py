@@ -108,6 +108,8 @@ class Autoencoder(Objective):
         self.shape, self.code_noise, self.shrinkage = shape, noise, shrinkage
         narrows = self.code < min(encoder.width, shape.count)  # else there is nothing to learn beside a copy
         self.shortcut = Shortcut(shape, self.code) if residual and narrows else None
+        self.straight = self.shortcut is None and not noise and shape.layout != "tokens"
+        """True where layers are all that lies between an item and its drawing while learning."""
 
     @torch.no_grad()
     def begin(self, stream: Stream) -> None:
@@ -136,6 +138,10 @@ class Autoencoder(Objective):
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of their mean error, and the number of items."""
         inputs, seen = batch.roles["input"], self.corrupt(batch)
+        if self.straight:
+            drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)  # type: ignore[operator]
+            each = misses(drawn.float(), inputs, self.shape)
+            return Loss(each.sum(), len(each))
         code = self.embed(seen)
         drawn = code
         if self.code_noise and self.training:

@@ -60,6 +60,30 @@ def test_a_last_layer_without_rectifier_joins_in(kept: bool) -> None:
 
 
 @pytest.mark.parametrize("kept", [True, False])
+def test_linear_layers_and_others_of_the_kind_join_in_behind(kept: bool) -> None:
+    """As in an autoencoder: a narrow layer without rectifier, more layers with one, and a last one without."""
+    torch.manual_seed(1)
+    inner = [nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU()]
+    behind = [nn.Linear(3, 2), Rectified(*inner), nn.Linear(6, 7)]
+    whole = nn.ModuleList([layers(Rectified), *behind])
+    twin = copy.deepcopy(nn.Sequential(layers(nn.Sequential), behind[0], *inner, behind[2]))
+    if kept:
+        for part in itertools.chain(whole.parameters(), twin.parameters()):
+            part.grad = torch.zeros_like(part)
+    inputs = torch.randn(4, 7)
+    for _ in range(2):  # the second time, what was looked up is used again
+        ours, theirs = whole[0](inputs, *behind), twin(inputs)
+        assert torch.equal(ours, theirs)
+        for outputs in (ours, theirs):
+            (outputs**2).sum().backward()
+    for mine, expected in zip(whole.parameters(), twin.parameters(), strict=True):
+        assert mine.grad is not None
+        torch.testing.assert_close(mine.grad, expected.grad)
+    with torch.no_grad():
+        assert torch.equal(whole[0](inputs, *behind), twin(inputs))
+
+
+@pytest.mark.parametrize("kept", [True, False])
 def test_what_does_not_learn_gets_no_gradient(kept: bool) -> None:
     network = layers(Rectified)
     first, *others = network.parameters()

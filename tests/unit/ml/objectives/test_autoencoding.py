@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
@@ -31,6 +31,38 @@ def test_the_loss_sums_each_items_mean_squared_error() -> None:
     torch.testing.assert_close(loss.sum, expected)
     assert loss.count == 40
     assert built.metrics([batch])["mse"] == pytest.approx(expected.item() / 40)
+
+
+@pytest.mark.parametrize("dimensions", [None, 3])
+@pytest.mark.parametrize("plain", [{"activation": "relu", "norm": "none"}, {}])
+@pytest.mark.parametrize("scaling", ["standard", "unit"])
+def test_what_is_learned_in_one_go_is_what_is_learned_in_turn(
+    dimensions: int | None, plain: dict[str, Any], scaling: str
+) -> None:
+    """From the item to its drawing at once, and by the code: with memory for the gradients, as a trainer gives."""
+    fitted = Vectors.model_validate({"scaling": scaling}).fit([np.abs(ROWS)])
+    encoder = Mlp(widths=(16, 6), **plain).build(fitted.shape)
+    built = Autoencoding().build({"input": Role(fitted, encoder, dimensions)}).train()
+    batch = Batch({"input": fitted.encode(np.abs(ROWS))}, torch.arange(40))
+    learned: list[list[Tensor]] = []
+    assert built.straight
+    for straight in (True, False):
+        built.straight = straight
+        for weight in built.parameters():
+            weight.grad = torch.zeros_like(weight)
+        loss = built.loss(batch)
+        loss.sum.backward()  # type: ignore[no-untyped-call]
+        learned.append([loss.sum.detach(), *(weight.grad for weight in built.parameters() if weight.grad is not None)])
+    assert torch.equal(learned[0][0], learned[1][0])
+    for one, other in zip(*learned, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "straight"), [({}, True), ({"residual": True}, False), ({"code_noise": 0.1}, False)]
+)
+def test_only_layers_are_learned_in_one_go(settings: dict[str, Any], straight: bool) -> None:
+    assert network(3, **settings)[0].straight == straight
 
 
 @pytest.mark.parametrize("dimensions", [None, 6])
