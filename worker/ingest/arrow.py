@@ -18,6 +18,7 @@ FILE_START = 8
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 SAMPLE_ROWS = 1000
+FIRST_ROWS = 1 << 16
 MOST_BATCH = 1 << 30
 """Bytes that a packed record batch may unpack to: it is held in memory."""
 
@@ -41,9 +42,13 @@ class Arrow:
             mapped = _map(self.file)
             names, needed = [head.name for head in self.heads], wanted.columns
             for batch in _read(mapped, [names.index(name) for name in needed] if self.packed else None):
+                if wanted.first:
+                    batch = batch.slice(0, FIRST_ROWS)
                 batch.select(needed).validate(full=True)
                 staging.add({name: batch.column(name) for name in needed}, batch.num_rows)
                 mapped.madvise(mmap.MADV_DONTNEED)
+                if wanted.first and staging.rows:
+                    break
         except (pa.ArrowException, OSError) as error:
             staging.broke_off(error)
         return staging.loaded()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.dataset_options import DatasetOptions
-from worker.ingest import jsonl, tables
+from worker.ingest import arrow, jsonl, parquet, tables
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.kinds import base as kinds
 from worker.ingest.layout import Stack, join
@@ -18,13 +18,14 @@ from worker.ingest.source import Context
 
 LARGE = 256 << 20
 """Bytes of a file from which on reading takes so long that few faults at once are better than all of them later."""
-READ_ROW_BY_ROW = (tables.Table, jsonl.Lines)
+STAGED = (tables.Table, jsonl.Lines, parquet.Parquet, arrow.Arrow)
+"""Readers that copy a file before anything is judged; of arrays, which are not, the first block is judged at once."""
 
 
 def judge_first_rows(stacks: Sequence[Stack], plan: Plan, options: DatasetOptions, context: Context) -> None:
     """Raises Refused where the first file is large and has faults in the rows that are read at once."""
     source = stacks[0].sources[0]
-    if len(stacks) > 1 or source.file.size < LARGE or not isinstance(source, READ_ROW_BY_ROW):
+    if len(stacks) > 1 or source.file.size < LARGE or not isinstance(source, STAGED):
         return
     found = Faults(drops=context.faults.drops)
     table = join([Stack([source])], plan, replace(context, faults=found), first=True)

@@ -36,6 +36,8 @@ class Parquet:
             rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, staging.row_bytes)))
             for batch in table.iter_batches(rows, columns=names, use_threads=False):
                 staging.add({name: batch.column(name) for name in names}, batch.num_rows)
+                if wanted.first and staging.rows:
+                    break
         except (pa.ArrowException, OSError) as error:
             staging.broke_off(error)
         return staging.loaded()

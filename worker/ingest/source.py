@@ -142,7 +142,7 @@ class Wanted:
     exact: bool = False
     """Whether numbers are needed as they are; else as a dataset holds them, which is float32."""
     first: bool = False
-    """Whether the first rows are enough, as many as come at once; readers of CSV and JSON lines alone stop there."""
+    """Whether the first rows are enough, as many as come at once; readers of tables alone stop there."""
 
     @property
     def columns(self) -> list[str]:
