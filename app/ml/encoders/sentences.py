@@ -3,7 +3,7 @@
 Legend: `B` batch, `L` tokens, `D` width of the features.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -33,9 +33,11 @@ class Sentences(EncoderSettings):
 
 
 class SentenceEncoder(Encoder):
-    """Tokens are the words' vectors of both parts; `pooled` has length 1, both parts weighing the same."""
+    """Tokens are the words' vectors of both parts; `pooled` has length 1."""
 
     traceable = False
+    trust: Tensor
+    """Length of the average beside the bag, whose length is 1."""
 
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()
@@ -43,6 +45,7 @@ class SentenceEncoder(Encoder):
         average = averaged(width)
         self.bags = Bags(shape.words, width - average)
         self.words = WordVectors(shape.words, average, shape.spelled)
+        self.register_buffer("trust", torch.ones(()))
 
     def forward(
         self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
@@ -55,10 +58,14 @@ class SentenceEncoder(Encoder):
         """Both parts [B, width], the first numbers of each where `width` is less than D."""
         bag, average = (part(inputs["values"], inputs["mask"]) for part in (self.bags, self.words))
         kept = averaged(width)
-        return normalize(torch.cat([bag[:, : width - kept], average[:, :kept]], dim=1))
+        return normalize(torch.cat([bag[:, : width - kept], self.trust * average[:, :kept]], dim=1))
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return BagDecoder(shape, code)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        state_dict.setdefault(prefix + "trust", torch.ones(()))  # models from before averages were weighed
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def averaged(width: int) -> int:

@@ -18,6 +18,10 @@ from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
 from app.ml.word_fitting import SUBSAMPLE, WINDOW, fit_words
 
+ENOUGH_WORDS = 100_000
+"""Words of text from which on averages count as much as TF-IDF. Vectors learned from fewer say less: of 500 texts,
+neighbours by averages at full length told two points less of tweets (8,600 words), and two more of news (128,000)."""
+
 
 class SentenceEmbeddings(SolvedSettings):
     """Texts as averages of word vectors beside TF-IDF with SVD; computed, without steps. Learns from texts without
@@ -78,7 +82,8 @@ class SentenceNetwork(Solved):
         def of_words(share: float) -> None:
             tell(share / 2)
 
-        fit_words(
+        read = fit_words(
             self.encoder.words, texts, of_words, spell=self.spell, method="pmi", window=WINDOW, subsample=SUBSAMPLE
         )
+        self.encoder.trust.fill_(min(1.0, read / ENOUGH_WORDS) ** 0.5)
         fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2))

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.ml.encoders.sentences import Sentences
-from app.ml.modalities.text import Text
+from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Batch, Role
-from app.ml.objectives.sentence_embeddings import SentenceEmbeddings
+from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 LIBRARIES = ("numpy", "sklearn", "sqlalchemy", "celery")
@@ -52,19 +52,27 @@ def descriptions(library: str) -> list[str]:
     return list(texts)[:: len(texts) // EACH][:EACH]
 
 
-def ours(texts: list[str]) -> Tensor:
-    fitted = Text.model_validate({**SentenceEmbeddings.reads, "ngrams": 4096}).fit([np.array(texts[:TRAIN], object)])
-    network = SentenceEmbeddings().build(
-        {"input": Role(fitted, Sentences(dimensions=WIDTH).build(fitted.shape), WIDTH)}
-    )
+def solved(texts: list[str]) -> tuple[SentenceNetwork, FittedText]:
+    fitted = Text.model_validate({**SentenceEmbeddings.reads, "ngrams": 4096}).fit([np.array(texts, object)])
+    network = blank(fitted)
 
     def stream() -> Iterator[Batch]:
-        for first in range(0, TRAIN, 200):
-            rows = torch.arange(first, min(first + 200, TRAIN))
+        for first in range(0, len(texts), 200):
+            rows = torch.arange(first, min(first + 200, len(texts)))
             yield Batch({"input": fitted.encode(np.array([texts[row] for row in rows], object))}, rows)
 
     torch.manual_seed(0)
     network.solve(stream, lambda share: None)
+    return network, fitted
+
+
+def blank(fitted: FittedText) -> SentenceNetwork:
+    encoder = Sentences(dimensions=WIDTH).build(fitted.shape)
+    return SentenceEmbeddings().build({"input": Role(fitted, encoder, WIDTH)})
+
+
+def ours(texts: list[str]) -> Tensor:
+    network, fitted = solved(texts[:TRAIN])
     with torch.inference_mode():
         return network.embed(fitted.encode(np.array(texts, object))).clone()
 
@@ -91,3 +99,20 @@ def test_topics_are_told_as_by_tfidf_with_svd(told: Told) -> None:
     assert mine["linear, all"] > 0.7  # a quarter by chance
     for name, score in mine.items():
         assert score > base[name] - 0.06, (name, mine, base)
+
+
+def test_averages_count_for_more_the_more_text_they_are_learned_from(told: Told) -> None:
+    some, many = (float(solved(told[0][:count])[0].encoder.trust) for count in (100, 400))
+    assert 0 < some < many < 1  # 400 of these texts hold fewer words than are enough
+    assert abs(many / some - 2) < 0.2  # with the root of how many words there are
+    assert solved(["one two three " * 100, "four five"] * (ENOUGH_WORDS // 300))[0].encoder.trust == 1
+
+
+def test_a_model_from_before_averages_were_weighed_answers_as_it_did(told: Told) -> None:
+    network, fitted = solved(told[0][:100])
+    network.encoder.trust.fill_(1)
+    older = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("trust")}
+    loaded = blank(fitted)
+    loaded.load_state_dict(older)
+    texts = fitted.encode(np.array(told[0][:20], object))
+    assert torch.equal(loaded.embed(texts), network.embed(texts))
