@@ -19,7 +19,7 @@ from torch import Tensor
 from app.dataset import Rows
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Batch, Roles
-from app.ml.padding import Packed, joined
+from app.ml.padding import Gathering, Packed, joined
 
 SAMPLE_ROWS = 64
 ENCODED_ROWS = 1024
@@ -130,9 +130,14 @@ class Loader:
         if self._kept is not None and self._kept[0] == window:
             return self._kept[1], self._kept[2]
         self._kept = None  # frees the window before the next one is read
-        parts = [self._read(number, np.flatnonzero(self._used[number])) for number in window.batches]
-        held = {role: Packed.joined([part[role] for part, _ in parts]) for role in self.roles}
-        positions = torch.cat([positions for _, positions in parts])
+        gathered = {role: Gathering(window.rows) for role in self.roles}
+        found = []
+        for number in window.batches:
+            part, places = self._read(number, np.flatnonzero(self._used[number]))
+            for role, rows in part.items():
+                gathered[role].add(rows)
+            found.append(places)
+        held, positions = {role: rows.packed() for role, rows in gathered.items()}, torch.cat(found)
         self._kept = (window, held, positions)
         return held, positions
 

@@ -139,3 +139,30 @@ class Packed:
             else:
                 taken[name] = tensor.index_select(0, chosen)
         return {**taken, "mask": mask}
+
+
+class Gathering:
+    """`rows` packed rows, part by part. Where all have one length, each part is copied to its place as it comes: many
+    rows are then not held twice."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._filled = rows, 0
+        self._parts: list[Packed] = []
+        self._whole: Tensors = {}
+
+    def add(self, part: Packed) -> None:
+        if part.starts is not None or part.rows == self._rows:
+            self._parts.append(part)
+            return
+        if not self._whole:
+            self._whole = {name: rows.new_empty((self._rows, *rows.shape[1:])) for name, rows in part.tensors.items()}
+        for name, rows in part.tensors.items():
+            self._whole[name][self._filled : self._filled + part.rows] = rows
+        self._filled += part.rows
+
+    def packed(self) -> Packed:
+        """All of them, in the order in which they came."""
+        if self._parts:
+            return Packed.joined(self._parts)
+        assert self._filled == self._rows, "fewer rows came than were announced: this is a bug"
+        return Packed(self._whole)

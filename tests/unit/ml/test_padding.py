@@ -1,9 +1,10 @@
 """Rows of different lengths, joined, cut, packed and taken out again."""
 
+import pytest
 import torch
 
 from app.ml.modalities.base import Tensors
-from app.ml.padding import Packed, joined, joined_answers, shortened
+from app.ml.padding import Gathering, Packed, joined, joined_answers, shortened
 
 
 def ragged(*lengths: int) -> Tensors:
@@ -41,6 +42,22 @@ def test_packed_rows_come_out_as_they_went_in() -> None:
     assert packed.tensors["values"].shape == (12,)
     flat = Packed.joined([Packed.of({"values": torch.arange(3)})] * 2)
     assert flat.take(torch.tensor([4, 0]))["values"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("counts", [(3,), (2, 0, 1), (0, 3), (0,)])
+def test_parts_that_are_gathered_are_those_that_are_joined(counts: tuple[int, ...]) -> None:
+    rows = sum(counts)
+    numbers = torch.arange(2 * rows).view(rows, 2).split_with_sizes(list(counts))
+    for parts in (
+        [Packed.of({"values": part, "weight": part[:, 0]}) for part in numbers],
+        [Packed.of(ragged(*part[:, 0].tolist())) for part in numbers],
+    ):
+        gathering, whole = Gathering(rows), Packed.joined(parts)
+        for part in parts:
+            gathering.add(part)
+        packed = gathering.packed()
+        assert packed.rows == whole.rows == rows
+        assert all(torch.equal(packed.tensors[name], values) for name, values in whole.tensors.items())
 
 
 def test_a_row_without_any_place_is_kept() -> None:
