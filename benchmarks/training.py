@@ -2,9 +2,10 @@
 
 All train the reference autoencoder (784-128-64-32-16-8) on as many rows with AdamW and the same batch, `bare` or
 with clipping and a moving average (`full`). Rootstock runs as a service and reports its own rate, validations,
-checkpoints and reports included; the others only train, and their first epoch is not counted. Rounds alternate; what is
-printed are medians. `tensor` is the plain loop over rows in memory, `limit` the matrix products alone. The peers are
-installed into a cache of this script's own (XDG_CACHE_HOME); if they cannot be, they are left out, with a message.
+checkpoints and reports included; the others only train, and their first epoch is not counted. They give way to other
+programs as a job's process does. Rounds alternate; what is printed are medians. `tensor` is the plain loop over rows in
+memory, `limit` the matrix products alone. The peers are installed into a cache of this script's own (XDG_CACHE_HOME);
+if they cannot be, they are left out, with a message.
 
     .venv/bin/python benchmarks/training.py [--rows 40000] [--epochs 12] [--rounds 3]
 """
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from app.demo.service import Client, started
+from worker.process import NICENESS
 
 HELD_OUT = 200
 PEERS = ("lightning", "keras")
@@ -63,7 +65,7 @@ def ours(client: Client, dataset: str, batch: int, epochs: int, duties: str) -> 
 
 
 def theirs(python: Path, name: str, batch: int, rows: int, epochs: int, duties: str) -> float:
-    program = [str(python), str(Path(__file__).parent / "peers" / "training_peers.py"), name]
+    program = ["nice", f"-n{NICENESS}", str(python), str(Path(__file__).parent / "peers" / "training_peers.py"), name]
     asked = [str(batch), str(rows), str(epochs), duties]
     done = subprocess.run([*program, *asked], capture_output=True, text=True, check=False)
     if done.returncode:
