@@ -32,9 +32,12 @@ class Unpacked:
         self._begun = False
         self._more = True
         """Whether more is to come."""
+        self._ended = False
 
     async def __call__(self) -> Message:
         """The next piece. Raises Malformed where the body cannot be unpacked or ends too early."""
+        if self._ended:
+            return await self._receive()  # which waits until the client leaves
         while self._more and not (self._packed or self._full):
             message = await self._receive()
             if message["type"] != "http.request":
@@ -47,6 +50,7 @@ class Unpacked:
         more = self._more or self._full or bool(self._packed)
         if not more and self._begun and not self._inflating.eof:
             raise Malformed(f"content-encoding: the body ends before its {self._packing} is complete")
+        self._ended = not more
         return {"type": "http.request", "body": piece, "more_body": more}
 
     def _step(self) -> bytes:

@@ -43,6 +43,24 @@ def test_what_was_packed_comes_out(pack: Callable[[bytes], bytes], size: int, pl
     assert b"".join(unpacked(pack(plain), size=size)) == plain
 
 
+def test_behind_its_end_the_client_is_waited_for_to_leave() -> None:
+    told: list[Any] = [
+        {"type": "http.request", "body": gzip.compress(b"tree"), "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return told.pop(0)
+
+    async def story() -> list[Any]:
+        reading = Unpacked(receive, "gzip")
+        return [await reading(), await reading()]
+
+    first, second = asyncio.run(story())
+    assert (first["body"], first["more_body"]) == (b"tree", False)
+    assert second["type"] == "http.disconnect"
+
+
 def test_large_bodies_and_several_files_one_behind_the_other_come_out_whole() -> None:
     assert b"".join(unpacked(gzip.compress(NOISE, 1), size=50_000)) == NOISE
     assert b"".join(unpacked(gzip.compress(b"one") + gzip.compress(b" two"), size=7)) == b"one two"
