@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from worker.ingest import encoding
-from worker.ingest.dialect import ABSENT, DELIMITERS, NOTHING, Written, find_dialect
+from worker.ingest.cells import plainly, to_numbers
+from worker.ingest.dialect import DELIMITERS, NOTHING, Written, find_dialect
 from worker.ingest.faults import shown
 from worker.ingest.heads import cells_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
@@ -30,10 +29,6 @@ BLOCK_BYTES = 4 << 20
 COLUMN_BYTES = 2048
 """Of a column in a block, at least: a wide table has work to do for every one."""
 csv.field_size_limit(BLOCK_BYTES)  # as much as the sample may hold; the module's own limit is far smaller
-
-
-PLAIN = r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"
-"""A number as Arrow reads it, but for infinities and NaN."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +97,9 @@ class Table:
             for batch in self._batches(names, parsing, converting, trusting=trusting):
                 columns = {name: batch.column(name) for name in wanted.columns}
                 for name in numbers & self.written.keys():
-                    columns[name] = _plainly(columns[name], self.written[name])
+                    columns[name] = plainly(columns[name], self.written[name])
                 for name in numbers - plain if trusting else numbers:
-                    columns[name] = _numbers(columns[name], name, None if trusting else staging)
+                    columns[name] = to_numbers(columns[name], name, None if trusting else staging)
                 staging.add(columns, batch.num_rows)
                 if wanted.first and staging.rows:
                     return staging.loaded()
@@ -157,38 +152,6 @@ class Table:
             file=self.file.id,
             row=row,
         )
-
-
-def _plainly(column: pa.StringArray, written: Written) -> pa.StringArray:
-    """Numbers in that manner as Arrow reads them; what is none stays as it is."""
-    fits = pc.match_substring_regex(column, written.pattern)
-    bare = pc.replace_substring_regex(column, written.clutter, "")
-    return pc.if_else(fits, pc.replace_substring(bare, written.decimal, "."), column)
-
-
-def _numbers(column: pa.StringArray, name: str, staging: Staging | None) -> pa.Array:
-    """A block of cells as numbers; an empty one is null. Without `staging` raises pa.ArrowInvalid for what is none."""
-    column = pc.if_else(pc.is_in(column, pa.array(NOTHING)), pa.scalar(None, pa.string()), column)
-    try:
-        return pc.cast(column, pa.float64())
-    except pa.ArrowInvalid:
-        if staging is None:
-            raise
-    column = pc.utf8_trim_whitespace(column)
-    plain = pc.fill_null(pc.match_substring_regex(column, PLAIN), True)
-    values = pc.cast(pc.if_else(plain, column, pa.scalar(None, pa.string())), pa.float64()).to_numpy(
-        zero_copy_only=False
-    )
-    values = values.copy()
-    for row in np.flatnonzero(~plain.to_numpy(zero_copy_only=False)).tolist():  # few: a block has very many cells
-        cell = column[row].as_py()
-        if cell.casefold() in ABSENT:
-            continue
-        try:
-            values[row] = pc.cast(pa.array([cell]), pa.float64())[0].as_py()
-        except pa.ArrowInvalid:
-            staging.fault("not_a_number", f": {shown(cell)} is not a number", staging.rows + row, name)
-    return pa.array(values, from_pandas=True)
 
 
 def open_table(
