@@ -11,6 +11,8 @@ from typing import Literal
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from app.ml.scripts import UNSPACED
+
 Kind = Literal["bpe", "wordpiece", "words", "characters"]
 
 SPECIALS = ("[PAD]", "[UNK]", "[MASK]", "[BEGIN]", "[END]")
@@ -116,7 +118,9 @@ def _untrained(kind: Kind, size: int, least: int) -> tuple[Tokenizer, trainers.T
         )
     tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIALS[UNKNOWN]))
     if kind == "words":
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # runs of letters and digits, and runs of other signs
+        # Runs of letters and digits, and runs of other signs; where nobody writes spaces, every letter by itself.
+        alone = pre_tokenizers.Split(Regex(UNSPACED), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([alone, pre_tokenizers.Whitespace()])
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         tokenizer.decoder = decoders.Fuse()

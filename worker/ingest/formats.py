@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from app.dataset_options import DatasetOptions
 from app.ml import sounds
+from app.ml.scripts import count_words
 from worker.ingest import (
     archives,
     array_splits,
@@ -177,7 +178,7 @@ def is_prose(first: bytes, name: str) -> bool:
     text = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
     if not text:
         return False
-    words = sum(len(line.split()) for line in text) / len(text)
+    words = sum(map(count_words, text)) / len(text)
     named = name.lower().endswith(".txt")
     for delimiter in dialect.DELIMITERS:
         rows = dialect.first_rows("\n".join(text), delimiter)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from app.ml.scripts import count_words
 from worker.ingest.dialect import ABSENT, Dialect, Written, is_number
 from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Head
@@ -118,7 +119,7 @@ def labels_head(name: str) -> Head:
 
 def text_head(name: str, texts: Sequence[str]) -> Head:
     """A column of texts, by the first of them."""
-    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
+    words = sum(map(count_words, texts)) / max(1, len(texts))
     held = encoded_medium(texts[0]) if texts else ""
     more: dict[str, Any] = {"medium": held, "encoded": "base64"} if held else {}
     return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, **more)

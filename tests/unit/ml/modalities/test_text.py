@@ -61,6 +61,16 @@ def test_words_are_those_that_the_library_cuts(lower: bool) -> None:
         assert text.encode(column([one]))["values"].tolist() == [ids]
 
 
+def test_letters_of_scripts_without_spaces_are_words() -> None:
+    """A clause would be one word otherwise, which no other text has."""
+    text = fitted(["酒店很好,very good", "好酒店です"], tokenizer="words")
+    words = [
+        text.tokenizer.id_to_token(number)
+        for number in text.encode(column(["酒店很好,very good"]))["values"][0].tolist()
+    ]
+    assert words == ["酒", "店", "很", "好", ",", "very", "good"]
+
+
 def test_the_length_is_that_of_nearly_all_rows() -> None:
     texts = ["one two three"] * 200 + ["word " * 400]
     assert fitted(texts, tokenizer="words").shape.size == (3,)

@@ -130,3 +130,21 @@ def test_texts_that_are_not_used_are_warned_of(ingest: Any) -> None:
     assert any(w.startswith("not used") and "'mass', 'customer'" in w for w in ingest(content).profile["warnings"])
     made = ingest(content, columns={"features": ["mass", "b"], "label": "label"})
     assert any(w.startswith("more than one name for every two rows: 'mass'") for w in made.profile["warnings"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["这家酒店的房间很干净,服务也很好{}", "とても良いホテルでしたまた泊まりたいです{}", "ห้องพักสะอาดมากและบริการดีมาก{}"],
+)
+def test_texts_without_spaces_are_texts(ingest: Any, text: str) -> None:
+    rows = "".join(f"{text.format(n)}\t{'好坏'[n % 2]}\n" for n in range(40))
+    made = ingest({"x.tsv": f"评论\t情感\n{rows}".encode()})
+    assert made.profile["modality"] == "text"
+    assert made.profile["target"]["classes"] == {"好": 20, "坏": 20}
+
+
+def test_names_without_spaces_are_names(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{'北上'[n % 2]}海市,{n * 7 % 5}\n" for n in range(40))
+    made = ingest({"x.csv": f"a,城市,b\n{rows}".encode()})
+    assert made.profile["modality"] == "vectors"
+    assert made.column("城市")["plays"] == "features"
