@@ -151,7 +151,11 @@ def said(found: Mapping[str, Any]) -> list[str]:
         listed = ", ".join(repr(column["name"]) for column in shift["columns"][:5])
         words.append(f"train and {shift['between'][1]} differ in {listed}; results there may not hold elsewhere")
     for leak in found["leaks"]:
-        words.append(f"{leak['column']!r} alone gives the label away ({leak['accuracy']:.1%}); is it known beforehand?")
+        if "rank_correlation" in leak:
+            same = f"puts rows in the order of the value (rank correlation {leak['rank_correlation']:.3f})"
+        else:
+            same = f"gives the label away ({leak['accuracy']:.1%})"
+        words.append(f"{leak['column']!r} alone {same}; is it known beforehand?")
     for name in SPLITS[1:]:
         if near and near[name]:
             words.append(f"{counted(near[name], 'row')} of {name} with a nearly equal row in train")

@@ -1,4 +1,4 @@
-"""Columns or words that give the label away: what no model should have to be trained for."""
+"""Columns or words that give the label or the value away: what no model should have to be trained for."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,14 +18,19 @@ WORD = re.compile(r"\w+")
 
 
 def leaks(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
-    """Columns of a table, or words of a text, that predict the label of rows they were not chosen on."""
+    """Columns of a table, or words of a text, that predict the label of rows they were not chosen on.
+
+    Where a number is to be told: columns that put the rows in its order, or in the reverse.
+    """
+    if sample.modality == "vectors" and np.isfinite(sample.values).sum() >= FEWEST and _are_of(sample, names):
+        return _ordering(sample, names or [])
     rows = np.flatnonzero(sample.labelled)
     labels, codes = np.unique(sample.labels[rows].astype(str), return_inverse=True)
     if len(rows) < FEWEST or len(labels) < 2 or np.bincount(codes).max() > DULL * len(rows):
         return []
     if sample.modality == "text":
         return _words([str(sample.raw[row]) for row in rows], codes, [str(label) for label in labels])
-    if sample.modality != "vectors" or names is None or len(names) != sample.features.shape[1]:
+    if sample.modality != "vectors" or names is None or not _are_of(sample, names):
         return []
     half = np.arange(len(rows)) % 2 == 0
     found = []
@@ -39,6 +44,30 @@ def leaks(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
         if right >= PERFECT:
             found.append({"column": name, "accuracy": round(right, 4)})
     return found
+
+
+def _are_of(sample: Sample, names: list[str] | None) -> bool:
+    return names is not None and len(names) == sample.features.shape[1]
+
+
+def _ordering(sample: Sample, names: list[str]) -> list[dict[str, Any]]:
+    """Columns whose rank correlation with the value is nearly 1 (Spearman 1904)."""
+    there = np.isfinite(sample.values)
+    value = _ranks(sample.values[there])
+    found = []
+    for place, name in enumerate(names):
+        column = _ranks(sample.features[there, place])
+        scale = float(np.sqrt((column**2).sum() * (value**2).sum()))
+        alike = abs(float(column @ value)) / scale if scale else 0.0
+        if alike >= PERFECT:
+            found.append({"column": name, "rank_correlation": round(alike, 4)})
+    return found
+
+
+def _ranks(values: Any) -> Any:
+    """Of each value among all, equal ones sharing theirs, around 0."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + len(values)) / 2)[place]
 
 
 def _words(texts: list[str], codes: Any, labels: list[str]) -> list[dict[str, Any]]:

@@ -40,6 +40,8 @@ class Sample:
     modality: str
     labels: NDArray[Any]
     """[n] of str or None"""
+    values: NDArray[Any]
+    """[n] of numbers that are to be told, NaN where there are none"""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,10 +77,12 @@ def take(split: Split, role: str, limit: int = SAMPLE) -> Sample:
             parts.append([split.read(name, batch, inside) for name in (role, "target", "row")])
         first += size
     modality = split.modalities[role]
-    classes = split.modalities.get("target") == "classes"
+    asked = split.modalities.get("target")
     raw, target, rows = (_join([part[place] for part in parts]) for place in range(3)) if parts else ([], [], [])
-    labels = target if classes else np.full(len(rows), None, dtype=object)
-    return Sample(np.asarray(rows, np.int64), raw, modality, labels)
+    labels = target if asked == "classes" else np.full(len(rows), None, dtype=object)
+    one = asked == "numbers" and np.size(target) == len(rows)
+    values = np.asarray(target, np.float64).reshape(-1) if one else np.full(len(rows), np.nan)
+    return Sample(np.asarray(rows, np.int64), raw, modality, labels, values)
 
 
 def scaled(train: Features, other: Features) -> tuple[Features, Features]:

@@ -65,6 +65,15 @@ def test_a_column_that_gives_the_label_away(ingest: Any) -> None:
     assert "'paid' alone gives the label away" in warned(made)
 
 
+def test_a_column_that_is_the_value_in_other_words(ingest: Any) -> None:
+    wages = DRAWN.lognormal(3, 0.5, 300)
+    rows = [f"{wage + 20 * DRAWN.normal()},{np.log(wage)},{-(wage // 2)},{wage}" for wage in wages]
+    made = ingest({"d.csv": ("hint,log,rounded,value\n" + "\n".join(rows)).encode()}, columns={"value": "value"})
+    assert [leak["column"] for leak in made.profile["examination"]["leaks"]] == ["log", "rounded"]
+    assert made.profile["examination"]["leaks"][0]["rank_correlation"] == 1.0
+    assert "'log' alone puts rows in the order of the value" in warned(made)
+
+
 def test_a_word_that_gives_the_label_away(ingest: Any) -> None:
     rows = [
         {"text": " ".join([*DRAWN.choice(WORDS, 8), "unsubscribe" if n % 2 else "regards"]), "label": "ab"[n % 2]}
