@@ -30,9 +30,11 @@ class Unpacked:
         self._full = False
         """Whether the last piece was as large as may be: there may be more of it."""
         self._begun = False
+        """Whether there was anything to unpack."""
         self._more = True
         """Whether more is to come."""
         self._ended = False
+        """Whether the last piece has been given."""
 
     async def __call__(self) -> Message:
         """The next piece. Raises Malformed where the body cannot be unpacked or ends too early."""
