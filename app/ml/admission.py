@@ -11,9 +11,9 @@ from typing import Protocol, Self
 
 from app.errors import Overloaded
 
-WAIT_SECONDS = 0.03
+WAIT_SECONDS = 0.035
 """From the arrival of a request that finds no permit until it is refused."""
-GRAIN_SECONDS = 0.005
+GRAIN_SECONDS = 0.002
 """Requests whose waits end within so long are refused together: one clock serves all."""
 ROOM_BYTES = 64 * 1024 * 1024
 """Bodies that wait in line. Who comes when there is no room waits as long, to be refused."""
