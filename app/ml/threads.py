@@ -11,8 +11,8 @@ from app.ml.artifact import Artifact, show
 
 SMALL_WORK = 10_000_000
 """Multiplications up to which one torch thread is best: of a row where a model is served, where several are asked at
-once; of a matrix product where it is trained. There two threads gave 0.8 to 1.05 times the steps of one up to half of
-it, and 1.2 to 1.5 times from twice of it on."""
+once; half as many, of a matrix product, where it is trained. There two threads gave 0.8 to 1.05 times the steps of one
+up to that, 1.3 times a little above it, and 1.2 to 1.5 times from four times of it on."""
 HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 ALL_THREADS = torch.get_num_threads()
 
