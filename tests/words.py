@@ -6,9 +6,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Fitted, Shape, Tensors
-from app.ml.objectives.base import Batch, Objective, Role
+from app.ml.objectives.base import Objective, Role
 from app.ml.tokenization import SPECIALS
 
 VOCABULARY, MOST = 12, 8

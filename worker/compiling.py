@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from app.ml.objectives.base import Batch, Objective
+from app.ml.batch import Batch
+from app.ml.objectives.base import Objective
 from worker.gradients import Gradients
 from worker.preparation import Run
 from worker.progress import Reporter

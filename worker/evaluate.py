@@ -20,11 +20,12 @@ from torch import Tensor
 from app.errors import DoesNotFit
 from app.ml.bag_fitting import fit_bags
 from app.ml.bags import Bags
+from app.ml.batch import Batch
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
-from app.ml.objectives.base import Batch, Objective
+from app.ml.objectives.base import Objective
 from worker.evaluation import baselines as easy
 from worker.evaluation import geometry, probes, words
 from worker.evaluation.exam import PLACES, Exam, Rows, answer, pieces_of, read_rows

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.ml.objectives.base import Batch, Comparison, Loss, Objective
+from app.ml.batch import Batch, Loss
+from app.ml.objectives.base import Comparison, Objective
 from worker.devices import Devices
 
 Autocast = Callable[[], contextlib.AbstractContextManager[None]]

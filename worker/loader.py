@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.dataset import Rows
+from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Batch, Roles
 from app.ml.padding import Gathering, Packed, joined
 
 SAMPLE_ROWS = 64

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.ml.objectives.base import Batch, Roles
+from app.ml.batch import Batch, Roles
 from app.ml.padding import joined, shortened
 from worker.loader import Loader, batch_seed
 

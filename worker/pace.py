@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from app.ml.objectives.base import Batch
+from app.ml.batch import Batch
 from app.ml.spec import ResolvedTraining
 from worker.clock import Clock
 from worker.devices import Devices

@@ -13,12 +13,13 @@ from app.dataset import Dataset, open_dataset
 from app.errors import DoesNotFit
 from app.ml import artifact
 from app.ml.augmentations.base import augment
+from app.ml.batch import Batch
 from app.ml.build import build_network, continues, graft, lender, take_over
 from app.ml.defaults import resolve
 from app.ml.device import chosen
 from app.ml.domains import together
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Batch, Objective
+from app.ml.objectives.base import Objective
 from app.ml.spec import JobRequest, TrainSpec
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version

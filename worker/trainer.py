@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from app.errors import NonFiniteLoss, OutOfMemory
-from app.ml.objectives.base import Batch
+from app.ml.batch import Batch
 from app.ml.threads import computing_with
 from worker import checkpoint, pace
 from worker.auditing import settle_augmentation

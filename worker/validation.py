@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from app.errors import NonFiniteLoss
-from app.ml.objectives.base import Batch, Objective
+from app.ml.batch import Batch
+from app.ml.objectives.base import Objective
 from worker.loader import Loader
 from worker.preparation import Run
 

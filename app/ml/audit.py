@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, augment
+from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Batch
 
 ROWS = 500
 NUMBERS = 2**24

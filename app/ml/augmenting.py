@@ -9,8 +9,8 @@ from torch.nn.functional import one_hot
 
 from app.errors import DoesNotFit
 from app.ml.augmentations.base import Augmentation, augment
+from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import AnyColumn, Fitted, Shape
-from app.ml.objectives.base import Batch, Roles
 from app.ml.plugins import Auto, complete, find
 from app.ml.spec import AnyAugmentation
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.objectives.base import Loss, ObjectiveSettings
+from app.ml.batch import Loss
+from app.ml.objectives.base import ObjectiveSettings
 
 
 class NestedSettings(ObjectiveSettings):

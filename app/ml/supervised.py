@@ -11,10 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from app.ml.batch import Batch, Loss, Stream
 from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import GRAFT_RATE, Batch, Data, Loss, Objective, Role, Stream
+from app.ml.objectives.base import GRAFT_RATE, Data, Objective, Role
 
 HEAD_ROWS, HEAD_STEPS = 2000, 100
 """Labelled rows from which a graft's head is solved, and steps that this may take."""

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from app.errors import DoesNotFit
 from app.ml import masking, patches
+from app.ml.batch import Batch, Roles
 from app.ml.chance import uniform
 from app.ml.components import EXACT, Shortcut
 from app.ml.dictionary import NARROWEST, PatchComponents, holds_patches
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings
-from app.ml.objectives.base import Batch, Data, RoleNeeds, Roles
+from app.ml.objectives.base import Data, RoleNeeds
 from app.ml.rebuilding import real
 from app.ml.tokenization import MASK
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit
 from app.ml.modalities.base import AnyColumn, Fitted, Modality
-from app.ml.objectives.base import Batch, Objective, ObjectiveSettings, Role
+from app.ml.objectives.base import Objective, ObjectiveSettings, Role
 from app.ml.plugins import find
 from app.ml.spec import RoleSpec
 from app.ragged import Ragged

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, augment
+from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Fitted, Modality
-from app.ml.objectives.base import Batch, Roles
 from app.ml.padding import shortened
 from app.ml.plugins import find
 from tests.contracts.specimens import column, fit

@@ -7,9 +7,10 @@ import torch
 
 from app.ml import onnx
 from app.ml.artifact import BATCH_SIZES, Artifact
+from app.ml.batch import Batch, Loss
 from app.ml.encoders.base import Encoder, EncoderSettings
 from app.ml.modalities.base import Modality, Tensors
-from app.ml.objectives.base import Batch, Loss, Objective
+from app.ml.objectives.base import Objective
 from tests.contracts.specimens import ROWS, column, fit, plugins
 
 ALL = [

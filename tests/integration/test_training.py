@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
 from app.ml import artifact, threads
+from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
-from app.ml.objectives.base import Batch, Loss
 from app.registry import checkpoints, events, leases, metrics, models, objects
 from app.registry.db import Database
 from app.storage import Storage

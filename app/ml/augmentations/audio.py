@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
+from app.ml.batch import Roles
 from app.ml.modalities.base import Fitted, Shape, Tensors
-from app.ml.objectives.base import Roles
 
 
 class AudioAugmentation(Augmentation):

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.ml.batch import Batch, Roles
 from app.ml.chance import uniform
 from app.ml.modalities.base import Fitted, Layout, Shape
-from app.ml.objectives.base import Batch, Roles
 from app.ml.plugins import Settings
 
 

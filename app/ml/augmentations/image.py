@@ -16,8 +16,8 @@ from torch.nn.functional import one_hot
 from app.errors import DoesNotFit
 from app.ml import geometry
 from app.ml.augmentations.base import Augmentation, Draw
+from app.ml.batch import Roles
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
-from app.ml.objectives.base import Roles
 from app.ml.pictures import LUMINANCE
 
 PROPORTIONS = 4 / 3

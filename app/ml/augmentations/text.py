@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
+from app.ml.batch import Roles
 from app.ml.modalities.base import Fitted, Tensors
-from app.ml.objectives.base import Roles
 from app.ml.padding import shortened
 from app.ml.tokenization import MASK, PAD
 

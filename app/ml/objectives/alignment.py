@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from app.errors import DoesNotFit
+from app.ml.batch import Batch, Loss
 from app.ml.layers import linear
 from app.ml.modalities.base import Layout, Tensors
-from app.ml.objectives.base import Batch, Comparison, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Comparison, Data, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
 
 READS: frozenset[Layout] = frozenset({"vector", "grid", "tokens"})

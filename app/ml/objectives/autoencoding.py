@@ -12,11 +12,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.errors import DoesNotFit
+from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds, Stream
+from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.squares import mean_squares
 

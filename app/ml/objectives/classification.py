@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from app.ml.batch import Batch, Loss
 from app.ml.modalities.base import Tensors
-from app.ml.objectives.base import Batch, Loss, Role, RoleNeeds
+from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.supervised import Headed, SupervisedSettings
 
 

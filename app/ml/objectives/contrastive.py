@@ -13,11 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, normalize
 
+from app.ml.batch import Batch, Loss, Stream
 from app.ml.components import EXACT
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.nesting import check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Batch, Comparison, Data, Loss, Role, Stream
+from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Comparison, Data, Role
 from app.ml.views import FULLY_CONNECTED, ViewsSettings, two_views
 
 PROJECTION = 128

@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit
+from app.ml.batch import Batch
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
-from app.ml.objectives.base import Batch, Data, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Data, ObjectiveSettings, Role, RoleNeeds
 from app.ml.tokenization import MASK, SPECIALS
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]

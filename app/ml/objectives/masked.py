@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from app.errors import OutOfRange
 from app.ml import masking, patches
 from app.ml.attention import Layer
+from app.ml.batch import Batch, Loss
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Batch, Data, Loss, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.rebuilding import bounded, errors, measures, real, rendered
 from app.ml.tokenization import MASK, SPECIALS
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
+from app.ml.batch import Batch, Loss
 from app.ml.modalities.base import Tensors
-from app.ml.objectives.base import Batch, Loss, Role, RoleNeeds
+from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.supervised import Headed, SupervisedSettings
 
 WIDEST = 2048

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.ml.bag_fitting import fit_bags
+from app.ml.batch import Stream
 from app.ml.encoders.linear import BagEncoder
 from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Stream, Tell
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
 
 
 class TfidfSvd(SolvedSettings):

@@ -10,10 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from app.ml.batch import Batch, Loss
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
-from app.ml.objectives.base import Batch, Data, Loss, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Data, ObjectiveSettings, Role, RoleNeeds
 from app.ml.rebuilding import bounded, drawing, misses, real
 
 PACE = 20.0

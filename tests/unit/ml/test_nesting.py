@@ -8,10 +8,11 @@ import torch
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
+from app.ml.batch import Batch, Loss
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted
 from app.ml.nesting import over_prefixes, prefixes
-from app.ml.objectives.base import Batch, Loss, Objective
+from app.ml.objectives.base import Objective
 from app.ml.objectives.contrastive import TwoViews
 from app.ml.supervised import Headed
 from tests import networks

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.ml.batch import Batch
 from app.ml.modalities.base import Shape
-from app.ml.objectives.base import Batch
 from app.ml.tokenization import MASK
 from app.ml.views import two_views
 from tests import words

@@ -7,7 +7,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from app.ml.objectives.base import Comparison, Loss
+from app.ml.batch import Loss
+from app.ml.objectives.base import Comparison
 from tests.contracts.specimens import Pair, pairs
 from worker.devices import Devices
 from worker.gradients import Gradients

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch, Data, Role
+from app.ml.objectives.base import Data, Role
 from app.ml.objectives.classification import Classification, Classifier
 from app.ml.supervised import HEAD_DECAY
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch.nn.functional import normalize
 
 from app.errors import DoesNotFit
+from app.ml.batch import Batch
 from app.ml.components import Shortcut
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
@@ -16,7 +17,7 @@ from app.ml.modalities.base import Shape
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
-from app.ml.objectives.base import Batch, Data, Role
+from app.ml.objectives.base import Data, Role
 from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
 from app.ml.objectives.vicreg import Decorrelated, Vicreg
 from tests.networks import rows

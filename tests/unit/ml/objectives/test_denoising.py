@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.denoising import Denoiser, Denoising
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]

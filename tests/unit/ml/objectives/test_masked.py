@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from app.errors import OutOfRange
+from app.ml.batch import Batch
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
 from app.ml.encoders.rnn import Rnn
 from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.masked import Masked, MaskedNetwork
 from app.ml.tokenization import MASK, SPECIALS
 from tests import words

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
+from app.ml.batch import Batch
 from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.base import Shape
-from app.ml.objectives.base import Batch, Data
+from app.ml.objectives.base import Data
 from app.ml.objectives.next_token import LanguageModel, NextToken
 from app.ml.tokenization import BEGIN, END
 from tests import words

@@ -8,9 +8,10 @@ import torch
 
 from app.errors import OutOfRange
 from app.ml import components
+from app.ml.batch import Batch
 from app.ml.encoders.linear import Linear
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.pca import Components, Pca
 
 

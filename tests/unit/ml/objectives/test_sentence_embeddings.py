@@ -17,9 +17,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from app.ml.batch import Batch
 from app.ml.encoders.sentences import Sentences
 from app.ml.modalities.text import FittedText, Text
-from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Batch, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.variational import Variational, VariationalAutoencoder
 from tests.networks import rows
 

@@ -1,0 +1,86 @@
+"""What an objective is given for a step, and what it answers: a batch of encoded rows, and a loss.
+
+Legend: `B` batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from app.ml.modalities.base import Tensors
+
+Roles = dict[str, Tensors]
+APART = 0x9E3779B1
+"""Distance of the seeds of two parts of a batch: 2^32 over the golden ratio."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of every role, encoded. `rows` [B] int64 are positions in the split: random numbers are keyed by them."""
+
+    roles: Roles
+    rows: Tensor
+    seed: int = 0
+    """Seed of this batch's random numbers: drawn from the job's seed and the step."""
+    views: tuple[Roles, ...] = ()
+    """Differently augmented versions of the roles, where the objective asks for several and the job augments."""
+    epoch: int = 0
+    """Counts the passes over the split; with the job's seed and a row it decides how that row is augmented."""
+
+    def generator(self) -> torch.Generator:
+        """Random numbers of this batch, on the CPU: the same at every replay."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def parts(self, count: int) -> list[Batch]:
+        """The rows in `count` parts of like size, or as the one they are when they are fewer than that.
+
+        Every part has random numbers of its own; those of the first are this batch's.
+        """
+        if count == 1 or len(self.rows) < count:
+            return [self]
+        ends = [len(self.rows) * number // count for number in range(count + 1)]
+
+        def cut(roles: Roles, begin: int, end: int) -> Roles:
+            return {role: {k: t[begin:end] for k, t in part.items()} for role, part in roles.items()}
+
+        return [
+            Batch(
+                cut(self.roles, begin, end),
+                self.rows[begin:end],
+                (self.seed + number * APART) % 2**32,
+                tuple(cut(view, begin, end) for view in self.views),
+                self.epoch,
+            )
+            for number, (begin, end) in enumerate(itertools.pairwise(ends))
+        ]
+
+    def to(self, device: torch.device) -> Batch:
+        if all(tensor.device == device for part in self.roles.values() for tensor in part.values()):
+            return self
+
+        def moved(roles: Roles) -> Roles:
+            return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
+
+        return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views))
+
+
+Stream = Callable[[], Iterator[Batch]]
+"""Every call gives the batches of the training split from the beginning, in its order."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum over the batch and what it was summed over: the trainer divides by the global count.
+
+    That keeps accumulation and several devices exact. `parts` are further sums over the same count, at most 13 of them:
+    their means stand among the job's metrics.
+    """
+
+    sum: Tensor
+    count: int
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
