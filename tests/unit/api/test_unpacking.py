@@ -12,6 +12,7 @@ import pytest
 from app.api.unpacking import PIECE_BYTES, Unpacked
 from app.errors import Malformed
 
+TREE = gzip.compress(b"tree")
 NOISE = np.random.default_rng(0).integers(0, 16, 3 * PIECE_BYTES, dtype=np.uint8).tobytes()
 
 
@@ -37,7 +38,9 @@ def unpacked(packed: bytes, packing: str = "gzip", *, size: int = 1000, most: fl
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 @pytest.mark.parametrize("size", [1, 1000, 10_000_000])
 @pytest.mark.parametrize(
-    "plain", [b"", b"a", b"tree " * 9, NOISE[:5000], bytes(PIECE_BYTES), bytes(2 * PIECE_BYTES), bytes(999_999)]
+    "plain",
+    [b"", b"a", b"tree " * 9, NOISE[:5000], bytes(PIECE_BYTES), bytes(2 * PIECE_BYTES), bytes(999_999)],
+    ids=lambda plain: f"{len(plain)} bytes",
 )
 def test_what_was_packed_comes_out(pack: Callable[[bytes], bytes], size: int, plain: bytes) -> None:
     assert b"".join(unpacked(pack(plain), size=size)) == plain
@@ -78,11 +81,12 @@ def test_a_bomb_comes_in_pieces_so_that_whoever_counts_them_stops_early() -> Non
     ("body", "why"),
     [
         (b'{"model": "x"}', "is no gzip"),
-        (gzip.compress(b"tree")[:-3], "ends before its gzip is complete"),
-        (gzip.compress(b"tree")[:-5] + b"12345", "is no gzip"),
-        (gzip.compress(b"tree") + b"more", "is no gzip"),
-        (gzip.compress(b"tree")[:4], "ends before"),
+        (TREE[:-3], "ends before its gzip is complete"),
+        (TREE[:-5] + b"12345", "is no gzip"),
+        (TREE + b"more", "is no gzip"),
+        (TREE[:4], "ends before"),
     ],
+    ids=["no gzip", "cut in its sum", "wrong sum", "more behind it", "cut in its head"],
 )
 def test_what_cannot_be_unpacked_is_named(body: bytes, why: str) -> None:
     with pytest.raises(Malformed, match=why):
