@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from app.ml.threads import threads_for
+from app.ml.threads import SMALL_PRODUCT, threads_for
 from worker.preparation import Run
 from worker.progress import Reporter
 
@@ -24,7 +24,7 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
     batch = next(run.drawn(training.batch_size).epoch(0))
     with torch.no_grad(), Products() as products:
         run.network.loss(run.augment(batch))
-    threads = threads_for(2 * products.mean)  # half the work of a row that is served alone
+    threads = threads_for(products.mean, SMALL_PRODUCT)
     if threads < run.position.threads:
         run.position.threads = threads
         reporter.event(

@@ -39,6 +39,12 @@ def columns_of(facts: Mapping[str, Any]) -> tuple[TableColumn, ...] | None:
     return tuple(TableColumn(name=column["name"], categories=column.get("categories")) for column in given)
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first names of columns, and how many more there are."""
+    more = len(names) - 10
+    return ", ".join(map(repr, names[:10])) + (f" and {more} more" if more > 0 else "")
+
+
 class Places:
     """Where the numbers and the categories of a raw row stand."""
 
@@ -184,6 +190,4 @@ class FittedTable(Fitted):
         return known[given]
 
     def _expected(self) -> str:
-        names = ", ".join(repr(column.name) for column in self.places.columns[:10])
-        more = len(self.places.columns) - 10
-        return f"{len(self.places.columns)} entries: {names}" + (f" and {more} more" if more > 0 else "")
+        return f"{len(self.places.columns)} entries: {listed([column.name for column in self.places.columns])}"

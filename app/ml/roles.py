@@ -53,7 +53,7 @@ def decide_roles(
             choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
         else:
             reads = objective.reads if needs.encoded else {}
-            modality = _modality(part.modality, facts, role, reads, choices).completed(facts)
+            modality = _modality(part.modality, facts, role, reads, choices).completed(facts).named(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
             if encoder is not None:
                 encoder.check(modality.expected(facts))

@@ -9,17 +9,18 @@ from torch import Tensor, nn
 
 from app.ml.artifact import Artifact, show
 
-SMALL_WORK = 10_000_000
-"""Multiplications up to which one torch thread is best: of a row where a model is served, where several are asked at
-once; half as many, of a matrix product, where it is trained. There two threads gave 0.8 to 1.05 times the steps of one
-up to that, 1.3 times a little above it, and 1.2 to 1.5 times from four times of it on."""
+SMALL_ROW = 10_000_000
+"""Multiplications of a row up to which one torch thread serves a model best: several are asked at once."""
+SMALL_PRODUCT = 5_000_000
+"""Multiplications of a matrix product up to which one torch thread trains a network best. Up to there two gave 0.8 to
+1.05 times the steps of one, up to twice of it 0.9 to 1.3 times, and beyond 1.2 to 1.35 times."""
 HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 ALL_THREADS = torch.get_num_threads()
 
 
-def threads_for(work: int) -> int:
-    """Where `work` multiplications are to be shared."""
-    return 1 if work <= SMALL_WORK else ALL_THREADS
+def threads_for(work: int, small: int = SMALL_ROW) -> int:
+    """Where `work` multiplications are to be shared, of which up to `small` are not worth it."""
+    return 1 if work <= small else ALL_THREADS
 
 
 @contextlib.contextmanager

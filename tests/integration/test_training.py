@@ -15,15 +15,16 @@ import torch._inductor.config as inductor
 from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
-from app.ml import artifact, threads
+from app.ml import artifact
 from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
 from app.registry import checkpoints, events, leases, metrics, models, objects
 from app.registry.db import Database
+from app.registry.tables import Dataset
 from app.storage import Storage
 from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop, blobs
-from worker import checkpoint
+from worker import checkpoint, threads
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer, run
@@ -315,7 +316,7 @@ def test_small_steps_are_computed_by_one_thread(sqlite: Workshop, used: list[int
 def test_threads_are_those_of_the_first_start(
     sqlite: Workshop, used: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "SMALL_WORK", -1)  # no step is small
+    monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
     before = torch.get_num_threads()
     job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
     stop = threading.Event()
@@ -372,6 +373,25 @@ def test_a_table_with_categories_and_gaps_is_learned_and_asked_in_its_own_words(
     rebuilt = sqlite.train(sqlite.job(dataset, name="rebuilt", training={"epochs": 1}))
     assert rebuilt.abilities == ["embed", "reconstruct"]
     assert rebuilt.spec["roles"]["input"]["modality"]["columns"][1]["categories"] == ["blue", "green", "red"]
+
+
+def test_a_table_of_numbers_is_asked_by_the_names_of_its_columns(sqlite: Workshop) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(200, 2)) * [10, 0.1] + [40, 1.7]
+
+    def table(order: list[int]) -> Dataset:
+        names = np.array(["age", "height"])[order]
+        lines = [",".join(names), *(",".join(f"{number:.4f}" for number in row) for row in rows[:, order])]
+        return sqlite.dataset("\n".join(lines).encode(), "people.csv")
+
+    version = sqlite.train(sqlite.job(table([0, 1]), name="people", training={"epochs": 1}))
+    with sqlite.database.reading() as session:
+        held = objects.held(session, version.id)
+    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    read = loaded.roles["input"].read([{"height": 1.5, "age": 30}, [50, 2]])
+    assert np.asarray(read).tolist() == [[30, 1.5], [50, 2]]
+    with pytest.raises(RootstockError, match="column 1 of the dataset is 'height', and of the model 'age'"):
+        sqlite.train(sqlite.job(table([1, 0]), base=version, name="others", training={"epochs": 1}))
 
 
 def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: Workshop) -> None:

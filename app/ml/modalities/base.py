@@ -91,6 +91,10 @@ class Modality(Settings):
         """These settings, with what the profile says of the column where that has to hold for requests too."""
         return self
 
+    def named(self, facts: Mapping[str, Any]) -> Self:
+        """These settings of a new model, with what the profile says that requests may call things by."""
+        return self
+
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         """The shape that a column of the profile will have once encoded, as far as it is known before fitting."""
         return Shape(self.layout, tuple(facts.get("shape", ())) or (len(facts.get("classes", ())),))

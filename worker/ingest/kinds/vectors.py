@@ -21,6 +21,9 @@ TELLING = 0.5
 CONSTANT = 0.999
 """Share of the rows with one value from which on a column counts as constant."""
 
+MOST_NAMED = 256
+"""Columns of numbers up to which a model knows them by their names; more are pixels and the like."""
+
 
 class VectorsKind(Kind):
     """Knows every column's statistics once all rows have passed."""
@@ -152,6 +155,8 @@ class VectorsKind(Kind):
         if self._coded or gaps:
             facts["columns"] = self._kinds()
             facts["gaps"] = gaps
+        elif self.width <= MOST_NAMED and all(width == 1 for _, _, width in self._segments):
+            facts["names"] = [column["name"] for column in self._kinds()]
         return facts
 
     def _kinds(self) -> list[dict[str, Any]]:

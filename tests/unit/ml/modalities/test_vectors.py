@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from app.errors import EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
-from app.ml.modalities.vectors import FittedVectors, Vectors
+from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
+from app.ml.modalities.vectors import Vectors
+from app.ml.rows import FittedVectors
 
 DATA = np.random.default_rng(0).normal([1.0, -50.0, 3000.0], [1.0, 10.0, 0.5], (1000, 3)).astype(np.float32)
 
@@ -15,6 +16,52 @@ def fitted(width: int = 3) -> FittedVectors:
     found = Vectors().fit([np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)])
     assert isinstance(found, FittedVectors)
     return found
+
+
+def named(*names: str) -> Vectors:
+    return Vectors().named({"shape": [3], "names": list(names)})
+
+
+def test_rows_may_be_objects_by_the_names_of_their_columns() -> None:
+    modality = named("age", "height", "weight")
+    for reader in (modality.fit([DATA]), modality.restore(modality.fit([DATA]).state())):
+        assert reader.read({"weight": 3, "age": 1.0, "height": 2}).tolist() == [[1, 2, 3]]
+        rows = [{"age": 1, "height": 2, "weight": 3}, [4, 5, 6]]
+        assert reader.read(rows).tolist() == reader.read(rows[::-1])[::-1].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ({"age": 1, "height": 2, "wieght": 3}, "input: has 'wieght', which is no column; 'age', 'height', 'weight'"),
+        (
+            [[1, 2, 3], {"age": 1, "weight": 3}],
+            r"input\[1\]: lacks 'height'; the columns are 'age', 'height', 'weight'",
+        ),
+        ({"age": 1, "height": "tall", "weight": 3}, "input: expected numbers, got 'tall' at position 1"),
+        ({"age": 1, "height": float("nan"), "weight": 3}, "not a finite number"),
+        ({}, "lacks 'age'"),
+    ],
+    ids=["unknown", "absent", "word", "no number", "nothing"],
+)
+def test_objects_that_are_no_rows_are_refused(item: object, error: str) -> None:
+    with pytest.raises(RootstockError, match=error):
+        named("age", "height", "weight").fit([DATA]).read(item)
+
+
+def test_a_model_without_names_takes_lists_alone() -> None:
+    assert named("age", "height").names is None  # a column of several numbers has one name
+    with pytest.raises(WrongType, match="columns have no names; give a list of 3 numbers"):
+        fitted().read([{"age": 1}])
+
+
+def test_known_columns_in_another_order_are_refused() -> None:
+    model = named("age", "height", "weight")
+    with pytest.raises(DoesNotFit, match="column 2 of the dataset is 'weight', and of the model 'height'"):
+        model.completed({"shape": [3], "names": ["age", "weight", "height"]})
+    for others in (["age", "height", "weight"], ["a", "b", "c"], ["age", "b", "c"]):
+        assert model.completed({"shape": [3], "names": others}) == model
+    assert model.completed({"shape": [3]}) == model
 
 
 def encoded(modality: Vectors, rows: np.ndarray) -> np.ndarray:
@@ -143,7 +190,7 @@ GOOD = [1.0, 2.0, 3.0]
         (np.zeros((2, 4)), WrongShape, "input", r"shape \[2, 4\]; the model reads \[3\] or \[rows, 3\]"),
         (np.zeros((2, 3), dtype=bool), WrongType, "input", "array of numbers, got one of bool"),
         (np.array([[1.0, 2.0, 1e300]]), NonFinite, "input[0]", "1e\\+300 at position 2"),
-        ({"a": 1}, WrongType, "input", "got dict"),
+        ({"a": 1}, WrongType, "input", "columns have no names"),
         ("text", WrongType, "input", "got str"),
     ],
 )

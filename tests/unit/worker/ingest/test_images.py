@@ -242,7 +242,7 @@ def test_numbers_of_the_metadata_may_be_the_input(ingest: Any) -> None:
     members = {f"{n}.png": picture(n) for n in range(4)}
     entries = [{"file_name": f"{n}.png", "age": n} for n in range(4)]
     made = ingest({"x": to_zip(rows("csv", entries) | members)}, columns={"features": "age"})
-    assert made.profile["input"] == {"name": "age", "modality": "vectors", "shape": [1]}
+    assert made.profile["input"] == {"name": "age", "modality": "vectors", "shape": [1], "names": ["age"]}
     assert made.read("input").tolist() == [[0], [1], [2], [3]]
 
 

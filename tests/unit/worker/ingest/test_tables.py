@@ -16,7 +16,12 @@ def csv(text: str) -> dict[str, bytes]:
 
 def test_numbers_are_features_and_the_text_is_the_label(ingest: Any) -> None:
     made = ingest(csv(IRIS))
-    assert made.profile["input"] == {"name": "features", "modality": "vectors", "shape": [2]}
+    assert made.profile["input"] == {
+        "name": "features",
+        "modality": "vectors",
+        "shape": [2],
+        "names": ["length", "width"],
+    }
     np.testing.assert_array_equal(made.read("input"), [[n + 0.5, n] for n in range(20)])
     assert made.read("target").tolist() == ["setosa" if n % 2 else "virginica" for n in range(20)]
     assert made.profile["target"]["classes"] == {"setosa": 10, "virginica": 10}
