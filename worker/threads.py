@@ -1,6 +1,7 @@
 """With how many of torch's threads a job trains, from what the products of a step cost. Settled once per job."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch.utils.flop_counter import flop_registry
 from app.ml.threads import SMALL_PRODUCT, threads_for
 from worker.preparation import Run
 from worker.progress import Reporter
+
+FEW_ROWS = 8
+"""Rows whose products are counted: those of a batch are so many times larger, and memory may not hold them at once."""
 
 
 def settle_threads(reporter: Reporter, run: Run) -> None:
@@ -21,16 +25,19 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
     training = run.spec.training
     if run.tensors or run.device.type != "cpu":
         return
-    batch = next(run.drawn(training.batch_size).epoch(0))
+    batch = next(replace(run, window_bytes=0).drawn(FEW_ROWS).epoch(0))
+    run.network.eval()
     with torch.no_grad(), Products() as products:
         run.network.loss(run.augment(batch))
-    threads = threads_for(products.mean, SMALL_PRODUCT)
+    run.network.train()
+    work = products.mean * training.batch_size // len(batch.rows)
+    threads = threads_for(work, SMALL_PRODUCT)
     if threads < run.position.threads:
         run.position.threads = threads
         reporter.event(
             "message",
             f"computes with {threads} thread: a step's matrix products have "
-            f"{products.mean / 1e6:.2g} million multiplications each, too few to be shared",
+            f"{work / 1e6:.2g} million multiplications each, too few to be shared",
         )
 
 
