@@ -1,6 +1,6 @@
 """Assigns rows to train, validation and test: drawn by seed and stratified by class, or as a column or files say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,8 @@ def draw(
     number -1 are alone.
     """
     places = np.where(keep, np.int8(TRAIN), np.int8(OUT))
-    total = int(np.count_nonzero(keep))
-    for place, share in ((VALIDATION, fractions.validation), (TEST, fractions.test)):
-        _take(places, classes, together, place, share, total, fractions.seed)  # first: no training without validation
+    shares = {VALIDATION: fractions.validation, TEST: fractions.test}  # first: no training without validation
+    _take(places, classes, together, shares, fractions.seed)
     return places
 
 
@@ -38,7 +37,7 @@ def with_validation(
     """The same, and a tenth of train as validation where there is none."""
     if not (places == VALIDATION).any():
         places = places.copy()
-        _take(places, classes, together, VALIDATION, DRAWN_VALIDATION, int((places == TRAIN).sum()), seed)
+        _take(places, classes, together, {VALIDATION: DRAWN_VALIDATION}, seed)
     return places
 
 
@@ -53,51 +52,85 @@ def _take(
     places: Places,
     classes: NDArray[np.int32],
     together: NDArray[np.int32] | None,
-    place: int,
-    share: float,
-    total: int,
+    shares: Mapping[int, float],
     seed: int,
 ) -> None:
-    """Moves `share` of `total` rows from train to `place`: within one row of that share of every class.
+    """Moves shares of the rows of train to other places: within one row of that share of every class.
 
-    At least one row moves when any should, and at least one stays. Sets of rows that belong together move as a whole,
-    in random order, whenever more than half of one is due.
+    At least one row moves where any should, to the first place before all, and at least one stays. Sets of rows that
+    belong together move as a whole, in random order, whenever more than half of one is due.
     """
     free = places == TRAIN
-    rows = int(np.count_nonzero(free))
-    count = min(max(round(share * total), 1 if share else 0), rows - 1)
-    if count <= 0:
-        return
-    random = np.random.default_rng([seed, place])
+    total = left = int(np.count_nonzero(free))
+    due: dict[int, int] = {}
+    for place, share in shares.items():
+        due[place] = max(0, min(max(round(share * total), 1 if share else 0), left - 1))
+        left -= due[place]
     if together is not None:
-        inside = free & (together >= 0)
-        sets = np.flatnonzero(inside)
-        free &= ~inside
-        if len(sets):
+        due = _take_together(places, free, together, due, seed)
+        free &= together < 0
+    if any(due.values()):
+        _take_alone(places, free, classes, due, np.random.default_rng([seed, *due]))
+
+
+def _take_together(
+    places: Places, free: NDArray[np.bool_], together: NDArray[np.int32], due: Mapping[int, int], seed: int
+) -> dict[int, int]:
+    """Moves whole sets of the free rows, and gives how many rows are due yet of those that are alone."""
+    inside = free & (together >= 0)
+    rows = int(np.count_nonzero(free))
+    alone = rows - int(np.count_nonzero(inside))
+    left: dict[int, int] = {}
+    for place, count in due.items():
+        sets = np.flatnonzero(inside & (places == TRAIN))
+        moved = 0
+        if count and len(sets):
+            random = np.random.default_rng([seed, place])
             moved = _take_sets(places, sets, together[sets], place, count / rows, random)
-            count = min(max(count - moved, 0), rows - len(sets) - (len(sets) == moved))
-    if count > 0:
-        _take_alone(places, free, classes, place, count, random)
+        left[place] = max(count - moved, 0)
+        rows -= count
+    if not (inside & (places == TRAIN)).any():
+        alone -= 1  # which stays
+    for place, count in left.items():
+        left[place] = max(0, min(count, alone))
+        alone -= left[place]
+    return left
 
 
 def _take_alone(
     places: Places,
     free: NDArray[np.bool_],
     classes: NDArray[np.int32],
-    place: int,
-    count: int,
+    due: Mapping[int, int],
     random: np.random.Generator,
 ) -> None:
-    """Moves `count` of the free rows, evenly from all classes."""
-    total, before = int(np.count_nonzero(free)), 0
+    """Moves as many of the free rows as are due to every place, evenly from all classes.
+
+    Of a class, the rows with the least keys go to the first place, and the next ones to the second.
+    """
+    offered, of = dict.fromkeys(due, 0), dict[int, int]()
+    total = int(np.count_nonzero(free))
+    for place, count in due.items():
+        of[place] = max(1, total)
+        total -= count
     for members in _by_class(classes, free):
-        after = before + len(members)
-        due = (after * count + total // 2) // total - (before * count + total // 2) // total
-        if due == len(members):
+        left, here = len(members), dict[int, int]()
+        for place, count in due.items():
+            before, offered[place] = offered[place], offered[place] + left
+            here[place] = _rounded(offered[place] * count, of[place]) - _rounded(before * count, of[place])
+            left -= here[place]
+        moving = len(members) - left
+        keys = random.random(len(members), dtype=np.float32)
+        for place in reversed(here):
+            if moving < len(members):
+                nearest = least(keys, moving)
+                members, keys = members[nearest], keys[nearest]
             places[members] = place
-        elif due:
-            places[members[least(random.random(len(members), dtype=np.float32), due)]] = place
-        before = after
+            moving -= here[place]
+
+
+def _rounded(number: int, by: int) -> int:
+    return (number + by // 2) // by
 
 
 def least(keys: NDArray[np.float32], due: int) -> NDArray[np.int64]:
@@ -105,8 +138,9 @@ def least(keys: NDArray[np.float32], due: int) -> NDArray[np.int64]:
     share = due / len(keys)
     likely = np.flatnonzero(keys < share + 4 * np.sqrt(share / len(keys)))  # four deviations: seldom too few
     rows = likely if len(likely) > due else np.arange(len(keys))
-    bound = np.partition(keys[rows], due)[due]
-    lower, equal = rows[keys[rows] < bound], rows[keys[rows] == bound]
+    near = keys[rows]
+    bound = np.partition(near, due)[due]
+    lower, equal = rows[near < bound], rows[near == bound]
     return np.concatenate([lower, equal[: due - len(lower)]])
 
 
