@@ -5,6 +5,7 @@ Knows no Arrow.
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,6 +122,14 @@ def is_number(cell: str) -> bool:
     return "_" not in cell
 
 
+def are_numbers(cells: Sequence[str]) -> bool:
+    """Whether all are finite ones."""
+    try:
+        return all(map(math.isfinite, map(float, cells))) and not any("_" in cell for cell in cells)
+    except ValueError:
+        return False
+
+
 def is_regular(rows: Sequence[Sequence[str]]) -> bool:
     """Whether nearly all rows have as many cells as the first, and it has several."""
     sizes = [len(row) for row in rows]
@@ -129,7 +138,8 @@ def is_regular(rows: Sequence[Sequence[str]]) -> bool:
 
 def _delimiter(text: str, delimiters: str) -> str:
     first = text.split("\n", 1)[0]
-    for delimiter in (each for each in DELIMITERS if each in delimiters and each in first):
+    there = [each for each in DELIMITERS if each in delimiters and each in first]
+    for delimiter in there if len(there) > 1 else ():
         if is_regular(first_rows(text, delimiter)):
             return delimiter
     return max(delimiters, key=first.count)
@@ -148,14 +158,15 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     if counts_up:
         return True
     for place, cell in enumerate(first):
-        column = [row[place] for row in body if len(row) > place and row[place].strip()]
-        if not column or not cell.strip():
-            if column:
-                return True  # the index of a table has no name
+        column = [row[place] for row in body if len(row) > place]
+        if not any(map(str.strip, column)):
             continue
+        if not cell.strip():
+            return True  # the index of a table has no name
         is_one, is_there = is_number(cell), cell in column
         if is_one or is_there:
-            numbers = 2 * sum(map(is_number, column)) >= len(column)
+            filled = [each for each in column if each.strip()]
+            numbers = 2 * sum(map(is_number, filled)) >= len(filled)
             if is_one if numbers else is_there:
                 return False
     return True

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from app.ml.scripts import count_words
-from worker.ingest.dialect import ABSENT, Dialect, Written, is_number
+from worker.ingest.dialect import ABSENT, Dialect, Written, are_numbers, is_number
 from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Head
 from worker.ingest.stages import BETWEEN, is_labels, whole_files
@@ -75,6 +75,8 @@ def cells_head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Wri
 
     The second is how these are written, None for plain ones.
     """
+    if not dialect.certain and are_numbers(cells):  # at once: most columns of most tables
+        return number_head(name, FLOAT, cells), None
     filled = [cell for cell in cells if cell.strip()]
     known = [cell for cell in filled if cell.strip().casefold() not in ABSENT]
     numbers = sum(map(is_number, known))
