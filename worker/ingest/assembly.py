@@ -59,13 +59,15 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     for kind in made.values():
         kind.settle(places != splits.OUT)
     written, syncing = _write(groups, made, places, context), Aside(context.opened, len(SPLITS))
-    for writer in written.values():  # meanwhile they are described, and the store finds nothing left to wait for
-        syncing.do(os.fsync, writer.file.fileno())
-    files = {name: writer.file for name, writer in written.items()}
     if context.inferred_encodings:
         plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
+    # meanwhile the last rows reach their files
     described = describe(plan, groups[0].heads, made, places, context.faults, rows)
     described["warnings"] += parted(groups, places)
+    for writer in written.values():
+        writer.close()
+        syncing.do(os.fsync, writer.file.fileno())
+    files = {name: writer.file for name, writer in written.items()}
     if options.profile == "full":
         found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
@@ -148,6 +150,4 @@ def _write(
             if len(rows):
                 columns = [*(kind.column(block, rows) for kind in there), pa.array(rows + block.overall)]
                 writer.add(pa.RecordBatch.from_arrays(columns, schema=schema))
-    for writer in writers:
-        writer.close()
     return {split_file(split): writer for split, writer in zip(SPLITS, writers, strict=True)}
