@@ -98,7 +98,9 @@ class FittedVectors(Fitted):
         names = self._names
         if names is None:
             raise WrongType(
-                f"{name}: the model's columns have no names; give a list of {self.shape.count} numbers", param=name
+                f"{name}: is an object, and the model's columns have no names; give a list of "
+                f"{self.shape.count} numbers",
+                param=name,
             )
         for key in item:
             if key not in names:

@@ -252,7 +252,7 @@ VECTOR = networks.rows(1)[0].tolist()
         ({"model": "tiny", "input": [*VECTOR[:-1], None]}, 422, "wrong_type", "None"),
         ({"model": "tiny", "input": [*VECTOR[:-1], 1e300]}, 422, "non_finite", "1e+300"),
         ({"model": "tiny", "input": "a text"}, 422, "wrong_type", "str"),
-        ({"model": "tiny", "input": {}}, 422, "wrong_type", "dict"),
+        ({"model": "tiny", "input": {}}, 422, "wrong_type", "no names"),
         ({"model": "tiny", "input": None}, 422, "wrong_type", "NoneType"),
         ({"model": "tiny", "input": 7}, 422, "wrong_type", "int"),
         ({"model": "tiny", "input": [[[VECTOR]]]}, 422, "wrong_type", "input[0]"),
