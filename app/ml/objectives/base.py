@@ -176,8 +176,12 @@ class ObjectiveSettings(Settings):
     watch: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric that chooses the best weights, and whether more of it is better."""
 
-    enough_to_choose: ClassVar[int] = 100
-    """Validation rows below which scores are noise: then the whole schedule is trained, and its last weights stay."""
+    enough_to_choose: ClassVar[int] = 16
+    """Validation rows below which scores are noise: then the whole schedule is trained, and its last weights stay.
+
+    By 18 to 57 rows of small tables, the best weights told two points more of the test rows than the last ones did, and
+    missed numbers by a tenth less; by 8 to 12 rows they were as often worse.
+    """
     views: ClassVar[int] = 1
     """How many differently augmented versions of every row the loss compares."""
 
