@@ -37,7 +37,8 @@ class FittedVectors(Fitted):
         names: Sequence[str] | None = None,
     ) -> None:
         """`names` are those of the columns, where they have some."""
-        self.settings, self._names = settings, names
+        self.settings = settings
+        self._names = None if names is None else dict.fromkeys(names)  # looked up for every key of every row
         self.shape = Shape("vector", (len(offset),), bounded=scaling == "unit")
         self._scaling: Scaling = scaling
         self._offset, self._scale = offset, scale
@@ -104,10 +105,10 @@ class FittedVectors(Fitted):
             )
         for key in item:
             if key not in names:
-                raise UnknownKey(f"{name}: has {key!r:.100}, which is no column; {listed(names)}", param=name)
+                raise UnknownKey(f"{name}: has {key!r:.100}, which is no column; {listed(list(names))}", param=name)
         for known in names:
             if known not in item:
-                raise MissingKey(f"{name}: lacks {known!r}; the columns are {listed(names)}", param=name)
+                raise MissingKey(f"{name}: lacks {known!r}; the columns are {listed(list(names))}", param=name)
         return [item[known] for known in names]
 
     def _check_row(self, row: Any, name: str) -> None:
