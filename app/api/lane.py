@@ -91,7 +91,7 @@ class Lane:
         """`operations` are known by their paths."""
         self._serving, self._telemetry = serving, telemetry
         self._max_inputs = settings.max_inputs
-        careful = ("origin",) if settings.cors_origins else ()  # its answers have more headers
+        careful = ("origin",) if settings.origins else ()  # its answers have more headers
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST), careful).find
         self._turn: list[Question] = []
         self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
