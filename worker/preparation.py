@@ -21,6 +21,7 @@ from app.ml.domains import together
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.spec import JobRequest, TrainSpec
+from app.ml.threads import threads_beside
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version
 from worker import checkpoint
@@ -174,7 +175,7 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
         fitted = _fit(spec, domains, base_model)
         states = {role: modality.state() for role, modality in fitted.items()}
         position = checkpoint.Position(
-            spec.model_dump(mode="json"), states, 0, torch.get_num_threads(), environment(device)
+            spec.model_dump(mode="json"), states, 0, threads_beside(device), environment(device)
         )
         tensors = {}
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from app.ml.threads import BESIDE_GPU, computing_with, threads_beside
 from worker.threads import Products
 
 
@@ -27,3 +28,10 @@ def test_nothing_multiplied_means_nothing() -> None:
     with Products() as products:
         torch.ones(3) + 1
     assert products.mean == 0
+
+
+def test_beside_a_gpu_few_threads_gather_its_batches() -> None:
+    for available in (1, BESIDE_GPU + 3):
+        with computing_with(available):
+            assert threads_beside(torch.device("cpu")) == available
+            assert threads_beside(torch.device("cuda")) == min(available, BESIDE_GPU)
