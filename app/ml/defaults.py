@@ -19,7 +19,7 @@ from app.ml.fit import check_fit, check_words
 from app.ml.modalities.base import FEW, Modality
 from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
 from app.ml.plugins import Auto, complete, find
-from app.ml.roles import decide_roles
+from app.ml.roles import decide_roles, lacks
 from app.ml.spec import (
     AnyObjective,
     DatasetRef,
@@ -105,7 +105,7 @@ def _objective(
         return request.objective
     if request.kind == "finetune":
         if profile["target"] is None:
-            raise DoesNotFit("a finetune job without objective needs labels, and the dataset has none", param="dataset")
+            raise lacks("target", "a finetune job without objective", profile)
         name, reason = _for_target(profile["target"]["modality"])
     elif base is not None:
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"

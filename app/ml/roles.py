@@ -42,10 +42,7 @@ def decide_roles(
     for role, needs in objective.roles.items():
         facts = profile.get(role)
         if facts is None:
-            raise DoesNotFit(
-                f"objective {objective.name!r} needs {NOUNS.get(role, role)}, and the dataset has none",
-                param="dataset",
-            )
+            raise lacks(role, f"objective {objective.name!r}", profile)
         part = asked.get(role, RoleRequest())
         if role in base and needs.encoded:
             _check_base(facts, base[role])
@@ -64,6 +61,13 @@ def decide_roles(
             modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
         )
     return roles
+
+
+def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
+    """`who` needs the role, and the dataset has none: also why, where the profile says it."""
+    why = profile.get("inferred", {}).get(role)
+    told = f" ({why})" if why else ""
+    return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
 
 
 def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:

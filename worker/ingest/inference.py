@@ -3,25 +3,15 @@
 Knows no file and reads no row. Every guess is written into the plan, in words.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 from app.dataset_options import DatasetOptions
+from worker.ingest import targets
 from worker.ingest.faults import Faults, some
+from worker.ingest.names import GROUP_NAME, LABEL_NAMES, SPLIT_NAME, is_few, is_numbering
 from worker.ingest.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
 
-LABEL_NAMES = ("label", "labels", "target", "targets", "class", "classes", "y")
-"""The first of these that is there is the label; `y` comes last, since it may as well stand beside an `x`."""
-QUANTITIES = ("target", "targets", "y")
-"""Those of them that may be quantities."""
-ROWS_OF_A_CLASS = 4
-"""In the mean, at least, if whole numbers of such a name are classes."""
-VALUE_NAME = re.compile(
-    r"(.*[_ ]|sale|house)?(price|cost|value|score|rating|quality|sales|salary|revenue|amount|demand|yield|medv|mpg)",
-    re.IGNORECASE,
-)
-"""Names of a last column by which it is what is asked for."""
 TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message", "review", "comment")
 PAIRS = {
     ("source", "target"): ("source", "target"),
@@ -42,21 +32,6 @@ PAIRS = {
 NEGATIVE_NAME, WEIGHT_NAME = "negative", "weight"
 CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
 """The first of these that is there says what a picture shows or a recording says."""
-ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
-"""Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
-INDEX = re.compile(r"__index_level_\d+__")
-"""What pandas calls an index without a name in Parquet."""
-GROUP_NAME = re.compile(
-    r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|query|qid|session|group)"
-    r"[_ -]?(id|no|nr|num|number|uuid|name)?",
-    re.IGNORECASE,
-)
-"""Names of columns whose equal values are rows of one person or thing."""
-SPLIT_NAME = "split"
-FEW = 1000
-"""A text column with more different values among its first rows is no label by itself."""
-FEW_NUMBERS = 20
-"""The same for a column of numbers."""
 WHOLE = {"text": "texts", "audio": "recordings"}
 """Modalities whose input cannot be made from numbers."""
 LISTED = 20
@@ -74,18 +49,8 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
     if not any(role in plan.parts for role in INPUTS):
         _find_input(plan, left, options)
     has_input = any(role in plan.parts for role in INPUTS)
-    several = [head for head in left.values() if head.ragged == "boxes" or _is_tags(head)]
-    if several and "target" not in plan.parts and "source" not in plan.parts:
-        plan.parts["target"] = Part(several[0].ragged, [left.pop(several[0].name).name])
-        if several[0].ragged == "tags":
-            plan.inferred["tags"] = f"{several[0].name!r}, lists of labels"
     if "target" not in plan.parts and "source" not in plan.parts:
-        arrays = [head for head in left.values() if not head.is_plain and head.is_number]
-        head = _find_target(plan, left, has_input=has_input or bool(arrays), faults=faults)
-        if head is not None:
-            plan.parts["target"] = Part(
-                "numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name]
-            )
+        targets.find(plan, left, has_input=has_input, faults=faults)
     if not has_input and not faults.total:
         if options.modality in WHOLE:
             wanted = f"{WHOLE[options.modality]}, as modality {options.modality} needs"
@@ -122,11 +87,6 @@ def is_pictures(known: Mapping[str, Head], columns: Sequence[str]) -> bool:
 def categories(known: Mapping[str, Head], columns: Sequence[str]) -> list[str]:
     """Those of the columns that hold names."""
     return [name for name in columns if known[name].is_text and not known[name].shape]
-
-
-def is_few(head: Head) -> bool:
-    most = FEW if head.is_text else FEW_NUMBERS
-    return head.distinct <= min(most, max(1, head.sampled // 2))
 
 
 def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> None:
@@ -182,54 +142,6 @@ def _find_weight(plan: Plan, left: dict[str, Head]) -> None:
         plan.inferred["weight"] = f"{name!r}, by its name"
 
 
-def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
-    """The column of labels or of values; which of the two is said in the plan."""
-    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
-    by_name = {head.name.casefold(): head for head in plain}
-    for name in LABEL_NAMES:
-        if name in by_name:
-            head = by_name[name]
-            plan.inferred["value" if _is_value(head) else "label"] = f"{head.name!r}, by its name"
-            return head
-    ends = [head for head in plain if not _is_numbering(head)]
-    if ends and ends[-1].is_number and VALUE_NAME.fullmatch(ends[-1].name):
-        plan.inferred["label" if is_few(ends[-1]) else "value"] = f"{ends[-1].name!r}, the last column, by its name"
-        return ends[-1]
-    no_label = [ROW_NUMBERS]
-    if any(head.is_text and not is_few(head) for head in plain):  # a speaker beside what is said is no class
-        no_label.append(GROUP_NAME)
-    texts = [head for head in plain if head.is_text and is_few(head) and not _is_called(head, no_label)]
-    if len(texts) == 1 and (has_input or texts[0] in (ends[0], ends[-1])):
-        plan.inferred["label"] = (
-            f"{texts[0].name!r}, the only text column with few distinct values; columns.label or columns.value names "
-            "another, columns.features makes it a feature"
-        )
-        return texts[0]
-    if not has_input:
-        return None
-    beside = [head for head in plain if head.origin == "array" or (len(plain) == 1 and is_few(head))]
-    for kinds in ("biuSU", "f"):  # whole numbers and strings first; floats hold a NaN where a label is withheld
-        fitting = [head for head in beside if head.dtype.kind in kinds]
-        if len(fitting) > 1:
-            names = ", ".join(repr(head.name) for head in fitting)
-            faults.add("ambiguous_columns", f"each of {names} could be the label; name one in columns.label")
-            return None
-        if fitting:
-            plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
-            return fitting[0]
-    return None
-
-
-def _is_called(head: Head, names: Sequence[re.Pattern[str]]) -> bool:
-    return any(name.fullmatch(head.name) for name in names)
-
-
-def _is_value(head: Head) -> bool:
-    """Whether a column that is named like a target is a quantity: by fractions, or by rows that hardly share one."""
-    shared = head.name.casefold() not in QUANTITIES or head.distinct * ROWS_OF_A_CLASS <= head.sampled
-    return head.is_number and not is_few(head) and (head.fractions or not shared)
-
-
 def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
     arrays = [head for head in left.values() if not head.is_plain and head.is_number]
     if len(arrays) > 1:
@@ -243,7 +155,7 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         plan.inferred["features"] = f"{arrays[0].name!r}, the only array with more than one value per row"
     else:
         columns = [head.name for head in left.values() if (head.is_number or _is_category(head)) and head.name]
-        numbering = [name for name in columns if _is_numbering(left[name])]
+        numbering = [name for name in columns if is_numbering(left[name])]
         if numbering and any(left[name].is_number for name in set(columns) - set(numbering)):
             columns = [name for name in columns if name not in numbering]
             plan.inferred["row numbers"] = f"{some(numbering)}: no features, since they only number the rows"
@@ -277,15 +189,6 @@ def _find_caption(plan: Plan, left: dict[str, Head]) -> None:
         found = named or free[0]
         plan.parts["caption"] = Part("text", [found.name])
         plan.inferred["caption"] = f"{found.name!r}, {'by its name' if named else 'the only column of texts'}"
-
-
-def _is_tags(head: Head) -> bool:
-    return head.ragged == "tags" and head.name.casefold() in ("tags", *LABEL_NAMES)
-
-
-def _is_numbering(head: Head) -> bool:
-    named = ROW_NUMBERS.fullmatch(head.name) or head.name.endswith("Id")
-    return bool((head.counts and named) or INDEX.fullmatch(head.name))
 
 
 def _is_category(head: Head) -> bool:

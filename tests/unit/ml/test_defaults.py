@@ -204,3 +204,12 @@ def test_texts_that_take_long_to_read_once_get_a_bound_in_time() -> None:
     for training, seconds in (({}, 600), ({"epochs": 2}, None), ({"max_seconds": 20}, 20)):
         body = {"kind": "pretrain", "dataset": "d", "objective": {"name": "autoencoding"}, "training": training}
         assert resolved(body, profile).spec.training.max_seconds == seconds
+
+
+@pytest.mark.parametrize("body", [{"kind": "finetune", "base_model": "b"}, {"objective": {"name": "classification"}}])
+def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[str, Any]) -> None:
+    unsure = TABLE | {"inferred": {"target": "few different values in 'default', 'student'"}}
+    with pytest.raises(Invalid, match=r"and the dataset has none \(few different values in 'default', 'student'\)"):
+        resolved({"kind": "pretrain", **body}, unsure)
+    with pytest.raises(Invalid, match=r"and the dataset has none$"):
+        resolved({"kind": "pretrain", **body}, TABLE)

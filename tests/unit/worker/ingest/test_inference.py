@@ -148,3 +148,22 @@ def test_names_without_spaces_are_names(ingest: Any) -> None:
     made = ingest({"x.csv": f"a,城市,b\n{rows}".encode()})
     assert made.profile["modality"] == "vectors"
     assert made.column("城市")["plays"] == "features"
+
+
+def test_columns_that_could_be_the_label_are_named(ingest: Any) -> None:
+    rows = "".join(f"{'YN'[n % 2]},{'YN'[n % 3 // 2]},{n}.5,{n * 7 % 50}.25,{n % 4}\n" for n in range(60))
+    made = ingest({"x.csv": f"default,student,balance,income,children\n{rows}".encode()})
+    assert made.profile["target"] is None
+    said = made.profile["inferred"]["target"]
+    assert said.startswith(
+        "few different values in 'default', 'student', 'children': make the dataset with columns.label"
+    )
+    asked = ingest({"x.csv": f"default,student,balance,income,children\n{rows}".encode()}, columns={"label": "default"})
+    assert "target" not in asked.profile["inferred"]
+
+
+def test_a_table_of_small_whole_numbers_alone_offers_no_label(ingest: Any) -> None:
+    rows = "".join(f"{n % 3},{n % 5},{n % 7}\n" for n in range(60))
+    made = ingest({"x.csv": f"a,b,c\n{rows}".encode()})
+    assert made.profile["target"] is None
+    assert "target" not in made.profile["inferred"]

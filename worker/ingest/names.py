@@ -1,0 +1,34 @@
+"""What the name of a column and its first values say of it alone. Reads no row."""
+
+import re
+
+from worker.ingest.source import Head
+
+LABEL_NAMES = ("label", "labels", "target", "targets", "class", "classes", "y")
+"""The first of these that is there is the label; `y` comes last, since it may as well stand beside an `x`."""
+ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
+"""Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
+INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls an index without a name in Parquet."""
+GROUP_NAME = re.compile(
+    r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|query|qid|session|group)"
+    r"[_ -]?(id|no|nr|num|number|uuid|name)?",
+    re.IGNORECASE,
+)
+"""Names of columns whose equal values are rows of one person or thing."""
+SPLIT_NAME = "split"
+FEW = 1000
+"""A text column with more different values among its first rows is no label by itself."""
+FEW_NUMBERS = 20
+"""The same for a column of numbers."""
+
+
+def is_few(head: Head) -> bool:
+    most = FEW if head.is_text else FEW_NUMBERS
+    return head.distinct <= min(most, max(1, head.sampled // 2))
+
+
+def is_numbering(head: Head) -> bool:
+    """Whether it only counts the rows."""
+    named = ROW_NUMBERS.fullmatch(head.name) or head.name.endswith("Id")
+    return bool((head.counts and named) or INDEX.fullmatch(head.name))
