@@ -6,7 +6,7 @@ everywhere for a gap; then a 1 per gap, for the columns of numbers that had any 
 Legend: `B` batch, `W` columns, `N` columns of numbers, `K` names of all categories together, `G` columns with gaps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ def listed(names: Sequence[str]) -> str:
     """The first names of columns, and how many more there are."""
     more = len(names) - 10
     return ", ".join(map(repr, names[:10])) + (f" and {more} more" if more > 0 else "")
+
+
+def check_names(row: Mapping[str, Any], names: Collection[str], where: str) -> None:
+    """Raises UnknownKey for a key of the row that names no column."""
+    for key in row:
+        if key not in names:
+            columns = listed(list(names))
+            raise UnknownKey(f"{where}: has {key!r:.100}, which is no column; the columns are {columns}", param=where)
 
 
 class Places:
@@ -154,9 +162,7 @@ class FittedTable(Fitted):
         """[W]"""
         width = len(self.places.columns)
         if isinstance(item, Mapping):
-            for key in item:
-                if key not in self._at:
-                    raise UnknownKey(f"{name}: has {key!r:.100}, which is no column; {self._expected()}", param=name)
+            check_names(item, self._at, name)
             item = [item.get(column.name) for column in self.places.columns]
         if not isinstance(item, list | tuple | np.ndarray):
             raise WrongType(f"{name}: expected {self._expected()}, got {item!r:.100}", param=name)

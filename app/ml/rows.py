@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import EmptyInput, MissingKey, NonFinite, UnknownKey, WrongShape, WrongType
-from app.ml.columns import listed
+from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
+from app.ml.columns import check_names, listed
 from app.ml.modalities.base import Column, Fitted, Modality, Shape, Tensors
 
 Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
@@ -103,9 +103,7 @@ class FittedVectors(Fitted):
                 f"{self.shape.count} numbers",
                 param=name,
             )
-        for key in item:
-            if key not in names:
-                raise UnknownKey(f"{name}: has {key!r:.100}, which is no column; {listed(list(names))}", param=name)
+        check_names(item, names, name)
         for known in names:
             if known not in item:
                 raise MissingKey(f"{name}: lacks {known!r}; the columns are {listed(list(names))}", param=name)

@@ -74,7 +74,7 @@ def test_requests_give_rows_in_order_or_by_name() -> None:
         ([1, 2, 0, "S"], "input: column 'colour' holds names, got 0"),
         ([["x", 2, "red", "S"]], r"input\[0\]: column 'age' holds numbers, got 'x'"),
         ([[1, 2, "red"]], r"input\[0\]: has 3 entries; expected 4 entries: 'age', 'height', 'colour', 'size'"),
-        ([{"weight": 3}], r"input\[0\]: has 'weight', which is no column"),
+        ([{"weight": 3}], r"input\[0\]: has 'weight', which is no column; the columns are "),
         ([[1e39, 2, "red", "S"]], "no finite 32-bit number"),
         ([], "give at least one row"),
         ("red", "input: expected 4 entries"),

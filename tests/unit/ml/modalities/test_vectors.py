@@ -33,7 +33,10 @@ def test_rows_may_be_objects_by_the_names_of_their_columns() -> None:
 @pytest.mark.parametrize(
     ("item", "error"),
     [
-        ({"age": 1, "height": 2, "wieght": 3}, "input: has 'wieght', which is no column; 'age', 'height', 'weight'"),
+        (
+            {"age": 1, "height": 2, "wieght": 3},
+            "'wieght', which is no column; the columns are 'age', 'hei",
+        ),
         (
             [[1, 2, 3], {"age": 1, "weight": 3}],
             r"input\[1\]: lacks 'height'; the columns are 'age', 'height', 'weight'",
