@@ -1,8 +1,9 @@
 """Answers lines of requests with the models that they name, those of one model together. Knows no file and no shard."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -38,11 +39,19 @@ TOGETHER = 256
 """Rows that are computed at once, unless a single request has more."""
 
 
+class Line(NamedTuple):
+    """A line of a file, by its number from 1 on."""
+
+    number: int
+    content: bytes
+
+
 @dataclass
 class Request:
     """One line: what it asks, or why it cannot be answered."""
 
-    custom_id: str | None
+    number: int
+    custom_id: str | None = None
     model: str = ""
     body: Any = None
     inputs: Tensors | None = None
@@ -57,8 +66,16 @@ class Answering:
         found = {each.path: each() for each in find("operations", Operation).values()}
         self.operation: Operation = found[batch.endpoint]
         self._models: dict[str, Model | RootstockError] = {}
+        self._seen: set[int] = set()
+        """Hashes of the custom_ids so far; 64 bits each, since files hold millions of them."""
 
-    def answer(self, lines: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    def remember(self, lines: Sequence[Line]) -> None:
+        """Notes the custom_ids of lines that were answered before a restart."""
+        for line in lines:
+            with suppress(RootstockError):
+                self._name(_object(line))
+
+    def answer(self, lines: Sequence[Line]) -> tuple[list[bytes], list[bytes]]:
         """Lines of answers and lines of refusals."""
         requests = [self.read(line) for line in lines]
         answers: list[dict[str, Any] | None] = [None] * len(requests)
@@ -80,16 +97,15 @@ class Answering:
                 errors.append(_line(request, request.error.status, {"error": request.error.body()}))
         return output, errors
 
-    def read(self, line: bytes) -> Request:
+    def read(self, line: Line) -> Request:
         """The request of a line, its input encoded."""
-        request = Request(None)
+        request = Request(line.number)
         try:
-            if len(line) > MOST_LINE:
-                raise TooLarge(f"a request has {len(line):,} bytes; at most {MOST_LINE:,} are read")
-            given = self._numbers(line) or _object(line)
+            if len(line.content) > MOST_LINE:
+                raise TooLarge(f"a request has {len(line.content):,} bytes; at most {MOST_LINE:,} are read")
+            given = self._numbers(line.content) or _object(line)
             request.custom_id = given.get("custom_id")
-            if not isinstance(request.custom_id, str):
-                raise Malformed(f"custom_id: expected a text, got {request.custom_id!r:.100}", param="custom_id")
+            self._name(given)
             if given.get("method", "POST") != "POST" or given.get("url", self.batch.endpoint) != self.batch.endpoint:
                 where = f"{given.get('method')} {given.get('url')}"
                 raise Malformed(f"url: the batch asks POST {self.batch.endpoint}, this request {where}", param="url")
@@ -106,6 +122,15 @@ class Answering:
         except RootstockError as error:
             request.error = error
         return request
+
+    def _name(self, given: Mapping[str, Any]) -> None:
+        """Raises Malformed for a custom_id that is none, or that an earlier line has."""
+        custom_id = given.get("custom_id")
+        if not isinstance(custom_id, str):
+            raise Malformed(f"custom_id: expected a text, got {custom_id!r:.100}", param="custom_id")
+        if hash(custom_id) in self._seen:
+            raise Malformed(f"custom_id: an earlier line is {custom_id!r:.100}, too", param="custom_id")
+        self._seen.add(hash(custom_id))
 
     def _numbers(self, line: bytes) -> dict[str, Any] | None:
         """The object in the line, its input in an array, where that is rows of its model's numbers."""
@@ -194,21 +219,23 @@ def _cut(places: Sequence[int], requests: Sequence[Request]) -> Iterator[list[in
         yield part
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _object(line: Line) -> dict[str, Any]:
     try:
-        given = orjson.loads(line)
+        given = orjson.loads(line.content)
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"the line is not JSON: {error}") from None
+        raise Malformed(f"line {line.number} is not JSON: {error.msg} at character {error.pos + 1}") from None
     if not isinstance(given, dict):
-        raise Malformed(f"the line is a JSON {type(given).__name__}; give an object with custom_id and body")
+        what = type(given).__name__
+        raise Malformed(f"line {line.number} is a JSON {what}; give an object with custom_id and body")
     return given
 
 
 def _line(request: Request, status: int, body: dict[str, Any]) -> bytes:
+    error = body.get("error")
     answer = {
-        "id": f"batch_req_{request.custom_id}",
+        "id": f"batch_req_{request.number}",
         "custom_id": request.custom_id,
         "response": {"status_code": status, "request_id": None, "body": body},
-        "error": None if status == 200 else {"code": body["error"]["code"], "message": body["error"]["message"]},
+        "error": error and {"code": error["code"], "message": error["message"], "line": request.number},
     }
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow as pa
 from app.registry import batches, jobs, objects
 from app.registry.tables import Batch
 from app.storage import Stored
-from worker.answering import MOST_LINE, Answering
+from worker.answering import MOST_LINE, Answering, Line
 from worker.columnar import put_parquet
 from worker.progress import Reporter
 
@@ -36,8 +36,9 @@ def run(reporter: Reporter) -> None:
     answering = Answering(reporter, batch)
     total, read, begun = sum(part.size_bytes for part in content), 0, time.monotonic()
     for number, lines in enumerate(shards(reporter.storage.open(content))):
-        read += sum(map(len, lines))
+        read += sum(len(line.content) for line in lines)
         if number < done:
+            answering.remember(lines)
             continue
         reporter.leave_if_asked()
         output, errors = answering.answer(lines)
@@ -71,18 +72,19 @@ def run(reporter: Reporter) -> None:
         batches.finish(session, batch, reporter.token, whole)
 
 
-def shards(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+def shards(chunks: Iterable[bytes]) -> Iterator[list[Line]]:
     """Lines that hold something, some hundreds at a time: always the same ones of the same file."""
-    rest, lines, size = b"", list[bytes](), 0
+    rest, lines, size, numbers = b"", list[Line](), 0, count(1)
     for chunk in chain(chunks, [b"\n"]):
         whole, end, tail = chunk.rpartition(b"\n")
         if not end:
             rest = (rest + tail)[: MOST_LINE + 1]  # enough of a line that is too long to be refused for it
             continue
-        for line in (rest + whole).split(b"\n"):
-            if line.strip():
+        for content in (rest + whole).split(b"\n"):
+            line = Line(next(numbers), content)
+            if content.strip():
                 lines.append(line)
-                size += len(line)
+                size += len(content)
             if len(lines) == SHARD_LINES or size >= SHARD_BYTES:
                 yield lines
                 lines, size = [], 0

@@ -127,6 +127,38 @@ def test_refusals_have_a_file_of_their_own(school: School) -> None:
     assert codes[4:] == ["wrong_shape", "model_not_found", "unknown_key", "out_of_range", "out_of_range"]
 
 
+def test_a_refusal_names_its_line(school: School) -> None:
+    done = school.work(school.ask([line(0), b"\n", b'{"custom_id": oops\n', b"[1]\n", line(1)]))
+    refused = school.lines(done.error_file_id)
+    assert [(each["id"], each["error"]["line"]) for each in refused] == [("batch_req_3", 3), ("batch_req_4", 4)]
+    assert refused[0]["error"]["message"].startswith("line 3 is not JSON: ")
+    assert refused[0]["error"]["message"].endswith(" at character 15")
+    assert [each["id"] for each in school.lines(done.output_file_id)] == ["batch_req_1", "batch_req_5"]
+
+
+def test_a_custom_id_is_answered_once(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SHARD_LINES", 2)
+    made = school.ask([line(0), line(1), line(2), line(0), line(3), line(1)])
+    reporter = school.workshop.claim(made.job)
+    original = answering.Answering.answer
+
+    def answer(self: Any, lines: Any) -> Any:
+        reporter.stop.set()
+        return original(self, lines)
+
+    monkeypatch.setattr(answering.Answering, "answer", answer)
+    with pytest.raises(Stopped):
+        batch.run(reporter)  # the first shard alone
+    monkeypatch.setattr(answering.Answering, "answer", original)
+    with school.workshop.database.session() as session:
+        leases.leave(session, made.job, reporter.token)
+    done = school.work(made)
+    assert [each["custom_id"] for each in school.lines(done.output_file_id)] == ["row-0", "row-1", "row-2", "row-3"]
+    refused = school.lines(done.error_file_id)
+    assert [(each["custom_id"], each["error"]["line"]) for each in refused] == [("row-0", 4), ("row-1", 6)]
+    assert refused[0]["error"]["message"] == "custom_id: an earlier line is 'row-0', too"
+
+
 def test_a_restart_answers_nothing_twice(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "SHARD_LINES", 10)
     made = school.ask([line(number) for number in range(35)])
