@@ -25,6 +25,7 @@ from app.ml.evaluation_job import EvaluateJob
 from app.ml.spec import TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
+from app.registry.states import dataset_failed
 from app.registry.tables import Dataset, Job
 
 router = guarded_router("jobs")
@@ -61,7 +62,7 @@ def dataset_of(session: Session, who: Caller, dataset_id: str, param: str) -> Da
     except NotFound as error:
         raise NotFound(f"{param}: {error.message}", param=param) from None
     if row.status == "failed":
-        raise DatasetFailed(f"{param}: dataset {dataset_id} failed; its report says why", param=param)
+        raise DatasetFailed(f"{param}: {dataset_failed(row).message}", param=param)
     return row
 
 

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import DatasetFailed, NotFound, WrongState
+from app.errors import NotFound, WrongState
 from app.registry import events
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.metrics import finite
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL, holder, lock, move
+from app.registry.states import TERMINAL, dataset_failed, holder, lock, move
 from app.registry.states import Fenced as Fenced
 from app.registry.tables import Dataset, Job, JobDataset
 
@@ -47,7 +47,7 @@ def create(
         if status is None:
             raise NotFound(f"no dataset {dataset_id!r}", param="dataset")
         if status == "failed" and kind != "ingest":
-            raise DatasetFailed(f"dataset {dataset_id} failed; its report says why", param="dataset")
+            raise dataset_failed(session.get_one(Dataset, dataset_id))
     job = Job(
         id=new_id("job-"),
         project_id=project_id,

@@ -116,10 +116,15 @@ def waiting_jobs(session: Session, dataset_id: str) -> Sequence[Job]:
     return session.scalars(statement).unique().all()
 
 
+def dataset_failed(dataset: Dataset) -> DatasetFailed:
+    """The error of whoever wants to work on a dataset that turned out invalid; its first fault is told."""
+    why = (dataset.error or {}).get("message", "its report says why")
+    return DatasetFailed(f"dataset {dataset.id} ({dataset.name}) failed: {why}", param="dataset")
+
+
 def fail_for_dataset(session: Session, job_id: str, dataset_id: str) -> Job | None:
     """Fails a queued job whose dataset turned out invalid."""
-    name = session.scalar(sa.select(Dataset.name).where(Dataset.id == dataset_id))
-    error = DatasetFailed(f"dataset {dataset_id} ({name}) failed; its report says why", param="dataset")
+    error = dataset_failed(session.get_one(Dataset, dataset_id, populate_existing=True))
     return move(
         session,
         "failed",

@@ -97,6 +97,7 @@ def test_a_file_with_faults_gets_a_report(bench: Bench) -> None:
         waited = jobs.load(session, waiting.id)
     assert waited.error is not None
     assert (waited.status, waited.error["code"]) == ("failed", "dataset_failed")
+    assert dataset.error["message"] in waited.error["message"]
     assert not [key for key, _ in bench.storage.listing("datasets")]
 
 

@@ -98,6 +98,7 @@ def test_a_job_waits_for_all_of_its_datasets_and_fails_with_the_name_of_the_one_
     failed = garden.client.get(f"/v1/jobs/{job['id']}").json()
     assert (failed["status"], failed["error"]["code"]) == ("failed", "dataset_failed")
     assert waiting["id"] in failed["error"]["message"]
+    assert failed["error"]["message"].endswith("failed: row 2 is ragged")
     assert waiting["name"] in failed["error"]["message"]
 
 
