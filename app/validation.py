@@ -4,7 +4,7 @@ Which keys there are is read from the JSON schema of what was validated. Knows n
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ PATTERNS = {
     NAME: "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or a digit",
 }
 """Patterns in words."""
+REQUIRED = "this key is required"
 KINDS: dict[str, type[Invalid]] = {
     "extra_forbidden": UnknownKey,
     "missing": MissingKey,
@@ -57,11 +58,12 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
     elif first["type"] == "union_tag_not_found":
         tag = first["ctx"]["discriminator"].strip("'")
         param = f"{param}.{tag}" if param else tag
-        message = f"Field required: {param}"
+        message = REQUIRED
     elif kind is UnknownKey:
-        message = f"there is no such key{_instead(str(path[-1]), _keys(model, path[:-1], body))}"
+        around = _keys(model, path[:-2], body) if len(path) > 1 else {}
+        message = f"there is no such key{_instead(path, _keys(model, path[:-1], body), around)}"
     elif kind is MissingKey:
-        message = f"{message}: {param}"
+        message = REQUIRED
     else:
         shown = repr(first.get("input"))
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
@@ -88,12 +90,17 @@ def _written(path: Sequence[str | int]) -> str | None:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".") or None
 
 
-def _instead(key: str, known: Mapping[str, Sequence[str]]) -> str:
-    """The key that was meant, and all that there are; `known` are these and the keys of the object in each."""
+def _instead(path: Sequence[str | int], known: Mapping[str, Sequence[str]], around: Collection[str]) -> str:
+    """The key that was meant, and all that there are.
+
+    `known` are these and the keys of the object in each, `around` those of the object that holds this one.
+    """
     if not known:
         return ""
+    key = str(path[-1])
     inside = [f"{name}.{key}" for name, keys in known.items() if key in keys]
-    meant = inside or difflib.get_close_matches(key, known, n=1)
+    beside = [f"{key} beside {path[-2]}"] if key in around else []
+    meant = inside or beside or difflib.get_close_matches(key, known, n=1)
     return (f", did you mean {meant[0]}? There" if meant else "; there") + f" are {', '.join(sorted(known))}"
 
 

@@ -52,6 +52,11 @@ def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, p
             "no such key, did you mean label? There are audio, boxes, caption",
         ),
         ({"cleaning": {"nonfinite": "drop"}}, "cleaning.nonfinite", "did you mean non_finite?"),
+        (
+            {"cleaning": {"on_fault": "drop"}},
+            "cleaning.on_fault",
+            "did you mean on_fault beside cleaning? There are boxes",
+        ),
         ({"seed": 3}, "seed", "no such key; there are cleaning, columns"),
         ({"html": "remove"}, "html", "did you mean cleaning.html?"),
         ({"colums": {}}, "colums", "did you mean columns? There are cleaning, columns, decimal"),
@@ -104,3 +109,15 @@ def test_a_key_that_is_missing_beside_an_unknown_one_was_misspelt() -> None:
 
     assert (error.code, error.param) == ("unknown_key", "nmae")
     assert "did you mean name?" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "param"), [({"kind": "pretrain", "datasets": [{}]}, "datasets[0].id"), ({"dataset": "ds-1"}, "kind")]
+)
+def test_a_missing_key_is_named_once(body: dict[str, Any], param: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobRequest.validate_python(body)
+
+    error = from_validation(caught.value.errors(), body, JobRequest)
+
+    assert (error.code, error.param, error.message) == ("missing_key", param, f"{param}: this key is required")
