@@ -50,7 +50,7 @@ class Supervisor:
             log.warning("%s was not claimed, the sweep will ring again: %s", job_id, error)
             return
         if claim is not None:
-            log.info("%s is running, attempt %d", job_id, claim.attempt)
+            log.info("%s is running: %s, attempt %d", job_id, claim.kind, claim.attempt)
             Watch(self, claim, queue, begun).watch()
 
 
@@ -60,6 +60,7 @@ class Watch:
     def __init__(self, supervisor: Supervisor, claim: leases.Claim, queue: str, begun: float) -> None:
         self.supervisor, self.claim, self.queue = supervisor, claim, queue
         self.settings = supervisor.settings
+        self.begun = begun
         self.lease_ends = begun + self.settings.lease_seconds
         """By our own clock, counted from before the call that extended it: never later than the registry's."""
         self.killed_at: float | None = None
@@ -90,7 +91,7 @@ class Watch:
                         self.ask_to_leave(process)
                 except jobs.Fenced:
                     # Also the moment between a job's last write and the end of its process: killing is right then, too.
-                    log.info("%s is no longer this worker's", self.claim.job_id)
+                    self.log_end()
                     return False
                 except OUTAGE as error:
                     log.warning("no heartbeat for %s: %s", self.claim.job_id, error)
@@ -134,7 +135,8 @@ class Watch:
                         now = leases.lose(session, claim.job_id, claim.token, TrainerCrashed(words).body())
                 break
             except jobs.Fenced:
-                return  # the usual case: it ended by itself and wrote so
+                self.log_end()  # the usual case: it ended by itself and wrote so
+                return
             except OUTAGE as error:
                 if time.monotonic() > self.lease_ends:
                     log.error("nobody could be told how %s ended: %s", claim.job_id, error)
@@ -143,6 +145,20 @@ class Watch:
         log.info("%s: %s; the job is now %s", claim.job_id, words, now)
         if now == "queued":
             enqueue(self.settings.broker_url or "", self.queue, claim.job_id)
+
+    def log_end(self) -> None:
+        """Says how a job ended that needs no settling any more, or that another worker has it."""
+        job_id, seconds = self.claim.job_id, time.monotonic() - self.begun
+        try:
+            with self.supervisor.database.reading() as session:
+                status = jobs.load(session, job_id).status
+        except OUTAGE as error:
+            log.warning("nobody could be asked how %s ended: %s", job_id, error)
+            return
+        if status == "running":
+            log.info("%s is no longer this worker's, after %.1f s", job_id, seconds)
+        else:
+            log.info("%s is %s, after %.1f s", job_id, status, seconds)
 
 
 def ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
