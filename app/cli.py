@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.errors import RootstockError
@@ -201,7 +202,8 @@ def list_keys(options: argparse.Namespace) -> int:
     with Database(read_settings().resolved_database_url).reading() as session:
         for key in keys.all(session):
             state = "active" if key.revoked_at is None else "revoked"
-            print(f"{key.id}  {state:8}  {','.join(key.scopes):22}  {key.name}")
+            made = datetime.fromtimestamp(key.created_at, UTC)
+            print(f"{key.id}  {made:%Y-%m-%d}  {state:8}  {','.join(key.scopes):22}  {key.name}")
     return 0
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound, OutOfRange, UnknownChoice
+from app.errors import EmptyInput, NotFound, OutOfRange, UnknownChoice
 from app.registry.db import now
 from app.registry.ids import ALPHABET, new_id
 from app.registry.tables import ApiKey, Project, Revision
@@ -76,8 +76,10 @@ def create_project(session: Session, name: str) -> Project:
 def create_key(session: Session, project_id: str, name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
     """A new key and its text, which is kept nowhere.
 
-    Raises NotFound for an unknown project, UnknownChoice for an unknown scope.
+    Raises NotFound for an unknown project, UnknownChoice for an unknown scope, EmptyInput for a name of nothing.
     """
+    if not name.strip():
+        raise EmptyInput("a key needs a name, by which it is known when it is to be revoked", param="name")
     wanted = sorted(set(scopes))
     for scope in wanted:
         if scope not in SCOPES:

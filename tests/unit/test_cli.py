@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,13 @@ def test_the_first_key_is_made_once_and_others_can_be_drawn_and_revoked(tmp_path
     assert drawn.startswith("rs-")
     assert rootstock("keys", "revoke", key_id, ROOTSTOCK_HOME=home).returncode == 0
     lines = rootstock("keys", "list", ROOTSTOCK_HOME=home).stdout.splitlines()
-    assert [line.split()[1] for line in lines] == ["active", "revoked"]
-    assert lines[1].split()[2:] == ["infer,read", "reader"]
+    assert [line.split()[2] for line in lines] == ["active", "revoked"]
+    assert lines[1].split()[3:] == ["infer,read", "reader"]
+    made = date.fromisoformat(lines[1].split()[1])
+    assert abs(made - datetime.now(UTC).date()) <= timedelta(days=1)  # a midnight may lie between
     assert_one_line(rootstock("keys", "revoke", "key-none", ROOTSTOCK_HOME=home), "key-none")
     assert_one_line(rootstock("keys", "create", "x", "--scopes", "rule", ROOTSTOCK_HOME=home), "'rule'", "admin")
+    assert_one_line(rootstock("keys", "create", " ", ROOTSTOCK_HOME=home), "a key needs a name")
 
 
 @pytest.mark.parametrize("command", [["keys", "list"], ["keys", "create", "x"], ["retention", "--dry-run"]])
