@@ -94,6 +94,21 @@ def health(here: ServicesHere) -> Response:
     return JSONResponse(body.model_dump(), 200 if good else 503)
 
 
+SERVING = {
+    "rootstock_inference_waiting": "Questions to models that are being answered or wait for it.",
+    "rootstock_inference_refused_total": "Questions that were told 429.",
+    "rootstock_inference_queue_length": "Questions that wait for the thread of their model.",
+    "rootstock_models_loaded": "Models in memory.",
+    "rootstock_inference_loads_total": "Models that were loaded.",
+    "rootstock_inference_load_seconds_total": "Time that loading them took.",
+    "rootstock_inference_batches_total": "Batches that were computed.",
+    "rootstock_inference_batch_rows_total": "Items in those batches.",
+    "rootstock_inference_requests_total": "Questions that were answered.",
+    "rootstock_inference_items_total": "Items in those questions.",
+}
+"""What this process counts of the models that it serves."""
+
+
 @guarded.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request, here: ServicesHere) -> str:
     """Numbers of this process, and of the jobs that all processes share."""
@@ -107,7 +122,7 @@ def metrics(request: Request, here: ServicesHere) -> str:
     lines += family("rootstock_queue_wait_seconds", "gauge", "Age of the oldest job that could run.", oldest)
     for name, value in here.serving.metrics().items():
         kind = "counter" if name.endswith("_total") else "gauge"
-        lines += family(name, kind, "Serving of models by this process.", [({}, value)])
+        lines += family(name, kind, SERVING[name], [({}, value)])
     stages = here.serving.counters.stages().items()
     labelled = [({"stage": stage}, found) for stage, found in stages]
     lines += histogram("rootstock_inference_seconds", "Stages of requests to models.", labelled)

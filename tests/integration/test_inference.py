@@ -530,6 +530,8 @@ def test_counters_and_documentation(house: House) -> None:
     house.embed(VECTOR)
     text = house.client.get("/metrics").text
     counted = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if line.startswith("rootstock_i")}
+    told = [line.split(" ", 3)[3] for line in text.splitlines() if line.startswith("# HELP ")]
+    assert len(set(told)) == len(told)
     for name in ("requests", "items", "batches"):
         assert counted[f"rootstock_inference_{name}_total"] > 0
     for stage in ("preprocess", "queue", "inference"):
