@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
+from app.ml.device import sent
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.boxes import CORNERS
 
@@ -78,14 +79,18 @@ def rectangles(area: Tensor, proportion: Tensor, middle: tuple[Tensor, Tensor], 
 
 
 def blurred(pictures: Tensor, deviation: Tensor) -> Tensor:
-    """Pictures [B, C, H, W] under a normal kernel each; `deviation` [B] in pixels, 0 leaves a picture as it is."""
+    """Pictures [B, C, H, W] under a normal kernel each; `deviation` [B] in pixels, 0 leaves a picture as it is.
+
+    Deviations lie on the CPU, so that nobody waits for a GPU to know the largest.
+    """
     batch, channels, high, wide = pictures.shape
     reach = min(max(1, math.ceil(3 * float(deviation.max()))), min(high, wide) - 1)
     if reach < 1:
         return pictures
-    offsets = torch.arange(-reach, reach + 1, device=pictures.device)
+    offsets = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-0.5 * (offsets / deviation.clamp(min=1e-3)[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0).to(pictures.dtype)  # [B * C, size]
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)  # [B * C, size]
+    kernel = sent(kernel, pictures.device).to(pictures.dtype)
     planes = pad(pictures, (reach, reach, reach, reach), mode="reflect").flatten(0, 1)[None]  # [1, B * C, …]
     planes = conv2d(planes, kernel[:, None, None, :], groups=batch * channels)
     planes = conv2d(planes, kernel[:, None, :, None], groups=batch * channels)

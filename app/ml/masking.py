@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from app.ml.chance import uniform
+from app.ml.device import sent
 
 
 def hidden_count(ratio: float, parts: int) -> int:
@@ -22,7 +23,7 @@ def hidden(rows: Tensor, seed: int, ratio: float, parts: int) -> Tensor:
 
 def hidden_tokens(rows: Tensor, seed: int, ratio: float, mask: Tensor) -> Tensor:
     """[B, L] bool: a share of the real tokens [B, L] of every row, one at least."""
-    draw = uniform(rows, seed, mask.shape[1]).to(mask.device).masked_fill(~mask, 2.0)
+    draw = sent(uniform(rows, seed, mask.shape[1]), mask.device).masked_fill(~mask, 2.0)
     return ((draw < ratio) | (draw == draw.amin(1, keepdim=True))) & mask
 
 

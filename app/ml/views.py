@@ -17,6 +17,7 @@ from app.ml import masking, patches
 from app.ml.batch import Batch, Roles
 from app.ml.chance import uniform
 from app.ml.components import EXACT, Shortcut
+from app.ml.device import sent
 from app.ml.dictionary import NARROWEST, PatchComponents, holds_patches
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings
@@ -104,7 +105,7 @@ def two_views(batch: Batch, shape: Shape, share: float | None, *, training: bool
 def _part_of(inputs: Tensors, rows: Tensor, seed: int, shape: Shape, share: float) -> Tensors:
     values = inputs["values"]
     if shape.layout == "tokens":
-        gone = uniform(rows, seed, values.shape[1]).to(values.device) < share
+        gone = sent(uniform(rows, seed, values.shape[1]) < share, values.device)
         return {**inputs, "values": values.masked_fill(gone & real(inputs), MASK)}
     if shape.layout == "grid":
         side = patches.side(shape, None)
@@ -112,7 +113,7 @@ def _part_of(inputs: Tensors, rows: Tensor, seed: int, shape: Shape, share: floa
         if count == (1, 1):
             return inputs
         gone = masking.hidden(rows, seed, share, count[0] * count[1])
-        return {**inputs, "values": values.masked_fill(patches.over_grid(gone.to(values.device), shape, side), 0.0)}
+        return {**inputs, "values": values.masked_fill(patches.over_grid(sent(gone, values.device), shape, side), 0.0)}
     return {**inputs, "values": _exchanged(values, rows, seed, shape, share)}
 
 
@@ -123,4 +124,4 @@ def _exchanged(values: Tensor, rows: Tensor, seed: int, shape: Shape, share: flo
     others = draw[:, width : 2 * width]
     if not shape.bounded:  # Box & Muller 1958
         others = (-2 * (1 - others).log()).sqrt() * (2 * torch.pi * draw[:, 2 * width :]).cos()
-    return torch.where((draw[:, :width] < share).to(values.device), others.to(values.device), values)
+    return torch.where(sent(draw[:, :width] < share, values.device), sent(others, values.device), values)

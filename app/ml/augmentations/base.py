@@ -17,6 +17,7 @@ from torch import Tensor
 
 from app.ml.batch import Batch, Roles
 from app.ml.chance import uniform
+from app.ml.device import sent
 from app.ml.modalities.base import Fitted, Layout, Shape
 from app.ml.plugins import Settings
 
@@ -39,16 +40,21 @@ class Draw:
         """Numbers for a part of the batch of their own."""
         return replace(self, part=part)
 
+    @property
+    def here(self) -> "Draw":
+        """The same numbers on the CPU: what is computed of a few of them costs less there than a GPU's being asked."""
+        return replace(self, device=None)
+
     def uniform(self, name: str, *size: int) -> Tensor:
         """[B, *size] in [0, 1)"""
         word = zlib.crc32(f"{self.part}/{name}".encode())
         key = np.random.SeedSequence([self.seed, self.epoch, self.view, word]).generate_state(1, np.uint64)[0]
         drawn = uniform(self.rows, int(key), int(np.prod(size)))
-        return drawn.reshape(len(self.rows), *size).to(self.device)
+        return sent(drawn.reshape(len(self.rows), *size), self.device)
 
     def between(self, name: str, low: float, high: float, *size: int) -> Tensor:
         """[B, *size] in [low, high)"""
-        return low + (high - low) * self.uniform(name, *size)
+        return sent(low + (high - low) * self.here.uniform(name, *size), self.device)
 
     def normal(self, name: str, *size: int) -> Tensor:
         """[B, *size] of mean 0 and deviation 1 (Box & Muller 1958)."""
@@ -57,19 +63,19 @@ class Draw:
 
     def happens(self, name: str, share: float) -> Tensor:
         """[B] bool, True for that share of the rows."""
-        return self.uniform(name) < share
+        return sent(self.here.uniform(name) < share, self.device)
 
     def partners(self, name: str) -> Tensor:
         """[B] int64: for every row the place of another one of the batch, each once; its own if it is alone."""
-        order = self.uniform(name).argsort(stable=True)
+        order = self.here.uniform(name).argsort(stable=True)
         partners = torch.empty_like(order)
         partners[order] = order.roll(1)
-        return partners
+        return sent(partners, self.device)
 
     def others(self, name: str, *size: int) -> Tensor:
         """[B, *size] int64: places of any rows of the batch."""
-        order = self.rows.to(self.device).argsort(stable=True)  # so that the order of the batch does not matter
-        return order[(self.uniform(name, *size) * len(self.rows)).long()]
+        order = self.rows.argsort(stable=True)  # so that the order of the batch does not matter
+        return sent(order[(self.here.uniform(name, *size) * len(self.rows)).long()], self.device)
 
 
 class Augmentation(Settings):

@@ -17,6 +17,7 @@ from app.errors import DoesNotFit
 from app.ml import geometry
 from app.ml.augmentations.base import Augmentation, Draw
 from app.ml.batch import Roles
+from app.ml.device import sent
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.pictures import LUMINANCE
 
@@ -91,7 +92,9 @@ class ImageAugmentation(Augmentation):
         changed = dict(roles)
         for role in self.inputs(roles, fitted):
             shape, own = fitted[role].shape, draw.of(role)
-            motions = self._motions(own, (shape.size[1], shape.size[2]))
+            motions = self._motions(own.here, (shape.size[1], shape.size[2]))
+            if motions is not None:
+                motions = sent(motions, own.device)
             changed[role] = self._changed(changed[role], own, shape, motions)
             if role == "input" and motions is not None:
                 followers = [name for name in roles if fitted[name].shape.layout == "boxes"]
@@ -106,7 +109,7 @@ class ImageAugmentation(Augmentation):
             values = geometry.moved(values, motions)
         if self.blur:
             most = max(1.0, max(shape.size[1:]) / 100)
-            deviation = draw.between("blur deviation", 0.1, most) * draw.happens("blur", self.blur)
+            deviation = draw.here.between("blur deviation", 0.1, most) * draw.here.happens("blur", self.blur)
             values = geometry.blurred(values, deviation)
         values = self._coloured(values, draw, shape)
         if self.erasing:

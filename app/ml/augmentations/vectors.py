@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
 from app.ml.batch import Roles
+from app.ml.device import sent
 from app.ml.modalities.base import Fitted, Shape, Tensors
 
 
@@ -42,7 +43,7 @@ class VectorsAugmentation(Augmentation):
     def _changed(self, inputs: Tensors, draw: Draw, columns: Tensor | None) -> Tensors:
         values = inputs["values"]  # [B, W]
         owner = torch.arange(values.shape[1]) if columns is None else columns  # what belongs together changes together
-        owner, count = owner.to(values.device), int(owner.max()) + 1
+        owner, count = sent(owner, values.device), int(owner.max()) + 1
         if self.swap:
             others = values.gather(0, draw.others("swap", count)[:, owner])
             values = torch.where(draw.uniform("swapped", count)[:, owner] < self.swap, others, values)

@@ -15,6 +15,7 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
+from app.ml.device import sent
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
@@ -146,7 +147,7 @@ class Autoencoder(Objective):
         code = self.embed(seen)
         drawn = code
         if self.code_noise and self.training:
-            drawn = code + self.code_noise * normal(batch.rows, batch.epoch, self.code).to(code)
+            drawn = code + self.code_noise * sent(normal(batch.rows, batch.epoch, self.code), code.device).to(code)
         each = misses(self.drawn_from(drawn, inputs), inputs, self.shape)
         if self.shortcut is not None and self.shrinkage and self.training:
             # how far codes are from the principal components of their items

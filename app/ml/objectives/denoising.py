@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.errors import DoesNotFit
 from app.ml.batch import Batch
+from app.ml.device import sent
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import Data, ObjectiveSettings, Role, RoleNeeds
@@ -74,8 +75,8 @@ class Denoiser(Autoencoder):
     def _damaged(self, values: Tensor, random: torch.Generator) -> Tensor:
         strength = self.settings.strength
         if self.settings.noise == "gaussian":
-            return values + strength * torch.randn(values.shape, generator=random).to(values.device)
-        draw = torch.rand(values.shape, generator=random).to(values.device)
+            return values + strength * sent(torch.randn(values.shape, generator=random), values.device)
+        draw = sent(torch.rand(values.shape, generator=random), values.device)
         if self.settings.noise == "masking":
             return values.masked_fill(draw < strength, 0.0)
         low, high = (0.0, 1.0) if self.shape.bounded else (-EXTREME, EXTREME)
@@ -85,8 +86,8 @@ class Denoiser(Autoencoder):
         """Words [B, L], a share of them hidden or exchanged."""
         vocabulary = self.shape.vocabulary
         assert vocabulary is not None
-        hit = (torch.rand(words.shape, generator=random) < self.settings.strength).to(words.device)
+        hit = sent(torch.rand(words.shape, generator=random) < self.settings.strength, words.device)
         if self.settings.noise == "masking":
             return words.masked_fill(hit, MASK)
         others = torch.randint(len(SPECIALS), vocabulary, words.shape, generator=random)
-        return words.where(~hit, others.to(words.device))
+        return words.where(~hit, sent(others, words.device))

@@ -19,6 +19,7 @@ from app.errors import OutOfRange
 from app.ml import masking, patches
 from app.ml.attention import Layer
 from app.ml.batch import Batch, Loss
+from app.ml.device import sent
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
@@ -97,7 +98,7 @@ class MaskedNetwork(Objective):
         """Which parts [B, L] are hidden; the same ones at every validation."""
         seed = batch.seed if self.training else 0
         where = masking.hidden(batch.rows, seed, self.ratio, self.parts)
-        return where.to(batch.roles["input"]["values"].device)
+        return sent(where, batch.roles["input"]["values"].device)
 
     def covered(self, where: Tensor) -> Tensor:
         """`where` [B, L] as a mask of the item's values."""
@@ -210,8 +211,8 @@ class MaskedTokens(MaskedNetwork):
     def disguise(self, batch: Batch, where: Tensor) -> Tensors:
         words = batch.roles["input"]["values"]
         random = batch.generator()
-        draw = torch.rand(words.shape, generator=random).to(words.device)
-        others = torch.randint(len(SPECIALS), self.vocabulary, words.shape, generator=random).to(words.device)
+        draw = sent(torch.rand(words.shape, generator=random), words.device)
+        others = sent(torch.randint(len(SPECIALS), self.vocabulary, words.shape, generator=random), words.device)
         words = words.where(~(where & (draw < LIE)), others)
         return self.show({**batch.roles["input"], "values": words}, where & (draw >= LIE + TRUTH))
 

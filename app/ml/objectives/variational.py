@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.batch import Batch, Loss
+from app.ml.device import sent
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
@@ -74,7 +75,7 @@ class VariationalAutoencoder(Autoencoder):
         log_variance = log_variance.clamp(-WIDEST_CLOUD, WIDEST_CLOUD)
         code = mean
         if self.training:
-            drawn = torch.randn(mean.shape, generator=batch.generator()).to(mean.device)
+            drawn = sent(torch.randn(mean.shape, generator=batch.generator()), mean.device)
             code = mean + (0.5 * log_variance).exp() * drawn
         each = misses(drawing(self.decoder, code, inputs, self.shape), inputs, self.shape)  # [B]
         said = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # [B, E], nats
