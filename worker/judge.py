@@ -55,15 +55,14 @@ class Judge:
             f"validation_{k}": v for k, v in scores.items()
         }
         watched, more = self.run.spec.objective.watch
-        (value,) = self.run.devices.agree(scores[watched])
-        better = position.best_value is None or (value > position.best_value if more else value < position.best_value)
-        if better or not self.can_choose:
+        (value,) = self.run.devices.agree(scores[watched]) if scores else (None,)
+        if value is None or not self.can_choose or self._is_better(value, more):
             position.best_value, position.best_step, position.stale = value, position.step, 0
             self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         else:
             position.stale += 1
         position.curves["train"].append(losses["loss"])
-        position.curves["validation"].append(scores["loss"])
+        position.curves["validation"] += [scores["loss"]] if scores else []
         count = position.validations
         found += diagnosis.of_curves(
             position.curves["train"],
@@ -79,6 +78,11 @@ class Judge:
                 "message",
                 f"stopped early at step {position.step}: {watched} has not improved since step {position.best_step}",
             )
+
+    def _is_better(self, value: float, more: bool) -> bool:
+        """Whether it is above all values so far or, of those that are to fall, below them."""
+        best = self.position.best_value
+        return best is None or (value > best if more else value < best)
 
     def _tell(self, found: list[diagnosis.Finding]) -> None:
         """Warns of what goes wrong, of everything once."""

@@ -88,7 +88,7 @@ def plan(
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
     position.total_steps = most = most_steps(training, loader)
     begun = time.monotonic()
-    position.began = validation.score(run.network)["loss"]
+    position.began = validation.score(run.network).get("loss")
     judging = time.monotonic() - begun
     if training.max_seconds is not None:
         seconds, judging = run.devices.agree(measured(position.bf16), judging)

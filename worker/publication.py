@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -140,6 +141,10 @@ def judge(reporter: Reporter, run: Run) -> dict[str, Any]:
 
 
 def golden_inputs(run: Run) -> Tensors:
-    """The first rows of the validation split, encoded: what every later load of the model must answer alike."""
-    batch = next(run.loader("validation", GOLDEN_ROWS).in_order(GOLDEN_ROWS))
+    """The first rows of the validation split, encoded: what every later load of the model must answer alike.
+
+    Of the training split where the other has none, as it may be where splits are given or labels few.
+    """
+    loaders = (run.loader(split, GOLDEN_ROWS) for split in ("validation", "train"))
+    batch = next(chain.from_iterable(loader.in_order(GOLDEN_ROWS) for loader in loaders))
     return batch.roles[run.spec.objective.asked]

@@ -25,14 +25,14 @@ class Scored:
 
     @abstractmethod
     def score(self, network: Objective) -> dict[str, float]:
-        """Mean loss, its parts and the objective's own metrics.
+        """Mean loss, its parts and the objective's own metrics; nothing where there are no rows.
 
         Raises NonFiniteLoss when the loss is not a number.
         """
 
     @abstractmethod
     def embeddings(self, network: Objective) -> Tensor:
-        """Embeddings [N, E] of some rows; none where the network has no such ability."""
+        """Embeddings [N, E] of some rows; none where there are no rows or the network has no such ability."""
 
 
 def validation_of(run: Run, batch_size: int) -> Scored:
@@ -60,7 +60,7 @@ class Validations(Scored):
         return means
 
     def embeddings(self, network: Objective) -> Tensor:
-        found = [part.embeddings(network) for part in self._parts.values()]
+        found = [part.embeddings(network) for part in self._parts.values()] or [torch.empty(0, 0)]
         return torch.cat([rows[: -(-EMBEDDED_ROWS // len(found))] for rows in found])
 
 
@@ -73,6 +73,8 @@ class Validation(Scored):
 
     def score(self, network: Objective) -> dict[str, float]:
         """Over at most `VALIDATION_ROWS` rows, in one pass."""
+        if not self.rows:
+            return {}
         network.eval()
         sums: dict[str, float] = {"loss": 0.0}
         count = 0
@@ -101,7 +103,7 @@ class Validation(Scored):
     @torch.inference_mode()
     def embeddings(self, network: Objective) -> Tensor:
         """Of up to `EMBEDDED_ROWS` rows."""
-        if "embed" not in self.run.spec.objective.abilities:
+        if "embed" not in self.run.spec.objective.abilities or not self.rows:
             return torch.empty(0, 0)
         batch = next(self._batches())
         asked = batch.to(self.run.device).roles[self.run.spec.objective.asked]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.errors import DatasetFailed, DoesNotFit, OutOfRange, RootstockError
+from app.registry import events
 from app.registry.db import Database
 from app.storage import Storage
 from tests.picture_archives import to_zip
@@ -103,3 +104,34 @@ def test_sounds_shorter_than_a_window(workshop: Workshop) -> None:
     dataset = workshop.dataset(to_zip(clips), "clips.zip", modality="audio")
     assert dataset.status == "ready", dataset.report
     assert json.dumps(workshop.train(workshop.job(dataset, **BRIEF)).metrics, allow_nan=False)
+
+
+def split_table(labelled: range) -> bytes:
+    """A table of 60 rows, 40 to learn from and 20 to test with; those of `labelled` and of test have labels."""
+    drawn = np.random.default_rng(0)
+    lines = ["a,b,label,split"]
+    for row in range(60):
+        kind, test = row % 2, row >= 40
+        label = "ab"[kind] if test or row in labelled else ""
+        split = "test" if test else "validation" if row >= 30 else "train"
+        lines.append(f"{drawn.normal(3 * kind):.4f},{drawn.normal(kind):.4f},{label},{split}")
+    return "\n".join(lines).encode()
+
+
+def test_labels_none_of_which_are_in_the_validation_split(workshop: Workshop) -> None:
+    dataset = workshop.dataset(split_table(range(8)), "few.csv")
+    base = workshop.train(workshop.job(dataset, **BRIEF))
+    job = workshop.job(dataset, base, kind="finetune", **BRIEF)
+    assert workshop.train(job).metrics["accuracy"] > 0.5
+    with workshop.database.reading() as session:
+        said = [event.message for event in events.after(session, job.id, 0, 100)]
+    assert any(message.startswith("0 validation rows are too few to choose") for message in said)
+    assert not any(name.startswith("validation") for name in workshop.look(job).metrics or {})
+
+
+def test_labels_none_of_which_are_outside_of_the_training_split(workshop: Workshop) -> None:
+    dataset = workshop.dataset(
+        split_table(range(8)).replace(b",a,test", b",,test").replace(b",b,test", b",,test"), "few.csv"
+    )
+    base = workshop.train(workshop.job(dataset, **BRIEF))
+    assert "accuracy" not in workshop.train(workshop.job(dataset, base, kind="finetune", **BRIEF)).metrics
