@@ -23,11 +23,13 @@ import numpy as np
 from app.demo.digits import npz
 from app.demo.service import Client, started
 
+DRAWN: dict[str, Any] = {"objective": {"name": "autoencoding"}}
+REFERENCE: dict[str, Any] = {"encoder": {"name": "mlp", "preset": "reference", "dimensions": 8}} | DRAWN
 CNN: dict[str, Any] = {"encoder": {"name": "cnn", "preset": "base"}, "objective": {"name": "contrastive"}}
 LARGE: dict[str, Any] = {"encoder": {"name": "transformer", "preset": "base"}}
 CASES: list[tuple[str, str, int, dict[str, Any]]] = [
-    ("digits", "reference autoencoder", 1024, {"encoder": {"name": "mlp", "preset": "reference", "dimensions": 8}}),
-    ("digits", "mlp of 4 x 2048, autoencoding", 1024, {"encoder": {"name": "mlp", "widths": [2048] * 4}}),
+    ("digits", "reference autoencoder", 1024, REFERENCE),
+    ("digits", "mlp of 4 x 2048, autoencoding", 1024, {"encoder": {"name": "mlp", "widths": [2048] * 4}} | DRAWN),
     ("digits", "cnn base, contrastive", 256, CNN),
     ("digits", "transformer base, masked", 256, LARGE | {"objective": {"name": "masked"}}),
     ("sentences", "transformer base, next token", 128, LARGE | {"objective": {"name": "next_token"}}),
