@@ -68,9 +68,9 @@ def serve(settings: Settings) -> None:
     finally:
         if stop.is_set():
             say("stopping: running jobs are saved and handed back")
+        listener.close()  # the API has the last one: whoever calls once it has left is refused, and need not wait
         stop_all(children, patience, lambda: asked > 1)
         guard.close()
-        listener.close()
         os.close(lock)
         say("stopped")
 

@@ -19,6 +19,8 @@ from app.ml.admission import Permit, Place
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""
+LINGER_SECONDS = 0.2
+"""So long an idle connection is kept when the server stops: what its client sends just then is still answered."""
 MOST_BEHIND = 64 * 1024
 """Bytes of what is asked behind a question that waits in line; the connection is not read from beyond."""
 UPGRADE = re.compile(rb"(?<=\r\n)upgrade:[^\r\n]*\r\n", re.IGNORECASE)
@@ -97,8 +99,6 @@ class Gathering(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._read(data + self._behind)
             self._behind = b""
-            if self._last:
-                super().shutdown()
 
     def admitted(self, waited: float) -> None:
         """Asks what it waits with."""
@@ -144,7 +144,14 @@ class Gathering(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self._last = True
-        if self._question is None and self._waiting is None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+        else:
+            self.loop.call_later(LINGER_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        busy = self._question is not None or self._waiting is not None or self._begun is not None
+        if not busy and not self.transport.is_closing():
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -172,6 +179,8 @@ class Gathering(HttpToolsProtocol):
     def _read(self, data: bytes) -> None:
         """Gives the server's parser what arrived."""
         super().data_received(data if self._midway else without_upgrade(data))
+        if self._last and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def _end_waiting(self) -> bytes:
         """What has come of the request that had begun."""

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api import heads, inference
+from app.api import heads, inference, wire
 from app.known import WATCH_SECONDS
 from app.ml import artifact
 from tests import networks
@@ -45,6 +45,20 @@ def careful(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return await answer(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(inference.Endpoint, "_answer", noted)
+    return seen
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[wire.Gathering]:
+    """The server's ends of the connections that are made from now on."""
+    seen: list[wire.Gathering] = []
+    made = wire.Gathering.connection_made
+
+    def noted(self: wire.Gathering, transport: asyncio.Transport) -> None:
+        seen.append(self)
+        made(self, transport)
+
+    monkeypatch.setattr(wire.Gathering, "connection_made", noted)
     return seen
 
 
@@ -187,6 +201,32 @@ def test_a_connection_that_shall_close_is_closed(client: httpx.Client) -> None:
     with connected(client) as connection:
         connection.sendall(message(body(), "connection: close"))
         assert answers(connection, 1)[0][0] == 200
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_what_is_sent_while_the_server_stops_is_answered(
+    client: httpx.Client, held: list[wire.Gathering], monkeypatch: pytest.MonkeyPatch, short: bool
+) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 20.0)
+    question = message(body()) if short else message(body(user="x" * 9), "expect: nothing")
+    with connected(client) as connection:
+        connection.sendall(message(body()))
+        assert b"connection" not in answers(connection, 1)[0][1]
+        held[0].loop.call_soon_threadsafe(held[0].shutdown)
+        while not held[0]._last:
+            time.sleep(0.001)
+        connection.sendall(question)
+        status, headers, _ = answers(connection, 1)[0]
+        assert (status, headers[b"connection"]) == (200, b"close")
+        assert connection.recv(1) == b""
+
+
+def test_an_idle_connection_is_closed_when_the_server_stops(client: httpx.Client, held: list[wire.Gathering]) -> None:
+    with connected(client) as connection:
+        connection.sendall(message(body()))
+        answers(connection, 1)
+        held[0].loop.call_soon_threadsafe(held[0].shutdown)
         assert connection.recv(1) == b""
 
 
