@@ -61,14 +61,14 @@ class Endpoint:
                 body = await read_body(receive, self._body_seconds)
                 await permit.get(len(body))
                 with Watched(receive):
-                    (content, about), timings = await self._answer(scope, caller.project_id, body)
+                    (content, about), timings = await self._answer(scope, caller.project_id, body, permit.waited)
         except (RootstockError, ClientDisconnect, DBAPIError) as error:
             await envelope.refuse(error, scope)(scope, receive, send)
             return
         headers = [
             *about,
             (b"content-length", b"%d" % len(content)),
-            (b"server-timing", server_timing(timings._replace(queue=permit.waited + timings.queue))),
+            (b"server-timing", server_timing(timings)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -81,7 +81,7 @@ class Endpoint:
         request = Request(scope)
         return await aside(True, authenticate, request, "infer")  # who is not known is looked up in SQL
 
-    async def _answer(self, scope: Scope, project_id: str, body: bytes) -> tuple[Packed, Timings]:
+    async def _answer(self, scope: Scope, project_id: str, body: bytes, waited: float) -> tuple[Packed, Timings]:
         operation = self._operation
         kind = header(scope, b"content-type").partition(";")[0].strip().lower() if operation.of_items else ""
         large = len(body) > LARGE_NUMBERS_BYTES
@@ -105,7 +105,7 @@ class Endpoint:
                 large = large or (operation.of_items and asked.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
         pack = packer(operation, header(scope, b"accept"))
-        return await predictor.answer(operation, request, large=large, pack=pack)
+        return await predictor.answer(operation, request, large=large, pack=pack, waited=waited)
 
     async def _model(self, project_id: str, reference: str) -> Predictor:
         return self._serving.at_hand(project_id, reference) or await self._serving.model(project_id, reference)

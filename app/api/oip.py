@@ -134,7 +134,7 @@ async def infer(request: Request, model: str, number: str | None = None) -> Resp
             names = {output["name"] for output in outputs}
             if wanted.outputs is None or names & wanted.outputs.keys():
                 asked = operation.Request.model_validate({"model": model, INPUT: wanted.inputs[INPUT]})
-                found, _ = await predictor.answer(operation, asked, large=True, pack=tensors_of)
+                found, _ = await predictor.answer(operation, asked, large=True, pack=tensors_of, waited=permit.waited)
                 tensors |= found
         for name in wanted.outputs or ():
             if name not in tensors:

@@ -96,9 +96,15 @@ class Predictor:
         return self.render(operation, request, inputs, outputs, pack)
 
     async def answer(
-        self, operation: Operation, request: Any, *, large: bool, pack: Callable[[dict[str, Any]], T]
+        self,
+        operation: Operation,
+        request: Any,
+        *,
+        large: bool,
+        pack: Callable[[dict[str, Any]], T],
+        waited: float = 0.0,
     ) -> tuple[T, Timings]:
-        """What `pack` makes of the answer's body, and its timings.
+        """What `pack` makes of the answer's body, and its timings; the seconds `waited` for a permit count as queued.
 
         `large` input is read and encoded, and a large answer rendered and packed, off the event loop.
         Raises AbilityMissing, InferenceFailed, and whatever is wrong with the input.
@@ -106,7 +112,7 @@ class Predictor:
         began = time.perf_counter()
         labels = operation.compared(request)
         if labels is not None:
-            return await self._match(operation, request, labels, pack)
+            return await self._match(operation, request, labels, pack, waited)
         self._require(operation)
         side, method = self._side(operation, request)
         inputs = await aside(large, self._inputs, operation, request, side)
@@ -116,7 +122,7 @@ class Predictor:
         if not work.finite:
             self.check_finite(outputs)
         answer = await aside(outputs.size > MANY, self.render, operation, request, inputs, outputs, pack, side)
-        timings = Timings(preprocess, work.started_at - work.queued_at, work.seconds)
+        timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings
 
@@ -130,7 +136,7 @@ class Predictor:
         self._counters.answered(rows, timings)
 
     async def _match(
-        self, operation: Operation, request: Any, labels: list[str], pack: Callable[[dict[str, Any]], T]
+        self, operation: Operation, request: Any, labels: list[str], pack: Callable[[dict[str, Any]], T], waited: float
     ) -> tuple[T, Timings]:
         """Items of one side against `labels` of the other, for models of pairs."""
         began = time.perf_counter()
@@ -160,7 +166,8 @@ class Predictor:
         self.check_finite(scores)
         target = FittedClasses(Classes(), labels)
         answer = {**operation.answer(request, roles[side], target, inputs, scores), "model": self.reference}
-        timings = Timings(preprocess, works[0].started_at - works[0].queued_at, sum(work.seconds for work in works))
+        queued = waited + works[0].started_at - works[0].queued_at
+        timings = Timings(preprocess, queued, sum(work.seconds for work in works))
         self.count(len(items), timings)
         return pack(answer), timings
 

@@ -406,6 +406,45 @@ def test_what_is_asked_behind_a_refusal_is_answered_in_order(house: House) -> No
     assert held.rindex(b"the-last") > held.rindex(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("more", ["", "content-encoding: identity\r\n"])
+def test_the_wait_for_a_permit_is_counted_as_it_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    """On the short way, and with a header that needs care on the other."""
+    monkeypatch.setattr(admission, "WAIT_SECONDS", 30.0)
+    body = json.dumps({"model": "tiny", "input": VECTOR}).encode()
+    head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"
+    house.embed(VECTOR)
+    before = queued_seconds(house)
+    address = urlsplit(house.url)
+    with socket.create_connection((str(address.hostname), address.port or 0)) as connection:
+        connection.settimeout(30)
+        house.permits.taken += MOST_WAITING
+        connection.sendall(f"{head}{more}content-length: {len(body)}\r\n\r\n".encode() + body)
+        while not house.permits._line:
+            time.sleep(0.001)
+        time.sleep(0.02)
+        house.permits.taken -= MOST_WAITING
+        second = queued(house.embed(VECTOR).headers["server-timing"])  # lets the one in line in
+        held = b""
+        while b'"usage"' not in held:
+            held += connection.recv(65536)
+    first = queued(held.lower().partition(b"server-timing: ")[2].partition(b"\r\n")[0].decode())
+    assert first > 0.02
+    assert queued_seconds(house) - before == pytest.approx(first + second, abs=1e-5)
+
+
+def queued(timing: str) -> float:
+    """Seconds, of a header `Server-Timing`."""
+    return float(timing.partition("queue;dur=")[2].partition(",")[0]) / 1e3
+
+
+def queued_seconds(house: House) -> float:
+    """What the histogram of the queue has added up."""
+    text = house.client.get("/metrics").text
+    return float(text.partition('rootstock_inference_seconds_sum{stage="queue"} ')[2].partition("\n")[0])
+
+
 def test_only_who_has_a_key_hears_of_the_load(house: House) -> None:
     with house.database.session() as session:
         _, reader = keys.create_key(session, house.project_id, "another reader", ["read"])
