@@ -10,7 +10,7 @@ import orjson
 import torch
 from pydantic import ValidationError
 
-from app import numbers
+from app import bounded_json, numbers
 from app.errors import (
     AbilityMissing,
     DoesNotFit,
@@ -221,7 +221,7 @@ def _cut(places: Sequence[int], requests: Sequence[Request]) -> Iterator[list[in
 
 def _object(line: Line) -> dict[str, Any]:
     try:
-        given = orjson.loads(line.content)
+        given = bounded_json.loads(line.content)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"line {line.number} is not JSON: {error.msg} at character {error.pos + 1}") from None
     if not isinstance(given, dict):

@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
+from app import bounded_json
 from app.api.schemas import ErrorEnvelope
 from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite
 from app.registry.db import Database
@@ -88,7 +89,7 @@ async def read_json(request: Request) -> Any:
     if not raw.strip():
         raise EmptyInput("the body is empty; send a JSON object")
     try:
-        value = orjson.loads(raw)
+        value = bounded_json.loads(raw)
     except orjson.JSONDecodeError as error:
         near = error.doc[max(0, error.pos - 20) : error.pos + 20]
         if NOT_FINITE.match(error.doc, error.pos) or "infinity" in error.msg:

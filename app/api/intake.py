@@ -11,6 +11,7 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from app import bounded_json
 from app.api.deps import NUL
 from app.api.multipart import parts
 from app.errors import EmptyInput, Malformed, MissingKey, UnknownKey
@@ -52,7 +53,7 @@ class Intake:
                 message = f"form field {name!r} holds the character U+0000, which no text may contain"
                 raise Malformed(message, param=name)
             try:
-                body[name] = text if name in texts else orjson.loads(text)
+                body[name] = text if name in texts else bounded_json.loads(text)
             except orjson.JSONDecodeError as error:
                 raise Malformed(
                     f"form field {name!r} holds JSON, and {text[:100]!r} is none: {error}", param=name

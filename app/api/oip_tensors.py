@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from app import bounded_json
 from app.errors import EmptyInput, Malformed, MissingKey, NonFinite, UnknownChoice, WrongShape, WrongType
 
 DTYPES = {
@@ -52,7 +53,7 @@ def decode(body: bytes, header_size: int | None) -> Wanted:
     if header_size is not None and not 0 < header_size <= len(body):
         raise Malformed(f"inference-header-content-length is {header_size}; the body has {len(body)} bytes")
     try:
-        given = orjson.loads(head)
+        given = bounded_json.loads(head)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from None
     if not isinstance(given, dict):

@@ -554,6 +554,15 @@ def test_embeddings_that_nest_are_cut_and_others_are_not(house: House) -> None:
         ("embeddings?model=tiny", NPY, npy(np.array(["a"])), 422, "wrong_type", "<U1"),
         ("embeddings?model=tiny", NPY, npy(np.array([None])), 422, "wrong_type", "object"),
         ("embeddings?model=tiny", NPY, npy(np.zeros(12))[:9] + b"(" * 60, 400, "malformed", ".npy"),
+        ("embeddings?model=tiny", NPY, npy(np.zeros(12)).replace(b"{'descr':", b"((((((((("), 400, "malformed", ".npy"),
+        (
+            "embeddings?model=tiny",
+            NPY,
+            npy(np.zeros((1, 12))).replace(b"(1, 12), }  ", b"(-1, -12), }"),
+            400,
+            "malformed",
+            "-12",
+        ),
     ],
 )
 def test_bad_numbers_are_named(

@@ -170,7 +170,9 @@ def _read_header(file: Input, name: str, stream: IO[bytes], start: int, size: in
         if read is None:
             raise ValueError(f"NPY version {version} is not read; 1.0 and 2.0 are")
         shape, fortran, dtype = read(stream)
-    except ValueError as error:
+        if min(shape, default=0) < 0:
+            raise ValueError(f"the shape is {list(shape)}")
+    except Exception as error:  # NumPy reads the header as Python, whose parser and tokenizer raise what they like
         context.faults.add("damaged", f"{file.name}: {name!r} has no NPY header: {error}", file=file.id, column=name)
         return None
     code, problem = _judge(name, dtype, shape, size - (stream.tell() - start))

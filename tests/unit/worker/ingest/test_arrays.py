@@ -146,6 +146,8 @@ def test_an_array_cut_short(ingest: Any, to_npy: Any) -> None:
 def test_a_header_that_promises_more_than_there_is(ingest: Any, to_npy: Any) -> None:
     content = to_npy(np.zeros((10, 3))).replace(b"(10, 3)", b"(9**9,)")
     assert ingest({"x.npy": content}).codes == ["damaged"]
+    for written, odd in ((b"(10, 3)", b"(-10, -3)"), (b"{'descr':", b"((((((((("), (b"'descr'", b"1234567")):
+        assert ingest({"x.npy": to_npy(np.zeros((10, 3))).replace(written, odd)}).codes == ["damaged"]
     content = to_npy(np.zeros((10, 3))).replace(b"(10, 3), }      ", b"(1000000000, 3)}")
     assert ingest({"x.npy": content}).codes == ["truncated"]
 

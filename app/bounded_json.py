@@ -1,0 +1,40 @@
+"""JSON from clients, no deeper than what is asked here can need: close behind that ends Python's own recursion, in
+whoever looks at the value, writes it down or names it in an error. Knows no route.
+"""
+
+from typing import Any
+
+import orjson
+
+DEEPEST = 100
+"""Arrays and objects within each other."""
+_AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+
+
+def loads(text: bytes | str) -> Any:
+    """The value. Raises orjson.JSONDecodeError, also where it is nested deeper than DEEPEST."""
+    value = orjson.loads(text)
+    raw = text.encode() if isinstance(text, str) else text
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and not _peels(raw) and _is_deep(value):
+        raise orjson.JSONDecodeError(f"arrays and objects are nested more than {DEEPEST} deep", str(raw[:100]), 0)
+    return value
+
+
+def _peels(raw: bytes) -> bool:
+    """True when the innermost brackets can be taken away DEEPEST times and none are left. False may be due to strings
+    that hold brackets."""
+    left = raw.translate(_AS_ARRAYS, _NO_BRACKETS)
+    for _ in range(DEEPEST):
+        left = left.replace(b"[]", b"")
+    return not left
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [each for each in level if isinstance(each, list | dict)]
+        level = [below for each in inner for below in (each.values() if isinstance(each, dict) else each)]
+        if not level:
+            return False
+    return any(isinstance(each, list | dict) for each in level)
