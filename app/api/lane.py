@@ -55,6 +55,10 @@ class Asker(Protocol):
         """There was none in time."""
 
 
+Answered = tuple[int, Timings, float]
+"""Rows of an answered question, where its time went, and how long it took."""
+
+
 @dataclass(eq=False, slots=True)
 class Question:
     """One request on the short way."""
@@ -156,7 +160,7 @@ class Lane:
         """Tells the asker, who has `waited` in line, that there was no permit."""
         status, lines, content = self._refusals.get(self._serving.permits.taken) or self._refusal()
         asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
-        self._telemetry.request("POST", head.operation.path, status, waited)
+        self._telemetry.requests("POST", head.operation.path, status, waited)
 
     def permit(self) -> Permit:
         """One for who is to take the careful way."""
@@ -207,10 +211,12 @@ class Lane:
             return
         whole.future.result()
         outputs, first = whole.outputs, 0
+        answered: list[Answered] = []
         for question, given, size in zip(questions, parts, sizes, strict=True):
             question.work = whole
-            self._respond(question, given, outputs[first : first + size], whole, encoded)
+            answered += self._respond(question, given, outputs[first : first + size], whole, encoded)
             first += size
+        self._count(predictor, operation, answered)
 
     def _finish(self, question: Question, work: Work, given: Tensors, encoded: float, future: Any) -> None:
         if question.gone:
@@ -218,11 +224,13 @@ class Lane:
         elif future.exception() is not None:
             self._carefully(question)
         else:
-            self._respond(question, given, work.outputs, work, encoded)
+            answered = self._respond(question, given, work.outputs, work, encoded)
+            self._count(question.predictor, question.head.operation, answered)
 
     def _respond(
         self, question: Question, given: Tensors, outputs: NDArray[np.float32], work: Work, encoded: float
-    ) -> None:
+    ) -> list[Answered]:
+        """Writes the answer, and gives what is to be counted; nothing where it cannot be told this way."""
         head, predictor = question.head, question.predictor
         try:
             if not work.finite:
@@ -230,17 +238,19 @@ class Lane:
             content, about = predictor.render(head.operation, question.request, given, outputs, head.pack)
         except Exception:
             self._carefully(question)
-            return
+            return []
         queued = question.waited + work.started_at - work.queued_at
         timings = Timings(encoded - question.began, queued, work.seconds)
-        predictor.count(len(outputs), timings)
-        identity = head.request_id or request_id()
-        about = [*about, (b"server-timing", server_timing(timings)), (b"x-request-id", identity)]
+        told = head_lines(about), server_timing(timings), head.request_id or request_id()
         self._serving.permits.give_back()
-        question.asker.respond(200, head_lines(about), content)
-        self._telemetry.request(
-            "POST", head.operation.path, 200, question.waited + time.perf_counter() - question.began
-        )
+        question.asker.respond(200, b"%bserver-timing: %b\r\nx-request-id: %b\r\n" % told, content)
+        return [(len(outputs), timings, question.waited + time.perf_counter() - question.began)]
+
+    def _count(self, predictor: Predictor, operation: Operation, answered: list[Answered]) -> None:
+        if answered:
+            rows, timings, seconds = zip(*answered, strict=True)
+            predictor.count(sum(rows), *timings)
+            self._telemetry.requests("POST", operation.path, 200, *seconds)
 
     def _carefully(self, question: Question) -> None:
         self._serving.permits.give_back()

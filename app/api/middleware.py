@@ -64,7 +64,7 @@ class RequestContext:
             await answer(bug)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
-            self.telemetry.request(scope["method"], route, status, time.perf_counter() - began)
+            self.telemetry.requests(scope["method"], route, status, time.perf_counter() - began)
 
 
 class BodyLimit:

@@ -16,13 +16,14 @@ class Telemetry:
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         """Per method, route and status."""
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+    def requests(self, method: str, route: str, status: int, *seconds: float) -> None:
+        """Those that were answered alike, and how long each took."""
         key = method, route, status
         with self._lock:
             found = self._requests.get(key)
             if found is None:
                 found = self._requests[key] = Histogram()
-            found.add(seconds)
+            found.add(*seconds)
 
     def lines(self) -> list[str]:
         """`rootstock_requests_total` and the histogram `rootstock_request_seconds`."""

@@ -2,6 +2,7 @@
 
 import threading
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 
 BUCKETS = (
@@ -36,22 +37,21 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sums: dict[str, float] = {}
+        self._sums = defaultdict[str, float](float)
         self._stages = {name: Histogram() for name in STAGES}
 
     def add(self, **amounts: float) -> None:
         with self._lock:
             for name, amount in amounts.items():
-                self._sums[name] = self._sums.get(name, 0.0) + amount
+                self._sums[name] += amount
 
-    def answered(self, rows: int, seconds: Sequence[float]) -> None:
-        """One request of `rows` items, with the `seconds` of its stages."""
-        sums = self._sums
+    def answered(self, rows: int, seconds: Sequence[Sequence[float]]) -> None:
+        """Requests of `rows` items together, with the `seconds` of the stages of each."""
         with self._lock:
-            sums["requests_total"] = sums.get("requests_total", 0.0) + 1
-            sums["items_total"] = sums.get("items_total", 0.0) + rows
-            for histogram, taken in zip(self._stages.values(), seconds, strict=True):
-                histogram.add(taken)
+            self._sums["requests_total"] += len(seconds)
+            self._sums["items_total"] += rows
+            for histogram, taken in zip(self._stages.values(), zip(*seconds, strict=True), strict=True):
+                histogram.add(*taken)
 
     def read(self) -> dict[str, float]:
         with self._lock:
@@ -71,9 +71,10 @@ class Histogram:
         """One per bucket, the last without bound."""
         self.seconds = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
+    def add(self, *seconds: float) -> None:
+        for each in seconds:
+            self.counts[bisect_left(BUCKETS, each)] += 1
+            self.seconds += each
 
     def copy(self) -> "Histogram":
         made = Histogram()

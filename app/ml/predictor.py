@@ -131,8 +131,8 @@ class Predictor:
         given = vars(request)  # to ask pydantic for a field that is not there costs ten times as much
         return bool(given.get("side") or given.get("candidate_labels") or self._artifact.network.sides)
 
-    def count(self, rows: int, timings: Timings) -> None:
-        """Notes an answer."""
+    def count(self, rows: int, *timings: Timings) -> None:
+        """Notes answers of `rows` items together."""
         self._counters.answered(rows, timings)
 
     async def _match(

@@ -31,7 +31,7 @@ class Work:
     started_at: float = 0.0
     finished_at: float = 0.0
     done: int = 0
-    parts: list[Tensor] = field(default_factory=list)
+    parts: list[NDArray[np.float32]] = field(default_factory=list)
     finite: bool = True
     """False when a number in a batch that it was part of, perhaps a stranger's, is not finite."""
     order: Tensor | None = None
@@ -50,10 +50,14 @@ class Work:
     @property
     def outputs(self) -> NDArray[np.float32]:
         """All answers, [rows, …]."""
-        answers = joined_answers(self.parts)
+        answers = self.parts[0]
+        if len(self.parts) > 1:
+            answers = joined_answers([torch.from_numpy(part) for part in self.parts]).numpy()
         if self.order is None:
-            return answers.numpy()
-        return torch.empty_like(answers).index_copy_(0, self.order, answers).numpy()
+            return answers
+        placed = np.empty_like(answers)
+        placed[self.order.numpy()] = answers
+        return placed
 
     def take(self, rows: int) -> Tensors:
         """The next rows that have no answer."""

@@ -6,7 +6,7 @@ from app.api.telemetry import Telemetry, sample
 def test_a_histogram_adds_up() -> None:
     telemetry = Telemetry()
     for seconds in (0.0005, 0.02, 0.02, 100.0):
-        telemetry.request("GET", "/v1/jobs", 200, seconds)
+        telemetry.requests("GET", "/v1/jobs", 200, seconds)
 
     lines = telemetry.lines()
 
