@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.errors import OutOfRange
 from app.ml.batch import Loss
+from app.ml.device import sent
 from app.ml.objectives.base import ObjectiveSettings
 
 
@@ -39,8 +40,10 @@ def check_widths(widths: Sequence[int], width: int) -> None:
 
 def prefixes(embeddings: Tensor, widths: Sequence[int]) -> Tensor:
     """The embeddings [B, E] and, for every width, their first numbers with zeros behind them: [N, B, E]."""
+    if not widths:
+        return embeddings[None]
     places = torch.arange(embeddings.shape[1], device=embeddings.device)
-    bounds = torch.tensor([embeddings.shape[1], *widths], device=embeddings.device)
+    bounds = sent(torch.tensor([embeddings.shape[1], *widths]), embeddings.device)
     return embeddings * (places < bounds[:, None, None])
 
 
