@@ -1,5 +1,6 @@
 """The OpenAPI document, and a page that shows it without anything from another host. Knows no route."""
 
+import json
 from collections.abc import Collection
 from html import escape
 from typing import Any
@@ -8,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from app.api import glossary
+from app.api import examples, glossary
 
 REFERENCE = "#/components/schemas/{model}"
 HOISTED = "x-schemas"
@@ -47,6 +48,7 @@ def install(app: FastAPI) -> None:
                 for operation in operations.values():
                     made["components"]["schemas"] |= operation.pop(HOISTED, {})
             glossary.describe(made)
+            examples.add(made)
             app.openapi_schema = made
         return app.openapi_schema
 
@@ -85,6 +87,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         lines.append(f"<p><code>{escape(parameter['name'])}</code> ({parameter['in']}; {kind}) {text}</p>")
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         lines.append(f"<p>Body, <code>{escape(kind)}</code>: {_link(content.get('schema', {}))}</p>")
+        for what, example in content.get("examples", {}).items():
+            lines.append(f"<p>{escape(what)}:</p><pre>{escape(json.dumps(example['value'], indent=2))}</pre>")
     for status, response in operation.get("responses", {}).items():
         shapes = [_link(content.get("schema", {})) for content in response.get("content", {}).values()]
         lines.append(f"<p>{escape(status)}: {' or '.join(shapes) or escape(response['description'])}</p>")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from app.api.openapi import page
 from app.main import create_app
@@ -73,3 +74,23 @@ def test_the_page_names_every_route_and_shape(document: dict[str, Any]) -> None:
     assert all(f'id="{name}"' in shown for name in document["components"]["schemas"])
     assert "http://" not in shown
     assert "https://" not in shown
+
+
+def json_bodies(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By method and path: what a route takes as JSON."""
+    return {
+        (method, path): operation["requestBody"]["content"]["application/json"]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    }
+
+
+def test_every_body_has_an_example_that_its_schema_allows(document: dict[str, Any]) -> None:
+    for route, content in json_bodies(document).items():
+        schema = {**content["schema"], "components": document["components"]}
+        assert content.get("examples"), route
+        for name, example in content["examples"].items():
+            errors = Draft202012Validator(schema).iter_errors(example["value"])
+            assert [error.message for error in errors] == [], (route, name)
+            assert name in page(document)
