@@ -123,7 +123,8 @@ def representations(exam: Exam, principal: Principal, train: Rows, test: Rows) -
         def bags() -> Bags:
             made, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
             torch.manual_seed(0)
-            fit_bags(made, lambda: iter(pieces), lambda share: None)
+            assert isinstance(fitted, FittedText)
+            fit_bags(made, lambda: iter(pieces), lambda share: None, letters=fitted.letters())
             return made
 
         found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in pieces_of(rows.inputs)])

@@ -18,7 +18,8 @@ from app.ml.objectives.base import Tell
 MOST_PAIRS = 100_000
 """The most frequent pairs that are features of their own."""
 PAIR = 0.5
-"""Weight of a pair beside a word as rare: its words have told most of what it tells."""
+"""Weight of a pair beside a word as rare: its words have told most of what it tells. Two letters of a script without
+spaces weigh in full: most words there are pairs, and letters tell little of them."""
 COUNTED_PAIRS = 20_000_000
 """Different pairs that are counted exactly; beyond them the rarest are forgotten."""
 FEWEST = 2
@@ -29,8 +30,11 @@ COUNTING, GATHERING = 0.3, 0.6
 """Shares of the whole at which the two passes over the texts end."""
 
 
-def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell) -> None:
-    """Fills `bags` from texts, which `texts` gives from the beginning at every call. Two passes, bounded memory."""
+def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell, *, letters: Tensor) -> None:
+    """Fills `bags` from texts, which `texts` gives from the beginning at every call. Two passes, bounded memory.
+
+    `letters` [V] bool are the words that are single letters of a script without spaces.
+    """
     width = bags.table.shape[1]
     counts = Counts(bags.vocabulary)
     for inputs in texts():
@@ -38,7 +42,8 @@ def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell) -> 
         tell(COUNTING * (1 - 1 / (1 + counts.texts / 100_000)))
     pairs, holding = counts.result()
     rarity = 1 + torch.log((1 + counts.texts) / (1 + holding))
-    rarity[bags.vocabulary + 1 :] *= PAIR
+    spelled = letters[pairs // bags.vocabulary] & letters[pairs % bags.vocabulary]
+    rarity[bags.vocabulary + 1 :] *= torch.where(spelled, 1, PAIR)
     bags.set(pairs, rarity, torch.zeros(len(rarity), width))
     matrix = gather(bags, texts, counts, tell)
     share = GATHERING

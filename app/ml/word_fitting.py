@@ -48,10 +48,10 @@ def fit_words(
     method: Method,
     window: int,
     subsample: float,
-) -> int:
+) -> Tensor:
     """Fills `words` from the texts: one pass, memory bounded by the vocabulary and the number of different pairs.
 
-    Gives how many known words they hold. All vectors are zero when no two different words stand together.
+    Gives how often they hold each known word [V]. All vectors are zero when no two different words stand together.
     """
     found = Cooccurrences(words.vocabulary, window=window, subsample=subsample)
     sample = Sample()
@@ -67,7 +67,7 @@ def fit_words(
     if words.spelled:
         words.set_spelled(by_spelling(words, spell()))
     words.set_common(**sample.result())
-    return int(found.words.sum())
+    return found.words
 
 
 def by_information(pairs: Pairs, width: int, tell: Tell) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from app.errors import EmptyInput, OutOfRange, WrongType
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.padding import Packed
+from app.ml.scripts import LETTER
 from app.ml.spelling import spelled
 from app.ml.tokenization import (
     BYTES,
@@ -230,6 +231,13 @@ class FittedText(Fitted):
         """The ids of the n-grams of every known word, by its id."""
         known = self.tokenizer.get_vocab()
         return {token: self.spell(word) for word, token in sorted(known.items()) if token >= len(SPECIALS)}
+
+    def letters(self) -> Tensor:
+        """True for the words [V] that are one letter of a script without spaces; what they spell is in their pairs."""
+        found = torch.zeros(self.words, dtype=torch.bool)
+        if self.settings.kind == "words":
+            found[[token for word, token in self._known.items() if LETTER.fullmatch(word)]] = True
+        return found
 
     def spell(self, word: str) -> list[int]:
         """The ids of a word's n-grams."""

@@ -3,7 +3,7 @@
 Legend: `B` batch, `V` vocabulary, `P` pairs, `F` features: V + P, `E` width of the embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,6 +14,7 @@ from app.ml.bag_fitting import fit_bags
 from app.ml.batch import Stream
 from app.ml.encoders.linear import BagEncoder
 from app.ml.modalities.base import Shape, Tensors
+from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
 
 
@@ -45,6 +46,8 @@ class WeightedBags(Solved):
         super().__init__()
         assert isinstance(role.encoder, BagEncoder)
         self.encoders = nn.ModuleDict({"input": role.encoder})
+        assert isinstance(role.modality, FittedText)
+        self.letters = role.modality.letters
         self.code = role.dimensions or role.encoder.width
 
     @property
@@ -59,4 +62,7 @@ class WeightedBags(Solved):
 
     @torch.no_grad()
     def solve(self, stream: Stream, tell: Tell) -> None:
-        fit_bags(self.encoder.bags, lambda: (batch.roles["input"] for batch in stream()), tell)
+        def texts() -> Iterator[Tensors]:
+            return (batch.roles["input"] for batch in stream())
+
+        fit_bags(self.encoder.bags, texts, tell, letters=self.letters())

@@ -69,6 +69,9 @@ def test_letters_of_scripts_without_spaces_are_words() -> None:
         for number in text.encode(column(["酒店很好,very good"]))["values"][0].tolist()
     ]
     assert words == ["酒", "店", "很", "好", ",", "very", "good"]
+    letters = {text.tokenizer.id_to_token(number) for number in text.letters().nonzero()[:, 0].tolist()}
+    assert letters == set("酒店很好です")
+    assert not fitted(["酒店"], tokenizer="characters").letters().any()
 
 
 def test_the_length_is_that_of_nearly_all_rows() -> None:

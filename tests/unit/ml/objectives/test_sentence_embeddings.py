@@ -8,6 +8,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from app.ml.batch import Batch
 from app.ml.encoders.sentences import Sentences
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
-from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork
+from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork, trusted
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 LIBRARIES = ("numpy", "sklearn", "sqlalchemy", "celery")
@@ -78,8 +79,8 @@ def ours(texts: list[str]) -> Tensor:
         return network.embed(fitted.encode(np.array(texts, object))).clone()
 
 
-def theirs(texts: list[str]) -> Tensor:
-    bags = TfidfVectorizer(sublinear_tf=True)
+def theirs(texts: list[str], **settings: Any) -> Tensor:
+    bags = TfidfVectorizer(sublinear_tf=True, **settings)
     svd = TruncatedSVD(WIDTH, random_state=0).fit(bags.fit_transform(texts[:TRAIN]))
     return normalize(torch.from_numpy(svd.transform(bags.transform(texts))).float())
 
@@ -102,11 +103,34 @@ def test_topics_are_told_as_by_tfidf_with_svd(told: Told) -> None:
         assert score > base[name] - 0.06, (name, mine, base)
 
 
+def unspaced(text: str) -> str:
+    """As a script without spaces would write it: two letters of a word are one sign, a word is two or three of them."""
+    pairs = (word[place : place + 2] for word in re.findall("[a-z]+", text.lower()) for place in range(0, len(word), 2))
+    return "".join(chr(ord("\u4e00") + 27 * (ord(pair[0]) - 96) + ord(pair[1:] or "`") - 96) for pair in pairs)
+
+
+def test_topics_are_told_as_by_letters_where_words_have_no_spaces_between_them(told: Told) -> None:
+    texts, labels = [unspaced(text) for text in told[0]], told[1]
+    of_letters = theirs(texts, analyzer="char", ngram_range=(1, 2), min_df=2)
+    mine, base, words = (scores(features, labels) for features in (ours(texts), of_letters, theirs(texts)))
+    for name, score in mine.items():
+        assert score > base[name] - 0.06, (name, mine, base)
+    assert mine["linear, all"] > words["linear, all"] + 0.2
+
+
 def test_averages_count_for_more_the_more_text_they_are_learned_from(told: Told) -> None:
     some, many = (float(solved(told[0][:count])[0].encoder.trust) for count in (100, 400))
     assert 0 < some < many < 1  # 400 of these texts hold fewer words than are enough
     assert abs(many / some - 2) < 0.2  # with the root of how many words there are
     assert solved(["one two three " * 100, "four five"] * (ENOUGH_WORDS // 300))[0].encoder.trust == 1
+
+
+def test_averages_of_letters_count_half() -> None:
+    counts, letters = torch.tensor([0, ENOUGH_WORDS, ENOUGH_WORDS]), torch.tensor([False, True, False])
+    assert trusted(counts, letters) == 0.75
+    assert trusted(counts[:2], letters[:2]) == 0.5
+    assert trusted(counts[2:] // 4, letters[2:]) == 0.5
+    assert trusted(counts[:1], letters[:1]) == 0
 
 
 def test_a_model_from_before_averages_were_weighed_answers_as_it_did(told: Told) -> None:

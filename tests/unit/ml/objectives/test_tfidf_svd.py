@@ -68,6 +68,20 @@ def test_it_agrees_with_the_usual_implementation() -> None:
     assert ((mine @ mine.T) - (theirs @ theirs.T)).abs().mean() < 0.05
 
 
+def test_two_letters_of_a_script_without_spaces_weigh_like_a_word() -> None:
+    network, fitted = solved(["红 tree", "红茶 red tea", "绿茶 red tea"] * 20, dimensions=2)
+    bags = network.encoder.bags
+
+    def rarity(*pair: str) -> float:
+        first, second = fitted.encode(fitted.read(" ".join(pair)))["values"][0]
+        place = torch.searchsorted(bags.pairs, first * bags.vocabulary + second)
+        return float(bags.rarity[bags.vocabulary + 1 + place])
+
+    assert rarity("红", "茶") == pytest.approx(1 + np.log(61 / 21))
+    assert rarity("red", "tea") == pytest.approx((1 + np.log(61 / 41)) / 2)
+    assert rarity("茶", "red") == pytest.approx((1 + np.log(61 / 41)) / 2)
+
+
 def test_poor_texts_have_answers_too() -> None:
     network, fitted = solved(["word word"] * 50)
     codes = embedded(network, fitted, ["word", "unheard"])
