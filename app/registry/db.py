@@ -18,6 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from app.errors import WrongState
+
 log = logging.getLogger(__name__)
 
 BUSY_MILLISECONDS = 20_000
@@ -76,15 +78,27 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Brings the schema to the newest revision; safe to call from several processes at once."""
+        """Brings the schema to the newest revision; safe to call from several processes at once.
+
+        Raises WrongState for a database that a newer release has migrated.
+        """
         from alembic import command  # takes long to import, and most processes never migrate
         from alembic.config import Config
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("select pg_advisory_xact_lock(7209183421)"))
+            found = MigrationContext.configure(connection).get_current_revision()
+            known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
+            if found is not None and found not in known:
+                raise WrongState(
+                    f"the database is at revision {found}, and this release knows none beyond {known[0]}: a newer one "
+                    "has migrated it; start that, or restore a backup from before"
+                )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

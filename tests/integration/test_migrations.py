@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
+from app.errors import WrongState
 from app.registry import jobs, objects
 from app.registry.db import Database
 from app.registry.tables import Link, Revision, Table
@@ -64,6 +65,16 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     assert described(database.engine) == before
     with database.reading() as session:
         assert [(row.id, row.number) for row in session.scalars(sa.select(Revision))] == [(1, 0)]
+
+
+def test_a_database_of_a_newer_release_is_refused_as_it_is(database: Database) -> None:
+    version = sa.table("alembic_version", sa.column("version_num"))
+    with database.engine.begin() as connection:
+        connection.execute(version.update().values(version_num="9999"))
+    before = described(database.engine)
+    with pytest.raises(WrongState, match=r"is at revision 9999, and this release knows none beyond \d{4}: a newer one"):
+        database.migrate()
+    assert described(database.engine) == before
 
 
 def test_the_answers_of_batches_become_their_jobs(database: Database) -> None:
