@@ -3,6 +3,7 @@
 Taken from the request, else from the base model, else decided from the dataset's profile.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainReq
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 NOUNS = {"target": "labels"}
+SIDES = {"left": "input", "right": "caption"}
+"""Roles of pairs, and those of a dataset that could play them."""
 
 
 def decide_roles(
@@ -66,6 +69,9 @@ def decide_roles(
 def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
     """`who` needs the role, and the dataset has none: also why, where the profile says it."""
     why = profile.get("inferred", {}).get(role)
+    if role in SIDES and profile.get("input") and profile.get("caption"):
+        names = {side: profile[part]["name"] for side, part in SIDES.items()}
+        why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
     told = f" ({why})" if why else ""
     return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
 

@@ -4,7 +4,7 @@ Knows no file and reads no row. Every guess is written into the plan, in words, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from worker.ingest.faults import Faults, some
 from worker.ingest.names import GROUP_NAME, LABEL_NAMES, ROW_NUMBERS, SPLIT_NAME, is_few, is_numbering
@@ -21,6 +21,9 @@ VALUE_NAME = re.compile(
 )
 """Names of a last column by which it is what is asked for."""
 
+CAPTION = re.compile("captions?", re.IGNORECASE)
+"""No label beside what it says something of, however few captions there are."""
+
 
 def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> None:
     """Adds the target to the plan and takes its column out of `left`; or says what could be one."""
@@ -30,27 +33,29 @@ def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) 
         if several[0].ragged == "tags":
             plan.inferred["tags"] = f"{several[0].name!r}, lists of labels"
         return
-    arrays = any(not head.is_plain and head.is_number for head in left.values())
-    head = _find_target(plan, left, has_input=has_input or arrays, faults=faults)
+    has_input = has_input or any(not head.is_plain and head.is_number for head in left.values())
+    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
+    if has_input:
+        plain = [head for head in plain if not CAPTION.fullmatch(head.name)]
+    head = _find_target(plan, plain, has_input=has_input, faults=faults)
     if head is not None:
         plan.parts["target"] = Part("numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name])
-    elif able := _able(left):
+    elif able := _able(plain):
         plan.inferred["target"] = (
             f"few different values in {some(able)}: make the dataset with columns.label naming the label, "
             "or with columns.value naming numbers to tell"
         )
 
 
-def _able(left: Mapping[str, Head]) -> list[str]:
+def _able(plain: Sequence[Head]) -> list[str]:
     """Columns that may have been meant as the label. Numbers have few values where other numbers do not."""
-    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME and not is_numbering(head)]
-    apart = any(head.is_number and not is_few(head) for head in plain)
-    return [head.name for head in plain if head.distinct > 1 and is_few(head) and (head.is_text or apart)]
+    apart = any(head.is_number and not is_few(head) and not is_numbering(head) for head in plain)
+    few = [head for head in plain if head.distinct > 1 and is_few(head) and not is_numbering(head)]
+    return [head.name for head in few if head.is_text or apart]
 
 
-def _find_target(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> Head | None:
+def _find_target(plan: Plan, plain: Sequence[Head], *, has_input: bool, faults: Faults) -> Head | None:
     """The column of labels or of values; which of the two is said in the plan."""
-    plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
     by_name = {head.name.casefold(): head for head in plain}
     for name in LABEL_NAMES:
         if name in by_name:

@@ -213,3 +213,11 @@ def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[st
         resolved({"kind": "pretrain", **body}, unsure)
     with pytest.raises(Invalid, match=r"and the dataset has none$"):
         resolved({"kind": "pretrain", **body}, TABLE)
+
+
+def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
+    captioned = IMAGES | {"target": None, "caption": {"name": "words", "modality": "text"}}
+    with pytest.raises(
+        Invalid, match=r'needs left, and the dataset has none \(make it with columns {"left": "images", "r'
+    ):
+        resolved({"kind": "pretrain", "objective": {"name": "alignment"}}, captioned)

@@ -140,6 +140,13 @@ def test_rows_and_files_without_each_other(ingest: Any, kind: str) -> None:
     ]
 
 
+def test_a_few_captions_are_no_labels(ingest: Any) -> None:
+    entries = [{"file_name": f"{n}.png", "caption": f"the number {'one' if n % 2 else 'two'}"} for n in range(12)]
+    made = ingest({"x.zip": to_zip(rows("jsonl", entries) | {f"{n}.png": picture(n) for n in range(12)})})
+    assert made.profile["target"] is None
+    assert made.read("caption").tolist() == [entry["caption"] for entry in entries]
+
+
 def test_texts_of_metadata_are_captions(ingest: Any) -> None:
     entries = [{"file_name": f"{n}.png", "text": f"a picture that shows the number {n}"} for n in range(8)]
     made = ingest({"x.zip": to_zip(rows("jsonl", entries) | {f"{n}.png": picture(n) for n in range(8)})})
