@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.ml.batch import Batch, Loss
 from app.ml.objectives.base import Comparison, Objective
+from app.ml.team import Team
 from worker.devices import Devices
 
 Autocast = Callable[[], contextlib.AbstractContextManager[None]]
@@ -26,6 +27,8 @@ class Gradients:
     device: torch.device
     devices: Devices
     autocast: Autocast
+    team: Team | None = None
+    """Threads for a network that divides its rows among them."""
 
     def add(self, batch: Batch, parts: int) -> Loss:
         """Adds the gradient of this device's share of `sum / rows`; `parts` is what each device computes at once.
@@ -43,10 +46,13 @@ class Gradients:
         share = 1 / len(batch.rows)
         for part in mine:
             self.seed(part.seed)
-            with self.autocast():
-                loss = self.network.loss(part.to(self.device))
-            # not backward(share): given a gradient, torch imports sympy, and looks at symbols at every step
-            (loss.sum * share).backward()  # type: ignore[no-untyped-call]
+            if self.team is not None:
+                loss = self.network.learn(part, share, self.team)
+            else:
+                with self.autocast():
+                    loss = self.network.loss(part.to(self.device))
+                # not backward(share): given a gradient, torch imports sympy, and looks at symbols at every step
+                (loss.sum * share).backward()  # type: ignore[no-untyped-call]
             total = _added(total, loss)
         return total or Loss(torch.zeros((), device=self.device), 0)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import nn
 
 from app.ml.batch import Batch
 from app.ml.spec import ResolvedTraining
@@ -73,8 +74,7 @@ def plan(
 
     position.accumulation, position.devices = training.accumulation, run.devices.count
     position.bf16 = training.precision == "bf16"
-    worth = device.type == "cuda" or len(weights.values) >= WORTH_MEASURING
-    if training.precision == "auto" and worth and has_bf16(device):
+    if rounding_is_weighed(training, device, run.network):
         exact, rounded = measured(False), measured(True)
         (faster,) = run.devices.agree(exact / rounded)
         position.bf16 = faster >= CLEARLY_FASTER
@@ -140,6 +140,13 @@ class Budget:
 def most_steps(training: ResolvedTraining, loader: Loader | Mixture) -> int:
     """Those of all epochs."""
     return training.epochs * loader.steps_per_epoch
+
+
+def rounding_is_weighed(training: ResolvedTraining, device: torch.device, network: nn.Module) -> bool:
+    """True where measuring decides between fp32 and bf16."""
+    weights = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    worth = device.type == "cuda" or weights >= WORTH_MEASURING
+    return training.precision == "auto" and worth and has_bf16(device)
 
 
 def has_bf16(device: torch.device) -> bool:

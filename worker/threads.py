@@ -8,7 +8,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from app.ml.descent import LARGEST
+from app.ml.team import Team
 from app.ml.threads import SMALL_PRODUCT, threads_for
+from worker.pace import rounding_is_weighed
 from worker.preparation import Run
 from worker.progress import Reporter
 
@@ -39,6 +42,14 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
             f"computes with {threads} thread: a step's matrix products have "
             f"{work / 1e6:.2g} million multiplications each, too few to be shared",
         )
+
+
+def team_for(run: Run) -> Team | None:
+    """The job's threads, where each takes rows of its own through the network; None where they share its operations."""
+    training = run.spec.training
+    exact = training.precision != "bf16" and not rounding_is_weighed(training, run.device, run.network)
+    divides = run.network.divides and exact and run.device.type == "cpu" and not training.compile
+    return Team(run.position.threads) if divides and run.position.threads <= LARGEST else None
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]

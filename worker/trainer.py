@@ -7,6 +7,7 @@ needs no random state and no scheduler: a resumed job ends with the weights of a
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from worker.preparation import Run, prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
-from worker.threads import settle_threads
+from worker.threads import settle_threads, team_for
 from worker.validation import validation_of
 
 REPORT_SECONDS = 0.5
@@ -68,7 +69,8 @@ class Trainer:
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)
-        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast)
+        self.team = team_for(run)
+        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast, self.team)
         self.writer = checkpoint.Writer(reporter)
         self.losses, self.leaving = Losses(), False
         if self.training.compile:
@@ -122,14 +124,20 @@ class Trainer:
     def batches(self) -> Iterator[Batch]:
         """What is left of the position's epoch."""
         epoch, start = divmod(self.position.step, self.loader.steps_per_epoch)
-        return self.loader.epoch(epoch, start)
+        batches = self.loader.epoch(epoch, start)
+        return batches if self.team is None else self.team.ahead(batches)
 
     def train_step(self, batch: Batch) -> None:
         """One update of the weights."""
         position = self.position
-        self.compute(batch)
-        self.weights.step(position.step, position.share, position.rate_scale)
+        self.move(batch, position.step, position.share, position.rate_scale)
         self.network.after_step(position.step + 1, position.total_steps)
+
+    def move(self, batch: Batch, step: int, share: float, scale: float = 1.0) -> None:
+        """Moves the weights against the batch's gradients."""
+        with nullcontext() if self.team is None else self.team.leading():
+            self.compute(batch)
+            self.weights.step(step, share, scale)
 
     def compute(self, batch: Batch) -> None:
         """The batch's gradients, in more parts where memory does not suffice."""
@@ -224,8 +232,7 @@ class Trainer:
 
     def try_step(self, batch: Batch) -> None:
         """A step that is taken back: how long it takes is what counts."""
-        self.compute(batch)
-        self.weights.step(0, 0.0)
+        self.move(batch, 0, 0.0)
         self.losses.clear()
 
     def means(self) -> dict[str, float]:

@@ -23,11 +23,11 @@ learns, gradient_of = attrgetter("requires_grad"), attrgetter("grad")
 class Rectified(nn.Sequential):
     """`nn.Linear` and `nn.ReLU` in turn, [B, N] to [B, M]."""
 
-    _chain: "_Chain | None" = None
+    _chain: "Chain | None" = None
 
     def forward(self, inputs: Tensor, *behind: nn.Module) -> Tensor:
         """`behind` are linear layers and others of this kind: one after the other, they get what these layers give."""
-        chain = None if _plainly(inputs) else self._chained(behind)
+        chain = None if _plainly(inputs) else self.chain(*behind)
         if chain is None or chain.anchor is None:
             values = cast(Tensor, super().forward(inputs))  # type: ignore[no-untyped-call]
             for module in behind:
@@ -36,10 +36,11 @@ class Rectified(nn.Sequential):
         outputs: Tensor = _Apply.apply(inputs, chain.anchor, chain.links)  # type: ignore[no-untyped-call]
         return outputs
 
-    def _chained(self, behind: tuple[nn.Module, ...]) -> "_Chain":
+    def chain(self, *behind: nn.Module) -> "Chain":
+        """These layers and those `behind`, with where they lie now."""
         chain = self._chain
         if chain is None or chain.behind != behind or chain.moved():
-            chain = self._chain = _Chain(self, behind)
+            chain = self._chain = Chain(self, behind)
         return chain
 
 
@@ -47,7 +48,7 @@ def _plainly(inputs: Tensor) -> bool:
     return not torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled(inputs.device.type)
 
 
-class _Link(NamedTuple):
+class Link(NamedTuple):
     """A layer as a step needs it."""
 
     weight: Tensor
@@ -61,7 +62,7 @@ class _Link(NamedTuple):
     bias_gradient: Tensor | None
 
 
-class _Chain:
+class Chain:
     """Layers and where their weights and gradients lie."""
 
     def __init__(self, first: Rectified, behind: tuple[nn.Module, ...]) -> None:
@@ -78,7 +79,7 @@ class _Chain:
         self.anchor = learning[0] if learning and all(part.grad is not None for part in learning) else None
         """A weight that stands for all of them in the graph; None where not all that learn have room for gradients."""
         self.links = [
-            _Link(
+            Link(
                 layer.weight.detach(),
                 layer.weight.detach().t(),
                 layer.bias.detach(),
@@ -88,6 +89,17 @@ class _Chain:
             )
             for layer, rectified in layers
         ]
+        self.weights, self.biases = [link.weight for link in self.links], [link.bias for link in self.links]
+        self.rectified = [link.rectified for link in self.links]
+        own = [link.weight_gradient for link in self.links], [link.bias_gradient for link in self.links]
+        self._gradients = [own]
+
+    def gradients(self, count: int) -> "list[Gradients]":
+        """Room for those of so many threads, weights' and biases'; the first are the layers' own."""
+        while len(self._gradients) < count:
+            weights, biases = self._gradients[0]
+            self._gradients.append((_alike(weights), _alike(biases)))
+        return self._gradients[:count]
 
     def moved(self) -> bool:
         """True once a weight or a gradient lies elsewhere, or another choice of them learns."""
@@ -101,9 +113,16 @@ class _Chain:
         """A copy of the layers looks for its own."""
 
 
+Gradients = tuple[list[Tensor | None], list[Tensor | None]]
+
+
+def _alike(parts: list[Tensor | None]) -> list[Tensor | None]:
+    return [None if part is None else torch.empty_like(part) for part in parts]
+
+
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, anchor: Tensor, links: Sequence[_Link]) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, anchor: Tensor, links: Sequence[Link]) -> Tensor:
         values = [inputs]
         for link in links:
             outputs = torch.addmm(link.bias, values[-1], link.across)  # [B, N] -> [B, M]

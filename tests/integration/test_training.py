@@ -18,9 +18,11 @@ from app.errors import NonFiniteLoss, RootstockError
 from app.ml import artifact
 from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
+from app.ml.team import Team
+from app.ml.threads import computing_with
 from app.registry import checkpoints, events, leases, metrics, models, objects
 from app.registry.db import Database
-from app.registry.tables import Dataset
+from app.registry.tables import Dataset, Job
 from app.storage import Storage
 from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop, blobs
@@ -96,26 +98,59 @@ def test_a_resumed_job_ends_with_the_same_weights(
     whole = sqlite.train(sqlite.job(dataset, training=training, **body))
     interrupted = sqlite.job(dataset, training=training, **body)
     for at in (17, 71):  # in mid-epoch
-        stop = threading.Event()
-        reporter = sqlite.claim(interrupted.id, stop)
-        step = Trainer.train_step
-
-        def stopping(self: Trainer, batch: Any, at: int = at, stop: threading.Event = stop, step: Any = step) -> None:
-            step(self, batch)
-            if self.position.step + 1 == at:
-                stop.set()
-
-        monkeypatch.setattr(Trainer, "train_step", stopping)
-        with pytest.raises(Stopped):
-            run(reporter)
-        monkeypatch.setattr(Trainer, "train_step", step)
-        with sqlite.database.session() as session:
-            assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+        interrupt(sqlite, interrupted, at, monkeypatch)
 
     resumed = sqlite.train(interrupted)
 
     assert sqlite.weights(resumed) == sqlite.weights(whole)
     assert resumed.metrics == whole.metrics
+
+
+def interrupt(workshop: Workshop, job: Job, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains up to step `at` and hands the job back."""
+    stop = threading.Event()
+    reporter = workshop.claim(job.id, stop)
+    step = Trainer.train_step
+
+    def stopping(self: Trainer, batch: Any) -> None:
+        step(self, batch)
+        if self.position.step + 1 == at:
+            stop.set()
+
+    monkeypatch.setattr(Trainer, "train_step", stopping)
+    with pytest.raises(Stopped):
+        run(reporter)
+    monkeypatch.setattr(Trainer, "train_step", step)
+    with workshop.database.session() as session:
+        assert leases.leave(session, job.id, reporter.token) == "queued"
+
+
+def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed, and with a last batch of each epoch that is not worth dividing."""
+    monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
+    sizes = set()
+    learn = Autoencoder.learn
+
+    def noted(self: Autoencoder, batch: Batch, share: float, team: Team) -> Loss:
+        sizes.add((team.size, len(batch.rows)))
+        return learn(self, batch, share, team)
+
+    monkeypatch.setattr(Autoencoder, "learn", noted)
+    body: dict[str, Any] = {
+        "encoder": {"name": "mlp", "widths": [16, 8], "activation": "relu", "norm": "none"},
+        "objective": {"name": "autoencoding", "residual": False},
+        "training": {"epochs": 10, "batch_size": 140, "clip_norm": 1.0, "precision": "fp32"},
+    }
+    dataset = sqlite.dataset(blobs())
+    with computing_with(2):
+        whole = sqlite.train(sqlite.job(dataset, **body))
+        interrupted = sqlite.job(dataset, **body)
+        interrupt(sqlite, interrupted, 17, monkeypatch)
+        resumed = sqlite.train(interrupted)
+    assert sizes == {(2, 140), (2, 40)}
+    assert sqlite.weights(resumed) == sqlite.weights(whole)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> None:

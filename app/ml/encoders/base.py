@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.plugins import Settings
+from app.ml.rectified import Chain
 
 Capability = Literal["keep", "cond", "causal", "levels", "linear", "words", "sentences"]
 """`linear`, `words` and `sentences` are weights that can be computed: components of items, vectors of words, both."""
@@ -62,6 +63,10 @@ class Encoder(nn.Module):
         """What a `decoder` of this network makes of the code that `bottleneck` makes of `pooled`: [B, *shape.size]."""
         drawn: Tensor = decoder(bottleneck(self(inputs).pooled))
         return drawn
+
+    def chain(self, bottleneck: nn.Module, decoder: nn.Module) -> Chain | None:
+        """The layers of `redrawn`, where there is nothing but linear and rectified ones."""
+        return None
 
 
 class EncoderSettings(Settings):

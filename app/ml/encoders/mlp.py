@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.layers import RECTIFIED, activated, linear
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.rectified import Rectified
+from app.ml.rectified import Chain, Rectified
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Norm = Literal["layer", "none"]
@@ -83,10 +83,17 @@ class MlpEncoder(Encoder):
         """Where all layers are linear or rectified, they are one node of the graph from the item to its drawing."""
         if not isinstance(self.layers, Rectified):
             return super().redrawn(inputs, bottleneck, decoder)
-        assert isinstance(decoder, MlpDecoder)
-        between = (bottleneck,) if isinstance(bottleneck, nn.Linear) else ()
-        hidden, last, shaped = decoder
-        return cast(Tensor, shaped(self.layers(inputs["values"].flatten(1), *between, hidden, last)))
+        drawn = self.layers(inputs["values"].flatten(1), *_behind(bottleneck, decoder))
+        return cast(Tensor, cast(MlpDecoder, decoder)[-1](drawn))
+
+    def chain(self, bottleneck: nn.Module, decoder: nn.Module) -> Chain | None:
+        return self.layers.chain(*_behind(bottleneck, decoder)) if isinstance(self.layers, Rectified) else None
+
+
+def _behind(bottleneck: nn.Module, decoder: nn.Module) -> tuple[nn.Module, ...]:
+    """All layers from the features to the drawing."""
+    hidden, last, _ = cast(MlpDecoder, decoder)
+    return (*((bottleneck,) if isinstance(bottleneck, nn.Linear) else ()), hidden, last)
 
 
 class MlpDecoder(nn.Sequential):

@@ -15,12 +15,16 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
+from app.ml.descent import POSSIBLE, descend
 from app.ml.device import sent
+from app.ml.encoders.base import Encoder
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.rebuilding import bounded, drawing, measures, misses, rendered
+from app.ml.rectified import Chain
 from app.ml.squares import mean_squares
+from app.ml.team import Team
 
 WIDEST = 64
 """Width of the code beyond which a default does not go."""
@@ -153,6 +157,21 @@ class Autoencoder(Objective):
             # how far codes are from the principal components of their items
             each = each + self.shrinkage * mean_squares(code, self.shortcut(seen["values"]))
         return Loss(each.sum(), len(each))
+
+    @property
+    def divides(self) -> bool:
+        return POSSIBLE and self.straight and self._chain() is not None
+
+    def learn(self, batch: Batch, share: float, team: Team) -> Loss:
+        chain, inputs = self._chain(), batch.roles["input"]
+        assert chain is not None
+        seen, values = self.corrupt(batch)["values"].flatten(1), inputs["values"].flatten(1)
+        missed = descend(chain, seen, values, bounded=self.shape.bounded, share=share, team=team)
+        return Loss(missed, len(values))
+
+    def _chain(self) -> Chain | None:
+        encoder: Encoder = self.encoders["input"]  # type: ignore[assignment]
+        return encoder.chain(self.bottleneck, self.decoder)
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`mse`; of tokens `perplexity` and `token_accuracy`."""

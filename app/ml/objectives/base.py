@@ -20,6 +20,7 @@ from app.ml.batch import Batch, Loss, Stream
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.plugins import Settings
+from app.ml.team import Team
 
 GRAFT_RATE = 0.3
 """Learning rate of what has learned before as a share of a beginner's: at full rate it would be undone."""
@@ -99,6 +100,15 @@ class Objective(nn.Module):
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """The loss of one batch; in training mode with noise and dropout, else without."""
+
+    @property
+    def divides(self) -> bool:
+        """True where `learn` computes gradients, in fp32 on a processor: a team of threads shares the rows."""
+        return False
+
+    def learn(self, batch: Batch, share: float, team: Team) -> Loss:
+        """The loss of one batch in training mode; adds `share` times the gradients of its sum to those there are."""
+        raise AssertionError("this objective does not divide: this is a bug")
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""

@@ -62,7 +62,7 @@ class VariationalAutoencoder(Autoencoder):
 
     def __init__(self, settings: Variational, role: Role) -> None:
         super().__init__(role)
-        self.settings = settings
+        self.settings, self.straight = settings, False
         width = self.encoders["input"].width
         self.bottleneck, self.spread = linear(width, self.code), linear(width, self.code)  # type: ignore[arg-type]
         self.noise = nn.Parameter(torch.zeros(())) if self.shape.layout != "tokens" else None

@@ -13,6 +13,7 @@ from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoder, Autoencoding
 from app.ml.objectives.base import Data, Role
+from app.ml.team import Team
 
 ROWS = np.random.default_rng(0).normal(2, 3, (40, 12)).astype(np.float32)
 
@@ -64,6 +65,38 @@ def test_what_is_learned_in_one_go_is_what_is_learned_in_turn(
 )
 def test_only_layers_are_learned_in_one_go(settings: dict[str, Any], straight: bool) -> None:
     assert network(3, **settings)[0].straight == straight
+
+
+@pytest.mark.parametrize("dimensions", [None, 3])
+@pytest.mark.parametrize("scaling", ["standard", "unit"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_team_learns_what_is_learned_in_one_go(dimensions: int | None, scaling: str, size: int) -> None:
+    """With all weights, and with a layer that does not learn; gradients are added to those that are there."""
+    fitted = Vectors.model_validate({"scaling": scaling}).fit([np.abs(ROWS)])
+    encoder = Mlp(widths=(16, 6), activation="relu", norm="none").build(fitted.shape)
+    built = Autoencoding().build({"input": Role(fitted, encoder, dimensions)}).train()
+    batch = Batch({"input": fitted.encode(np.abs(ROWS).repeat(5, 0))}, torch.arange(200))
+    assert built.divides
+    for frozen in (False, True):
+        next(built.parameters()).requires_grad_(not frozen)
+        learned: list[list[Tensor]] = []
+        for team in (Team(size), None):
+            for weight in built.parameters():
+                weight.grad = torch.full_like(weight, 0.5) if weight.requires_grad else None
+            if team is None:
+                loss = built.loss(batch)
+                (loss.sum * 0.25).backward()  # type: ignore[no-untyped-call]
+            else:
+                with team.leading():
+                    loss = built.learn(batch, 0.25, team)
+            assert loss.count == 200
+            learned.append([loss.sum.detach(), *(w.grad for w in built.parameters() if w.grad is not None)])
+        for one, other in zip(*learned, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_only_rectified_layers_are_divided() -> None:
+    assert not network(3)[0].divides
 
 
 @pytest.mark.parametrize("dimensions", [None, 6])
