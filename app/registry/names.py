@@ -15,6 +15,9 @@ from app.registry.upsert import insert
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 DEFAULT = "default"
 """The alias that a bare name follows."""
+LISTED = 5
+CHECKPOINT = re.compile(r"(job-\w+):ckpt-step-\d+")
+"""How fine-tuning jobs call a checkpoint that is no model yet."""
 
 
 def reference(version: Version) -> str:
@@ -27,6 +30,12 @@ def resolve(session: Session, project_id: str, reference: str) -> Version:
 
     Raises ModelNotFound that says what there is instead.
     """
+    if checkpoint := CHECKPOINT.fullmatch(reference):
+        raise ModelNotFound(
+            f"{reference} is a checkpoint and no model yet; publish it by POST /v1/jobs/{checkpoint[1]}/checkpoints/"
+            "{id}/publish, with its id",
+            param="model",
+        )
     name, *rest = re.split("[:@]", reference, maxsplit=1)
     model = get(session, project_id, name)
     if not rest:
@@ -41,7 +50,8 @@ def get(session: Session, project_id: str, name: str) -> Model:
         return model
     names = [known.name for known in all(session, project_id)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {len(names)} models, none named so"
+    listed = ", ".join(map(repr, names[:LISTED])) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the models are {listed or 'none yet'}"
     raise ModelNotFound(f"no model {name!r}; {hint}", param="model")
 
 

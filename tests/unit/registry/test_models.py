@@ -30,7 +30,8 @@ def test_a_version_keeps_what_made_it(session: Session, project_id: str) -> None
     ("reference", "message"),
     [
         ("digitz", "did you mean 'digits'"),
-        ("zzzzzz", "there are 1 models"),
+        ("job-1:ckpt-step-50", "is a checkpoint and no model yet; publish it by POST /v1/jobs/job-1/checkpoints/"),
+        ("zzzzzz", "the models are 'digits'$"),
         ("digits:7", "has no version '7'; it has 1"),
         ("digits:", "has no version ''; it has 1"),
         ("digits:²", "has no version '²'"),
