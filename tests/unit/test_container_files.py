@@ -67,6 +67,14 @@ def test_everything_is_watched_and_kept(compose: dict[str, Any]) -> None:
                 assert "test" in compose[other]["healthcheck"], f"{name} waits for {other}, whose health nobody checks"
 
 
+def test_every_part_of_ours_gets_what_an_operator_adds(compose: dict[str, Any]) -> None:
+    added = [{"path": "rootstock.env", "required": False}]
+    assert {name for name, service in compose.items() if service.get("env_file") == added} == {
+        *OURS,
+        "worker-train-gpu",
+    }
+
+
 def test_only_known_variables_and_no_secret_of_its_own(compose: dict[str, Any]) -> None:
     known = {f"ROOTSTOCK_{name.upper()}" for name in Settings.model_fields}
     used = {name for part in OURS for name in compose[part]["environment"] if name.startswith("ROOTSTOCK_")}
