@@ -84,8 +84,10 @@ def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
         )
     shape = list(facts.get("shape", ()))
     if base.modality.layout == "vector" and shape != base.shape:
+        difference = base.modality.difference(facts)
         raise WrongShape(
-            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}",
+            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}"
+            + (f": {difference}" if difference else ""),
             param="base_model",
         )
     if base.modality.layout == "vector" and base.modality.completed(facts) != base.modality:

@@ -95,6 +95,10 @@ class Modality(Settings):
         """These settings of a new model, with what the profile says that requests may call things by."""
         return self
 
+    def difference(self, facts: Mapping[str, Any]) -> str:
+        """In words, which columns of the profile are not those that a model with these settings reads; may be empty."""
+        return ""
+
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         """The shape that a column of the profile will have once encoded, as far as it is known before fitting."""
         return Shape(self.layout, tuple(facts.get("shape", ())) or (len(facts.get("classes", ())),))

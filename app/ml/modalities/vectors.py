@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from app.errors import DoesNotFit, NonFinite, OutOfRange
-from app.ml.columns import FittedTable, Places, TableColumn, columns_of
+from app.ml.columns import FittedTable, Places, TableColumn, columns_of, listed
 from app.ml.modalities.base import Column, Layout, Modality, Shape
 from app.ml.rows import LARGEST, FittedVectors, Scaling
 from app.ml.spread import Reservoir, Spread
@@ -69,6 +69,14 @@ class Vectors(Modality):
         names = tuple(facts.get("names", ()))
         known = self.columns is None and len(names) == facts["shape"][0]
         return self.model_copy(update={"names": names if known else None})
+
+    def difference(self, facts: Mapping[str, Any]) -> str:
+        mine = self.names or [column.name for column in self.columns or ()]
+        theirs = facts.get("names") or [column.name for column in columns_of(facts) or ()]
+        lacking, more = [[name for name in a if name not in b] for a, b in ((mine, theirs), (theirs, mine))]
+        told = [f"it lacks {listed(lacking)}"] if lacking else []
+        told += [f"it has {listed(more)} besides"] if more else []
+        return " and ".join(told) if mine and theirs else ""
 
     @classmethod
     def together(cls, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

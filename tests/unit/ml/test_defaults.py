@@ -221,3 +221,18 @@ def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
         Invalid, match=r'needs left, and the dataset has none \(make it with columns {"left": "images", "r'
     ):
         resolved({"kind": "pretrain", "objective": {"name": "alignment"}}, captioned)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_base_of_other_columns_names_them(gaps: bool) -> None:
+    def table(*names: str) -> dict[str, Any]:
+        columns = [{"name": name, "categories": None} for name in names]
+        facts = {"name": "features", "modality": "vectors", "shape": [len(names)], "names": list(names)}
+        return TABLE | {"input": facts | ({"columns": columns} if gaps else {})}
+
+    base = resolved({"kind": "pretrain"}, table("age", "income", "default")).spec
+    told = {"reference": "root:1", "spec": base.model_dump(mode="json")}
+    with pytest.raises(Invalid, match=r"and the dataset's have 2: it lacks 'default'$"):
+        resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income"), told)
+    with pytest.raises(Invalid, match=r"have 4: it lacks 'default' and it has 'a', 'b' besides$"):
+        resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income", "a", "b"), told)
