@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from app.ml.descent import LARGEST
+from app.ml.descent import FEWEST_ROWS, LARGEST
 from app.ml.team import Team
 from app.ml.threads import SMALL_PRODUCT, threads_for
 from worker.pace import rounding_is_weighed
@@ -46,10 +46,13 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
 
 def team_for(run: Run) -> Team | None:
     """The job's threads, where each takes rows of its own through the network; None where they share its operations."""
-    training = run.spec.training
-    exact = training.precision != "bf16" and not rounding_is_weighed(training, run.device, run.network)
-    divides = run.network.divides and exact and run.device.type == "cpu" and not training.compile
-    return Team(run.position.threads) if divides and run.position.threads <= LARGEST else None
+    training, threads = run.spec.training, run.position.threads
+    if not run.network.divides or training.compile or run.device.type != "cpu":
+        return None
+    if training.precision == "bf16" or rounding_is_weighed(training, run.device, run.network):
+        return None
+    rows = training.batch_size // (training.accumulation * run.devices.count)
+    return Team(threads) if threads == 1 or (threads <= LARGEST and rows >= threads * FEWEST_ROWS) else None
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -75,7 +75,7 @@ def test_a_team_learns_what_is_learned_in_one_go(dimensions: int | None, scaling
     fitted = Vectors.model_validate({"scaling": scaling}).fit([np.abs(ROWS)])
     encoder = Mlp(widths=(16, 6), activation="relu", norm="none").build(fitted.shape)
     built = Autoencoding().build({"input": Role(fitted, encoder, dimensions)}).train()
-    batch = Batch({"input": fitted.encode(np.abs(ROWS).repeat(5, 0))}, torch.arange(200))
+    batch = Batch({"input": fitted.encode(np.abs(ROWS).repeat(10, 0))}, torch.arange(400))
     assert built.divides
     for frozen in (False, True):
         next(built.parameters()).requires_grad_(not frozen)
@@ -89,7 +89,7 @@ def test_a_team_learns_what_is_learned_in_one_go(dimensions: int | None, scaling
             else:
                 with team.leading():
                     loss = built.learn(batch, 0.25, team)
-            assert loss.count == 200
+            assert loss.count == 400
             learned.append([loss.sum.detach(), *(w.grad for w in built.parameters() if w.grad is not None)])
         for one, other in zip(*learned, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
