@@ -177,10 +177,10 @@ class Predictor:
 
     def _require(self, operation: Operation) -> None:
         if operation.ability not in self._artifact.abilities:
-            raise AbilityMissing(
-                f"model {self.reference} cannot {operation.ability}; it can {', '.join(self._artifact.abilities)}",
-                param="model",
-            )
+            can = ", ".join(self._artifact.abilities)
+            if self._artifact.network.sides and "candidate_labels" in operation.Request.model_fields:
+                can += ", and choose among candidate_labels"
+            raise AbilityMissing(f"model {self.reference} cannot {operation.ability}; it can {can}", param="model")
 
     def _side(self, operation: Operation, request: Any) -> tuple[str, str]:
         """The role that reads the request's items, and the network's method that answers them."""

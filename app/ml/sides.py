@@ -12,7 +12,7 @@ URIS = {"data:image/": "image", "data:audio/": "audio"}
 def side_of(items: Any, sides: Mapping[str, Fitted], asked: str | None) -> str:
     """The asked side, or that whose modality the first item is of; the first side where both are, or neither is.
 
-    Raises DoesNotFit for a side that the model does not have.
+    Raises DoesNotFit for a side that the model does not have, and for files among texts.
     """
     if asked is not None:
         if asked not in sides:
@@ -22,5 +22,12 @@ def side_of(items: Any, sides: Mapping[str, Fitted], asked: str | None) -> str:
     text = isinstance(first, str) and not first.startswith(tuple(URIS))
     kind = next((modality for start, modality in URIS.items() if not text and str(first)[:11].startswith(start)), None)
     names = {side: fitted.settings.name for side, fitted in sides.items()}
+    if text and isinstance(items, list) and set(names.values()) != {"text"}:
+        files = (place for place, item in enumerate(items) if isinstance(item, str) and item.startswith(tuple(URIS)))
+        if (place := next(files, None)) is not None:
+            raise DoesNotFit(
+                f"input[{place}]: is a file among texts; ask for each side in a request of its own",
+                param=f"input[{place}]",
+            )
     fitting = [side for side, name in names.items() if (name == "text") == text and kind in (None, name)]
     return fitting[0] if fitting else next(iter(sides))

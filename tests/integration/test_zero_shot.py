@@ -82,3 +82,8 @@ def test_what_cannot_be_compared_is_said(
     assert answer.status_code in (400, 422), answer.text
     assert answer.json()["error"]["code"] == code
     assert answer.json()["error"]["param"].startswith(param)
+
+
+def test_a_model_of_pairs_that_is_asked_for_classes_says_what_it_needs(client: httpx.Client) -> None:
+    answer = client.post("/v1/predictions", json={"model": "pairs", "input": "oak"})
+    assert answer.json()["error"]["message"].endswith("cannot predict; it can embed, and choose among candidate_labels")

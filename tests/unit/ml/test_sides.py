@@ -42,3 +42,9 @@ def test_a_side_can_be_named() -> None:
     assert side_of("an oak", {"left": TEXT, "right": TEXT}, "right") == "right"
     with pytest.raises(DoesNotFit, match="no side 'right'"):
         side_of([1.0], {}, "right")
+
+
+def test_a_file_among_texts_is_no_text() -> None:
+    with pytest.raises(DoesNotFit, match=r"input\[1\]: is a file among texts"):
+        side_of(["an oak", URI], {"left": IMAGE, "right": TEXT}, None)
+    assert side_of(["an oak", URI], {"left": TEXT, "right": TEXT}, None) == "left"
