@@ -51,7 +51,8 @@ def get(session: Session, project_id: str, name: str) -> Model:
     names = [known.name for known in all(session, project_id)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listed = ", ".join(map(repr, names[:LISTED])) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the models are {listed or 'none yet'}"
+    there = f"the models are {listed}" if names else "there is none yet"
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else there
     raise ModelNotFound(f"no model {name!r}; {hint}", param="model")
 
 

@@ -20,7 +20,6 @@ VALUE_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of a last column by which it is what is asked for."""
-
 CAPTION = re.compile("captions?", re.IGNORECASE)
 """No label beside what it says something of, however few captions there are."""
 
