@@ -26,8 +26,9 @@ class Team:
         allowed = _allowed()
         self._cores = [allowed[len(allowed) * n // size : len(allowed) * (n + 1) // size] for n in range(size)]
         for orders, cores in zip(self._orders, self._cores[1:], strict=True):
-            threading.Thread(target=_serve, args=(orders, cores), name="team", daemon=True).start()
-            weakref.finalize(self, orders.put, None)
+            thread = threading.Thread(target=_serve, args=(orders, cores), name="team", daemon=True)
+            thread.start()
+            weakref.finalize(self, _dismiss, orders, thread)
 
     @contextlib.contextmanager
     def leading(self) -> Iterator[None]:
@@ -111,6 +112,12 @@ def _serve(orders: SimpleQueue[Order | None], cores: list[int]) -> None:
     _keep_to(cores)
     while order := orders.get():
         order()
+
+
+def _dismiss(orders: SimpleQueue[Order | None], thread: threading.Thread) -> None:
+    """Also before the interpreter ends, which would abort a thread in the midst of torch."""
+    orders.put(None)
+    thread.join()
 
 
 def _allowed() -> list[int]:
