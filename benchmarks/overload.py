@@ -6,7 +6,8 @@
 `overload` loads a server that gives out `permits` with as many connections, and with `times` as many: first
 such that ask again at once even when they are refused, then such that wait as long as `Retry-After` says. What the
 API used of the processor per answer stands beside, since the load generator shares the machine. `memory` samples the
-API's memory while it answers and refuses, and prints the slope with its standard error.
+API's own memory while it answers and refuses, and prints the slope with its standard error: pages of libraries are left
+out, since the API's share of them moves by megabytes whenever another process that uses them starts or ends.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def grows(arguments: argparse.Namespace) -> None:
                 found = measure(port, request, connections, 1.0)
                 done += found[FIGURES[0]] + found.get(f"refused_{FIGURES[0]}", 0.0)
             if done >= WARM_REQUESTS:
-                taken.append((done, memory(port, None)))
+                taken.append((done, memory(port, None, "Anonymous")))
         at, used = np.array(taken).T
         (slope, _), covariance = np.polyfit(at, used, 1, cov=True)
         per = 1e5

@@ -148,14 +148,14 @@ def is_api(process: Path, port: int) -> bool:
     return f"ROOTSTOCK_PORT={port}".encode() in (process / "environ").read_bytes().split(b"\0")
 
 
-def memory(port: int, group: int | None) -> float:
+def memory(port: int, group: int | None, kind: str = "Pss") -> float:
     """MiB of the processes of a group (their shared pages shared out), or of the API that listens on a port."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if is_api(entry, port) if group is None else os.getpgid(int(entry.name)) == group:
                 rollup = (entry / "smaps_rollup").read_text().splitlines()
-                total += next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+                total += next(int(line.split()[1]) for line in rollup if line.startswith(f"{kind}:"))
     return total / 1024
 
 
