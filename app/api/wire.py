@@ -250,6 +250,9 @@ class Gathered:
         self._flush()
         self._transport.close()
 
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
     def _flush(self) -> None:
         if self._held:
             self._transport.write(b"".join(self._held))

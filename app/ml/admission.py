@@ -5,16 +5,19 @@ once when it is refused cannot make the service spend its time on refusals. For 
 """
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from app.errors import Overloaded
 
-WAIT_SECONDS = 0.035
+WAIT_SECONDS = 0.04
 """From the arrival of a request that finds no permit until it is refused."""
 GRAIN_SECONDS = 0.002
 """Requests whose waits end within so long are refused together: one clock serves all."""
+EARLY_SECONDS = 0.001
+"""By so much the event loop's clock may run ahead of the one that waits are measured by."""
 ROOM_BYTES = 64 * 1024 * 1024
 """Bodies that wait in line. Who comes when there is no room waits as long, to be refused."""
 
@@ -36,7 +39,7 @@ class Place:
     waiter: Waiter | None
     """None once the wait is over."""
     since: float
-    """By the event loop's clock."""
+    """By the monotonic clock."""
     size: int
     hopeful: bool
     """False where the wait can only end with a refusal: nobody needs the body."""
@@ -81,16 +84,15 @@ class Permits:
 
     def line_up(self, waiter: Waiter, size: int) -> Place:
         """A place in line for a request of `size` bytes."""
-        loop = asyncio.get_running_loop()
         hopeful = self._size + size <= ROOM_BYTES
-        place = Place(waiter, loop.time(), size, hopeful)
+        place = Place(waiter, time.monotonic(), size, hopeful)
         self._places.append(place)
         if hopeful:
             self._line.append(place)
             self._size += size
         if not self._looks:
             self._looks = True
-            loop.call_later(WAIT_SECONDS, self._look)
+            asyncio.get_running_loop().call_later(WAIT_SECONDS, self._look)
         self._call()
         return place
 
@@ -106,7 +108,7 @@ class Permits:
 
     def _admit(self) -> None:
         self._admits = False
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._line and self.taken < self.limit:
             place = self._leave_line()
             waiter, place.waiter = place.waiter, None
@@ -115,9 +117,8 @@ class Permits:
 
     def _look(self) -> None:
         """Refuses who has waited long enough."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._places and self._places[0].since + WAIT_SECONDS <= now:
+        now = time.monotonic()
+        while self._places and self._places[0].since + WAIT_SECONDS <= now + EARLY_SECONDS:
             place = self._places.popleft()
             waiter, place.waiter = place.waiter, None
             if waiter is not None:
@@ -127,7 +128,8 @@ class Permits:
             self._leave_line()
         self._looks = bool(self._places)
         if self._looks:
-            loop.call_at(max(self._places[0].since + WAIT_SECONDS, now + GRAIN_SECONDS), self._look)
+            left = self._places[0].since + WAIT_SECONDS - now
+            asyncio.get_running_loop().call_later(max(left, GRAIN_SECONDS), self._look)
 
     def _leave_line(self) -> Place:
         place = self._line.popleft()
