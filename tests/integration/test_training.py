@@ -130,6 +130,7 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
 ) -> None:
     """Resumed, and with a last batch of each epoch that is not worth dividing."""
     monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
+    monkeypatch.setattr("app.ml.threads.ALL_THREADS", 2)
     sizes = set()
     learn = Autoencoder.learn
 
