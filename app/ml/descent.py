@@ -38,7 +38,7 @@ def descend(chain: Chain, seen: Tensor, values: Tensor, *, bounded: bool, share:
     program = _compiled()
     count = max(1, min(team.size, len(seen) // FEWEST_ROWS))
     gradients = chain.gradients(count)
-    rows = zip(seen.tensor_split(count), values.tensor_split(count), strict=True)
+    parts = list(zip(seen.tensor_split(count), values.tensor_split(count), strict=True))
     layers = chain.weights, chain.biases, chain.rectified
 
     def work(number: int) -> Tensor:
@@ -46,7 +46,6 @@ def descend(chain: Chain, seen: Tensor, values: Tensor, *, bounded: bool, share:
         with torch.no_grad(), optimized_execution(False):  # a program is optimised anew for every number of rows
             return program(*parts[number], *layers, *gradients[number], bounded, share, kept)
 
-    parts = list(rows)
     sums = team.together(work, count)
     for other in gradients[1:]:
         for own, more in zip(gradients[0], other, strict=True):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from app.settings import Settings
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
 from worker import answering, batch
-from worker.progress import Stopped
+from worker.progress import Reporter, Stopped
 
 ROWS = blobs()["features"]
 
@@ -136,20 +136,25 @@ def test_a_refusal_names_its_line(school: School) -> None:
     assert [each["id"] for each in school.lines(done.output_file_id)] == ["batch_req_1", "batch_req_5"]
 
 
+def answer_one_shard(reporter: Reporter) -> None:
+    """Works on a batch until it is asked to leave, which it is in its first shard."""
+    original = answering.Answering.answer
+
+    def answer(self: answering.Answering, lines: Sequence[answering.Line]) -> tuple[list[bytes], list[bytes]]:
+        reporter.stop.set()
+        return original(self, lines)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering.Answering, "answer", answer)
+        with pytest.raises(Stopped):
+            batch.run(reporter)
+
+
 def test_a_custom_id_is_answered_once(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "SHARD_LINES", 2)
     made = school.ask([line(0), line(1), line(2), line(0), line(3), line(1)])
     reporter = school.workshop.claim(made.job)
-    original = answering.Answering.answer
-
-    def answer(self: Any, lines: Any) -> Any:
-        reporter.stop.set()
-        return original(self, lines)
-
-    monkeypatch.setattr(answering.Answering, "answer", answer)
-    with pytest.raises(Stopped):
-        batch.run(reporter)  # the first shard alone
-    monkeypatch.setattr(answering.Answering, "answer", original)
+    answer_one_shard(reporter)
     with school.workshop.database.session() as session:
         leases.leave(session, made.job, reporter.token)
     done = school.work(made)
@@ -234,15 +239,7 @@ def test_what_a_batch_was_answered_that_comes_to_nothing_is_let_go(
     monkeypatch.setattr(batch, "SHARD_LINES", 10)
     made = school.ask([line(number) for number in range(30)])
     reporter = school.workshop.claim(made.job)
-    original = answering.Answering.answer
-
-    def answer(self: Any, lines: Any) -> Any:
-        reporter.stop.set()
-        return original(self, lines)
-
-    monkeypatch.setattr(answering.Answering, "answer", answer)
-    with pytest.raises(Stopped):
-        batch.run(reporter)
+    answer_one_shard(reporter)
     with school.workshop.database.session() as session:
         assert batches.done(session, batches.get(session, school.workshop.project_id, made.id)) == 1, "it may go on"
         if ending == "cancelled":
