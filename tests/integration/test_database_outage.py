@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests import networks, servers
-from tests.integration.test_inference import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, asking
 
 ROW = networks.rows(1)[0].tolist()
 

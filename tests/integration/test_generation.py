@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, asking
 
 URL = "/v1/images/generations"
 

@@ -17,7 +17,7 @@ from app.api import heads, inference, wire
 from app.known import WATCH_SECONDS
 from app.ml import artifact
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, asking
 
 ROW = networks.rows(1)[0]
 RAW = "application/octet-stream"

@@ -14,7 +14,7 @@ import pytest
 
 from app.api.inference import OPERATIONS
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, asking
 
 NPY, RAW = "application/x-npy", "application/octet-stream"
 ROW = networks.rows(1)[0].round(3).tolist()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.settings import Settings
 from tests import networks
-from tests.integration.test_inference import asking
+from tests.service import asking
 
 HERE, ELSEWHERE = "https://app.example.org", "https://evil.example.org"
 BODY = {"model": "tiny", "input": networks.rows(1)[0].tolist()}

@@ -22,7 +22,7 @@ from app.serving import Serving
 from app.settings import MIB, Settings
 from app.storage import Storage
 from tests import networks
-from tests.integration.test_inference import publish
+from tests.service import publish
 
 KEY = "a-key-for-these-tests"
 

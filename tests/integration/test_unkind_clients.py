@@ -19,7 +19,7 @@ import pytest
 
 from app.ml import artifact
 from tests import networks
-from tests.integration.test_inference import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, asking
 
 BODY_SECONDS = 1.5
 HEAD = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests import networks
-from tests.integration.test_inference import asking
+from tests.service import asking
 
 LABELS = ["oak elm", "yew", "fig fir ash"]
 

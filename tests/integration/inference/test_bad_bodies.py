@@ -1,0 +1,108 @@
+"""What a client can send that no model reads: each is named, and the service works on."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.service import VECTOR, House, uri
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        ({"model": "tiny", "input": VECTOR[:-1]}, 422, "wrong_shape", "11"),
+        ({"model": "tiny", "input": [VECTOR, VECTOR[:3]]}, 422, "wrong_shape", "input[1]"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], "7"]}, 422, "wrong_type", "'7'"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], None]}, 422, "wrong_type", "None"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], 1e300]}, 422, "non_finite", "1e+300"),
+        ({"model": "tiny", "input": "a text"}, 422, "wrong_type", "str"),
+        ({"model": "tiny", "input": {}}, 422, "wrong_type", "no names"),
+        ({"model": "tiny", "input": None}, 422, "wrong_type", "NoneType"),
+        ({"model": "tiny", "input": 7}, 422, "wrong_type", "int"),
+        ({"model": "tiny", "input": [[[VECTOR]]]}, 422, "wrong_type", "input[0]"),
+        ({"model": "tiny", "input": []}, 400, "empty_input", "empty"),
+        ({"model": "tiny", "input": [VECTOR] * 2049}, 422, "out_of_range", "2049"),
+        ({"model": "tiny"}, 422, "missing_key", "input"),
+        ({"input": VECTOR}, 422, "missing_key", "model"),
+        ({"model": 7, "input": VECTOR}, 422, "wrong_type", "model"),
+        ({"model": "tinny", "input": VECTOR}, 404, "model_not_found", "'tiny'"),
+        ({"model": "tiny:9", "input": VECTOR}, 404, "model_not_found", "9"),
+        ({"model": "tiny@champion", "input": VECTOR}, 404, "model_not_found", "champion"),
+        ({"model": "ti\u0000ny", "input": VECTOR}, 404, "model_not_found", "x00"),
+        ({"model": "t" * 5000, "input": VECTOR}, 404, "model_not_found", "ttt"),
+        ({"model": "", "input": VECTOR}, 404, "model_not_found", "''"),
+        ({"model": "tiny", "input": VECTOR, "dimensions": 3}, 422, "out_of_range", "4"),
+        ({"model": "tiny", "input": VECTOR, "encoding_format": "hex"}, 422, "unknown_choice", "hex"),
+        ({"model": "tiny", "input": VECTOR, "colour": 1}, 422, "unknown_key", "colour"),
+        ({"model": "picture", "input": "a text"}, 400, "malformed", "data:"),
+        ({"model": "picture", "input": VECTOR[:7]}, 422, "wrong_shape", "7"),
+        ({"model": "reader", "input": VECTOR}, 422, "wrong_type", "input"),
+        ({"model": "picture", "input": "http://127.0.0.1/picture.png"}, 400, "malformed", "never fetched"),
+        ({"model": "picture", "input": "data:image/png;base64,AAAA"}, 400, "malformed", "input"),
+        ({"model": "picture", "input": uri(np.zeros((9, 9)))}, 422, "wrong_shape", "9"),
+        ({"model": "damaged", "input": VECTOR}, 424, "inference_failed", "damaged"),
+    ],
+)
+def test_a_bad_body_is_named_and_the_service_works_on(
+    house: House, body: dict[str, Any], status: int, code: str, says: str
+) -> None:
+    response = house.post("/v1/embeddings", body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code), error
+    assert says in error["message"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert response.headers["x-request-id"]
+    assert house.embed(VECTOR).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b'{"model": "tiny", "input": [NaN, 1]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [[1, Infinity]]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [-Infinity]}', 422, "non_finite"),
+        (b'{"model": "tiny", "input": [1e999]}', 422, "non_finite"),
+        (b"", 400, "empty_input"),
+        (b'{"model": "tiny", "input": [1,', 400, "malformed"),
+        (b'[{"model": "tiny"}]', 400, "malformed"),
+        (b"\xff\xfe", 400, "malformed"),
+        (b"[" * 100_000, 400, "malformed"),
+        (b'{"model": "tiny", "input": ' + b"[" * 99 + b"1" + b"]" * 99 + b"}", 422, None),
+        (b'{"model": "tiny", "input": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}", 400, "malformed"),
+        (b'{"model": "tiny", "input": [' + b"9" * 5000 + b"]}", None, None),
+        (b'{"model": "tiny", "input": [' + b"1," * 4_000_000 + b"1]}", 413, "too_large"),
+    ],
+)
+def test_raw_bodies_are_never_a_bug(house: House, raw: bytes, status: int | None, code: str | None) -> None:
+    response = house.post("/v1/embeddings", content=raw)
+    error = response.json()["error"]
+    assert 400 <= response.status_code < 500, error
+    assert status in (None, response.status_code), error
+    assert code in (None, error["code"]), error
+    assert house.embed(VECTOR).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ("", 400, "empty_input"),
+        (["oak", ""], 400, "empty_input"),
+        ([[1, 10**6]], 422, "out_of_range"),
+        (["oak", [5]], 422, "wrong_type"),
+        (["oak", 1.5], 422, "wrong_type"),
+        ("x" * 5_000_000, 422, "out_of_range"),
+        ("x" * 10_000_000, 413, "too_large"),
+        (["oak"] * 2049, 422, "out_of_range"),
+    ],
+)
+def test_wrong_texts_are_named(house: House, wrong: Any, status: int, code: str) -> None:
+    answer = house.embed(wrong, "reader")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+
+
+def test_an_ability_that_is_missing_is_named(house: House) -> None:
+    for path, model in (("/v1/predictions", "tiny"), ("/v1/reconstructions", "graft")):
+        response = house.post(path, {"model": model, "input": VECTOR})
+        assert response.status_code == 422
+        assert response.json()["error"]["code"] == "ability_missing"
