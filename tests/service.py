@@ -29,11 +29,8 @@ from app.storage import Storage, open_storage
 from tests import networks
 
 ADMIN_KEY = "a-key-for-these-tests"
-
 MOST_WAITING = 8
-
 RAW, NPY = "application/octet-stream", "application/x-npy"
-
 VECTOR = networks.rows(1)[0].tolist()
 
 

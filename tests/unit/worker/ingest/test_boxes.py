@@ -1,8 +1,7 @@
-"""Boxes beside pictures: COCO, YOLO and Pascal VOC give the same rows, and whatever is wrong with one has a name."""
+"""Boxes beside pictures: every format gives the same rows, and whatever is wrong with a box has a name."""
 
 import io
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,80 +9,8 @@ import pytest
 from PIL import Image as Pillow
 
 from app.ml.pictures import decode
+from tests.boxes import EXPECTED, HEIGHT, NAMES, PICTURES, WIDTH, coco, codes, rows, voc, with_coco, yolo
 from tests.picture_archives import picture, to_tar, to_zip
-from worker.ingest import json_lists
-from worker.ingest.json_lists import elements
-
-WIDTH, HEIGHT = 20, 10
-PICTURES = {f"images/{n}.png": picture(n, size=(HEIGHT, WIDTH)) for n in range(6)}
-BOXES = {0: [("cat", 2, 1, 8, 5)], 1: [("dog", 0, 0, 20, 10), ("cat", 10, 2, 12, 8)], 2: [], 3: [("owl", 5, 5, 6, 6)]}
-BOXES |= {4: [("cat", 1, 1, 2, 2)], 5: [("dog", 3, 3, 9, 9)]}
-NAMES = ["cat", "dog", "owl"]
-EXPECTED = [[[NAMES.index(label), *box] for label, *box in BOXES[n]] for n in range(6)]
-
-
-def coco(**changed: Any) -> dict[str, Any]:
-    """Annotations come first, and ids do not begin with 0."""
-    boxes = [(n, *box) for n in range(6) for box in BOXES[n]]
-    return {
-        "info": {"year": 2026},
-        "annotations": [
-            {
-                "id": n,
-                "image_id": 100 + image,
-                "category_id": 7 * (1 + NAMES.index(label)),
-                "bbox": [x, y, u - x, v - y],
-            }
-            for n, (image, label, x, y, u, v) in enumerate(boxes)
-        ],
-        "images": [{"id": 100 + n, "file_name": f"{n}.png", "width": WIDTH, "height": HEIGHT} for n in range(6)],
-        "categories": [{"id": 7 * (1 + n), "name": name} for n, name in reversed(list(enumerate(NAMES)))],
-    } | changed
-
-
-def with_coco(members: Mapping[str, bytes] = PICTURES, **changed: Any) -> bytes:
-    return to_zip({**members, "annotations/instances_all.json": json.dumps(coco(**changed)).encode()})
-
-
-def yolo() -> dict[str, bytes]:
-    found = {"data.yaml": b"path: .\nnames:\n  0: cat\n  1: dog\n  2: owl\n", "README.txt": b"hello"}
-    for n in range(6):
-        lines = [
-            f"{NAMES.index(label)} {(x + u) / 2 / WIDTH} {(y + v) / 2 / HEIGHT} {(u - x) / WIDTH} {(v - y) / HEIGHT}\n"
-            for label, x, y, u, v in BOXES[n]
-        ]
-        if lines:
-            found[f"labels/{n}.txt"] = "".join(lines).encode()
-    return found
-
-
-def voc() -> dict[str, bytes]:
-    found = {"ImageSets/Main/cat_train.txt": b"0 1\n1 -1\n"}
-    for n in range(6):
-        objects = "".join(
-            f"<object><name>{label}</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{u}</xmax>"
-            f"<ymax>{v}</ymax></bndbox></object>"
-            for label, x, y, u, v in BOXES[n]
-        )
-        size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>1</depth></size>"
-        found[f"Annotations/{n}.xml"] = f"<annotation><filename>{n}.png</filename>{size}{objects}</annotation>".encode()
-    return found
-
-
-def rows(made: Any) -> list[Any]:
-    """Boxes of all splits, in the order of the source."""
-    found = {}
-    for split in made.splits.values():
-        for number in range(split.batches):
-            boxes = split.read("target", number)
-            for place, row in enumerate(split.read("row", number).tolist()):
-                found[row] = boxes.row(place).tolist()
-    return [found[row] for row in sorted(found)]
-
-
-def codes(made: Any) -> list[tuple[str, int | None]]:
-    assert all(fault.column == "boxes" and fault.file == "x.zip" for fault in made.faults)
-    return [(fault.code, fault.row) for fault in made.faults]
 
 
 @pytest.mark.parametrize(
@@ -192,91 +119,6 @@ def test_cleaning_cuts_boxes_at_the_edge_and_leaves_crowds_out(ingest: Any) -> N
     assert made.profile["cleaning"]["changed"] == {"boxes_clipped": 1, "empty_boxes_left_out": 1, "crowds_left_out": 1}
 
 
-def test_what_a_coco_file_refers_to_must_be_there(ingest: Any) -> None:
-    annotation = {"image_id": 100, "category_id": 7, "bbox": [1, 1, 2, 2]}
-    given = [annotation | {"category_id": 8}, annotation | {"image_id": [1]}, annotation | {"category_id": None}]
-    made = ingest({"x.zip": with_coco(annotations=given)})
-    assert codes(made) == [("unknown_category", 1), ("unknown_image", 2), ("unknown_category", 3)]
-    assert "there is no category of the id 8; known are 21, 14, 7" in made.faults[0].message
-    images = coco()["images"]
-    made = ingest({"x.zip": with_coco(images=[*images, {"id": 200, "file_name": "gone.png"}])})
-    assert codes(made) == [("missing_file", 7)]
-    assert codes(ingest({"x.zip": with_coco(images=images[:5], annotations=[])})) == [("missing_row", 6)]
-    assert codes(ingest({"x.zip": with_coco(images=[*images, images[0]])})) == [("duplicate_row", 7)]
-    made = ingest({"x.zip": with_coco(images=[image | {"width": 40} for image in images])})
-    assert codes(made) == [("size_differs", n) for n in range(1, 7)]
-    assert "is 20 by 10 pixels, and the annotations say 40 by 10" in made.faults[0].message
-    twice = {**PICTURES, "more/5.png": picture(9, size=(HEIGHT, WIDTH))}
-    assert codes(ingest({"x.zip": with_coco(twice)})) == [("ambiguous_file", 6)]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[]", b"{", b'{"images": [1]}', b'{"a": {}}', b'{"images": [{"id": 1', b"\xff", b'{"a": ' + b"[" * 10**5],
-)
-def test_what_is_no_coco_is_said(ingest: Any, content: bytes) -> None:
-    made = ingest({"x.zip": to_zip({**PICTURES, "a.json": content})})
-    assert codes(made) == [("not_coco", None)]
-
-
-@pytest.mark.parametrize("size", [1, 7, 10**6])
-def test_lists_are_walked_whatever_the_chunks(size: int) -> None:
-    document = {"a": [1.5e10, {"b": ["ü]", {}]}, "x\\", [], -2], "c": {"d": [1]}, "e": [], "f": True, "g": None}
-    text = json.dumps(document, indent=2, ensure_ascii=False).encode()
-    chunks = (text[start : start + size] for start in range(0, len(text), size))
-    walked = [("a", n, value) for n, value in enumerate(document["a"], 1)]  # type: ignore[arg-type, var-annotated]
-    assert list(elements(chunks)) == [*walked, ("c", 0, {"d": [1]}), ("f", 0, True), ("g", 0, None)]
-
-
-def test_a_mistake_is_found_before_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-
-    def chunks() -> Any:
-        yield b'{"a": [1, 2, {"b": nonsense}, '
-        for _ in range(100):
-            read.append(1)
-            yield b"3, " * 1000
-
-    with pytest.raises(ValueError, match="at character 19"):
-        list(elements(chunks()))
-    assert len(read) < 3
-    monkeypatch.setattr(json_lists, "MOST_VALUE", 1000)
-    with pytest.raises(ValueError, match="longer than 1,000"):
-        list(elements(iter([b'{"a": ["', *[b"b" * 500] * 10])))
-
-
-@pytest.mark.parametrize(
-    ("path", "content", "code", "row"),
-    [
-        ("labels/0.txt", b"3 0.5 0.5 0.1 0.1\n", "unknown_category", 1),
-        ("labels/0.txt", b"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1\n", "not_a_box", 2),
-        ("labels/0.txt", b"0 0.5 0.5 0.1 0.1 0.2 0.3\n", "not_a_box", 1),
-        ("labels/0.txt", b"0 nan 0.5 0.1 0.1\n", "not_a_box", 1),
-        ("labels/0.txt", b"-1 0.5 0.5 0.1 0.1\n", "not_a_box", 1),
-        ("labels/0.txt", b"0 0.9 0.5 0.5 0.1\n", "box_outside", 1),
-        ("labels/0.txt", b"0 0.5 0.5 0 0.1\n", "empty_box", 1),
-        ("labels/gone.txt", b"0 0.5 0.5 0.1 0.1\n", "missing_file", None),
-        ("labels/0.txt", b"\xff\xfe", "not_yolo", None),
-        ("data.yaml", b"names: [a, *b]", "not_yolo", None),
-        ("data.yaml", b"a: &a [x]\nnames: [*a, *a]", "not_yolo", None),
-        ("data.yaml", b"names: {1: cat, 2: dog}", "not_yolo", None),
-        ("data.yaml", b"!!python/object/apply:os.system ['true']", "not_yolo", None),
-    ],
-)
-def test_wrong_yolo_files(ingest: Any, path: str, content: bytes, code: str, row: int | None) -> None:
-    made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), path: content})})
-    assert codes(made)[0] == (code, row)
-
-
-def test_yolo_classes_by_a_list_or_by_number(ingest: Any) -> None:
-    files = {path: held for path, held in yolo().items() if path != "data.yaml"}
-    assert ingest({"x": to_zip({**PICTURES, **files})}).profile["target"]["labels"] == ["0", "1", "2"]
-    named = {**PICTURES, **files, "classes.txt": b"cat\ndog\nowl\nbat\n"}
-    made = ingest({"x": to_zip(named)})
-    assert made.profile["target"]["classes"] == {"cat": 3, "dog": 2, "owl": 1, "bat": 0}
-    assert "no picture has a box of the classes 'bat'" in made.profile["warnings"]
-
-
 def test_folders_of_coco_and_of_yolo_are_splits(ingest: Any) -> None:
     tops = ["train2017"] * 4 + ["val2017"] + ["test2017"]
     members = {f"coco/{top}/{n}.png": PICTURES[f"images/{n}.png"] for n, top in enumerate(tops)}
@@ -312,29 +154,6 @@ def test_lists_of_pictures_are_splits(ingest: Any) -> None:
     wrong = {"train.txt": b"images/0.png\nimages/9.png\n", "val.txt": b"images/0.png"}
     made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), **wrong})})
     assert [(fault.code, fault.row) for fault in made.faults] == [("missing_file", 2), ("two_splits", 1)]
-
-
-BOMB = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><annotation><filename>&c;</filename></annotation>'
-FETCH = b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation><filename>&b;</filename></annotation>'
-
-
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (BOMB, "not_voc"),
-        (FETCH, "not_voc"),
-        (b"<annotation>", "not_voc"),
-        (b"<html/>", "not_voc"),
-        (b"\x00\x01", "not_voc"),
-        (b"<annotation><object><name>cat</name></object></annotation>", "not_a_box"),
-        (b"<annotation><object><bndbox/></object></annotation>", "not_a_box"),
-    ],
-)
-def test_wrong_voc_files(ingest: Any, content: bytes, code: str) -> None:
-    made = ingest({"x.zip": to_zip({**PICTURES, **voc(), "Annotations/0.xml": content})})
-    assert [fault.code for fault in made.faults] == [code]
-    made = ingest({"x.zip": to_zip({**PICTURES, **voc(), "Annotations/gone.xml": b"<annotation/>"})})
-    assert codes(made) == [("missing_file", None)]
 
 
 def test_several_archives_need_the_same_classes(ingest: Any) -> None:
