@@ -1,0 +1,127 @@
+"""What goes wrong while a job trains, and what is left of it."""
+
+import resource
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch._inductor.config as inductor
+from safetensors import SafetensorError
+
+from app.errors import NonFiniteLoss, RootstockError
+from app.ml.batch import Batch, Loss
+from app.ml.objectives.autoencoding import Autoencoder
+from app.registry import checkpoints, events, models
+from tests.workshop import Workshop, blobs
+from worker import checkpoint
+from worker.preparation import prepare
+from worker.trainer import Trainer, run
+
+SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
+
+
+def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Workshop) -> None:
+    training = {"epochs": 50, "optimizer": "sgd", "learning_rate": 10.0, "schedule": "constant", "clip_norm": None}
+    job = sqlite.job(sqlite.dataset(blobs()), training=training, encoder={"name": "mlp", "norm": "none"})
+    with pytest.raises(NonFiniteLoss, match="learning_rate"):
+        run(sqlite.claim(job.id))
+    with sqlite.database.reading() as session:
+        assert models.all(session, sqlite.project_id) == []
+        for saved in checkpoints.newest(session, job.id):
+            assert np.isfinite(list(saved.metrics.values())).all()
+
+
+def test_a_loss_that_is_no_number_once_goes_back_and_on_with_a_smaller_rate(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    step = Trainer.train_step
+
+    def poisoned(self: Trainer, batch: Any) -> None:
+        if self.position.step == 40 and self.position.rate_scale == 1.0:
+            self.weights.values[0] = float("nan")
+        step(self, batch)
+
+    monkeypatch.setattr(Trainer, "train_step", poisoned)
+    version = sqlite.train(job)
+
+    assert np.isfinite(version.metrics["mse"])
+    with sqlite.database.reading() as session:
+        (told,) = [event for event in events.after(session, job.id, 0, 1000) if "goes on from step" in event.message]
+    assert told.level == "warn"
+    assert "0.1 times the learning rate" in told.message
+
+
+@pytest.mark.parametrize("more", [{}, {"max_seconds": 600}], ids=["steps", "a time budget"])
+def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """Also where a first step is made to measure its speed."""
+    dataset = sqlite.dataset(blobs())
+    training = SHORT | {"epochs": 2} | more
+    whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
+    job = sqlite.job(dataset, training=training)
+    loss = Autoencoder.loss
+
+    def hungry(self: Autoencoder, batch: Batch) -> Loss:
+        if self.training and len(batch.rows) > 8:
+            raise torch.OutOfMemoryError("tried to allocate more than there is")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Autoencoder, "loss", hungry)
+    halved = sqlite.train(job)
+
+    assert sqlite.weights(halved) == sqlite.weights(whole)
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 1000) if "memory" in event.message]
+    assert [message.partition("computed in ")[2] for message in told] == ["2 parts", "4 parts"]
+
+
+def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    reporter = sqlite.claim(job.id)
+    trainer = Trainer(reporter, prepare(reporter))
+    trainer.save()
+    trainer.writer.flush()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # what is larger cannot be written
+    try:
+        trainer.save()
+        assert trainer.writer._pending is not None
+        assert isinstance(trainer.writer._pending.exception(), SafetensorError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    trainer.train()
+
+    with sqlite.database.reading() as session:
+        told = [event for event in events.after(session, job.id, 0, 100) if "could not be written" in event.message]
+        assert [event.level for event in told] == ["warn"]
+        newest = checkpoints.newest(session, job.id)
+    assert newest[0].step == trainer.position.step > 0
+    saved = checkpoint.newest(reporter)
+    assert saved is not None
+    assert saved.position.step == trainer.position.step
+
+
+def test_a_dataset_that_does_not_fit_the_base_is_refused(sqlite: Workshop) -> None:
+    base = sqlite.train(sqlite.job(sqlite.dataset(blobs(width=12)), training=SHORT))
+    job = sqlite.job(sqlite.dataset(blobs(width=7)), base, kind="finetune", training=SHORT)
+    with pytest.raises(RootstockError, match="7"):
+        run(sqlite.claim(job.id))
+
+
+def test_a_job_that_cannot_be_compiled_is_trained_without(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = sqlite.dataset(blobs())
+    plain = sqlite.train(sqlite.job(dataset, training=SHORT))
+    job = sqlite.job(dataset, training=SHORT | {"compile": True})
+    monkeypatch.setattr(inductor.cpp, "cxx", ("/there/is/no/compiler",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = sqlite.train(job)
+    assert sqlite.weights(version) == sqlite.weights(plain)
+    with sqlite.database.reading() as session:
+        (told,) = [event for event in events.after(session, job.id, 0, 100) if "training.compile" in event.message]
+    assert told.level == "warn"
+    assert "trained without" in told.message

@@ -1,0 +1,121 @@
+"""A job in this process: what its training, its choices and its end give."""
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from app.registry import events, metrics, models
+from tests.workshop import Workshop, blobs
+
+SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
+
+
+def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: Workshop) -> None:
+    job = workshop.job(workshop.dataset(blobs()), encoder={"name": "auto", "dimensions": 2}, training=SHORT)
+    version = workshop.train(job)
+
+    assert (version.model.name, version.number, version.dimensions) == ("data", 1, 2)
+    assert version.abilities == ["embed", "reconstruct"]
+    assert version.metrics["split"] == "test"
+    assert version.metrics["mse"] < version.metrics["baselines"]["mean"]["mse"]
+    assert set(version.metrics["baselines"]) == {"mean", "pca", "raw", "untrained"}
+    assert version.datasets[0]["fingerprint"]
+    done = workshop.look(job)
+    assert (done.status, done.progress["percentage_done"]) == ("succeeded", 100.0)
+    with workshop.database.reading() as session:
+        series = metrics.series(session, job.id, limit=1000)
+        assert {(point.split, point.name) for point in series} >= {("train", "loss"), ("validation", "loss")}
+        assert models.resolve(session, workshop.project_id, "data").id == version.id
+
+
+def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
+    dataset = workshop.dataset(blobs())
+    base = workshop.train(workshop.job(dataset, training=SHORT))
+    graft = workshop.train(workshop.job(dataset, base, kind="finetune", name="graft", training=SHORT))
+
+    assert graft.parent_id == base.id
+    assert graft.abilities == ["embed", "predict"]
+    assert graft.metrics["accuracy"] > graft.metrics["baselines"]["majority"]["accuracy"] + 0.2
+
+
+def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
+    training = {"epochs": 100_000, "batch_size": 32, "max_seconds": 2, "early_stopping": None}
+    job = sqlite.job(sqlite.dataset(blobs()), training=training)
+    begun = time.monotonic()
+    sqlite.train(job)
+
+    progress = sqlite.look(job).progress
+    assert progress["step"] == progress["max_steps"] < 100_000
+    assert progress["max_epoch"] < 100_000
+    assert time.monotonic() - begun < 20
+
+
+def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
+    training = SHORT | {"epochs": 400, "early_stopping": {"patience": 3}, "schedule": "constant"}
+    job = sqlite.job(sqlite.dataset(blobs(rows=1200)), training=training)
+    sqlite.train(job)
+
+    with sqlite.database.reading() as session:
+        points = metrics.series(session, job.id, limit=1000, split="validation", name="loss")
+        told = [event.message for event in events.after(session, job.id, 0, 1000)]
+    progress = sqlite.look(job).progress
+    assert progress["step"] < progress["max_steps"]
+    assert progress["best_step"] == min(points, key=lambda point: point.value or 0.0).step
+    assert any("stopped early" in message for message in told)
+
+
+def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT | {"early_stopping": {"patience": 1}})
+    sqlite.train(job)
+
+    progress = sqlite.look(job).progress
+    assert progress["best_step"] == progress["step"] == progress["max_steps"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Workshop) -> None:
+    dataset = sqlite.dataset(blobs(rows=100))
+    trained = [sqlite.train(sqlite.job(dataset, training=SHORT | {"seed": seed})) for seed in (1, 1, 2)]
+    first, second, third = (sqlite.weights(version) for version in trained)
+
+    assert first == second
+    assert first != third
+    assert [version.number for version in trained] == [1, 2, 3]
+
+
+def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: Workshop) -> None:
+    """Views of centred strokes that lean one way: mirrored, they would lean the other."""
+    random = np.random.default_rng(0)
+    pixels = np.zeros((300, 12, 12), np.uint8)
+    for drawn in pixels:
+        for place in range(3 + random.integers(0, 2), 9):
+            drawn[place, 10 - place : 12 - place] = random.integers(120, 256)
+    dataset = sqlite.dataset({"images": pixels})
+    job = sqlite.job(dataset, objective={"name": "contrastive"}, training={"epochs": 1})
+    version = sqlite.train(job)
+
+    assert version.spec["augmentation"]["name"] == "image"
+    assert version.spec["augmentation"]["flip"] == 0
+    done = sqlite.look(job)
+    assert done.spec is not None
+    assert done.spec["augmentation"] == version.spec["augmentation"]
+    (choice,) = [choice for choice in done.choices or [] if choice["key"] == "augmentation"]
+    assert "flip: changed rows lie" in choice["reason"]
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 100)]
+    assert any(message.startswith("augmentation tried on") for message in told)
+
+
+def test_a_compiled_network_trains_and_is_served_as_it_is(sqlite: Workshop) -> None:
+    """With torch's real compiler; `torch.compile` warns of things inside torch."""
+    dataset = sqlite.dataset(blobs())
+    training = SHORT | {"epochs": 3, "compile": True}
+    job = sqlite.job(dataset, encoder={"name": "mlp", "widths": [8]}, training=training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = sqlite.train(job)
+    assert version.metrics["mse"] < version.metrics["baselines"]["mean"]["mse"]
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 100)]
+    assert any(message.startswith("compiled in") for message in told), told
