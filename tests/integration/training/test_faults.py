@@ -1,13 +1,11 @@
 """What goes wrong while a job trains, and what is left of it."""
 
 import resource
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch._inductor.config as inductor
 from safetensors import SafetensorError
 
 from app.errors import NonFiniteLoss, RootstockError
@@ -110,18 +108,3 @@ def test_a_dataset_that_does_not_fit_the_base_is_refused(sqlite: Workshop) -> No
     job = sqlite.job(sqlite.dataset(blobs(width=7)), base, kind="finetune", training=SHORT)
     with pytest.raises(RootstockError, match="7"):
         run(sqlite.claim(job.id))
-
-
-def test_a_job_that_cannot_be_compiled_is_trained_without(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = sqlite.dataset(blobs())
-    plain = sqlite.train(sqlite.job(dataset, training=SHORT))
-    job = sqlite.job(dataset, training=SHORT | {"compile": True})
-    monkeypatch.setattr(inductor.cpp, "cxx", ("/there/is/no/compiler",))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        version = sqlite.train(job)
-    assert sqlite.weights(version) == sqlite.weights(plain)
-    with sqlite.database.reading() as session:
-        (told,) = [event for event in events.after(session, job.id, 0, 100) if "training.compile" in event.message]
-    assert told.level == "warn"
-    assert "trained without" in told.message

@@ -1,7 +1,6 @@
 """A job in this process: what its training, its choices and its end give."""
 
 import time
-import warnings
 from typing import Any
 
 import numpy as np
@@ -105,17 +104,3 @@ def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: W
     with sqlite.database.reading() as session:
         told = [event.message for event in events.after(session, job.id, 0, 100)]
     assert any(message.startswith("augmentation tried on") for message in told)
-
-
-def test_a_compiled_network_trains_and_is_served_as_it_is(sqlite: Workshop) -> None:
-    """With torch's real compiler; `torch.compile` warns of things inside torch."""
-    dataset = sqlite.dataset(blobs())
-    training = SHORT | {"epochs": 3, "compile": True}
-    job = sqlite.job(dataset, encoder={"name": "mlp", "widths": [8]}, training=training)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        version = sqlite.train(job)
-    assert version.metrics["mse"] < version.metrics["baselines"]["mean"]["mse"]
-    with sqlite.database.reading() as session:
-        told = [event.message for event in events.after(session, job.id, 0, 100)]
-    assert any(message.startswith("compiled in") for message in told), told
