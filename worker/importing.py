@@ -22,7 +22,7 @@ from app.ml.build import build_network
 from app.ml.spec import TrainSpec
 from app.registry import files, jobs, objects
 from app.registry.tables import File, Job
-from worker import hugging_face
+from worker import hugging_face, wordpiece
 from worker.ingest.archives import BROKEN, Archive, Member, is_tar, open_tar, open_zip
 from worker.ingest.faults import Faults
 from worker.ingest.run import open_input
@@ -116,7 +116,7 @@ def of_hugging_face(reporter: Reporter, members: Mapping[str, Member], folder: P
     if hugging_face.WEIGHTS not in members:
         raise InvalidModel(f"the archive has no {hugging_face.WEIGHTS}; it holds {', '.join(sorted(members)[:20])}")
     documents = {path: document(member) for path, member in members.items() if path.endswith(".json")}
-    words = members.get(hugging_face.VOCABULARY)
+    words = members.get(wordpiece.VOCABULARY)
     weights = write(members[hugging_face.WEIGHTS], folder / "given.safetensors")
     found = hugging_face.read(documents, weights, None if words is None else text(words))
     roles = {

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from app.errors import InvalidModel, OutOfRange
 from tests import bert_folder
 from worker.hugging_face import Imported, read
+from worker.wordpiece import from_words
 
 TEXTS = ["a rose is a rose", "Rooted TREES!", "東 rosé xyz", "\u200b", "is " * 12 + "a", "a [MASK] is [SEP]"]
 """Among them one without a token, one that is cut, and one that names special tokens."""
@@ -77,9 +78,7 @@ def test_ids_are_those_of_the_original_and_specials_lie_where_objectives_look(tm
 def test_a_tokenizer_file_is_read_before_a_vocabulary(tmp_path: Path) -> None:
     content = bert_folder.files()
     plain = imported(tmp_path, content)
-    from worker.hugging_face import _from_words
-
-    whole = _from_words(bert_folder.WORDS, {}, True)
+    whole = from_words(bert_folder.WORDS, {}, True)
     whole["truncation"] = {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
     del content["vocab.txt"]
     other = imported(tmp_path, {**content, "tokenizer.json": json.dumps(whole).encode()})
