@@ -122,6 +122,7 @@ class Writer:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._thread.submit(bool)  # begins it: a thread stays on the cores of who first needs it
         self._pending: Future[str] | None = None
 
     def save(self, state: State) -> None:

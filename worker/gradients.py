@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from app.ml.batch import Batch, Loss
+from app.ml.descent import Descent
 from app.ml.objectives.base import Comparison, Objective
-from app.ml.team import Team
 from worker.devices import Devices
 
 Autocast = Callable[[], contextlib.AbstractContextManager[None]]
@@ -27,8 +27,8 @@ class Gradients:
     device: torch.device
     devices: Devices
     autocast: Autocast
-    team: Team | None = None
-    """Threads for a network that divides its rows among them."""
+    descent: Descent | None = None
+    """Of a network that divides its rows among threads."""
 
     def add(self, batch: Batch, parts: int) -> Loss:
         """Adds the gradient of this device's share of `sum / rows`; `parts` is what each device computes at once.
@@ -46,8 +46,8 @@ class Gradients:
         share = 1 / len(batch.rows)
         for part in mine:
             self.seed(part.seed)
-            if self.team is not None:
-                loss = self.network.learn(part, share, self.team)
+            if self.descent is not None:
+                loss = self.network.learn(part, share, self.descent)
             else:
                 with self.autocast():
                     loss = self.network.loss(part.to(self.device))

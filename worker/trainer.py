@@ -7,7 +7,7 @@ needs no random state and no scheduler: a resumed job ends with the weights of a
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -70,7 +70,8 @@ class Trainer:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)
         self.team = team_for(run)
-        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast, self.team)
+        descent = None if self.team is None else self.network.descent(self.team)
+        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast, descent)
         self.writer = checkpoint.Writer(reporter)
         self.losses, self.leaving = Losses(), False
         if self.training.compile:
@@ -93,11 +94,12 @@ class Trainer:
             self.judge.begin()
             self.save()
         self.report()
-        while not self.done():
-            try:
-                self.train_epoch()
-            except NonFiniteLoss as error:
-                self.go_back(error)
+        with self.divided():
+            while not self.done():
+                try:
+                    self.train_epoch()
+                except NonFiniteLoss as error:
+                    self.go_back(error)
         self.save()
         self.writer.flush()
         self.report()
@@ -127,6 +129,10 @@ class Trainer:
         batches = self.loader.epoch(epoch, start)
         return batches if self.team is None else self.team.ahead(batches)
 
+    def divided(self) -> AbstractContextManager[None]:
+        """Steps, and what lies between them: the team, where there is one, is led."""
+        return nullcontext() if self.team is None else self.team.leading()
+
     def train_step(self, batch: Batch) -> None:
         """One update of the weights."""
         position = self.position
@@ -135,9 +141,8 @@ class Trainer:
 
     def move(self, batch: Batch, step: int, share: float, scale: float = 1.0) -> None:
         """Moves the weights against the batch's gradients."""
-        with nullcontext() if self.team is None else self.team.leading():
-            self.compute(batch)
-            self.weights.step(step, share, scale)
+        self.compute(batch)
+        self.weights.step(step, share, scale)
 
     def compute(self, batch: Batch) -> None:
         """The batch's gradients, in more parts where memory does not suffice."""
@@ -173,7 +178,8 @@ class Trainer:
         """Has the weights judged: their moving average, where there is one."""
         losses = self.means()
         self.weights.swap()
-        self.judge.judge(losses, self.position.step / self.loader.steps_per_epoch)
+        with nullcontext() if self.team is None else self.team.resting():
+            self.judge.judge(losses, self.position.step / self.loader.steps_per_epoch)
         self.weights.swap()
         self.losses.clear()
 
@@ -232,7 +238,8 @@ class Trainer:
 
     def try_step(self, batch: Batch) -> None:
         """A step that is taken back: how long it takes is what counts."""
-        self.move(batch, 0, 0.0)
+        with self.divided():
+            self.move(batch, 0, 0.0)
         self.losses.clear()
 
     def means(self) -> dict[str, float]:

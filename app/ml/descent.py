@@ -28,29 +28,57 @@ FEWEST_ROWS = 128
 """Of a thread: with fewer, large networks lose more by the adding than small ones gain."""
 
 
-def descend(chain: Chain, seen: Tensor, values: Tensor, *, bounded: bool, share: float, team: Team) -> Tensor:
-    """Sum over rows [B, N] of the mean squared difference between `values` and what the chain makes of `seen`.
+class Descent:
+    """A chain as the threads of a team compute it. Neither its weights nor its gradients may move meanwhile."""
 
-    Adds `share` times its gradients to those of the layers. If `bounded`, a sigmoid follows the chain. The sums, to the
-    last bit, depend on the size of the team.
-    """
-    assert chain.anchor is not None, "what learns has room for its gradients: this is a bug"
-    program = _compiled()
-    count = max(1, min(team.size, len(seen) // FEWEST_ROWS))
-    gradients = chain.gradients(count)
-    parts = list(zip(seen.tensor_split(count), values.tensor_split(count), strict=True))
-    layers = chain.weights, chain.biases, chain.rectified
+    def __init__(self, chain: Chain, team: Team, *, bounded: bool) -> None:
+        """`bounded`: a sigmoid follows the chain."""
+        self.team, self.program = team, _compiled()
+        links = chain.links
+        layers = [link.weight for link in links], [link.bias for link in links], [link.rectified for link in links]
+        own = [link.weight_gradient for link in links], [link.bias_gradient for link in links]
+        self._gradients = [_memory_of([*own[0], *own[1]])]
+        self._chains = [(*layers, *own, bounded)]
+        for _ in range(team.size - 1):
+            room = torch.zeros_like(self._gradients[0])
+            self._gradients.append(room)
+            self._chains.append((*layers, _laid(own[0], room), _laid(own[1], room), bounded))
 
-    def work(number: int) -> Tensor:
-        kept = 0.0 if number else 1.0  # the first adds to what there is
-        with torch.no_grad(), optimized_execution(False):  # a program is optimised anew for every number of rows
-            return program(*parts[number], *layers, *gradients[number], bounded, share, kept)
+    def descend(self, seen: Tensor, values: Tensor, share: float) -> Tensor:
+        """Sum over rows [B, N] of the mean squared difference between `values` and what the chain makes of `seen`.
 
-    sums = team.together(work, count)
-    for other in gradients[1:]:
-        for own, more in zip(gradients[0], other, strict=True):
-            torch._foreach_add_([g for g in own if g is not None], [g for g in more if g is not None])
-    return sums[0] if count == 1 else torch.stack(sums).sum()
+        Adds `share` times its gradients to those of the layers. The sums, to the last bit, depend on the size of the
+        team.
+        """
+        rows = len(seen)
+        count = max(1, min(self.team.size, rows // FEWEST_ROWS))
+
+        def work(number: int) -> Tensor:
+            begin, end = rows * number // count, rows * (number + 1) // count
+            kept = 0.0 if number else 1.0  # the first adds to what there is
+            with torch.inference_mode(), optimized_execution(False):  # else optimised anew for every number of rows
+                return self.program(seen, values, begin, end, *self._chains[number], share, kept)
+
+        total, *others = self.team.together(work, count)
+        for other, gradient in zip(others, self._gradients[1:], strict=False):
+            self._gradients[0].add_(gradient)
+            total = total + other
+        return total
+
+
+def _memory_of(gradients: list[Tensor | None]) -> Tensor:
+    """The memory in which all of them lie, side by side, as one tensor: one operation then adds to all."""
+    parts = [gradient for gradient in gradients if gradient is not None]
+    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1, "gradients lie together: this is a bug"
+    return parts[0].new_empty(0).set_(parts[0].untyped_storage())
+
+
+def _laid(gradients: list[Tensor | None], room: Tensor) -> list[Tensor | None]:
+    """Where in other memory the same gradients lie."""
+    return [
+        None if part is None else room.as_strided(part.shape, part.stride(), part.storage_offset())
+        for part in gradients
+    ]
 
 
 @cache
@@ -64,6 +92,8 @@ def _compiled() -> Callable[..., Tensor]:
 def _descend(
     seen: Tensor,
     values: Tensor,
+    begin: int,
+    end: int,
     weights: List[Tensor],  # noqa: UP006
     biases: List[Tensor],  # noqa: UP006
     rectified: List[bool],  # noqa: UP006
@@ -73,18 +103,19 @@ def _descend(
     share: float,
     kept: float,
 ) -> Tensor:
-    given = [seen]
+    given = [seen[begin:end]]
     for number in range(len(weights)):
         outputs = torch.addmm(biases[number], given[number], weights[number].t())  # [B, N] -> [B, M]
         given.append(outputs.relu_() if rectified[number] else outputs)
     told = given[-1].sigmoid_() if bounded else given[-1]
-    gradient = told - values
+    gradient = told - values[begin:end]
     count = gradient.shape[1]
-    total: Tensor = torch.linalg.vector_norm(gradient, 2.0, [1]).square_().sum().div_(count)
+    differences = gradient.view(-1)
+    total: Tensor = torch.dot(differences, differences).div_(count)
     if bounded:
         torch.ops.aten.sigmoid_backward(gradient, told, grad_input=gradient)
     scale = 2.0 * share / count
-    ones = seen.new_ones(seen.shape[0])
+    ones = seen.new_ones(end - begin)
     for back in range(len(weights)):
         number = len(weights) - 1 - back
         if rectified[number]:

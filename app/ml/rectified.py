@@ -89,17 +89,6 @@ class Chain:
             )
             for layer, rectified in layers
         ]
-        self.weights, self.biases = [link.weight for link in self.links], [link.bias for link in self.links]
-        self.rectified = [link.rectified for link in self.links]
-        own = [link.weight_gradient for link in self.links], [link.bias_gradient for link in self.links]
-        self._gradients = [own]
-
-    def gradients(self, count: int) -> "list[Gradients]":
-        """Room for those of so many threads, weights' and biases'; the first are the layers' own."""
-        while len(self._gradients) < count:
-            weights, biases = self._gradients[0]
-            self._gradients.append((_alike(weights), _alike(biases)))
-        return self._gradients[:count]
 
     def moved(self) -> bool:
         """True once a weight or a gradient lies elsewhere, or another choice of them learns."""
@@ -111,13 +100,6 @@ class Chain:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """A copy of the layers looks for its own."""
-
-
-Gradients = tuple[list[Tensor | None], list[Tensor | None]]
-
-
-def _alike(parts: list[Tensor | None]) -> list[Tensor | None]:
-    return [None if part is None else torch.empty_like(part) for part in parts]
 
 
 class _Apply(torch.autograd.Function):

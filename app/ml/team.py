@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
@@ -23,30 +24,23 @@ class Team:
         self.size = size
         self._orders = [SimpleQueue[Order | None]() for _ in range(size - 1)]
         self._behind: Order | None = None
-        allowed = _allowed()
+        self._allowed = allowed = _allowed()
         self._cores = [allowed[len(allowed) * n // size : len(allowed) * (n + 1) // size] for n in range(size)]
         for orders, cores in zip(self._orders, self._cores[1:], strict=True):
             thread = threading.Thread(target=_serve, args=(orders, cores), name="team", daemon=True)
             thread.start()
             weakref.finalize(self, _dismiss, orders, thread)
 
-    @contextlib.contextmanager
-    def leading(self) -> Iterator[None]:
+    def leading(self) -> AbstractContextManager[None]:
         """The caller computes with one thread, on cores of its own.
 
         A kernel that finds all cores in use wakes a thread on that of whoever woke it, where the two take turns.
         """
-        threads, cores = torch.get_num_threads(), _allowed()
-        if threads == self.size == 1:
-            yield
-            return
-        torch.set_num_threads(1)
-        _keep_to(self._cores[0])
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            _keep_to(cores)
+        return _computing(1, self._cores[0])
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Within `leading`, for what the team does not divide: the caller computes with as many threads, anywhere."""
+        return _computing(self.size, self._allowed)
 
     def together(self, work: Callable[[int], T], count: int) -> list[T]:
         """What `work` gives for 0 to `count` - 1, of which there are at most `size`; the caller does the first."""
@@ -104,6 +98,18 @@ class Team:
         if self._behind is not None:
             self._orders[0].put(self._behind)
             self._behind = None
+
+
+@contextlib.contextmanager
+def _computing(threads: int, cores: list[int]) -> Iterator[None]:
+    threads_before, cores_before = torch.get_num_threads(), _allowed()
+    torch.set_num_threads(threads)
+    _keep_to(cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
+        _keep_to(cores_before)
 
 
 def _serve(orders: SimpleQueue[Order | None], cores: list[int]) -> None:

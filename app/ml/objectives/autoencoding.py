@@ -15,7 +15,7 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
-from app.ml.descent import POSSIBLE, descend
+from app.ml.descent import POSSIBLE, Descent
 from app.ml.device import sent
 from app.ml.encoders.base import Encoder
 from app.ml.layers import linear, silence
@@ -162,12 +162,14 @@ class Autoencoder(Objective):
     def divides(self) -> bool:
         return POSSIBLE and self.straight and self._chain() is not None
 
-    def learn(self, batch: Batch, share: float, team: Team) -> Loss:
-        chain, inputs = self._chain(), batch.roles["input"]
+    def descent(self, team: Team) -> Descent:
+        chain = self._chain()
         assert chain is not None
-        seen, values = self.corrupt(batch)["values"].flatten(1), inputs["values"].flatten(1)
-        missed = descend(chain, seen, values, bounded=self.shape.bounded, share=share, team=team)
-        return Loss(missed, len(values))
+        return Descent(chain, team, bounded=self.shape.bounded)
+
+    def learn(self, batch: Batch, share: float, descent: Descent) -> Loss:
+        seen, values = self.corrupt(batch)["values"].flatten(1), batch.roles["input"]["values"].flatten(1)
+        return Loss(descent.descend(seen, values, share), len(values))
 
     def _chain(self) -> Chain | None:
         encoder: Encoder = self.encoders["input"]  # type: ignore[assignment]

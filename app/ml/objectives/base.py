@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.ml.batch import Batch, Loss, Stream
+from app.ml.descent import Descent
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.plugins import Settings
@@ -106,7 +107,11 @@ class Objective(nn.Module):
         """True where `learn` computes gradients, in fp32 on a processor: a team of threads shares the rows."""
         return False
 
-    def learn(self, batch: Batch, share: float, team: Team) -> Loss:
+    def descent(self, team: Team) -> Descent:
+        """What `learn` computes gradients with, once what learns has room for them."""
+        raise AssertionError("this objective does not divide: this is a bug")
+
+    def learn(self, batch: Batch, share: float, descent: Descent) -> Loss:
         """The loss of one batch in training mode; adds `share` times the gradients of its sum to those there are."""
         raise AssertionError("this objective does not divide: this is a bug")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from app.ml.batch import Batch, Loss
+from app.ml.descent import Descent
 from app.ml.objectives.autoencoding import Autoencoder
-from app.ml.team import Team
 from app.ml.threads import computing_with
 from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
@@ -80,9 +80,9 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
     sizes = set()
     learn = Autoencoder.learn
 
-    def noted(self: Autoencoder, batch: Batch, share: float, team: Team) -> Loss:
-        sizes.add((team.size, len(batch.rows)))
-        return learn(self, batch, share, team)
+    def noted(self: Autoencoder, batch: Batch, share: float, descent: Descent) -> Loss:
+        sizes.add((descent.team.size, len(batch.rows)))
+        return learn(self, batch, share, descent)
 
     monkeypatch.setattr(Autoencoder, "learn", noted)
     body: dict[str, Any] = {

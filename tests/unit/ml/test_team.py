@@ -39,6 +39,17 @@ def test_who_leads_gets_threads_and_cores_back() -> None:
     assert os.sched_getaffinity(0) == cores
 
 
+def test_who_rests_computes_as_before_and_leads_on() -> None:
+    cores = os.sched_getaffinity(0)
+    team = Team(2)
+    with team.leading():
+        led = torch.get_num_threads(), os.sched_getaffinity(0)
+        with team.resting():
+            assert (torch.get_num_threads(), os.sched_getaffinity(0)) == (2, cores)
+        assert (torch.get_num_threads(), os.sched_getaffinity(0)) == led
+    assert led[0] == 1
+
+
 @pytest.mark.parametrize("fails", [0, 1])
 def test_an_error_is_raised_once_all_have_ended(fails: int) -> None:
     ended = []

@@ -81,18 +81,26 @@ def test_a_team_learns_what_is_learned_in_one_go(dimensions: int | None, scaling
         next(built.parameters()).requires_grad_(not frozen)
         learned: list[list[Tensor]] = []
         for team in (Team(size), None):
-            for weight in built.parameters():
-                weight.grad = torch.full_like(weight, 0.5) if weight.requires_grad else None
+            lie_together(built)
             if team is None:
                 loss = built.loss(batch)
                 (loss.sum * 0.25).backward()  # type: ignore[no-untyped-call]
             else:
                 with team.leading():
-                    loss = built.learn(batch, 0.25, team)
+                    loss = built.learn(batch, 0.25, built.descent(team))
             assert loss.count == 400
             learned.append([loss.sum.detach(), *(w.grad for w in built.parameters() if w.grad is not None)])
         for one, other in zip(*learned, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def lie_together(built: nn.Module) -> None:
+    """Gives weights that learn gradients of 0.5 in one memory, with room between them."""
+    memory = torch.full((2 * sum(weight.numel() for weight in built.parameters()),), 0.5)
+    begin = 0
+    for weight in built.parameters():
+        weight.grad = memory[begin:][: weight.numel()].view_as(weight) if weight.requires_grad else None
+        begin += 2 * weight.numel()
 
 
 def test_only_rectified_layers_are_divided() -> None:
