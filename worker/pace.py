@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from app.ml.batch import Batch
-from app.ml.spec import ResolvedTraining
+from app.ml.training import ResolvedTraining
 from worker.clock import Clock
 from worker.devices import Devices
 from worker.loader import Loader

@@ -23,13 +23,12 @@ from app.ml.roles import decide_roles, lacks
 from app.ml.spec import (
     AnyObjective,
     DatasetRef,
-    EarlyStopping,
     Mixture,
-    ResolvedTraining,
     RoleSpec,
     TrainRequest,
     TrainSpec,
 )
+from app.ml.training import EarlyStopping, ResolvedTraining
 
 OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 USUAL = "serves most networks and data"

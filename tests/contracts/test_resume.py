@@ -22,7 +22,8 @@ from app.ml.build import build_network
 from app.ml.device import chosen as chosen_device
 from app.ml.modalities.base import AnyColumn
 from app.ml.plugins import Auto
-from app.ml.spec import DatasetRef, ResolvedTraining, RoleSpec, TrainSpec
+from app.ml.spec import DatasetRef, RoleSpec, TrainSpec
+from app.ml.training import ResolvedTraining
 from app.ragged import Ragged
 from app.registry import leases
 from app.registry.db import Database

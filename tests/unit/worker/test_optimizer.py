@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from app.ml.objectives.base import Objective
-from app.ml.spec import ResolvedTraining
+from app.ml.training import ResolvedTraining
 from tests.contracts.specimens import Pair, pairs
 from worker.devices import Devices
 from worker.gradients import Gradients
