@@ -66,9 +66,9 @@ def _beside(found: Any, key: str) -> dict[str, Any] | None:
 
 
 def _arrays(body: bytes, rows: int) -> int:
-    """How many arrays there are at most, strings being few; more than one and its rows would lie deeper down."""
+    """How many arrays there are at most, or two where none has rows; more than one and its rows would lie deeper."""
     if rows == 0:
-        return body.count(b"[")
+        return 1 if body.find(b"[", body.find(b"[") + 1) < 0 else 2
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))  # quicker where there are many
 
 

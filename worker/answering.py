@@ -189,14 +189,14 @@ class Answering:
             return
         roles, sizes = model.loaded.roles, [len(each["values"]) for each in inputs]
         for (place, request), given, rows in zip(requests, inputs, torch.split(outputs, sizes), strict=True):
-            answered = rows.numpy()
+            answered, read = rows.numpy(), {name: tensor.numpy() for name, tensor in given.items()}
             if not np.isfinite(answered).all():
                 request.error = InferenceFailed(f"model {model.reference} answered with a number that is not finite")
                 continue
             try:
                 answered = self.operation.adapt(request.body, model.loaded.network, answered)
                 answer = self.operation.answer(
-                    request.body, roles[model.loaded.asked], roles.get("target"), given, answered
+                    request.body, roles[model.loaded.asked], roles.get("target"), read, answered
                 )
             except RootstockError as error:
                 request.error = error

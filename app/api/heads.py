@@ -11,7 +11,7 @@ import httptools
 
 from app.api import asked
 from app.api.middleware import request_id
-from app.api.packing import Packed, packer
+from app.api.packing import Packed, binary, packer
 from app.errors import RootstockError
 from app.ml.operations.base import Operation
 
@@ -29,6 +29,8 @@ class Head:
     secret: str
     kind: str
     pack: Callable[[dict[str, Any]], Packed]
+    binary: str | None
+    """The type of an answer of numbers alone, where that is wanted."""
     options: Any
     """The request beside raw numbers, whose options stand in the address; None for JSON."""
     request_id: bytes | None
@@ -92,7 +94,8 @@ class Heads:
                 return None
         named = request_id(given) if given else None
         size = len(head) + int(length)
-        return Head(operation, secret, kind, packer(operation, accept), options, named, len(head), size)
+        pack = packer(operation, accept)
+        return Head(operation, secret, kind, pack, binary(accept), options, named, len(head), size)
 
 
 class _Reading:

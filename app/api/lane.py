@@ -8,13 +8,11 @@ included, is left as it came to the careful way (`app.api.inference`), whose err
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app import numbers
@@ -22,11 +20,13 @@ from app.api import asked
 from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
-from app.api.packing import server_timing
+from app.api.packing import head_lines, server_timing
+from app.api.question import Asker, Question
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
 from app.ml.admission import Permit, Place
-from app.ml.modalities.base import Tensors
+from app.ml.batching import Answers
+from app.ml.modalities.base import Arrays
 from app.ml.operations.base import Operation
 from app.ml.predictor import MANY, Predictor, Timings
 from app.ml.work import Work
@@ -39,47 +39,8 @@ LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
 
 
-class Asker(Protocol):
-    """The connection that a question came by."""
-
-    def respond(self, status: int, lines: bytes, content: bytes) -> None:
-        """Writes the answer, with `lines` in its head; the next question may come."""
-
-    def carefully(self, data: bytes) -> None:
-        """Takes the careful way with the whole request `data`."""
-
-    def admitted(self, waited: float) -> None:
-        """There is a permit for what it asked."""
-
-    def refused(self, waited: float) -> None:
-        """There was none in time."""
-
-
 Answered = tuple[int, Timings, float]
 """Rows of an answered question, where its time went, and how long it took."""
-
-
-@dataclass(eq=False, slots=True)
-class Question:
-    """One request on the short way."""
-
-    asker: Asker
-    head: Head
-    data: bytes
-    request: Any
-    rows: NDArray[Any]
-    predictor: Predictor
-    waited: float
-    """For a permit, in seconds."""
-    began: float
-    work: Work | None = None
-    gone: bool = False
-
-    def leave(self) -> None:
-        """Its client has gone: nobody needs the answer."""
-        self.gone = True
-        if self.work is not None:
-            self.work.future.cancel()
 
 
 class Lane:
@@ -176,7 +137,7 @@ class Lane:
         written = envelope(permits.refusal())
         if len(self._refusals) >= MOST_REFUSALS:
             self._refusals.clear()
-        lines = head_lines(pair for pair in written.raw_headers if pair[0] != b"content-length")
+        lines = head_lines(tuple(pair for pair in written.raw_headers if pair[0] != b"content-length"))
         kept = self._refusals[permits.taken] = written.status_code, lines, bytes(written.body)
         return kept
 
@@ -190,81 +151,79 @@ class Lane:
             else:
                 together.setdefault((question.predictor, question.head.operation), []).append(question)
         for (predictor, operation), questions in together.items():
+            rows = [question.rows for question in questions]
             try:
-                self._compute(predictor, operation, questions)
+                inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
+                encoded = time.perf_counter()
+                answers = predictor.answer_here(operation.ability, inputs)
             except Exception:  # each alone then, so that only a bad one fails, and under its name
                 for question in questions:
-                    if not question.work:
-                        self._carefully(question)
+                    self._carefully(question)
+                continue
+            if answers is None:
+                self._queue(questions, inputs, encoded)
+            else:
+                self._tell(questions, inputs, encoded, answers)
 
-    def _compute(self, predictor: Predictor, operation: Operation, questions: list[Question]) -> None:
-        rows = [question.rows for question in questions]
-        inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
-        encoded = time.perf_counter()
-        sizes = [len(part) for part in rows]
-        parts = _parts(inputs, sizes)
-        whole = predictor.batcher.answer_here(operation.ability, inputs)
-        if whole is None:
-            for question, given in zip(questions, parts, strict=True):
-                question.work = work = predictor.batcher.put(operation.ability, given)
-                work.future.add_done_callback(partial(self._finish, question, work, given, encoded))
-            return
-        whole.future.result()
-        outputs, first = whole.outputs, 0
-        answered: list[Answered] = []
-        for question, given, size in zip(questions, parts, sizes, strict=True):
-            question.work = whole
-            answered += self._respond(question, given, outputs[first : first + size], whole, encoded)
-            first += size
-        self._count(predictor, operation, answered)
+    def _tell(self, questions: list[Question], inputs: Arrays, encoded: float, answers: Answers) -> None:
+        """Writes what was computed together; where the time went was for all the same."""
+        timings = Timings(encoded - questions[0].began, answers.started_at - encoded, answers.seconds)
+        answered = list[Answered]()
+        for question, part in _parts(questions):
+            given = {name: array[part] for name, array in inputs.items()}
+            answered += self._respond(question, given, answers.outputs[part], answers.finite, timings)
+        self._count(questions[0], answered)
 
-    def _finish(self, question: Question, work: Work, given: Tensors, encoded: float, future: Any) -> None:
+    def _queue(self, questions: list[Question], inputs: Arrays, encoded: float) -> None:
+        """Leaves them to the model's thread, each by itself."""
+        for question, part in _parts(questions):
+            given = {name: array[part] for name, array in inputs.items()}
+            question.work = work = question.predictor.put(question.head.operation.ability, given)
+            work.future.add_done_callback(partial(self._finish, question, work, given, encoded))
+
+    def _finish(self, question: Question, work: Work, given: Arrays, encoded: float, future: Any) -> None:
         if question.gone:
             self._serving.permits.give_back()
         elif future.exception() is not None:
             self._carefully(question)
         else:
-            answered = self._respond(question, given, work.outputs, work, encoded)
-            self._count(question.predictor, question.head.operation, answered)
+            timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
+            answered = self._respond(question, given, work.outputs, work.finite, timings)
+            self._count(question, answered)
 
     def _respond(
-        self, question: Question, given: Tensors, outputs: NDArray[np.float32], work: Work, encoded: float
+        self, question: Question, given: Arrays, outputs: NDArray[np.float32], finite: bool, timings: Timings
     ) -> list[Answered]:
         """Writes the answer, and gives what is to be counted; nothing where it cannot be told this way."""
-        head, predictor = question.head, question.predictor
         try:
-            if not work.finite:
-                predictor.check_finite(outputs)
-            content, about = predictor.render(head.operation, question.request, given, outputs, head.pack)
+            if not finite:
+                question.predictor.check_finite(outputs)
+            content, about = question.packed(given, outputs)
         except Exception:
             self._carefully(question)
             return []
-        queued = question.waited + work.started_at - work.queued_at
-        timings = Timings(encoded - question.began, queued, work.seconds)
-        told = head_lines(about), server_timing(timings), head.request_id or request_id()
+        if question.waited:
+            timings = timings._replace(queue=question.waited + timings.queue)
+        told = head_lines(about), server_timing(timings), question.head.request_id or request_id()
         self._serving.permits.give_back()
         question.asker.respond(200, b"%bserver-timing: %b\r\nx-request-id: %b\r\n" % told, content)
         return [(len(outputs), timings, question.waited + time.perf_counter() - question.began)]
 
-    def _count(self, predictor: Predictor, operation: Operation, answered: list[Answered]) -> None:
+    def _count(self, alike: Question, answered: list[Answered]) -> None:
         if answered:
             rows, timings, seconds = zip(*answered, strict=True)
-            predictor.count(sum(rows), *timings)
-            self._telemetry.requests("POST", operation.path, 200, *seconds)
+            alike.predictor.count(sum(rows), *timings)
+            self._telemetry.requests("POST", alike.head.operation.path, 200, *seconds)
 
     def _carefully(self, question: Question) -> None:
         self._serving.permits.give_back()
         question.asker.carefully(question.data)
 
 
-def head_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Headers as they stand in the head of an answer."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
-
-
-def _parts(inputs: Tensors, sizes: list[int]) -> list[Tensors]:
-    """Every question's rows."""
-    if len(sizes) == 1:
-        return [inputs]
-    split = {name: torch.split(tensor, sizes) for name, tensor in inputs.items()}
-    return [{name: pieces[place] for name, pieces in split.items()} for place in range(len(sizes))]
+def _parts(questions: list[Question]) -> Iterator[tuple[Question, slice]]:
+    """Each with where its rows lie among those of all."""
+    first = 0
+    for question in questions:
+        last = first + len(question.rows)
+        yield question, slice(first, last)
+        first = last

@@ -2,26 +2,33 @@
 
 import io
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from app.api.asked import BINARY, NPY, RAW
 from app.errors import UnknownChoice
 from app.ml.operations.base import Operation
 from app.ml.predictor import Timings
 
-Packed = tuple[bytes, list[tuple[bytes, bytes]]]
+Headers = tuple[tuple[bytes, bytes], ...]
+Packed = tuple[bytes, Headers]
 """Content and its headers."""
+JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 def packer(operation: Operation, accept: str) -> Callable[[dict[str, Any]], Packed]:
     """What turns an answer's body into bytes of the type that the header `Accept` names, by default JSON."""
-    if RAW in accept or NPY in accept:
-        return partial(_as_numbers, operation, NPY if NPY in accept else RAW)
-    return _as_json
+    kind = binary(accept)
+    return _as_json if kind is None else partial(_as_numbers, operation, kind)
+
+
+def binary(accept: str) -> str | None:
+    """The type of numbers alone that the header `Accept` names."""
+    return NPY if NPY in accept else RAW if RAW in accept else None
 
 
 def described(operation: Operation) -> dict[str, Any]:
@@ -38,27 +45,37 @@ def server_timing(timings: Timings) -> bytes:
     )
 
 
+@lru_cache(maxsize=256)
+def head_lines(headers: Headers) -> bytes:
+    """Headers as they stand in the head of an answer."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+
 def _as_json(answer: dict[str, Any]) -> Packed:
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), JSON
 
 
 def _as_numbers(operation: Operation, kind: str, answer: dict[str, Any]) -> Packed:
-    """float32 [B, …]; `x-shape` says their shape and `x-model` who answered."""
     items = [item[operation.numbers] for item in answer["data"]] if operation.numbers is not None else [""]
     if isinstance(items[0], str):
         raise UnknownChoice(
             f"accept: this answer has no form {kind}; ask for application/json, or leave encoding_format out",
             param="accept",
         )
-    numbers = np.asarray(items, dtype="<f4")
-    content = numbers.tobytes()
-    if kind == NPY:
-        file = io.BytesIO()
-        np.save(file, numbers)
-        content = file.getvalue()
-    shape = ",".join(map(str, numbers.shape))
-    return content, [
-        (b"content-type", kind.encode()),
-        (b"x-model", str(answer["model"]).encode()),
-        (b"x-shape", shape.encode()),
-    ]
+    return as_bytes(np.asarray(items, np.float32), kind, str(answer["model"]))
+
+
+def as_bytes(numbers: NDArray[np.float32], kind: str, model: str) -> Packed:
+    """[B, …], little-endian; `x-shape` says their shape and `x-model` who answered."""
+    numbers = numbers.astype("<f4", copy=False)
+    if kind == RAW:
+        return numbers.tobytes(), _about(kind, model, numbers.shape)
+    file = io.BytesIO()
+    np.save(file, numbers)
+    return file.getvalue(), _about(kind, model, numbers.shape)
+
+
+@lru_cache(maxsize=256)
+def _about(kind: str, model: str, shape: tuple[int, ...]) -> Headers:
+    told = {b"content-type": kind, b"x-model": model, b"x-shape": ",".join(map(str, shape))}
+    return tuple((name, value.encode()) for name, value in told.items())

@@ -1,8 +1,6 @@
-"""How bytes reach the application and leave it: the server's protocol, with the short way before it.
+"""How bytes reach the application: the server's protocol, with the short way before it.
 
-A request that the lane (`app.api.lane`) takes never becomes a task of the server. What the server itself writes in one
-turn of the event loop goes out in one call of the system: it writes head and body of an answer one after the other, and
-each would be a packet of its own that wakes the client.
+A request that the lane (`app.api.lane`) takes never becomes a task of the server.
 """
 
 import asyncio
@@ -13,8 +11,11 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.arrival import PERMIT
+from app.api.gathered import Gathered
 from app.api.heads import Head
-from app.api.lane import Lane, Question, head_lines
+from app.api.lane import Lane
+from app.api.packing import head_lines
+from app.api.question import Question
 from app.ml.admission import Permit, Place
 
 PATIENCE_SECONDS = 0.05
@@ -83,7 +84,7 @@ class Gathering(HttpToolsProtocol):
         self.server_state.total_requests += 1
         common = self.server_state.default_headers
         if self._common[0] is not common:
-            Gathering._common = common, head_lines(common)
+            Gathering._common = common, head_lines(tuple(common))
         parts = STATUS_LINE[status], self._common[1], lines, b"connection: close\r\n" if self._last else b""
         self._gathered.write_now(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*parts, len(content), content))
         if self._last:
@@ -210,11 +211,13 @@ def without_upgrade(data: bytes) -> bytes:
     return UPGRADE.sub(b"", head) + data[len(head) :] if UPGRADE.search(head) else data
 
 
+@dataclass(slots=True)
 class Begun:
     """A request whose head the lane knows and whose body has not all come."""
 
-    def __init__(self, head: Head, data: bytearray, clock: asyncio.TimerHandle) -> None:
-        self.head, self.data, self.clock = head, data, clock
+    head: Head
+    data: bytearray
+    clock: asyncio.TimerHandle
 
 
 @dataclass(slots=True)
@@ -224,36 +227,3 @@ class Waiting:
     place: Place
     head: Head
     data: bytes
-
-
-class Gathered:
-    """A transport whose writes wait until the running turn of the event loop is over."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._held: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-
-    def write_now(self, data: bytes) -> None:
-        """A whole answer, behind what is held."""
-        self._flush()
-        self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._transport.write(b"".join(self._held))
-            self._held.clear()

@@ -15,8 +15,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
@@ -31,6 +33,16 @@ log = logging.getLogger(__name__)
 
 Run = Callable[[str, Tensors], Tensor]
 """Ability and inputs [B, …] to answers [B, …]."""
+
+
+class Answers(NamedTuple):
+    """What was computed where it was asked."""
+
+    outputs: NDArray[np.float32]
+    """[B, …]"""
+    finite: bool
+    started_at: float
+    seconds: float
 
 
 class Batcher:
@@ -66,30 +78,30 @@ class Batcher:
 
     def put(self, ability: str, inputs: Tensors) -> Work:
         """Queues `inputs` [B, …]; the work's `future` will be done once it is answered."""
-        work = self._work(ability, inputs)
+        rows = len(inputs["values"])
+        future = asyncio.get_running_loop().create_future()
+        work = Work(ability, inputs, future, rows, max(1, elements(inputs) // rows))
         with self._changed:
             self._lanes.setdefault(ability, deque()).append(work)
         work.future.get_loop().call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
         return work
 
-    def answer_here(self, ability: str, inputs: Tensors) -> Work | None:
-        """The work of `inputs`, its future done; None where others wait, or where it would hold up the event loop."""
-        work = self._work(ability, inputs)
-        cost = work.rows * work.row_cost
+    def compute_here(self, cost: int, compute: Callable[[], NDArray[np.float32]]) -> Answers | None:
+        """What `compute` gives for rows of that cost; None where others wait, or where it would hold up the event loop.
+
+        Raises whatever it does: nobody else's rows are among these.
+        """
         with self._changed:
             if self._busy or self._lanes or self._threads > 1 or cost > self._size.here:
                 return None
             self._busy = True
-        with computing_with(1):
-            self._work_off([(work, work.rows)])
-            while batch := self._take():
-                self._work_off(batch)
-        return work
-
-    def _work(self, ability: str, inputs: Tensors) -> Work:
-        rows = len(inputs["values"])
-        future = asyncio.get_running_loop().create_future()
-        return Work(ability, inputs, future, rows, max(1, elements(inputs) // rows))
+        try:
+            started, worked = self._clocks()
+            outputs = compute()
+            seconds = self._note(len(outputs), cost, started, worked)
+            return Answers(outputs, bool(np.isfinite(outputs).all()), started, seconds)
+        finally:
+            self._work_off_all()
 
     def close(self) -> None:
         """Lets the thread answer what waits and end."""
@@ -117,9 +129,7 @@ class Batcher:
                 self._called = True
                 self._changed.notify()
                 return
-        with computing_with(1):
-            while batch := self._take():
-                self._work_off(batch)
+        self._work_off_all()
 
     def _own(self) -> None:
         with computing_with(self._threads):
@@ -138,15 +148,28 @@ class Batcher:
             self._called = False
             return True
 
+    def _work_off_all(self) -> None:
+        """What waits, on the event loop, by who has said to be busy."""
+        while batch := self._take():
+            with computing_with(1):
+                self._work_off(batch)
+
     def _work_off(self, batch: list[tuple[Work, int]]) -> None:
         cost = sum(rows * work.row_cost for work, rows in batch)
-        closely = self._size.doubted
-        worked = time.thread_time() if closely else 0.0
-        started = time.perf_counter()
+        started, worked = self._clocks()
         self._answer(batch, started)
+        self._note(sum(rows for _, rows in batch), cost, started, worked)
+
+    def _clocks(self) -> tuple[float, float | None]:
+        """When a batch starts, and by its thread's own clock where that is to be asked."""
+        return time.perf_counter(), time.thread_time() if self._size.doubted else None
+
+    def _note(self, rows: int, cost: int, started: float, worked: float | None) -> float:
+        """Learns from a batch that has ended, and gives what it took in seconds."""
         seconds = time.perf_counter() - started
-        self._size.learn(cost, seconds, time.thread_time() - worked if closely else None)
-        self._counters.add(batches_total=1, batch_rows_total=sum(rows for _, rows in batch))
+        self._size.learn(cost, seconds, None if worked is None else time.thread_time() - worked)
+        self._counters.add(batches_total=1, batch_rows_total=rows)
+        return seconds
 
     def _take(self) -> list[tuple[Work, int]]:
         """The next batch: works and how many rows of each; empty, and nobody computes any more, when nothing waits."""
@@ -191,10 +214,7 @@ class Batcher:
         for work, _ in batch:
             work.started_at = work.started_at or started
         try:
-            inputs = joined(taken)
-            outputs = self._run(batch[0][0].ability, inputs)
-            if len(outputs) != len(inputs["values"]):
-                raise ValueError(f"{len(outputs)} answers to {len(inputs['values'])} rows; this is a bug")
+            outputs = self._outputs(batch[0][0].ability, joined(taken))
         except Exception as error:
             if len(batch) > 1:  # one of them is bad: each alone, so that only that one fails
                 for one in batch:
@@ -205,9 +225,15 @@ class Batcher:
             return
         self._deliver(batch, outputs)
 
-    def _deliver(self, batch: list[tuple[Work, int]], outputs: Tensor) -> None:
+    def _outputs(self, ability: str, inputs: Tensors) -> NDArray[np.float32]:
+        """As an array: a view of a tensor costs ten times as much as one of that."""
+        outputs = self._run(ability, inputs).numpy()
+        if len(outputs) != len(inputs["values"]):
+            raise ValueError(f"{len(outputs)} answers to {len(inputs['values'])} rows; this is a bug")
+        return outputs
+
+    def _deliver(self, batch: list[tuple[Work, int]], answers: NDArray[np.float32]) -> None:
         now = time.perf_counter()
-        answers = outputs.numpy()  # a view of a tensor costs ten times as much as one of an array
         finite = bool(np.isfinite(answers).all())
         finished: list[Work] = []
         first = 0

@@ -72,8 +72,11 @@ class Histogram:
         self.seconds = 0.0
 
     def add(self, *seconds: float) -> None:
+        last, place = -1.0, 0
         for each in seconds:
-            self.counts[bisect_left(BUCKETS, each)] += 1
+            if each != last:  # those of one batch are often the same
+                last, place = each, bisect_left(BUCKETS, each)
+            self.counts[place] += 1
             self.seconds += each
 
     def copy(self) -> "Histogram":

@@ -56,9 +56,14 @@ class Engine:
         """The answers [B, …] to rows [B, …], in float32."""
         if ability != ABILITY:
             return ask(self._network, ability, inputs)
-        if self.session is not None and len(inputs["values"]) <= self._rows and onnx.whole(inputs):
-            return self.session(inputs)
+        session = self.session_for(ability, len(inputs["values"]))
+        if session is not None and onnx.whole(inputs):
+            return session(inputs)
         return embedded(self._network, self.name, inputs)
+
+    def session_for(self, ability: str, rows: int) -> onnx.Session | None:
+        """What answers so many rows of one length, where that is not torch."""
+        return self.session if ability == ABILITY and rows <= self._rows else None
 
 
 def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:

@@ -6,13 +6,16 @@ it; one that a client brings is never read. What is traced are rows without padd
 
 import warnings
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.ml.artifact import Artifact, agrees
 from app.ml.encoders.base import Encoder
-from app.ml.modalities.base import Tensors
+from app.ml.modalities.base import Arrays, Tensors
 from app.ml.objectives.base import Objective
 from app.ml.padding import runs, shortened
 
@@ -65,8 +68,12 @@ class Session:
 
     def __call__(self, inputs: Tensors) -> Tensor:
         """The answers [B, …] to rows that `whole` is true of."""
-        (answer,) = self._session.run([ANSWER], {name: inputs[name].numpy() for name in self._names})
-        return torch.from_numpy(answer)
+        return torch.from_numpy(self.run({name: inputs[name].numpy() for name in self._names}))
+
+    def run(self, inputs: Arrays) -> NDArray[np.float32]:
+        """The same in NumPy."""
+        (answer,) = self._session.run([ANSWER], inputs)
+        return cast(NDArray[np.float32], answer)
 
 
 def whole(inputs: Tensors) -> bool:

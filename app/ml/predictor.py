@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -16,14 +17,15 @@ from torch import Tensor
 from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.artifact import Artifact, verify
-from app.ml.batching import Batcher
+from app.ml.batching import Answers, Batcher
 from app.ml.counters import Counters
-from app.ml.modalities.base import Tensors
+from app.ml.modalities.base import Arrays, Tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
 from app.ml.sides import side_of
 from app.ml.threads import computing_with, threads_for, work_per_row
+from app.ml.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ class Predictor:
 
     def sample(self, operation: Operation, pack: Callable[[dict[str, Any]], T]) -> T:
         """What `pack` makes of the answer to the first golden input."""
-        inputs = {name: tensor[:1] for name, tensor in self._artifact.golden_inputs.items()}
+        inputs = {name: tensor[:1].numpy() for name, tensor in self._artifact.golden_inputs.items()}
         outputs = self._artifact.golden_outputs[operation.ability][:1].numpy()
         request = operation.Request.model_construct(model=self.reference, input=None)
         return self.render(operation, request, inputs, outputs, pack)
@@ -121,7 +123,8 @@ class Predictor:
         outputs = work.outputs
         if not work.finite:
             self.check_finite(outputs)
-        answer = await aside(outputs.size > MANY, self.render, operation, request, inputs, outputs, pack, side)
+        given = _arrays(inputs)
+        answer = await aside(outputs.size > MANY, self.render, operation, request, given, outputs, pack, side)
         timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings
@@ -165,7 +168,8 @@ class Predictor:
         scores = network.match(items, others).numpy()  # type: ignore[operator]
         self.check_finite(scores)
         target = FittedClasses(Classes(), labels)
-        answer = {**operation.answer(request, roles[side], target, inputs, scores), "model": self.reference}
+        answer = operation.answer(request, roles[side], target, _arrays(inputs), scores)
+        answer["model"] = self.reference
         queued = waited + works[0].started_at - works[0].queued_at
         timings = Timings(preprocess, queued, sum(work.seconds for work in works))
         self.count(len(items), timings)
@@ -195,9 +199,24 @@ class Predictor:
             return self._encode(request.input, side)
         return operation.wanted(request, self.modality, self._artifact.dimensions)
 
-    def encode(self, items: Any) -> Tensors:
+    def encode(self, items: Any) -> Arrays:
         """Items as the network reads them. Raises what is wrong with one."""
-        return self.modality.encode(self.modality.read(items))
+        return self.modality.arrays(self.modality.read(items))
+
+    def put(self, ability: str, inputs: Arrays) -> Work:
+        """Rows [B, …] in the queue; the work's `future` will be done once they are answered."""
+        return self.batcher.put(ability, _tensors(inputs))
+
+    def answer_here(self, ability: str, inputs: Arrays) -> Answers | None:
+        """The answers to rows [B, …] of one length, computed at once.
+
+        None where others wait, or where it would hold up the event loop. Raises whatever the network does.
+        """
+        values = inputs["values"]
+        session = self.engine.session_for(ability, len(values))
+        if session is not None:
+            return self.batcher.compute_here(values.size, partial(session.run, inputs))
+        return self.batcher.compute_here(values.size, partial(self._run_arrays, ability, inputs))
 
     def _encode(self, items: Any, role: str) -> Tensors:
         modality = self._artifact.roles[role]
@@ -208,8 +227,14 @@ class Predictor:
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """In the owner thread."""
+        if self._device.type == "cpu":
+            return self.engine.ask(ability, inputs)
         on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         return self.engine.ask(ability, on_device).cpu()
+
+    def _run_arrays(self, ability: str, inputs: Arrays) -> NDArray[np.float32]:
+        with computing_with(1):
+            return self._run(ability, _tensors(inputs)).numpy()
 
     def check_finite(self, outputs: NDArray[np.float32]) -> None:
         """Raises InferenceFailed for a number that is not."""
@@ -220,11 +245,17 @@ class Predictor:
                 f"model {self.reference} answered input[{row}] with a number that is not finite; nothing is returned"
             )
 
+    def plain(self, operation: Operation, request: Any, outputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The numbers [B, …] that are the whole answer in its binary form; None where they take more work."""
+        if not operation.plain(request):
+            return None
+        return operation.adapt(request, self._artifact.network, outputs)
+
     def render(
         self,
         operation: Operation,
         request: Any,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
         pack: Callable[[dict[str, Any]], T],
         side: str | None = None,
@@ -235,6 +266,14 @@ class Predictor:
         answer = operation.answer(request, roles[side or self._artifact.asked], roles.get("target"), inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)
+
+
+def _arrays(inputs: Tensors) -> Arrays:
+    return {name: tensor.numpy() for name, tensor in inputs.items()}
+
+
+def _tensors(inputs: Arrays) -> Tensors:
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
 async def aside(large: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

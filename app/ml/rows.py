@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
 from app.ml.columns import check_names, listed
-from app.ml.modalities.base import Column, Fitted, Modality, Shape, Tensors
+from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors
 
 Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
 
@@ -82,12 +82,13 @@ class FittedVectors(Fitted):
         return self._finite(column, alone)
 
     def encode(self, column: Column) -> Tensors:
-        low, high = self._limits
+        return {name: torch.from_numpy(array) for name, array in self.arrays(column).items()}
+
+    def arrays(self, column: Column) -> Arrays:
         with np.errstate(over="ignore"):
             values: NDArray[np.float32] = np.subtract(column, self._offset32, dtype=np.float32)
             np.divide(values, self._scale32, out=values)
-        np.minimum(np.maximum(values, low, out=values), high, out=values)
-        return {"values": torch.from_numpy(values)}
+        return {"values": values.clip(*self._limits, out=values)}
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Lists of numbers in the unit of the data."""
@@ -136,10 +137,11 @@ class FittedVectors(Fitted):
         return rows
 
     def _finite(self, column: NDArray[Any], alone: bool) -> Column:
-        with np.errstate(over="ignore"):
-            narrow: Column = column.astype(np.float32)
-            flat = narrow.ravel()
-            squares = float(flat @ flat)  # quicker than a look at every number; finite when all of them are small
+        narrow: Column = column
+        if column.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                narrow = column.astype(np.float32)
+        squares = float(np.vdot(narrow, narrow))  # quicker than a look at every number; finite when all are small
         if not math.isfinite(squares) and not np.isfinite(narrow).all():
             index, place = np.argwhere(~np.isfinite(narrow))[0]
             name = "input" if alone else f"input[{index}]"

@@ -29,6 +29,8 @@ FEW = 32
 """Numbers up to which an embedding is a code to rebuild items from, rather than features for other tasks."""
 Tensors = dict[str, Tensor]
 """One role's part of a batch: `values` [B, …] always; tokens and boxes add `mask` [B, L] bool, True for real ones."""
+Arrays = dict[str, NDArray[Any]]
+"""The same in NumPy."""
 COUNTED = ("classes", "missing", "splits")
 """What a column's profile counts."""
 Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes"]
@@ -155,6 +157,10 @@ class Fitted:
     @abstractmethod
     def encode(self, column: Any) -> Tensors:
         """Raw column [B, …] to tensors, `values` [B, *shape.size]; class ids [B] int64 for classes."""
+
+    def arrays(self, column: Any) -> Arrays:
+        """What `encode` gives, for those who compute without torch."""
+        return {name: tensor.numpy() for name, tensor in self.encode(column).items()}
 
     def pack(self, column: Any) -> Packed:
         """What `encode` gives, without padding."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted, Tensors
 from app.ml.objectives.base import Objective
 
 Input = Annotated[
@@ -56,6 +56,10 @@ class Operation:
         """The ability's outputs [B, …] as the request wants them. Raises subclasses of Invalid for what cannot be."""
         return outputs
 
+    def plain(self, request: Any) -> bool:
+        """Whether the adapted outputs are the numbers of the answer's binary form, as they are."""
+        return False
+
     def compared(self, request: Any) -> list[str] | None:
         """Texts of the other side with which a model of pairs compares each item, where the request brings such.
 
@@ -72,10 +76,11 @@ class Operation:
 
     @abstractmethod
     def answer(
-        self, request: Any, modality: Fitted, target: Fitted | None, inputs: Tensors, outputs: NDArray[np.float32]
+        self, request: Any, modality: Fitted, target: Fitted | None, inputs: Arrays, outputs: NDArray[np.float32]
     ) -> dict[str, Any]:
         """The answer's body but for `model`, which the route fills in with `name:version`.
 
-        `outputs` [B, …] are the ability's; `target` is the modality of the role `target`, where the model has one.
+        `inputs` are the encoded items, and `outputs` [B, …] the ability's; `target` is the modality of the role
+        `target`, where the model has one.
         May hold NumPy arrays: the route encodes them.
         """

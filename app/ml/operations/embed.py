@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
@@ -86,12 +86,15 @@ class Embed(Operation):
             )
         return network.shorten(torch.from_numpy(outputs), request.dimensions).numpy()
 
+    def plain(self, request: EmbedRequest) -> bool:
+        return request.encoding_format == "float"
+
     def answer(
         self,
         request: EmbedRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         tokens = int(inputs["mask"].sum()) if modality.shape.layout == "tokens" else len(outputs)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted, Tensors
 from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
 
@@ -66,7 +66,7 @@ class Generate(Operation):
         request: GenerateRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         items = modality.render(torch.from_numpy(outputs), binary=request.encoding_format == "base64")

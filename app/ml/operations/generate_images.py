@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange, UnknownChoice
 from app.ml import data_uris
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted, Tensors
 from app.ml.operations.base import Answered, Operation
 from app.ml.operations.generate import MOST, codes
 from app.ml.plugins import Settings
@@ -78,7 +78,7 @@ class GenerateImages(Operation):
         request: ImagesRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         pictures = modality.render(torch.from_numpy(outputs), binary=True)

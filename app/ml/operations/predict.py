@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import UnknownChoice
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
@@ -73,7 +73,7 @@ class Predict(Operation):
         request: PredictRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         assert target is not None, "a network that predicts was built with a target; this is a bug"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.errors import UnknownChoice
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
@@ -60,7 +60,7 @@ class Reconstruct(Operation):
         request: ReconstructRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         """Raises UnknownChoice when PNG is asked of a modality that has no pictures."""
@@ -83,12 +83,12 @@ class Reconstruct(Operation):
         }
 
 
-def item_errors(outputs: NDArray[np.float32], inputs: Tensors) -> NDArray[np.float64]:
+def item_errors(outputs: NDArray[np.float32], inputs: Arrays) -> NDArray[np.float64]:
     """Mean squared error per item, or the share of its words that differ."""
-    values = inputs["values"].numpy()
-    if inputs["values"].is_floating_point():
+    values = inputs["values"]
+    if values.dtype.kind == "f":
         each = np.square(outputs.astype(np.float64) - values).reshape(len(outputs), -1)
         return np.asarray(each.mean(axis=1))
-    mask = inputs["mask"].numpy()
+    mask = inputs["mask"]
     outputs = outputs[:, : values.shape[1]]  # strangers in the batch may have been longer
     return np.asarray(((outputs != values) & mask).sum(axis=1) / np.maximum(1, mask.sum(axis=1)))

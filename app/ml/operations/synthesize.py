@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Arrays, Fitted
 from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
 
@@ -48,7 +48,7 @@ class Synthesize(Operation):
         request: SpeechRequest,
         modality: Fitted,
         target: Fitted | None,
-        inputs: Tensors,
+        inputs: Arrays,
         outputs: NDArray[np.float32],
     ) -> dict[str, Any]:
         raise AssertionError("no objective gives the ability 'synthesize'; this is a bug")

@@ -1,6 +1,7 @@
 """The batcher against real threads and event loops; what it runs is a function that notes what it was given."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 import time
@@ -8,8 +9,10 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
@@ -291,3 +294,34 @@ def test_an_answered_request_is_forgotten_with_its_last_reader(doubler: Doubler,
         assert forgotten() is None
     finally:
         gc.enable()
+
+
+def test_what_is_cheap_can_be_computed_at_once_and_a_failure_leaves_the_batcher_free() -> None:
+    made = Batcher(lambda _, inputs: inputs["values"], name="cheap:1", threads=1, counters=Counters())
+    rows = np.ones((2, 4), np.float32)
+
+    def fails() -> NDArray[np.float32]:
+        raise RuntimeError("it cannot")
+
+    async def story() -> None:
+        assert made.compute_here(rows.size, lambda: rows) is None, "nothing is known of its cost yet"
+        for _ in range(1000):  # a busy machine may make anything look dear for a while
+            await made.submit("idle", filled(8, 1))
+            with contextlib.suppress(RuntimeError):
+                made.compute_here(rows.size, fails)
+            answers = made.compute_here(rows.size, lambda: rows)
+            if answers is not None:
+                break
+        assert answers is not None
+        assert answers.outputs is rows
+        assert answers.finite
+        waiting = made.put("idle", filled(1, 1))
+        assert made.compute_here(rows.size, lambda: rows) is None, "another one waits"
+        await waiting.future
+        rows[0, 0] = np.inf
+        answers = made.compute_here(rows.size, lambda: rows)
+        assert answers is None or not answers.finite
+
+    asyncio.run(story())
+    made.close()
+    made.join(30)

@@ -38,7 +38,7 @@ def test_texts_are_learned_and_told_again(objective: Any, encoder: Any) -> None:
     right = (told == inputs["values"])[inputs["mask"]].float().mean().item()
     assert measured["token_accuracy"] == pytest.approx(right)
     assert 1 <= measured["perplexity"] < VOCABULARY
-    wrong = item_errors(told.float().numpy(), inputs)
+    wrong = item_errors(told.float().numpy(), {name: tensor.numpy() for name, tensor in inputs.items()})
     assert wrong.shape == (6,)
     assert (wrong @ inputs["mask"].sum(1).numpy()) / inputs["mask"].sum().item() == pytest.approx(1 - right)
 

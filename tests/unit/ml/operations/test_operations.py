@@ -20,9 +20,8 @@ from tests import networks
 def answer(loaded: artifact.Artifact, operation: Operation, column: Column, **options: Any) -> dict[str, Any]:
     request = operation.Request.model_validate({"model": "tiny", "input": [], **options})
     modality, target = loaded.roles["input"], loaded.roles.get("target")
-    inputs = modality.encode(column)
-    outputs = artifact.ask(loaded.network, operation.ability, inputs).numpy()
-    return operation.answer(request, modality, target, inputs, outputs)
+    outputs = artifact.ask(loaded.network, operation.ability, modality.encode(column)).numpy()
+    return operation.answer(request, modality, target, modality.arrays(column), outputs)
 
 
 def test_all_operations_are_found() -> None:

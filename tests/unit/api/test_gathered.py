@@ -1,9 +1,9 @@
-"""The server's protocol over a transport that notes what it is told."""
+"""A transport that gathers, over one that notes what it is told."""
 
 import asyncio
 from typing import Any
 
-from app.api.wire import Gathered
+from app.api.gathered import Gathered
 
 
 class Noting(asyncio.Transport):
