@@ -26,6 +26,9 @@ LARGEST = 2
 """Threads of a team that is worth its price: one of them adds up what all have learned, and moves the weights."""
 FEWEST_ROWS = 128
 """Of a thread: with fewer, large networks lose more by the adding than small ones gain."""
+RELIEF = 32
+"""By one of so many rows the share of each but the first thread is smaller: it begins later, since it has to be woken,
+and fetches rows behind."""
 
 
 class Descent:
@@ -52,9 +55,11 @@ class Descent:
         """
         rows = len(seen)
         count = max(1, min(self.team.size, rows // FEWEST_ROWS))
+        even = rows // count
+        ends = [rows - (even - even // RELIEF) * others for others in reversed(range(count))]
 
         def work(number: int) -> Tensor:
-            begin, end = rows * number // count, rows * (number + 1) // count
+            begin, end = ends[number - 1] if number else 0, ends[number]
             kept = 0.0 if number else 1.0  # the first adds to what there is
             with torch.inference_mode(), optimized_execution(False):  # else optimised anew for every number of rows
                 return self.program(seen, values, begin, end, *self._chains[number], share, kept)
