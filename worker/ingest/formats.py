@@ -32,6 +32,8 @@ from worker.ingest.spaced import is_spaced, to_csv
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
+PROSE_LOOKED_AT = 65_536
+"""Of what may be a table or texts: few bytes of long texts hold one line, and that has as many cells as itself."""
 ARCHIVES = ("zip", "tar")
 BOXES = ("coco", "yolo", "voc")
 TEXTS = ("csv", "tsv", "txt", "jsonl")
@@ -76,7 +78,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if table is None:
             return None
         file = table
-    elif wanted is None and found == "csv" and is_prose(first, file.name):
+    elif wanted is None and found == "csv" and is_prose(_first(file, PROSE_LOOKED_AT), file.name):
         found = "txt"
     if found == "zip" and archives.holds_arrays(file.stream):
         found = "npz"
@@ -192,9 +194,9 @@ def _open_npz(file: Input, context: Context) -> Source:
     return array_splits.by_split(arrays.open_npz(file, context))
 
 
-def _first(file: Input) -> bytes:
+def _first(file: Input, size: int = LOOKED_AT) -> bytes:
     file.stream.seek(0)
-    return file.stream.read(LOOKED_AT)
+    return file.stream.read(size)
 
 
 READERS: dict[str, Callable[[Input, Context], Source]] = {

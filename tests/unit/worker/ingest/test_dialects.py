@@ -131,6 +131,12 @@ def test_sentences_with_a_comma_each_are_no_table(ingest: Any) -> None:
     assert made.read("input")[3] == "This is sentence number 3, which says something."
 
 
+def test_long_texts_are_no_table_because_the_first_holds_a_semicolon(ingest: Any) -> None:
+    rows = [f"Text number {n}{'; it says' if n % 3 == 0 else ''} " + f"word{n} " * 800 for n in range(N)]
+    made = ingest({"x.txt": "\n".join(rows).encode()})
+    assert (made.profile["modality"], made.profile["rows"]) == ("text", N)
+
+
 @pytest.mark.parametrize("header", ["", "  p   q  r\n"])
 @pytest.mark.parametrize("name", ["housing.data", "x.txt", "x.csv"])
 def test_numbers_between_spaces_are_a_table(ingest: Any, header: str, name: str) -> None:
