@@ -7,7 +7,8 @@ first, under keys that hold the job's token.
 import base64
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from typing import Any
 
@@ -42,10 +43,6 @@ def run(reporter: Reporter) -> None:
             continue
         reporter.leave_if_asked()
         output, errors = answering.answer(lines)
-        given = {batches.SHARD: put(reporter, batch, number, batches.SHARD, [str(number).encode()])}
-        for name, rows in ((batches.OUTPUT, output), (batches.ERRORS, errors)):
-            if rows:
-                given[name] = put(reporter, batch, number, name, rows)
         counts = {"total": len(lines), "completed": len(output), "failed": len(errors)}
         elapsed, share = time.monotonic() - begun, read / max(1, total)
         progress: dict[str, Any] = {
@@ -54,8 +51,27 @@ def run(reporter: Reporter) -> None:
             "elapsed_time": elapsed,
             "estimated_remaining_seconds": elapsed * (1 - share) / share,
         }
-        with reporter.database.session() as session:
-            batches.add_shard(session, batch, reporter.token, number, progress, given, counts)
+        rows = {batches.SHARD: [str(number).encode()], batches.OUTPUT: output, batches.ERRORS: errors}
+        reporter.when_there_is_room(partial(keep, reporter, batch, number, rows, progress, counts))
+    reporter.when_there_is_room(partial(finish, reporter, batch, job.request.get("output_format"), answering))
+
+
+def keep(
+    reporter: Reporter,
+    batch: Batch,
+    number: int,
+    rows: Mapping[str, Sequence[bytes]],
+    progress: dict[str, Any],
+    counts: Mapping[str, int],
+) -> None:
+    """Stores what a shard gave, by name; may be tried again."""
+    given = {name: put(reporter, batch, number, name, part) for name, part in rows.items() if part}
+    with reporter.database.session() as session:
+        batches.add_shard(session, batch, reporter.token, number, progress, given, counts)
+
+
+def finish(reporter: Reporter, batch: Batch, output_format: str | None, answering: Answering) -> None:
+    """Makes files of what the shards gave and ends the job well, both or neither; may be tried again."""
     with reporter.database.reading() as session:
         made = {name: batches.parts(session, batch, name) for name in (batches.OUTPUT, batches.ERRORS)}
     whole = {
@@ -63,7 +79,7 @@ def run(reporter: Reporter) -> None:
         for name, parts in made.items()
         if parts
     }
-    if batches.OUTPUT in whole and job.request.get("output_format") == "parquet":
+    if batches.OUTPUT in whole and output_format == "parquet":
         opened = (b"".join(reporter.storage.open([part])) for part in made[batches.OUTPUT])
         tables = (tabled(content.splitlines(), answering) for content in opened)
         stored = put_parquet(reporter, f"batches/{batch.id}/{reporter.token}/output.parquet", tables)

@@ -4,6 +4,7 @@ A checkpoint is two objects: `state.safetensors` (weights, best weights, optimiz
 modalities, position, thread count). Bytes are written first; they exist once a committed row names them.
 """
 
+import contextlib
 import copy
 import json
 import logging
@@ -16,11 +17,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from sqlalchemy.exc import DBAPIError
 from torch import Tensor
 
+from app.disk import needing_room
 from app.errors import ArtifactDamaged, InsufficientStorage, NotReady
+from app.ml.tensor_file import save_tensors
 from app.registry import checkpoints, objects
+from app.registry.db import is_full
 from app.storage import Storage
 from worker.progress import Reporter
 
@@ -91,11 +96,12 @@ class State:
 def save(reporter: Reporter, state: State) -> str:
     """Writes a checkpoint, registers it and drops those beyond `KEPT`; returns its id.
 
-    Raises leases.Fenced when the job was taken away meanwhile.
+    Raises InsufficientStorage where the disk is full, leases.Fenced when the job was taken away meanwhile.
     """
-    with tempfile.TemporaryDirectory(dir=reporter.scratch, prefix="checkpoint-") as folder:
+    scratch = reporter.scratch
+    with needing_room(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="checkpoint-") as folder:
         tensors, position = Path(folder, "state.safetensors"), Path(folder, "state.json")
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, tensors)
+        save_tensors(state.tensors, tensors)
         position.write_text(json.dumps(asdict(state.position)))
         what = f"checkpoint-{state.position.step}"
         stored = {path.name: reporter.storage.put(reporter.key(what, path.name), path) for path in (tensors, position)}
@@ -108,8 +114,9 @@ def save(reporter: Reporter, state: State) -> str:
             metrics=dict(state.position.metrics),
             objects=stored,
         )
-        for old in checkpoints.newest(session, reporter.job_id)[KEPT:]:
-            checkpoints.drop(session, old.id)
+        superseded = checkpoints.supersede(session, reporter.job_id, KEPT)
+    with contextlib.suppress(NotReady):  # of a store that is away; the sweep finds what is left
+        reporter.storage.delete(superseded)
     return added.id
 
 
@@ -142,6 +149,10 @@ class Writer:
             return
         try:
             pending.result()
+        except DBAPIError as error:
+            if not is_full(error):
+                raise
+            log.warning("a checkpoint could not be registered: %s", error.orig)
         except (OSError, SafetensorError, NotReady, InsufficientStorage) as error:
             log.warning("a checkpoint could not be written: %s", error)
             self.reporter.event(

@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,6 @@ def run(reporter: Reporter) -> None:
             raise InferenceFailed(f"model {model.reference} answered row {bad} with a number that is not finite")
         answers = OPERATION.adapt(asked, model.loaded.network, answers)
         content = packed(numbers, piece.split, answers, spec.format)
-        stored = reporter.storage.put(reporter.key("embeddings", f"{number}"), content)
         finished += len(answers)
         elapsed = time.monotonic() - begun
         share = (before + finished) / total
@@ -89,10 +89,9 @@ def run(reporter: Reporter) -> None:
             "estimated_remaining_seconds": elapsed * (total - before - finished) / finished,
             "samples_per_second": round(finished / elapsed, 1),
         }
-        with reporter.database.session() as session:
-            jobs.set_progress(session, job.id, reporter.token, progress)
-            objects.hold(session, job.id, {f"{SHARD}-{number:09d}": stored})
-    finish(reporter, job, f"{row.name}-{model.reference.replace(':', '-')}", spec.format, total)
+        reporter.when_there_is_room(partial(keep, reporter, number, content, progress))
+    name = f"{row.name}-{model.reference.replace(':', '-')}"
+    reporter.when_there_is_room(partial(finish, reporter, job, name, spec.format, total))
 
 
 def role_of(dataset: Dataset, model: computing.Model) -> str:
@@ -135,8 +134,16 @@ def packed(rows: NDArray[np.int64], split: str, embeddings: NDArray[np.float32],
     return found
 
 
+def keep(reporter: Reporter, number: int, content: bytes, progress: dict[str, Any]) -> None:
+    """Stores a shard; may be tried again. Raises Fenced."""
+    stored = reporter.storage.put(reporter.key("embeddings", f"{number}"), content)
+    with reporter.database.session() as session:
+        jobs.set_progress(session, reporter.job_id, reporter.token, progress)
+        objects.hold(session, reporter.job_id, {f"{SHARD}-{number:09d}": stored})
+
+
 def finish(reporter: Reporter, job: Job, name: str, form: str, rows: int) -> None:
-    """Makes one file of the shards and ends the job well, both or neither. Raises Fenced."""
+    """Makes one file of the shards and ends the job well, both or neither; may be tried again. Raises Fenced."""
     with reporter.database.reading() as session:
         held = objects.held(session, job.id)
     shards = [held[key][0] for key in sorted(held)]

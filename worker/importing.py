@@ -132,7 +132,9 @@ def of_hugging_face(reporter: Reporter, members: Mapping[str, Member], folder: P
     if found.left_out:
         reporter.event("message", f"not used by a sentence encoder: {', '.join(found.left_out[:10])}")
     golden = found.text.encode(found.text.read(list(GOLDEN)))
-    return prove(reporter, artifact.save(folder, network, {"input": found.text}, spec, golden_inputs=golden, extra={}))
+    with needing_room(folder):
+        written = artifact.save(folder, network, {"input": found.text}, spec, golden_inputs=golden, extra={})
+    return prove(reporter, written)
 
 
 def publish(reporter: Reporter, job: Job, file: File, made: Proved, about: str) -> None:

@@ -144,9 +144,9 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, 
         wait_for_store(storage, stop)
         return LEFT
     except DBAPIError as error:
-        if is_full(error) or not is_away(error):
+        if not is_full(error) and not is_away(error):
             raise
-        log.warning("%s is handed back: the database went away: %s", order.job_id, error.orig)
+        log.warning("%s is handed back: the database did not take it: %s", order.job_id, error.orig)
         return LEFT
     except RootstockError as error:
         log.warning("%s failed: %s", order.job_id, error.message)

@@ -1,14 +1,25 @@
 """What a running job tells the registry, each in a short session under the fencing token."""
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.errors import InsufficientStorage
 from app.registry import events, jobs, metrics
-from app.registry.db import Database
+from app.registry.db import Database, is_full
 from app.settings import Settings
 from app.storage import Storage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ROOM_SECONDS = 2.0
+"""Pause before a write to a full disk is tried again."""
 
 
 class Stopped(Exception):
@@ -41,24 +52,55 @@ class Reporter:
             raise Stopped
 
     def event(self, type: str, message: str, *, level: str = "info", data: dict[str, Any] | None = None) -> None:
-        with self.database.session() as session:
-            events.add(session, self.job_id, type=type, message=message, level=level, data=data, token=self.token)
+        self._write(
+            lambda session: events.add(
+                session, self.job_id, type=type, message=message, level=level, data=data, token=self.token
+            )
+        )
 
     def metrics(self, *, step: int, epoch: float, splits: Mapping[str, Mapping[str, float]]) -> None:
         """Values of one step, by split and name."""
-        with self.database.session() as session:
+
+        def write(session: Session) -> None:
             for split, values in splits.items():
                 metrics.put(session, self.job_id, self.token, step=step, epoch=epoch, split=split, values=values)
 
+        self._write(write)
+
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
         """`progress` is the job's object of that name; `latest` are the metrics shown on the job meanwhile."""
-        with self.database.session() as session:
-            jobs.set_progress(session, self.job_id, self.token, progress, latest)
+        self._write(lambda session: jobs.set_progress(session, self.job_id, self.token, progress, latest))
 
     def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:
         """What the job's request became, and why."""
-        with self.database.session() as session:
-            jobs.set_spec(session, self.job_id, self.token, spec, choices)
+        self._write(lambda session: jobs.set_spec(session, self.job_id, self.token, spec, choices))
+
+    def when_there_is_room(self, write: Callable[[], T]) -> T:
+        """What `write` gives, tried again while a disk is full, of which the job is told once.
+
+        For work that would be lost if the job failed for it. Raises Stopped when asked to leave meanwhile.
+        """
+        told = False
+        while True:
+            try:
+                return write()
+            except InsufficientStorage as error:
+                if not told:
+                    self.event("warning", f"{error.message}; the job waits for that", level="warn")
+                    told = True
+            except DBAPIError as error:
+                if not is_full(error):
+                    raise
+                log.warning("%s waits for room on the database's disk: %s", self.job_id, error.orig)
+            if self.stop.wait(ROOM_SECONDS):
+                raise Stopped
+
+    def _write(self, write: Callable[[Session], object]) -> None:
+        def once() -> None:
+            with self.database.session() as session:
+                write(session)
+
+        self.when_there_is_room(once)
 
     @property
     def scratch(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from sqlalchemy.orm import Session
 
+from app.disk import needing_room
 from app.ml import artifact, engines, onnx
 from app.ml.modalities.base import Tensors
 from app.registry import jobs, models
@@ -44,35 +45,45 @@ def publish(
     """Registers the run's network as the next version of its name and ends the job, both or neither.
 
     `trained_by` is the job that made the weights where it is another one; `metrics` stand beside those that are found.
+    While the disk is full it waits: what was trained would be lost. Raises Stopped when asked to leave meanwhile.
     """
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
     metrics = {**judge(reporter, run), **metrics}
-    with tempfile.TemporaryDirectory(dir=reporter.scratch, prefix="artifact-") as folder:
-        written = artifact.save(
-            Path(folder),
-            network,
-            run.fitted,
-            spec.network(),
-            golden_inputs=golden_inputs(run),
-            extra={"name": spec.name, "spec": spec.model_dump(mode="json"), "metrics": finite(metrics)},
-        )
-        made = prove(reporter, written)
-    with reporter.database.session() as session:
-        job = jobs.load(session, reporter.job_id)
-        version = register(
-            session,
-            job,
-            made,
-            name=spec.name,
-            spec=spec.model_dump(mode="json"),
-            metrics=metrics,
-            parent_id=run.base.id if run.base is not None else None,
-            datasets=run.sources,
-            trained_by=trained_by,
-            alias=spec.publish.alias if spec.publish is not None else None,
-        )
-        jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
+
+    def write() -> Proved:
+        scratch = reporter.scratch
+        with needing_room(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="artifact-") as folder:
+            written = artifact.save(
+                Path(folder),
+                network,
+                run.fitted,
+                spec.network(),
+                golden_inputs=golden_inputs(run),
+                extra={"name": spec.name, "spec": spec.model_dump(mode="json"), "metrics": finite(metrics)},
+            )
+            return prove(reporter, written)
+
+    made = reporter.when_there_is_room(write)
+
+    def end() -> None:
+        with reporter.database.session() as session:
+            job = jobs.load(session, reporter.job_id)
+            version = register(
+                session,
+                job,
+                made,
+                name=spec.name,
+                spec=spec.model_dump(mode="json"),
+                metrics=metrics,
+                parent_id=run.base.id if run.base is not None else None,
+                datasets=run.sources,
+                trained_by=trained_by,
+                alias=spec.publish.alias if spec.publish is not None else None,
+            )
+            jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
+
+    reporter.when_there_is_room(end)
 
 
 def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:

@@ -51,7 +51,8 @@ def solve(reporter: Reporter, run: Run) -> None:
 def save(reporter: Reporter, run: Run) -> None:
     """A checkpoint: before solving for what the modalities learned, after it for the weights."""
     tensors = checkpoint.prefixed("network", run.network.state_dict())
-    checkpoint.save(reporter, checkpoint.State(run.position, tensors))
+    state = checkpoint.State(run.position, tensors)
+    reporter.when_there_is_room(lambda: checkpoint.save(reporter, state))
 
 
 class Telling:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.errors import TrainerCrashed
 from app.queue import enqueue
 from app.registry import jobs, leases
-from app.registry.db import Database
+from app.registry.db import Database, is_full
 from app.settings import Settings
 from worker.launcher import Launcher, kill, release
 from worker.process import LEFT, Order
@@ -95,6 +95,7 @@ class Watch:
                     return False
                 except OUTAGE as error:
                     log.warning("no heartbeat for %s: %s", self.claim.job_id, error)
+                    self.wait_on(error)
             if time.monotonic() > self.lease_ends:
                 log.error("the lease of %s has run out while the database did not answer", self.claim.job_id)
                 return False
@@ -111,6 +112,14 @@ class Watch:
             requested = leases.heartbeat(session, self.claim.job_id, self.claim.token, lease)
         self.lease_ends = begun + lease
         return requested
+
+    def wait_on(self, error: DBAPIError | PoolTimeout) -> None:
+        """Keeps the lease where the database's disk is full: nobody can be given the job then, and it waits for room.
+
+        Whoever takes it back as soon as there is some is heard at the next heartbeat.
+        """
+        if isinstance(error, DBAPIError) and is_full(error):
+            self.lease_ends = time.monotonic() + self.settings.lease_seconds
 
     def ask_to_leave(self, process: "subprocess.Popen[bytes]") -> None:
         if self.killed_at is None:
@@ -138,6 +147,8 @@ class Watch:
                 self.log_end()  # the usual case: it ended by itself and wrote so
                 return
             except OUTAGE as error:
+                if not self.supervisor.stopping.is_set():
+                    self.wait_on(error)
                 if time.monotonic() > self.lease_ends:
                     log.error("nobody could be told how %s ended: %s", claim.job_id, error)
                     return

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from app.errors import ArtifactDamaged, RootstockError
@@ -22,6 +22,7 @@ from app.ml.build import build_network
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.spec import AnyObjective, RoleSpec
+from app.ml.tensor_file import save_tensors
 
 FORMAT = 1
 FILES = MODEL, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
@@ -75,8 +76,9 @@ def save(
     for ability, answer in answers.items():
         if not torch.isfinite(answer).all():
             raise ArtifactDamaged(f"the network's answers to {ability!r} are not finite; it cannot be published")
-    _save_tensors(golden | {f"output.{ability}": answer for ability, answer in answers.items()}, folder / GOLDEN)
-    _save_tensors(network.state_dict(), folder / WEIGHTS)
+    save_tensors(golden | {f"output.{ability}": answer for ability, answer in answers.items()}, folder / GOLDEN)
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}  # they may not share memory
+    save_tensors(weights, folder / WEIGHTS)
     about = {
         "format": FORMAT,
         "spec": dict(spec),
@@ -177,11 +179,6 @@ def show(network: Objective, ability: str, items: Tensors) -> Tensor:
     """What an ability does, by the example of encoded items: its answer [B, …] in float32."""
     with torch.inference_mode():
         return ask(network, ability, network.asked_with(ability, items))
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    # clones, since safetensors refuses tensors that share memory
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

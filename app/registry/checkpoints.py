@@ -72,6 +72,19 @@ def list_page(session: Session, job_id: str, *, limit: int, after: str | None, d
     return paginate(session, statement, Checkpoint.id, limit=limit, after=after, descending=descending)
 
 
+def supersede(session: Session, job_id: str, kept: int) -> list[str]:
+    """Drops all but the newest `kept` checkpoints of the job and forgets the bytes that nothing else holds.
+
+    Returns the keys of these, which are to be removed once that is committed: left to the sweep, an hour's checkpoints
+    would lie on the disk.
+    """
+    dropped = newest(session, job_id)[kept:]
+    keys = [part.key for row in dropped for parts in stored.held(session, row.id).values() for part in parts]
+    for row in dropped:
+        drop(session, row.id)
+    return stored.forget(session, keys)
+
+
 def drop(session: Session, checkpoint_id: str) -> None:
     """Removes a checkpoint; its bytes die in the sweep. Repeating does no harm."""
     stored.release(session, checkpoint_id)

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 
-from app.errors import NonFiniteLoss, RootstockError
+from app.errors import InsufficientStorage, NonFiniteLoss, RootstockError
 from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
 from app.registry import checkpoints, events, models
@@ -77,6 +76,18 @@ def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
     assert [message.partition("computed in ")[2] for message in told] == ["2 parts", "4 parts"]
 
 
+def test_what_newer_checkpoints_supersede_takes_no_room(sqlite: Workshop) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    reporter = sqlite.claim(job.id)
+    trainer = Trainer(reporter, prepare(reporter))
+    for step in range(5):
+        trainer.position.step = step
+        trainer.save()
+    trainer.writer.flush()
+    there = {key.split("/")[3] for key, _ in sqlite.storage.listing(f"jobs/{job.id}")}
+    assert there == {"checkpoint-3", "checkpoint-4"}
+
+
 def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> None:
     job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
     reporter = sqlite.claim(job.id)
@@ -88,7 +99,7 @@ def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> Non
     try:
         trainer.save()
         assert trainer.writer._pending is not None
-        assert isinstance(trainer.writer._pending.exception(), SafetensorError)
+        assert isinstance(trainer.writer._pending.exception(), InsufficientStorage)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     trainer.train()

@@ -69,3 +69,18 @@ def test_the_newest_checkpoint_comes_first_and_dropped_bytes_are_orphans(session
     page = checkpoints.list_page(session, job.id, limit=1, after=None, descending=False)
     assert page.has_more
     assert page.rows[0].step in (20, 30)
+
+
+def test_superseded_checkpoints_let_go_of_the_bytes_that_nothing_else_holds(session: Session, job: Job) -> None:
+    states = [{"state.json": rows.stored()} for _ in range(4)]
+    made = [
+        checkpoints.add(session, job.id, job.token, step=step, metrics={}, objects=state)
+        for step, state in enumerate(states)
+    ]
+    objects.hold(session, "job-publishing", states[1])
+    assert checkpoints.supersede(session, job.id, 2) == [states[0]["state.json"].key]
+    assert [row.id for row in checkpoints.newest(session, job.id)] == [made[3].id, made[2].id]
+    assert objects.known(session, [state["state.json"].key for state in states]) == {
+        state["state.json"].key for state in states[1:]
+    }
+    assert checkpoints.supersede(session, job.id, 2) == []

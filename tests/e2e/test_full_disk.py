@@ -1,0 +1,92 @@
+"""A disk that is full to its last byte while a job trains and while a batch is answered: nothing is lost by it."""
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.server import Server, vectors
+from tests.e2e.small_disk import fill, make_room, small_disk
+from tests.e2e.test_survival import at_step, request, weights
+
+FULL_SECONDS = 8.0
+"""Longer than several heartbeats, reports and checkpoints."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 48) as made:
+        yield made
+
+
+@pytest.fixture
+def server(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("ROOTSTOCK_LEASE_SECONDS", "5")  # shorter than the disk is full
+    made = Server(disk / "home", tmp_path / "serve.log")
+    yield made
+    made.client.close()
+    made.process.terminate()
+    made.process.wait(60)
+
+
+def keep_full(disk: Path, seconds: float) -> None:
+    """Whatever is freed meanwhile is taken, too."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        fill(disk)
+        time.sleep(0.2)
+
+
+def test_a_training_waits_for_room_and_ends_as_if_nothing_had_been(server: Server, disk: Path) -> None:
+    dataset = vectors(server)
+    undisturbed = server.post("/jobs", request(dataset, "undisturbed"))["id"]
+    total = server.wait_for_job(undisturbed, lambda job: job["status"] == "succeeded")["progress"]["max_steps"]
+    row = np.zeros(16).tolist()
+
+    disturbed = server.post("/jobs", request(dataset, "disturbed"))["id"]
+    at_step(server, disturbed, total // 8, attempt=1)
+    keep_full(disk, FULL_SECONDS)
+    assert server.post("/embeddings", {"model": "undisturbed", "input": row})["model"] == "undisturbed:1"
+    large: Any = {"file": ("large.csv", b"1,2\n" * 300_000)}
+    refused = server.client.post("/files", files=large, data={"purpose": "pretrain"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "insufficient_storage")
+    job = server.get(f"/jobs/{disturbed}")
+    assert (job["status"], job["attempt"], job["error"]) == ("running", 1, None)
+    make_room(disk)
+
+    job = server.wait_for_job(disturbed, lambda job: job["terminal"])
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert weights(server, "disturbed") == weights(server, "undisturbed")
+
+
+def test_a_batch_waits_for_room_and_answers_every_line_once(server: Server, disk: Path) -> None:
+    dataset = vectors(server)
+    body = {"kind": "pretrain", "name": "rows", "dataset": dataset, "objective": {"name": "pca"}}
+    job = server.post("/jobs", {**body, "encoder": {"name": "auto", "dimensions": 4}})["id"]
+    server.wait_for_job(job, lambda job: job["status"] == "succeeded")
+    rows = np.random.default_rng(0).random((20_000, 16)).round(3).tolist()
+    lines = [
+        {"custom_id": f"{number}", "url": "/v1/embeddings", "body": {"model": "rows", "input": row}}
+        for number, row in enumerate(rows)
+    ]
+    content = io.BytesIO("\n".join(map(json.dumps, lines)).encode())
+    files: Any = {"file": ("requests.jsonl", content)}
+    file = server.client.post("/files", files=files, data={"purpose": "batch"}).raise_for_status().json()["id"]
+    batch = server.post("/batches", {"input_file_id": file, "endpoint": "/v1/embeddings", "completion_window": "24h"})
+    server.wait(lambda: server.get(f"/batches/{batch['id']}")["request_counts"]["completed"] > 0)
+    keep_full(disk, FULL_SECONDS)
+    held = server.get(f"/batches/{batch['id']}")
+    assert (held["status"], held["errors"]) == ("in_progress", None)
+    make_room(disk)
+
+    server.wait(lambda: server.get(f"/batches/{batch['id']}")["status"] not in ("in_progress", "validating"))
+    done = server.get(f"/batches/{batch['id']}")
+    assert (done["status"], done["error_file_id"]) == ("completed", None)
+    answers = server.client.get(f"/files/{done['output_file_id']}/content").raise_for_status().text.splitlines()
+    assert [json.loads(answer)["custom_id"] for answer in answers] == [line["custom_id"] for line in lines]
+    assert server.get(f"/jobs/{batch['job']}")["attempt"] == 1
