@@ -24,6 +24,7 @@ from app.api.multipart import parts
 from app.api.openapi import HOISTED, json_body
 from app.errors import EmptyInput, Malformed, NonFinite, UnknownKey, WrongShape, WrongType
 from app.ml.operations.base import Operation
+from app.npy import read_header
 from app.validation import from_validation
 
 RAW, NPY, FORM = "application/octet-stream", "application/x-npy", "multipart/form-data"
@@ -110,19 +111,16 @@ def npy(body: bytes) -> NDArray[Any]:
     """The array of an .npy file, a view of `body`. Raises Malformed, or WrongType for anything but numbers."""
     stream = io.BytesIO(body)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-        if min(shape, default=0) < 0:
-            raise ValueError(f"the shape is {list(shape)}")
-    except Exception as error:  # NumPy reads the header as Python, whose parser and tokenizer raise what they like
-        raise Malformed(f"the body is no .npy file: {str(error)[:200]}") from None
+        header = read_header(stream)
+    except ValueError as error:
+        raise Malformed(f"the body is no .npy file: {error}") from None
+    dtype, shape = header.dtype, header.shape
     if dtype.kind not in "fiu":
         raise WrongType(f"input: the array holds {dtype}; send numbers", param=INPUT)
     content, needed = body[stream.tell() :], math.prod(shape) * dtype.itemsize
     if len(content) != needed:
         raise Malformed(f"the .npy file has {len(content)} bytes of numbers, and {list(shape)} of {dtype} are {needed}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if header.fortran else "C")
 
 
 async def form(operation: Operation, scope: Scope, body: bytes) -> Any:

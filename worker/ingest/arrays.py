@@ -14,9 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from app.npy import read_header
 from worker.ingest import labels
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
@@ -165,21 +165,15 @@ def _read_header(file: Input, name: str, stream: IO[bytes], start: int, size: in
     """The array whose NPY bytes begin at `start`; None when it cannot be used, and the fault says why."""
     stream.seek(start)
     try:
-        version = npy.read_magic(stream)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read is None:
-            raise ValueError(f"NPY version {version} is not read; 1.0 and 2.0 are")
-        shape, fortran, dtype = read(stream)
-        if min(shape, default=0) < 0:
-            raise ValueError(f"the shape is {list(shape)}")
-    except Exception as error:  # NumPy reads the header as Python, whose parser and tokenizer raise what they like
+        header = read_header(stream)
+    except ValueError as error:
         context.faults.add("damaged", f"{file.name}: {name!r} has no NPY header: {error}", file=file.id, column=name)
         return None
-    code, problem = _judge(name, dtype, shape, size - (stream.tell() - start))
+    code, problem = _judge(name, header.dtype, header.shape, size - (stream.tell() - start))
     if code:
         context.faults.add(code, f"{file.name}: {problem}", file=file.id, column=name)
         return None
-    return Placed(name, stream, stream.tell(), dtype, shape, fortran)
+    return Placed(name, stream, stream.tell(), header.dtype, header.shape, header.fortran)
 
 
 def _judge(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], size: int) -> tuple[str, str]:

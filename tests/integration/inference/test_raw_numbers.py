@@ -63,6 +63,14 @@ def test_numbers_come_and_go_without_json(house: House) -> None:
         ("embeddings?model=tiny", NPY, npy(np.zeros(11)), 422, "wrong_shape", "11"),
         ("embeddings?model=tiny", NPY, npy(np.array(["a"])), 422, "wrong_type", "<U1"),
         ("embeddings?model=tiny", NPY, npy(np.array([None])), 422, "wrong_type", "object"),
+        (
+            "embeddings?model=tiny",
+            NPY,
+            npy(np.zeros(12)).replace(b"\x01\0", b"\x03\0", 1),
+            400,
+            "malformed",
+            "1.0 and 2.0",
+        ),
         ("embeddings?model=tiny", NPY, npy(np.zeros(12))[:9] + b"(" * 60, 400, "malformed", ".npy"),
         ("embeddings?model=tiny", NPY, npy(np.zeros(12)).replace(b"{'descr':", b"((((((((("), 400, "malformed", ".npy"),
         (

@@ -294,3 +294,10 @@ def test_short_series_are_not_taken_for_pictures_in_silence(ingest: Any, to_npy:
     series = np.random.default_rng(0).random((20, 100, 6))
     assert set(ingest({"x.npy": to_npy(series)}).codes) == {"not_a_pixel"}
     assert ingest({"x.npy": to_npy(series)}, modality="vectors").profile["input"]["shape"] == [600]
+
+
+def test_another_version_of_the_format_is_named(ingest: Any, to_npy: Any) -> None:
+    content = to_npy(np.zeros((10, 3)))
+    made = ingest({"x.npy": content[:6] + b"\x03\x00" + content[8:]})
+    assert made.codes == ["damaged"]
+    assert "version 3.0 is not read; 1.0 and 2.0 are" in made.faults[0].message
