@@ -8,6 +8,7 @@ import orjson
 
 DEEPEST = 100
 """Arrays and objects within each other."""
+TOO_DEEP = f"arrays and objects are nested more than {DEEPEST} deep"
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
@@ -15,10 +16,16 @@ _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 def loads(text: bytes | str) -> Any:
     """The value. Raises orjson.JSONDecodeError, also where it is nested deeper than DEEPEST."""
     value = orjson.loads(text)
-    raw = text.encode() if isinstance(text, str) else text
-    if raw.count(b"[") + raw.count(b"{") > DEEPEST and not _peels(raw) and _is_deep(value):
-        raise orjson.JSONDecodeError(f"arrays and objects are nested more than {DEEPEST} deep", str(raw[:100]), 0)
+    if is_deep(text, value):
+        raise orjson.JSONDecodeError(TOO_DEEP, str(text[:100]), 0)
     return value
+
+
+def is_deep(text: bytes | str, value: Any) -> bool:
+    """Whether `value`, which was read from `text`, is nested deeper than DEEPEST."""
+    if isinstance(text, str):
+        return text.count("[") + text.count("{") > DEEPEST and is_deep(text.encode(errors="replace"), value)
+    return text.count(b"[") + text.count(b"{") > DEEPEST and not _peels(text) and _is_deep(value)
 
 
 def _peels(raw: bytes) -> bool:

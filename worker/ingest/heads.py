@@ -16,6 +16,8 @@ FLOAT = np.dtype(np.float64)
 TEXT = np.dtype(np.str_)
 OTHER = np.dtype(np.object_)
 """Of a column that can be neither number nor name."""
+MOST_AXES = 32
+"""Of an item of an array; NumPy's own bound is not much further, and nothing that is learned from has as many."""
 
 
 def arrow_head(name: str, sample: pa.Array) -> Head:
@@ -32,8 +34,9 @@ def arrow_head(name: str, sample: pa.Array) -> Head:
         sample, kind = sample.flatten(), kind.value_type
     number = _number(kind)
     if shape:
-        head = Head(name, "array", number, tuple(shape)) if number is not None and all(shape) else None
-        return head or Head(name, "table", OTHER, distinct=2, sampled=2)
+        if number is not None and all(shape) and len(shape) <= MOST_AXES:
+            return Head(name, "array", number, tuple(shape))
+        return Head(name, "table", OTHER, distinct=2, sampled=2)
     if number is not None:
         present = sample.drop_null()
         return number_head(name, number, present.to_pylist())
@@ -60,7 +63,7 @@ def json_head(name: str, values: list[Any]) -> Head:
         while isinstance(value, list) and value:
             shape.append(len(value))
             value = value[0]
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and len(shape) <= MOST_AXES:
             return Head(name, "array", FLOAT, tuple(shape))
         if 2 * sum(all(isinstance(text, str) for text in each) for each in lists) >= len(filled):
             return labels_head(name)

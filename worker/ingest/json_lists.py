@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from app import bounded_json
+
 MOST_VALUE = 16 << 20
 """Characters of one element: it is held in memory."""
 BEYOND = 4
@@ -93,6 +95,8 @@ class _Text:
             try:
                 found, end = DECODER.raw_decode(self._held, self._place)
                 if self._ended or end + BEYOND <= len(self._held):
+                    if bounded_json.is_deep(self._held[self._place : end], found):
+                        raise RecursionError
                     self._place = end
                     return found
             except json.JSONDecodeError as error:
@@ -100,7 +104,7 @@ class _Text:
                 if self._ended or not is_open:
                     raise ValueError(f"{error.msg} at character {self._before + error.pos:,}") from None
             except RecursionError:
-                raise ValueError(f"too many lists within lists at character {self.done:,}") from None
+                raise ValueError(f"{bounded_json.TOO_DEEP} at character {self.done:,}") from None
             if len(self._held) - self._place > MOST_VALUE:
                 raise ValueError(f"the value at character {self.done:,} is longer than {MOST_VALUE:,} characters")
             self._fill()

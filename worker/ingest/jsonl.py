@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from app import bounded_json
 from worker.ingest import encoding, json_lists
 from worker.ingest.faults import shown, some
 from worker.ingest.heads import json_head
@@ -79,7 +80,7 @@ class Lines:
         except UnicodeDecodeError:
             encoding.refuse(self.file, line, context.faults, row=number)
             return None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             code = "truncated" if last else "not_json"
             self._fault(
                 code, f"is no JSON object: {error}: {shown(line[:80].decode('utf-8', 'replace'))}", number, context
@@ -151,7 +152,7 @@ def open_lines(file: Input, context: Context) -> Lines:
     for line in islice(first, SAMPLE_ROWS):
         try:
             row = _decode(line)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
         if isinstance(row, dict):
             for name, value in row.items():
@@ -199,7 +200,7 @@ def _is_listed(file: Input) -> bool:
         return True
     try:
         found = _decode(first)
-    except (ValueError, RecursionError):
+    except ValueError:
         return bool(more)  # it goes on in the next line
     value = next(iter(found.values()))
     return not more and len(value) > 1 and all(isinstance(row, dict) for row in value)
@@ -227,10 +228,19 @@ def _unlisted(file: Input, context: Context) -> Input | None:
 
 
 def _decode(line: bytes) -> Any:
+    """Raises ValueError where it is no JSON, or nested deeper than is read."""
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return json.loads(line.decode())  # knows NaN and Infinity, as Python writes them
+        return bounded_json.loads(line)
+    except orjson.JSONDecodeError as error:
+        if error.msg == bounded_json.TOO_DEEP:
+            raise ValueError(error.msg) from None
+    try:
+        value = json.loads(line.decode())  # knows NaN and Infinity, as Python writes them
+    except RecursionError:
+        raise ValueError(bounded_json.TOO_DEEP) from None
+    if bounded_json.is_deep(line, value):
+        raise ValueError(bounded_json.TOO_DEEP)
+    return value
 
 
 def _real(value: int) -> float:
