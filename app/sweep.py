@@ -12,6 +12,8 @@ import threading
 import time
 from itertools import islice
 
+from sqlalchemy.exc import DBAPIError
+
 from app.queue import TASKS, enqueue, waiting
 from app.registry import idempotency, leases, objects, retention
 from app.registry.db import Database
@@ -105,7 +107,10 @@ def remove_scratch(settings: Settings) -> None:
 
 
 class Sweeper:
-    """A thread that sweeps until it is stopped; bytes, which cost a listing, less often than jobs."""
+    """A thread that sweeps until it is stopped; bytes, which cost a listing, less often than jobs.
+
+    Leases that ran out while the database took no writes say nothing of their workers, who get another one to be heard.
+    """
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self.settings, self.database, self.storage = settings, database, storage
@@ -123,10 +128,11 @@ class Sweeper:
     def _run(self) -> None:
         settings = self.settings
         pause = max(settings.sweep_seconds, settings.orphan_seconds / 4)
-        next_orphans = time.monotonic() + pause
+        next_orphans, trusted = time.monotonic() + pause, 0.0
         while not self._stopped.wait(settings.sweep_seconds * random.uniform(0.8, 1.2)):
             try:
-                take_back(settings, self.database)
+                if time.monotonic() >= trusted:
+                    take_back(settings, self.database)
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
                     forget_requests(self.database)
@@ -134,5 +140,7 @@ class Sweeper:
                     remove_orphans(settings, self.database, self.storage)
                     remove_scratch(settings)
                     next_orphans = time.monotonic() + pause
-            except Exception:
+            except Exception as error:
+                if isinstance(error, DBAPIError):
+                    trusted = time.monotonic() + settings.lease_seconds
                 log.exception("a sweep failed; the next one comes in %g s", settings.sweep_seconds)

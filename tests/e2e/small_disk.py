@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-FILLER = "filler"
+FILLER, MIB = "filler", 1 << 20
 
 
 @contextlib.contextmanager
@@ -28,10 +29,12 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(disk: Path) -> None:
-    """Takes what is left of it, down to the last byte."""
+def fill(disk: Path, leave: int = 0) -> None:
+    """Takes what is left of it, down to the last bytes."""
     left = os.open(disk / FILLER, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    size = 1 << 20
+    for _ in range((shutil.disk_usage(disk).free - leave) // MIB):
+        os.write(left, bytes(MIB))
+    size = 0 if leave else MIB
     while size:
         try:
             os.write(left, bytes(size))
