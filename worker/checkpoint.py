@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -98,7 +99,7 @@ def save(reporter: Reporter, state: State) -> str:
 
     Raises InsufficientStorage where the disk is full, leases.Fenced when the job was taken away meanwhile.
     """
-    scratch = reporter.scratch
+    scratch, begun = reporter.scratch, time.monotonic()
     with needing_room(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="checkpoint-") as folder:
         tensors, position = Path(folder, "state.safetensors"), Path(folder, "state.json")
         save_tensors(state.tensors, tensors)
@@ -113,6 +114,7 @@ def save(reporter: Reporter, state: State) -> str:
             step=state.position.step,
             metrics=dict(state.position.metrics),
             objects=stored,
+            write_seconds=time.monotonic() - begun,
         )
         superseded = checkpoints.supersede(session, reporter.job_id, KEPT)
     with contextlib.suppress(NotReady):  # of a store that is away; the sweep finds what is left

@@ -108,6 +108,11 @@ SERVING = {
 }
 """What this process counts of the models that it serves."""
 
+CHECKPOINTS = {
+    "rootstock_checkpoint_write_seconds": "What the newest checkpoint of a running job took, the slowest one.",
+    "rootstock_checkpoint_age_seconds": "Age of the newest checkpoint of a running job, the oldest one.",
+}
+
 
 @guarded.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request, here: ServicesHere) -> str:
@@ -115,11 +120,19 @@ def metrics(request: Request, here: ServicesHere) -> str:
     telemetry: Telemetry = request.app.state.telemetry
     with here.database.reading() as session:
         census, waits = overview.census(session), overview.longest_waits(session)
+        working, checkpoints = overview.under_way(session), overview.newest_checkpoints(session)
     lines = telemetry.lines()
     counted = [({"kind": kind, "status": status}, float(count)) for kind, status, count in census]
     lines += family("rootstock_jobs", "gauge", "Jobs by kind and status.", counted)
     oldest = [({"queue": queue}, seconds) for queue, seconds in waits]
     lines += family("rootstock_queue_wait_seconds", "gauge", "Age of the oldest job that could run.", oldest)
+    rates = [({"kind": each.kind}, each.samples_per_second) for each in working]
+    lines += family("rootstock_job_samples_per_second", "gauge", "Rows that running jobs learn from or answer.", rates)
+    lease = here.settings.lease_seconds
+    ages = [({"kind": each.kind}, max(0.0, lease - each.lease_seconds_left)) for each in working]
+    lines += family("rootstock_lease_age_seconds", "gauge", "Since the most silent worker of a job was heard.", ages)
+    for (name, text), value in zip(CHECKPOINTS.items(), checkpoints, strict=True):
+        lines += family(name, "gauge", text, [] if value is None else [({}, value)])
     for name, value in here.serving.metrics().items():
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += family(name, kind, SERVING[name], [({}, value)])

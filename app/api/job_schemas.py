@@ -127,4 +127,6 @@ class CheckpointObject(Wire):
     """`name:version` that was made of it: what can be asked; null where it was not published."""
     metrics: dict[str, Any]
     size_bytes: int
+    write_seconds: float | None
+    """How long it took to write it; training went on meanwhile."""
     created_at: int

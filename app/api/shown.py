@@ -187,6 +187,7 @@ def checkpoint(row: Checkpoint, model: str | None) -> dict[str, Any]:
             model=model,
             metrics=row.metrics,
             size_bytes=row.size_bytes,
+            write_seconds=row.write_seconds,
             created_at=int(row.created_at),
         )
     )

@@ -27,15 +27,21 @@ def add(
     step: int,
     metrics: Mapping[str, Any],
     objects: Mapping[str, stored.Bytes | Sequence[stored.Bytes]],
+    write_seconds: float | None = None,
 ) -> Checkpoint:
-    """Registers a checkpoint whose bytes are already stored.
+    """Registers a checkpoint whose bytes are already stored, which took `write_seconds`.
 
     Raises Fenced when the token is stale.
     """
     hold(session, job_id, token)
-    size = stored.total_bytes(objects)
     checkpoint = Checkpoint(
-        id=new_id(PREFIX), job_id=job_id, token=token, step=step, metrics=finite(metrics), size_bytes=size
+        id=new_id(PREFIX),
+        job_id=job_id,
+        token=token,
+        step=step,
+        metrics=finite(metrics),
+        size_bytes=stored.total_bytes(objects),
+        write_seconds=write_seconds,
     )
     session.add(checkpoint)
     session.flush()

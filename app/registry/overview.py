@@ -1,6 +1,7 @@
 """What a list or a dashboard wants of many rows at once, each in one statement. Changes nothing."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.registry.db import now
 from app.registry.names import DEFAULT
-from app.registry.tables import Alias, Dataset, DatasetFile, Job, JobDataset, Model, Version
+from app.registry.tables import Alias, Checkpoint, Dataset, DatasetFile, Job, JobDataset, Model, Version
 
 Row = TypeVar("Row", Dataset, Job)
 
@@ -96,3 +97,30 @@ def longest_waits(session: Session) -> list[tuple[str, float]]:
         .order_by(Job.queue)
     )
     return [(queue, float(seconds)) for queue, seconds in session.execute(statement)]
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """The running jobs of one kind, together."""
+
+    kind: str
+    samples_per_second: float
+    lease_seconds_left: float
+    """Of the one whose lease ends first; negative once it should have been taken back."""
+
+
+def under_way(session: Session) -> list[UnderWay]:
+    """What runs now."""
+    rate = sa.func.coalesce(sa.func.sum(Job.progress["samples_per_second"].as_float()), 0.0)
+    statement = sa.select(Job.kind, rate, sa.func.min(Job.lease_until) - now()).where(Job.status == "running")
+    return [UnderWay(*row) for row in session.execute(statement.group_by(Job.kind).order_by(Job.kind))]
+
+
+def newest_checkpoints(session: Session) -> tuple[float | None, float | None]:
+    """Of the running jobs' newest checkpoints: seconds that the slowest one took to write, and age of the oldest."""
+    newest = sa.func.row_number().over(partition_by=Checkpoint.job_id, order_by=Checkpoint.created_at.desc())
+    running = sa.select(Checkpoint.write_seconds, Checkpoint.created_at, newest.label("place")).join(Job)
+    each = running.where(Job.status == "running").subquery()
+    statement = sa.select(sa.func.max(each.c.write_seconds), now() - sa.func.min(each.c.created_at))
+    slowest, oldest = session.execute(statement.where(each.c.place == 1)).one()
+    return slowest, oldest

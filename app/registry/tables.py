@@ -278,6 +278,8 @@ class Checkpoint(Table):
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     size_bytes: Mapped[int]
     created_at: Mapped[float] = mapped_column(insert_default=now())
+    write_seconds: Mapped[float | None]
+    """How long its bytes took to the store."""
 
 
 class Batch(Table):

@@ -1,9 +1,11 @@
 """What needs no key, and the numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.registry import checkpoints, jobs
 from app.settings import Settings
 from tests import rows
 from tests.integration.api.conftest import Garden, House, serve
@@ -43,6 +45,12 @@ def test_metrics_count_requests_and_jobs(garden: Garden) -> None:
     with garden.database.session() as session:
         rows.job(session, garden.project_id, "failed")
         rows.job(session, garden.project_id)
+        for rate in (2000.0, 0.5, None):
+            job = rows.job(session, garden.project_id, "running")
+            jobs.set_progress(session, job.id, job.token, {"samples_per_second": rate})
+            for seconds in (30.0, 0.25 if rate is None else 0.75):
+                saved: dict[str, Any] = {"step": int(seconds * 100), "metrics": {}, "objects": {"state": rows.stored()}}
+                checkpoints.add(session, job.id, job.token, write_seconds=seconds, **saved)
     garden.client.get("/v1/jobs/job-unknown")
     garden.client.get("/nowhere")
 
@@ -60,4 +68,8 @@ def test_metrics_count_requests_and_jobs(garden: Garden) -> None:
     assert numbers[bucket] >= 1
     assert numbers['rootstock_jobs{kind="pretrain",status="failed"}'] >= 1
     assert numbers['rootstock_queue_wait_seconds{queue="train"}'] >= 0
+    assert numbers['rootstock_job_samples_per_second{kind="pretrain"}'] == pytest.approx(2000.5)
+    assert numbers['rootstock_lease_age_seconds{kind="pretrain"}'] >= 0
+    assert numbers["rootstock_checkpoint_write_seconds"] == 0.75
+    assert numbers["rootstock_checkpoint_age_seconds"] >= 0
     assert numbers["rootstock_models_loaded"] == len(garden.house.services.serving._loaded)  # other tests ask, too

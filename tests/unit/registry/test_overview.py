@@ -1,8 +1,10 @@
 """Many rows at once."""
 
+import pytest
 from sqlalchemy.orm import Session
 
-from app.registry import overview
+from app.registry import checkpoints, jobs, leases, overview
+from app.registry.tables import Job
 from tests import rows
 
 
@@ -52,3 +54,28 @@ def test_the_queue_position_counts_earlier_jobs_of_the_same_queue(session: Sessi
     assert overview.queue_positions(session, ids) == {ids[0]: 1, ids[1]: 2, ids[2]: 3}
     rows.claim(session, made[0])
     assert overview.queue_positions(session, ids) == {ids[1]: 1, ids[2]: 2}
+
+
+def test_what_runs_is_summed_by_kind(session: Session, project_id: str) -> None:
+    assert overview.under_way(session) == []
+    assert overview.newest_checkpoints(session) == (None, None)
+    rows.job(session, project_id)
+    first, second = (rows.job(session, project_id, "running") for _ in range(2))
+    jobs.set_progress(session, first.id, first.token, {"samples_per_second": 12.5})
+    leases.heartbeat(session, second.id, second.token, 7.0)
+    (found,) = overview.under_way(session)
+    assert (found.kind, found.samples_per_second) == ("pretrain", 12.5)
+    assert 6.0 < found.lease_seconds_left <= 7.0
+
+    def save(job: Job, age: float, seconds: float) -> None:
+        state = {"state": rows.stored()}
+        made = checkpoints.add(session, job.id, job.token, step=1, metrics={}, objects=state, write_seconds=seconds)
+        made.created_at -= age
+        session.flush()
+
+    third = rows.job(session, project_id, "running")
+    for job, age, seconds in ((first, 90, 9.0), (first, 30, 0.5), (second, 50, 1.5), (third, 10, 0.25)):
+        save(job, age, seconds)
+    slowest, oldest = overview.newest_checkpoints(session)
+    assert slowest == 1.5
+    assert oldest == pytest.approx(50, abs=5)
