@@ -4,6 +4,7 @@ Knows them by their command lines. All state is under one folder.
 """
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -19,12 +20,15 @@ from app.home import lock_home, open_home, write_secret
 from app.listening import listen
 from app.queue import TASKS
 from app.settings import PREFIX, Settings
+from app.storage import open_storage
 
 WORKERS, API, BROKER = 0, 1, 2
 """Stages of the stop: jobs are saved and handed back while API and broker still stand."""
 FEW = 3
 """Deaths of the API after which a server that never was ready gives up."""
 LOOK_SECONDS = 0.1
+PATIENT_SECONDS = 5.0
+"""Time after which a start that waits says what for."""
 
 
 class StartFailed(Exception):
@@ -48,6 +52,7 @@ def serve(settings: Settings) -> None:
     """
     folder, patience = settings.folder, settings.stop_seconds + 10
     open_home(folder)
+    open_storage(settings)  # one that cannot be used is told before anything has started
     lock = lock_home(folder, patience, say)
     listener = listen(settings.host, settings.port)
     asked = 0
@@ -162,15 +167,21 @@ def announce(settings: Settings, address: tuple[Any, ...]) -> None:
 
 
 def wait_until_ready(address: tuple[Any, ...], ready: threading.Event, stop: threading.Event) -> None:
-    """Asks `/readyz` until it says yes."""
+    """Asks `/readyz` until it says yes; where that takes long, says what it answers instead."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104 - to compare, not to bind
+    begun, said = time.monotonic(), ""
     while not stop.is_set():
         connection = http.client.HTTPConnection(host, address[1], timeout=5)
         try:
             connection.request("GET", "/readyz")
-            if connection.getresponse().status == http.client.OK:
+            answer = connection.getresponse()
+            if answer.status == http.client.OK:
                 ready.set()
                 return
+            why = json.loads(answer.read())["error"]["message"]
+            if time.monotonic() - begun > PATIENT_SECONDS and why != said:
+                say(f"not ready yet: {why}")
+                said = why
         except (OSError, http.client.HTTPException):
             pass
         finally:

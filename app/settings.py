@@ -2,11 +2,13 @@
 
 import difflib
 import os
+import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ROOTSTOCK_"
@@ -16,6 +18,17 @@ GIB = 1024 * MIB
 EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
 
 
+def spelled(pattern: str, right: str) -> AfterValidator:
+    """For a text that must match as a whole; any other one is answered with what would be right."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise PydanticCustomError("spelling", "expected {right}", {"right": right})
+        return value
+
+    return AfterValidator(check)
+
+
 class SettingsError(ValueError):
     """A `ROOTSTOCK_*` variable is unknown or holds a value that cannot be used."""
 
@@ -23,15 +36,27 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """One instance per process. Field names, upper-cased behind `ROOTSTOCK_`, are the variables."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, use_attribute_docstrings=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, use_attribute_docstrings=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     home: Path = Path("~/.rootstock")
     """Where the embedded default keeps its database, objects, keys, caches and logs."""
-    database_url: Annotated[str | None, EmptyIsNone] = Field(None, pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?://")
+    database_url: Annotated[
+        str | None,
+        spelled(
+            r"(sqlite|postgres(ql)?)(\+\w+)?://.*", "postgresql://user:password@host/name or sqlite:////folder/file"
+        ),
+        EmptyIsNone,
+    ] = None
     """SQLAlchemy URL; without one, SQLite under `home`. Example: `postgresql://user:secret@host/rootstock`."""
-    broker_url: Annotated[str | None, EmptyIsNone] = Field(None, pattern=r"^(rediss?|sentinel)://")
+    broker_url: Annotated[
+        str | None, spelled(r"(rediss?|sentinel)://.+", "redis://:password@host:6379/0 or rediss://…"), EmptyIsNone
+    ] = None
     """`redis://…` of a Redis or Valkey server; without one, `rootstock serve` starts its own."""
-    storage_url: Annotated[str | None, EmptyIsNone] = None
+    storage_url: Annotated[
+        str | None, spelled(r"file:///.*|s3://[^/]+.*", "file:///folder or s3://bucket/prefix"), EmptyIsNone
+    ] = None
     """`file:///folder` or `s3://bucket/prefix`; without one, a folder under `home`."""
     host: str = "127.0.0.1"
     """Address on which the API listens."""
@@ -40,7 +65,13 @@ class Settings(BaseSettings):
     admin_key: Annotated[str | None, EmptyIsNone] = None
     """API key of the first project, where it must be known in advance; otherwise one is drawn at first start."""
 
-    cors_origins: str = Field("", pattern=r"^(|\*|https?://[^/\s,;]+(\s*,\s*https?://[^/\s,;]+)*)$")
+    cors_origins: Annotated[
+        str,
+        spelled(
+            r"|\*|https?://[^/\s,;]+(\s*,\s*https?://[^/\s,;]+)*",
+            "origins without a path, such as https://app.example.org, http://localhost:3000, or * for all",
+        ),
+    ] = ""
     """Origins whose pages may call from a browser: `https://app.example.org, http://localhost:3000`, or `*` for all."""
     max_file_bytes: int = Field(16 * GIB, ge=1)
     """Largest file accepted, in bytes; refused while it streams."""
@@ -85,7 +116,9 @@ class Settings(BaseSettings):
     """How often a job whose worker died is taken up again, the first time included."""
     devices: int = Field(1, ge=1, le=64)
     """GPUs, or processes on a CPU, that share every training job of a worker."""
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Annotated[
+        str, spelled(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda, or one GPU of several, such as cuda:1")
+    ] = "auto"
     """`auto` (CUDA when there is one), `cpu`, `cuda` or one GPU of several, such as `cuda:1`."""
 
     @property
@@ -124,7 +157,7 @@ class Settings(BaseSettings):
 def read_settings() -> Settings:
     """Reads the environment.
 
-    Raises SettingsError naming the variable, its value and what would be right.
+    Raises SettingsError naming each variable that is wrong, its value and what would be right.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in os.environ:
@@ -134,10 +167,26 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        variable = PREFIX + str(first["loc"][0]).upper()
-        given = "…" if variable.endswith("_URL") else repr(first["input"])  # it may hold a password
-        raise SettingsError(f"{variable}={given}: {first['msg']}") from None
+        raise SettingsError("\n".join(map(_worded, error.errors()))) from None
+
+
+def _worded(fault: Any) -> str:
+    """One of pydantic's faults, of a variable."""
+    name = str(fault["loc"][0])
+    given = "…" if name.endswith("_url") else repr(fault["input"])  # it may hold a password
+    numeric = fault["type"] not in ("spelling", "string_type", "path_type")
+    return f"{PREFIX}{name.upper()}={given}: {_number(name) if numeric else fault['msg']}"
+
+
+def _number(name: str) -> str:
+    """What is right for a setting that is a number."""
+    field = Settings.model_fields[name]
+    bounds = {key: getattr(held, key) for held in field.metadata for key in ("ge", "gt", "le") if hasattr(held, key)}
+    words = "expected a whole number" if field.annotation is int else "expected a number"
+    words += next((f" of {unit}" for unit in ("bytes", "seconds") if name.endswith(f"_{unit}")), "")
+    if "le" in bounds:
+        return f"{words} from {bounds['ge']} to {bounds['le']}"
+    return f"{words} above {bounds['gt']:g}" if "gt" in bounds else f"{words}, at least {bounds['ge']:,}"
 
 
 @cache

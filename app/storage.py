@@ -70,7 +70,12 @@ class Storage:
             options: Any = {"timeout": "2s", "allow_http": plain}
             self._probe = S3Store.from_url(url, retry_config=_retries(0, 2), client_options=options)
         else:
-            (self._folder / INCOMING).mkdir(parents=True, exist_ok=True)
+            try:
+                (self._folder / INCOMING).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SettingsError(
+                    f"ROOTSTOCK_STORAGE_URL={url!r}: {error.strerror}; name a folder that can be written"
+                ) from None
 
     def put(self, key: str, source: Path | bytes) -> Stored:
         """Stores a file's or a value's bytes, in place of those that `key` had."""

@@ -81,7 +81,7 @@ def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
     ("variable", "value", "right"),
     [
         ("ROOTSTOCK_DATABASE_URL", "mysql://tree:secret@host/garden", "postgres"),
-        ("ROOTSTOCK_BROKER_URL", "amqp://tree:secret@host", "rediss?"),
+        ("ROOTSTOCK_BROKER_URL", "amqp://tree:secret@host", "redis://"),
         ("ROOTSTOCK_DEVICE", "gpu", "cuda"),
     ],
 )
