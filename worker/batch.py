@@ -25,6 +25,7 @@ from worker.progress import Reporter
 
 SHARD_LINES = 500
 SHARD_BYTES = 16 << 20
+KINDS = (batches.OUTPUT, batches.ERRORS)
 
 
 def run(reporter: Reporter) -> None:
@@ -34,6 +35,8 @@ def run(reporter: Reporter) -> None:
         batch = batches.get(session, job.project_id, job.request["batch"])
         content = objects.held(session, batch.input_file_id)["content"]
         done = batches.done(session, batch)
+        before = {name: batches.parts(session, batch, name) for name in KINDS}
+    hashes = {name: hashed(reporter.storage.open(parts)) for name, parts in before.items()}
     answering = Answering(reporter, batch)
     total, read, begun = sum(part.size_bytes for part in content), 0, time.monotonic()
     for number, lines in enumerate(shards(reporter.storage.open(content))):
@@ -52,8 +55,13 @@ def run(reporter: Reporter) -> None:
             "estimated_remaining_seconds": elapsed * (1 - share) / share,
         }
         rows = {batches.SHARD: [str(number).encode()], batches.OUTPUT: output, batches.ERRORS: errors}
-        reporter.when_there_is_room(partial(keep, reporter, batch, number, rows, progress, counts))
-    reporter.when_there_is_room(partial(finish, reporter, batch, job.request.get("output_format"), answering))
+        for name in KINDS:
+            for row in rows[name]:
+                hashes[name].update(row)
+        so_far = {name: found.hexdigest() for name, found in hashes.items()}
+        reporter.when_there_is_room(partial(keep, reporter, batch, number, rows, progress, counts, so_far))
+    so_far = {name: found.hexdigest() for name, found in hashes.items()}
+    reporter.when_there_is_room(partial(finish, reporter, batch, so_far, job.request.get("output_format"), answering))
 
 
 def keep(
@@ -63,27 +71,26 @@ def keep(
     rows: Mapping[str, Sequence[bytes]],
     progress: dict[str, Any],
     counts: Mapping[str, int],
+    hashes: Mapping[str, str],
 ) -> None:
     """Stores what a shard gave, by name; may be tried again."""
     given = {name: put(reporter, batch, number, name, part) for name, part in rows.items() if part}
     with reporter.database.session() as session:
-        batches.add_shard(session, batch, reporter.token, number, progress, given, counts)
+        batches.add_shard(session, batch, reporter.token, number, progress, given, counts, hashes)
 
 
-def finish(reporter: Reporter, batch: Batch, output_format: str | None, answering: Answering) -> None:
+def finish(
+    reporter: Reporter, batch: Batch, hashes: Mapping[str, str], output_format: str | None, answering: Answering
+) -> None:
     """Makes files of what the shards gave and ends the job well, both or neither; may be tried again."""
     with reporter.database.reading() as session:
-        made = {name: batches.parts(session, batch, name) for name in (batches.OUTPUT, batches.ERRORS)}
-    whole = {
-        name: batches.Whole(parts, *hashed(reporter.storage.open(parts)), "jsonl")
-        for name, parts in made.items()
-        if parts
-    }
+        made = {name: batches.parts(session, batch, name) for name in KINDS}
+    whole = {name: batches.Whole(parts, hashes[name], "jsonl") for name, parts in made.items() if parts}
     if batches.OUTPUT in whole and output_format == "parquet":
         opened = (b"".join(reporter.storage.open([part])) for part in made[batches.OUTPUT])
         tables = (tabled(content.splitlines(), answering) for content in opened)
         stored = put_parquet(reporter, f"batches/{batch.id}/{reporter.token}/output.parquet", tables)
-        whole[batches.OUTPUT] = batches.Whole([stored], stored.sha256, stored.size_bytes, "parquet")
+        whole[batches.OUTPUT] = batches.Whole([stored], stored.sha256, "parquet")
     with reporter.database.session() as session:
         batches.finish(session, batch, reporter.token, whole)
 
@@ -131,10 +138,9 @@ def put(reporter: Reporter, batch: Batch, number: int, name: str, rows: Sequence
     return reporter.storage.put(f"batches/{batch.id}/{reporter.token}/{name}-{number}.jsonl", b"".join(rows))
 
 
-def hashed(chunks: Iterable[bytes]) -> tuple[str, int]:
-    """sha256 and number of bytes."""
-    found, size = hashlib.sha256(), 0
+def hashed(chunks: Iterable[bytes]) -> "hashlib._Hash":
+    """The sha256 of what has come."""
+    found = hashlib.sha256()
     for chunk in chunks:
         found.update(chunk)
-        size += len(chunk)
-    return found.hexdigest(), size
+    return found

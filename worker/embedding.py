@@ -153,7 +153,7 @@ def finish(reporter: Reporter, job: Job, name: str, form: str, rows: int) -> Non
         stored = put_parquet(reporter, reporter.key("embeddings", "all.parquet"), tables)
         parts, sha256, size = [stored], stored.sha256, stored.size_bytes
     else:
-        sha256, size = hashed(reporter.storage.open(shards))
+        sha256, size = hashed(reporter.storage.open(shards)).hexdigest(), sum(shard.size_bytes for shard in shards)
     with reporter.database.session() as session:
         file = files.create(
             session,

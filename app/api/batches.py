@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.api import shown
-from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, ServicesHere, guarded_router
+from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
 from app.api.jobs import AskedHere, steer
 from app.api.schemas import Deleted, ListOf, Wire
-from app.errors import NotFound, UnknownChoice
-from app.registry import batches, jobs, overview
+from app.errors import Malformed, NotFound, UnknownChoice
+from app.registry import batches, files, jobs, objects, overview
 from app.registry.tables import Batch, Job
 
 router = guarded_router("batches")
@@ -65,7 +65,7 @@ class BatchObject(Wire):
     job: str
     """The job that answers it, which can be paused and followed like any other."""
     output_file_id: str | None
-    """Answers, in the order of the requests."""
+    """Answers, in the order of the requests; of a batch that was cancelled or failed, those so far, as JSON lines."""
     error_file_id: str | None
     """Refusals, each with its `custom_id`; null when there are none."""
     errors: dict[str, Any] | None
@@ -92,6 +92,7 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Resp
 
     def make(session: Session) -> Made:
         try:
+            require_lines(session, here, ask.caller.project_id, body.input_file_id)
             batch, job = batches.create(
                 session,
                 project_id=ask.caller.project_id,
@@ -107,6 +108,20 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Resp
 
     answer, _ = create(here, ask, 200, make)
     return answer
+
+
+def require_lines(session: Session, here: Services, project_id: str, file_id: str) -> None:
+    """Raises Malformed for a file that does not begin as a request does, NotFound where there is none."""
+    file = files.get(session, project_id, file_id)
+    chunks = here.storage.open(objects.held(session, file.id)[files.CONTENT])
+    begins = next((chunk.lstrip() for chunk in chunks if chunk.strip()), b"")
+    if begins and not begins.startswith(b"{"):
+        raise Malformed(
+            f"input_file_id: {file.filename} begins with {begins[:40].decode(errors='replace')!r}, and requests are "
+            'JSON lines: {"custom_id": "1", "body": {"model": …, "input": …}}; to embed the rows of a table or texts, '
+            "make a dataset of them and a job of kind embed",
+            param="input_file_id",
+        )
 
 
 @router.get("/v1/batches", response_model=ListOf[BatchObject], openapi_extra=METADATA_FILTER)
@@ -128,7 +143,7 @@ def get_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, A
 
 @router.post("/v1/batches/{batch_id}/cancel", response_model=BatchObject)
 def cancel(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
-    """Cancels a batch; what was answered so far is not kept."""
+    """Cancels a batch; what was answered so far is in its `output_file_id`."""
 
     def do(session: Session) -> Job:
         batch = batches.get(session, who.project_id, batch_id)

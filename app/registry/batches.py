@@ -1,7 +1,7 @@
 """Batches: files of requests that a job answers shard by shard. Knows no request and no answer.
 
 What a shard gave is linked to the job in the transaction that counts it, under the job's token: a restart goes on with
-the next shard, and no request is answered twice. However the job ends, that lets go of it.
+the next shard, and no request is answered twice. However the job ends, its shards become files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound, WrongState
-from app.registry import files, jobs
+from app.registry import batch_files, files, jobs
 from app.registry import objects as stored
+from app.registry.batch_files import ERRORS as ERRORS
+from app.registry.batch_files import OUTPUT as OUTPUT
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.page import Page, paginate
 from app.registry.states import TERMINAL
-from app.registry.tables import Batch, File, Job
+from app.registry.tables import Batch, Job
 
-OUTPUT, ERRORS, SHARD = "output", "errors", "shard"
+SHARD = "shard"
 
 
 def create(
@@ -103,18 +105,22 @@ def add_shard(
     progress: dict[str, Any],
     given: Mapping[str, stored.Bytes],
     counts: Mapping[str, int],
+    hashes: Mapping[str, str],
 ) -> None:
-    """What shard `number` gave: `shard` (always), and `output` and `errors` where there are any. Raises Fenced."""
+    """What shard `number` gave: `shard` (always), and `output` and `errors` where there are any.
+
+    `hashes` are the sha256 of all `output` and of all `errors` up to this shard. Raises Fenced.
+    """
     jobs.set_progress(session, _job_id(batch), token, progress)
     held = session.get_one(Batch, batch.id)
     held.counts = {key: held.counts[key] + counts[key] for key in held.counts}
+    held.hashes = dict(hashes)
     stored.hold(session, _job_id(batch), {f"{name}-{number:09d}": part for name, part in given.items()})
 
 
 def parts(session: Session, batch: Batch, name: str) -> list[stored.Bytes]:
     """What all shards gave of `output` or `errors`, in order."""
-    held = stored.held(session, _job_id(batch))
-    return [held[key][0] for key in sorted(held) if key.startswith(f"{name}-")]
+    return batch_files.shards(session, _job_id(batch), name)
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,6 @@ class Whole:
 
     objects: Sequence[stored.Bytes]
     sha256: str
-    size_bytes: int
     ending: str
 
 
@@ -131,20 +136,7 @@ def finish(session: Session, batch: Batch, token: int, given: Mapping[str, Whole
     """Makes files of `given`, by name, and ends the job well. Raises Fenced."""
     held = session.get_one(Batch, batch.id)
     for name, whole in given.items():
-        file: File = files.create(
-            session,
-            project_id=batch.project_id,
-            filename=f"{batch.id}_{name}.{whole.ending}",
-            purpose="batch_output",
-            objects=whole.objects,
-            sha256=whole.sha256,
-            size_bytes=whole.size_bytes,
-        )
-        if name == OUTPUT:
-            held.output_file_id = file.id
-        else:
-            held.error_file_id = file.id
-    session.flush()
+        batch_files.give(session, held, name, whole.objects, whole.sha256, whole.ending)
     jobs.succeed(session, _job_id(batch), token, metrics=dict(held.counts))
 
 

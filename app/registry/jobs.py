@@ -153,7 +153,7 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
     if existing is not None:
         return existing
     if job.kind == "batch":
-        raise WrongState(f"{job_id} belongs to a batch, whose answers so far it would lose; make another batch")
+        raise WrongState(f"{job_id} belongs to a batch, which keeps what it was answered; make another of the rest")
     if job.kind == "publish":
         raise WrongState(f"{job_id} no longer holds its checkpoint; publish that again")
     datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]

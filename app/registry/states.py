@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import DatasetFailed
+from app.registry.batch_files import files_of_ended
 from app.registry.db import now
 from app.registry.tables import Dataset, Event, Job, JobDataset, Link
 
@@ -89,6 +90,8 @@ def move(
         Event(job_id=job.id, number=job.events, type=event, level=level, message=message, data=data or {}),
     )
     session.flush()
+    if job.kind == "batch" and to in ("failed", "cancelled"):
+        files_of_ended(session, job)
     if to in TERMINAL:  # what it held to go on from, such as the shards of its result
         session.execute(sa.delete(Link).where(Link.owner == job.id), execution_options={"synchronize_session": False})
     if job.kind == "ingest" and to in ("failed", "cancelled"):

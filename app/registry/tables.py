@@ -293,6 +293,8 @@ class Batch(Table):
     error_file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     status: Mapped[str]
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    hashes: Mapped[dict[str, Any] | None]
+    """sha256 of the answers and of the refusals so far, as the files that they will be."""
     errors: Mapped[dict[str, Any] | None]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     created_at: Mapped[float] = mapped_column(insert_default=now())

@@ -1,5 +1,6 @@
 """Batches through the stock SDK: answers as the direct path gives them, refusals beside them, restarts, cancels."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -150,13 +151,18 @@ def answer_one_shard(reporter: Reporter) -> None:
             batch.run(reporter)
 
 
+def leave(school: School, made: Any, reporter: Reporter) -> None:
+    """As a worker does that is told to stop: another one goes on."""
+    with school.workshop.database.session() as session:
+        leases.leave(session, made.job, reporter.token)
+
+
 def test_a_custom_id_is_answered_once(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "SHARD_LINES", 2)
     made = school.ask([line(0), line(1), line(2), line(0), line(3), line(1)])
     reporter = school.workshop.claim(made.job)
     answer_one_shard(reporter)
-    with school.workshop.database.session() as session:
-        leases.leave(session, made.job, reporter.token)
+    leave(school, made, reporter)
     done = school.work(made)
     assert [each["custom_id"] for each in school.lines(done.output_file_id)] == ["row-0", "row-1", "row-2", "row-3"]
     refused = school.lines(done.error_file_id)
@@ -225,6 +231,13 @@ def test_reconstructions_are_batched_too(school: School) -> None:
     assert len(answer["response"]["body"]["data"][0]["reconstruction"]) == 12
 
 
+@pytest.mark.parametrize("content", [b"a,b,label\n1,2,x\n", b"PAR1\x15\x04\x15\x10", b"\n[\n{}\n]\n", b"\xff\xfe{\0"])
+def test_a_file_that_holds_no_lines_of_requests_is_refused_at_once(school: School, content: bytes) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"requests\.jsonl begins with .*JSON lines.*kind embed") as caught:
+        school.ask([content])
+    assert (caught.value.code, caught.value.param) == ("malformed", "input_file_id")
+
+
 def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
     made = school.ask([line(0)])
     assert school.client.batches.cancel(made.id).status == "cancelled"
@@ -233,23 +246,35 @@ def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "failed"])
-def test_what_a_batch_was_answered_that_comes_to_nothing_is_let_go(
+def test_what_a_batch_was_answered_that_comes_to_nothing_is_kept(
     school: School, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     monkeypatch.setattr(batch, "SHARD_LINES", 10)
-    made = school.ask([line(number) for number in range(30)])
+    made = school.ask([line(0), line(1, typo=1), *(line(number) for number in range(2, 30))])
+    reporter = school.workshop.claim(made.job)
+    answer_one_shard(reporter)
+    leave(school, made, reporter)
     reporter = school.workshop.claim(made.job)
     answer_one_shard(reporter)
     with school.workshop.database.session() as session:
-        assert batches.done(session, batches.get(session, school.workshop.project_id, made.id)) == 1, "it may go on"
+        assert batches.done(session, batches.get(session, school.workshop.project_id, made.id)) == 2, "it may go on"
         if ending == "cancelled":
             jobs.ask(session, school.workshop.project_id, made.job, "cancel")
             leases.leave(session, made.job, reporter.token)
         else:
             jobs.fail(session, made.job, reporter.token, TrainerCrashed("it crashed").body())
     with school.workshop.database.reading() as session:
-        assert list(session.scalars(sa.select(Link).where(Link.key.startswith(f"batches/{made.id}/")))) == []
-    assert school.client.batches.retrieve(made.id).status == ending
+        assert list(session.scalars(sa.select(Link).where(Link.owner == made.job))) == []
+    ended: Any = school.client.batches.retrieve(made.id)
+    assert (ended.status, ended.request_counts.completed, ended.request_counts.failed) == (ending, 19, 1)
+    answers = school.lines(ended.output_file_id)
+    assert [each["custom_id"] for each in answers] == [f"row-{number}" for number in range(20) if number != 1]
+    assert [each["custom_id"] for each in school.lines(ended.error_file_id)] == ["row-1"]
+    for file in (ended.output_file_id, ended.error_file_id):
+        content = school.client.files.content(file).content
+        told: Any = school.client.files.retrieve(file)
+        assert (told.bytes, told.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert told.filename.endswith(".jsonl")
 
 
 def test_an_ended_batch_is_deleted_and_its_files_become_free(school: School) -> None:
