@@ -1,5 +1,6 @@
 """A job that goes on: the same weights, the same threads, one publication."""
 
+import os
 import threading
 from typing import Any
 
@@ -9,11 +10,13 @@ import torch
 from app.ml.batch import Batch, Loss
 from app.ml.descent import Descent
 from app.ml.objectives.autoencoding import Autoencoder
+from app.ml.team import Team
 from app.ml.threads import computing_with
 from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs
 from worker import threads
+from worker.checkpoint import Writer
 from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer, run
 
@@ -100,6 +103,15 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
     assert 256 in {rows for _, rows in sizes}
     assert len(sizes) == 2
     assert sqlite.weights(resumed) == sqlite.weights(whole)
+
+
+def test_checkpoints_are_written_on_any_core(sqlite: Workshop) -> None:
+    """Though a resumed job saves its first one when it already keeps to the caller's."""
+    cores = os.sched_getaffinity(0)
+    writer = Writer(sqlite.claim(sqlite.job(sqlite.dataset(blobs())).id))
+    with Team(2).leading():
+        assert writer._thread.submit(os.sched_getaffinity, 0).result() == cores
+    writer.close()
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> None:
