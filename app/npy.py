@@ -1,5 +1,6 @@
 """The header of an NPY file: what its array is and where its numbers begin. Knows no meaning of them."""
 
+import re
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -9,6 +10,8 @@ from numpy.lib import format as numpy_format
 READERS = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
 """3.0 differs in the names of fields alone, and an array of fields is no array of numbers."""
 MOST_SAID = 200
+ADDRESS = re.compile(" at 0x[0-9a-f]+")
+"""Where the parser's object lies in memory is of no use to a client, and none of its business."""
 
 
 @dataclass(frozen=True)
@@ -31,5 +34,5 @@ def read_header(stream: IO[bytes]) -> Header:
         if min(shape, default=0) < 0:
             raise ValueError(f"the shape is {list(shape)}")
     except Exception as error:  # NumPy reads the header as Python, whose parser and tokenizer raise what they like
-        raise ValueError(str(error)[:MOST_SAID]) from None
+        raise ValueError(ADDRESS.sub("", str(error))[:MOST_SAID]) from None
     return Header(dtype, shape, fortran)

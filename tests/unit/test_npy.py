@@ -46,3 +46,10 @@ def test_whatever_is_wrong_is_one_kind_of_error_in_a_few_words(there: bytes, ins
     for content in (written(ROWS).replace(there, instead, 1), written(ROWS)[:30], b""):
         with pytest.raises(ValueError, match=r"^(?s:.){1,200}$"):
             read_header(io.BytesIO(content))
+
+
+def test_what_is_said_of_a_name_does_not_tell_where_things_lie() -> None:
+    content = written(ROWS).replace(b"False", b"Falsx", 1)
+    with pytest.raises(ValueError, match="malformed node") as raised:
+        read_header(io.BytesIO(content))
+    assert "0x" not in str(raised.value)
