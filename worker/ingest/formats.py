@@ -53,8 +53,9 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if inner is None:
             return None
         file, first = inner, _first(inner)
-    if not first:
-        context.faults.add("empty_file", f"{file.name} is empty: it has 0 bytes", file=file.id)
+    if len(first) == file.size and not first.strip():
+        holds = f"{file.size:,} bytes of white space" if first else "0 bytes"
+        context.faults.add("empty_file", f"{file.name} is empty: it has {holds}", file=file.id)
         return None
     codec = _codec(file, first, options, context)
     if codec is not None:

@@ -87,6 +87,7 @@ def test_what_no_dataset_can_be_made_of(
     ("content", "code"),
     [
         (b"", "empty_file"),
+        (b"\n \r\n\t\n", "empty_file"),
         (b"a,b\n", "no_rows"),
         (b"a,b\n1,2\n", "single_row"),
         (b"\x80\x04\x95", "unknown_format"),
