@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.errors import DoesNotFit
 from app.ml.bag_fitting import fit_bags
 from app.ml.bags import Bags
 from app.ml.batch import Batch
 from app.ml.build import build_network
+from app.ml.evaluation_job import require_fit
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
@@ -81,13 +81,7 @@ def evaluate(exam: Exam) -> dict[str, Any]:
 
 def evaluate_fitting(exam: Exam) -> dict[str, Any]:
     """The figures of the protocol. Raises Invalid where the dataset is not what the network was made for."""
-    for role, part in exam.spec.roles.items():
-        facts = exam.dataset.profile.get(role)
-        if facts is None:
-            raise DoesNotFit(f"it has no {role!r}, and the network was made for one")
-        wide = part.modality.layout == "vector" and list(facts.get("shape", ())) != part.shape
-        if facts["modality"] != part.modality.name or wide or part.modality.completed(facts) != part.modality:
-            raise DoesNotFit(f"its {role!r} is not what the network was made for")
+    require_fit(exam.spec.roles, exam.dataset.profile)
     return evaluate(exam)
 
 

@@ -18,11 +18,11 @@ from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, rin
 from app.api.job_schemas import JobObject, JobStatus
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
-from app.errors import AbilityMissing, DatasetFailed, NotFound
+from app.errors import AbilityMissing, DatasetFailed, DoesNotFit, NotFound
 from app.ml.defaults import resolve
 from app.ml.embedding_job import EmbedJob
-from app.ml.evaluation_job import EvaluateJob
-from app.ml.spec import TrainRequest
+from app.ml.evaluation_job import EvaluateJob, require_fit
+from app.ml.spec import RoleSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
 from app.registry.states import dataset_failed
@@ -72,7 +72,14 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     if isinstance(body, EmbedJob) and "embed" not in version.abilities:
         can = ", ".join(version.abilities)
         raise AbilityMissing(f"model {models.reference(version)} cannot embed; it can {can}", param="model")
-    dataset_of(session, who, body.dataset, "dataset")
+    row = dataset_of(session, who, body.dataset, "dataset")
+    if isinstance(body, EvaluateJob) and row.status == "ready":
+        roles = {role: RoleSpec.model_validate(part) for role, part in version.spec.get("roles", {}).items()}
+        try:
+            require_fit(roles, row.profile or {})
+        except DoesNotFit as error:
+            problem = f"model {models.reference(version)} cannot be judged on dataset {row.id}: {error.message}"
+            raise DoesNotFit(problem, param="dataset") from None
     job = jobs.create(
         session,
         project_id=who.project_id,

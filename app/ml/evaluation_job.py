@@ -1,11 +1,13 @@
 """What decides a job that judges a model on a dataset, as JSON. Its worker and the HTTP API share it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
+from app.errors import DoesNotFit
 from app.ml.plugins import Settings
-from app.ml.spec import REFERENCE
+from app.ml.spec import REFERENCE, RoleSpec
 
 
 class EvaluateJob(Settings):
@@ -23,3 +25,24 @@ class EvaluateJob(Settings):
     """Id of a dataset of the model's kind; it need not be one that the model learned from."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Up to 16 pairs of strings, kept and returned."""
+
+
+def require_fit(roles: Mapping[str, RoleSpec], profile: Mapping[str, Any]) -> None:
+    """Raises DoesNotFit where a dataset of this profile is not what a network with these roles was made for."""
+    for role, part in roles.items():
+        facts, modality = profile.get(role), part.modality
+        if facts is None:
+            raise DoesNotFit(f"it has no {role!r}, and the network was made for one", param="dataset")
+        if facts["modality"] != modality.name:
+            problem = f"is {facts['modality']}, and the network was made for {modality.name}"
+        elif modality.layout == "vector" and list(facts.get("shape", ())) != part.shape:
+            problem = f"has the shape {list(facts.get('shape', ()))}, and the network was made for {part.shape}"
+        elif (completed := modality.completed(facts)) != modality:
+            its, ours = (made.model_dump(mode="json") for made in (completed, modality))
+            differ = [
+                f"{key} {its[key]!r:.100}, and the network {ours[key]!r:.100}" for key in its if its[key] != ours[key]
+            ]
+            problem = f"has {'; '.join(differ)}"
+        else:
+            continue
+        raise DoesNotFit(f"its {role!r} {problem}", param="dataset")

@@ -96,18 +96,20 @@ def test_what_cannot_be_judged_is_refused(bench: Bench) -> None:
     refused(bench.ask("labels", bench.rows.id, split="test"), 422, "unknown_key", "split")
     vowels = b"text\n" + b"\n".join(b"a e i o u" + b" y" * (row % 9) for row in range(200))
     made = bench.workshop.dataset(vowels, "texts.csv", modality="text")
-    job = bench.ask("labels", made.id).raise_for_status().json()
-    with pytest.raises(DoesNotFit, match="'input' is not what"):
-        evaluating.run(bench.workshop.claim(job["id"]))
+    message = refused(bench.ask("labels", made.id), 422, "does_not_fit", "dataset")
+    assert message.startswith(
+        f"model labels:1 cannot be judged on dataset {made.id}: its 'input' is text, and the network"
+    )
     for given, says in (
         (blobs(labels=False), "no 'target'"),
-        (blobs(width=7), "'input' is not what the network was made for"),
-        ({**blobs(), "label": np.array([f"other {name}" for name in blobs()["label"]])}, "other"),
+        (blobs(width=7), "its 'input' has the shape [7], and the network was made for [12]"),
     ):
-        job = bench.ask("labels", bench.workshop.dataset(given).id).raise_for_status().json()
-        with pytest.raises(DoesNotFit, match=says) as caught:
-            evaluating.run(bench.workshop.claim(job["id"]))
-        assert "model labels:1 cannot be judged on dataset ds-" in caught.value.message
+        answer = bench.ask("labels", bench.workshop.dataset(given).id)
+        assert says in refused(answer, 422, "does_not_fit", "dataset")
+    others = {**blobs(), "label": np.array([f"other {name}" for name in blobs()["label"]])}
+    job = bench.ask("labels", bench.workshop.dataset(others).id).raise_for_status().json()
+    with pytest.raises(DoesNotFit, match=r"model labels:1 cannot be judged on dataset ds-.*other"):
+        evaluating.run(bench.workshop.claim(job["id"]))
 
 
 def test_it_leaves_in_the_midst_when_it_is_asked_to(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
