@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
 from tests.e2e.server import Server, alive, descendants, vectors
+from tests.servers import wait_until
 
 
 def test_what_a_start_promises(start: Callable[[], Server]) -> None:
@@ -36,6 +38,22 @@ def test_what_a_start_promises(start: Callable[[], Server]) -> None:
     again = start()
     assert again.key() not in again.said()
     assert again.get("/models")["data"] == []
+
+
+def test_a_start_that_waits_says_what_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app.cli", "serve", "--home", str(tmp_path / "home"), "--port", "0"]
+    nowhere = {**os.environ, "ROOTSTOCK_BROKER_URL": "redis://127.0.0.1:1/0"}
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(command, env=nowhere, stdout=output, stderr=output, start_new_session=True)
+    try:
+        wait_until(
+            lambda: "rootstock: not ready yet: the broker does not answer\n" in said.read_text(), "what it waits for"
+        )
+        assert "ready at" not in said.read_text()
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_what_dies_is_started_again(start: Callable[[], Server]) -> None:

@@ -77,6 +77,14 @@ def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
     assert_one_line(rootstock("migrate", **away), "127.0.0.1", "refused")
 
 
+def test_a_store_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    given = {"ROOTSTOCK_HOME": str(tmp_path / "home"), "ROOTSTOCK_STORAGE_URL": (tmp_path / "file" / "store").as_uri()}
+    assert_one_line(
+        rootstock("serve", "--port", "0", **given), "ROOTSTOCK_STORAGE_URL", "Not a directory", "can be written"
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "right"),
     [
