@@ -22,7 +22,7 @@ from app.errors import (
     RootstockError,
     TooLarge,
 )
-from app.ml.modalities.base import Tensors
+from app.ml.modalities.base import Tensors, as_arrays
 from app.ml.operations.base import Operation
 from app.ml.padding import joined
 from app.ml.plugins import find
@@ -189,7 +189,7 @@ class Answering:
             return
         roles, sizes = model.loaded.roles, [len(each["values"]) for each in inputs]
         for (place, request), given, rows in zip(requests, inputs, torch.split(outputs, sizes), strict=True):
-            answered, read = rows.numpy(), {name: tensor.numpy() for name, tensor in given.items()}
+            answered, read = rows.numpy(), as_arrays(given)
             if not np.isfinite(answered).all():
                 request.error = InferenceFailed(f"model {model.reference} answered with a number that is not finite")
                 continue

@@ -21,9 +21,11 @@ from app.api.packing import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
 from app.errors import RootstockError
 from app.ml.admission import Permit
+from app.ml.aside import aside
+from app.ml.counters import Timings
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
-from app.ml.predictor import Predictor, Timings, aside
+from app.ml.predictor import Predictor
 from app.registry.keys import Caller
 
 LARGE_BYTES = 64 * 1024

@@ -25,11 +25,11 @@ from app.api.question import Asker, Question
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
 from app.ml.admission import Permit, Place
-from app.ml.batching import Answers
-from app.ml.modalities.base import Arrays
+from app.ml.counters import Timings
+from app.ml.modalities.base import Arrays, as_tensors
 from app.ml.operations.base import Operation
-from app.ml.predictor import MANY, Predictor, Timings
-from app.ml.work import Work
+from app.ml.predictor import MANY, Predictor
+from app.ml.work import Answers, Work
 from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings
@@ -178,7 +178,7 @@ class Lane:
         """Leaves them to the model's thread, each by itself."""
         for question, part in _parts(questions):
             given = {name: array[part] for name, array in inputs.items()}
-            question.work = work = question.predictor.put(question.head.operation.ability, given)
+            question.work = work = question.predictor.batcher.put(question.head.operation.ability, as_tensors(given))
             work.future.add_done_callback(partial(self._finish, question, work, given, encoded))
 
     def _finish(self, question: Question, work: Work, given: Arrays, encoded: float, future: Any) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app.api.asked import BINARY, NPY, RAW
 from app.errors import UnknownChoice
+from app.ml.counters import Timings
 from app.ml.operations.base import Operation
-from app.ml.predictor import Timings
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Packed = tuple[bytes, Headers]

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,22 +26,12 @@ from app.ml.counters import Counters
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined
 from app.ml.threads import computing_with
-from app.ml.work import Work, call_in, reject, resolve
+from app.ml.work import Answers, Work, call_in, reject, resolve
 
 log = logging.getLogger(__name__)
 
 Run = Callable[[str, Tensors], Tensor]
 """Ability and inputs [B, …] to answers [B, …]."""
-
-
-class Answers(NamedTuple):
-    """What was computed where it was asked."""
-
-    outputs: NDArray[np.float32]
-    """[B, …]"""
-    finite: bool
-    started_at: float
-    seconds: float
 
 
 class Batcher:

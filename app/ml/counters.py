@@ -4,6 +4,7 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 BUCKETS = (
     *(
@@ -28,8 +29,14 @@ BUCKETS = (
     ),
 )
 """Upper bounds of histograms of durations, in seconds."""
-STAGES = ("preprocess", "queue", "inference")
-"""Of a request to a model."""
+
+
+class Timings(NamedTuple):
+    """Where one request's time went, in seconds."""
+
+    preprocess: float
+    queue: float
+    inference: float
 
 
 class Counters:
@@ -38,14 +45,14 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sums = defaultdict[str, float](float)
-        self._stages = {name: Histogram() for name in STAGES}
+        self._stages = {name: Histogram() for name in Timings._fields}
 
     def add(self, **amounts: float) -> None:
         with self._lock:
             for name, amount in amounts.items():
                 self._sums[name] += amount
 
-    def answered(self, rows: int, seconds: Sequence[Sequence[float]]) -> None:
+    def answered(self, rows: int, seconds: Sequence[Timings]) -> None:
         """Requests of `rows` items together, with the `seconds` of the stages of each."""
         with self._lock:
             self._sums["requests_total"] += len(seconds)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,31 +17,23 @@ from torch import Tensor
 from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.artifact import Artifact, verify
-from app.ml.batching import Answers, Batcher
-from app.ml.counters import Counters
-from app.ml.modalities.base import Arrays, Tensors
+from app.ml.aside import aside
+from app.ml.batching import Batcher
+from app.ml.counters import Counters, Timings
+from app.ml.modalities.base import Arrays, Tensors, as_arrays, as_tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
 from app.ml.sides import side_of
 from app.ml.threads import computing_with, threads_for, work_per_row
-from app.ml.work import Work
+from app.ml.work import Answers
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 MANY = 16 * 1024
 """Numbers in an answer beyond which it is rendered off the event loop."""
-
-
-class Timings(NamedTuple):
-    """Where one request's time went, in seconds."""
-
-    preprocess: float
-    queue: float
-    inference: float
 
 
 class Predictor:
@@ -123,7 +115,7 @@ class Predictor:
         outputs = work.outputs
         if not work.finite:
             self.check_finite(outputs)
-        given = _arrays(inputs)
+        given = as_arrays(inputs)
         answer = await aside(outputs.size > MANY, self.render, operation, request, given, outputs, pack, side)
         timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
@@ -168,7 +160,7 @@ class Predictor:
         scores = network.match(items, others).numpy()  # type: ignore[operator]
         self.check_finite(scores)
         target = FittedClasses(Classes(), labels)
-        answer = operation.answer(request, roles[side], target, _arrays(inputs), scores)
+        answer = operation.answer(request, roles[side], target, as_arrays(inputs), scores)
         answer["model"] = self.reference
         queued = waited + works[0].started_at - works[0].queued_at
         timings = Timings(preprocess, queued, sum(work.seconds for work in works))
@@ -203,10 +195,6 @@ class Predictor:
         """Items as the network reads them. Raises what is wrong with one."""
         return self.modality.arrays(self.modality.read(items))
 
-    def put(self, ability: str, inputs: Arrays) -> Work:
-        """Rows [B, …] in the queue; the work's `future` will be done once they are answered."""
-        return self.batcher.put(ability, _tensors(inputs))
-
     def answer_here(self, ability: str, inputs: Arrays) -> Answers | None:
         """The answers to rows [B, …] of one length, computed at once.
 
@@ -214,9 +202,10 @@ class Predictor:
         """
         values = inputs["values"]
         session = self.engine.session_for(ability, len(values))
-        if session is not None:
-            return self.batcher.compute_here(values.size, partial(session.run, inputs))
-        return self.batcher.compute_here(values.size, partial(self._run_arrays, ability, inputs))
+        run = partial(self._run_arrays, ability) if session is None else session.run
+        answers = self.batcher.compute_here(values.size, partial(run, inputs))
+        assert answers is None or len(answers.outputs) == len(values), "there are not as many answers as rows: a bug"
+        return answers
 
     def _encode(self, items: Any, role: str) -> Tensors:
         modality = self._artifact.roles[role]
@@ -226,7 +215,7 @@ class Predictor:
         return modality.encode(column)
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
-        """In the owner thread."""
+        """By torch, in whatever thread computes."""
         if self._device.type == "cpu":
             return self.engine.ask(ability, inputs)
         on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
@@ -234,7 +223,7 @@ class Predictor:
 
     def _run_arrays(self, ability: str, inputs: Arrays) -> NDArray[np.float32]:
         with computing_with(1):
-            return self._run(ability, _tensors(inputs)).numpy()
+            return self._run(ability, as_tensors(inputs)).numpy()
 
     def check_finite(self, outputs: NDArray[np.float32]) -> None:
         """Raises InferenceFailed for a number that is not."""
@@ -266,16 +255,3 @@ class Predictor:
         answer = operation.answer(request, roles[side or self._artifact.asked], roles.get("target"), inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)
-
-
-def _arrays(inputs: Tensors) -> Arrays:
-    return {name: tensor.numpy() for name, tensor in inputs.items()}
-
-
-def _tensors(inputs: Arrays) -> Tensors:
-    return {name: torch.from_numpy(array) for name, array in inputs.items()}
-
-
-async def aside(large: bool, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs `function` in a thread when it is large; at once otherwise, since a thread's hop costs more than it."""
-    return await asyncio.to_thread(function, *args, **kwargs) if large else function(*args, **kwargs)

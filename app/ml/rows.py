@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
 from app.ml.columns import check_names, listed
-from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors
+from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors, as_tensors
 
 Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
 
@@ -82,7 +81,7 @@ class FittedVectors(Fitted):
         return self._finite(column, alone)
 
     def encode(self, column: Column) -> Tensors:
-        return {name: torch.from_numpy(array) for name, array in self.arrays(column).items()}
+        return as_tensors(self.arrays(column))
 
     def arrays(self, column: Column) -> Arrays:
         with np.errstate(over="ignore"):

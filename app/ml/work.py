@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +65,16 @@ class Work:
         if rows == self.rows:
             return self.inputs
         return shortened({name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()})
+
+
+class Answers(NamedTuple):
+    """What was computed where it was asked."""
+
+    outputs: NDArray[np.float32]
+    """[B, …]"""
+    finite: bool
+    started_at: float
+    seconds: float
 
 
 def resolve(works: list[Work]) -> None:

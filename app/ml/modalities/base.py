@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -160,7 +161,7 @@ class Fitted:
 
     def arrays(self, column: Any) -> Arrays:
         """What `encode` gives, for those who compute without torch."""
-        return {name: tensor.numpy() for name, tensor in self.encode(column).items()}
+        return as_arrays(self.encode(column))
 
     def pack(self, column: Any) -> Packed:
         """What `encode` gives, without padding."""
@@ -172,6 +173,16 @@ class Fitted:
 
         `binary` asks for the compact form where there is one: a PNG `data:` URI for an image, a WAV for a sound.
         """
+
+
+def as_arrays(tensors: Tensors) -> Arrays:
+    """Views."""
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def as_tensors(arrays: Arrays) -> Tensors:
+    """Views."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def added(one: Any, other: Any) -> Any:
