@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.ml.bag_spelling import Spelling
 from app.ml.bags import Bags, neighbours, occurrences
 from app.ml.counting import Tally
 from app.ml.factorisation import BLOCK_ENTRIES, PASSES, Block, Sparse, leading, merged
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Tell
+from app.ml.spelling import Spell
 
 MOST_PAIRS = 100_000
 """The most frequent pairs that are features of their own."""
@@ -30,22 +32,37 @@ COUNTING, GATHERING = 0.3, 0.6
 """Shares of the whole at which the two passes over the texts end."""
 
 
-def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell, *, letters: Tensor) -> None:
+def fit_bags(
+    bags: Bags,
+    texts: Callable[[], Iterator[Tensors]],
+    tell: Tell,
+    *,
+    letters: Tensor,
+    spell: Spell | None = None,
+) -> None:
     """Fills `bags` from texts, which `texts` gives from the beginning at every call. Two passes, bounded memory.
 
-    `letters` [V] bool are the words that are single letters of a script without spaces.
+    `letters` [V] bool are the words that are single letters of a script without spaces. `spell` gives the n-grams of
+    the others, where their vectors shall take in those of their n-grams.
     """
-    width = bags.table.shape[1]
-    counts = Counts(bags.vocabulary)
+    width, vocabulary = bags.table.shape[1], bags.vocabulary
+    counts = Counts(vocabulary)
     for inputs in texts():
         counts.add(inputs["values"], inputs["mask"])
         tell(COUNTING * (1 - 1 / (1 + counts.texts / 100_000)))
     pairs, holding = counts.result()
     rarity = 1 + torch.log((1 + counts.texts) / (1 + holding))
-    spelled = letters[pairs // bags.vocabulary] & letters[pairs % bags.vocabulary]
-    rarity[bags.vocabulary + 1 :] *= torch.where(spelled, 1, PAIR)
+    spelled = letters[pairs // vocabulary] & letters[pairs % vocabulary]
+    rarity[vocabulary + 1 :] *= torch.where(spelled, 1, PAIR)
     bags.set(pairs, rarity, torch.zeros(len(rarity), width))
     matrix = gather(bags, texts, counts, tell)
+    alone = letters.tolist()
+    spelling = Spelling.of(
+        {} if spell is None else {word: grams for word, grams in spell().items() if not alone[word]},
+        holding[:vocabulary],
+        rarity[:vocabulary],
+        counts.texts,
+    )
     share = GATHERING
 
     def on() -> None:
@@ -53,8 +70,8 @@ def fit_bags(bags: Bags, texts: Callable[[], Iterator[Tensors]], tell: Tell, *, 
         share += (1 - GATHERING) / (PASSES * len(matrix.blocks))
         tell(min(share, 1.0))
 
-    vectors, _ = leading(matrix.gram(on), len(rarity), width)
-    bags.set(pairs, rarity, vectors)
+    vectors, _ = leading(spelling.around(matrix.gram(on)), len(rarity) + spelling.count, width)
+    bags.set(pairs, rarity, spelling.spread(vectors))
 
 
 def gather(bags: Bags, texts: Callable[[], Iterator[Tensors]], counts: "Counts", tell: Tell) -> Sparse:

@@ -1,11 +1,15 @@
 """Words as the character n-grams that they are made of (Bojanowski 2017), for words beyond a vocabulary."""
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
 SHORTEST, LONGEST = 3, 6
 MOST_LETTERS = 40
 """Of a word that are looked at."""
+
+Spell = Callable[[], Mapping[int, Sequence[int]]]
+"""Ids of the n-grams of every known word's id; they lie beyond those of the words."""
 
 
 @functools.lru_cache(maxsize=200_000)

@@ -16,10 +16,9 @@ from app.ml.factorisation import STEPS, Block, largest, leading
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Tell
 from app.ml.padding import Packed
+from app.ml.spelling import Spell
 from app.ml.word_vectors import WordVectors
 
-Spell = Callable[[], Mapping[int, Sequence[int]]]
-"""Ids of the n-grams of every known word's id."""
 Method = Literal["pmi", "laplacian"]
 
 WINDOW, SUBSAMPLE = 5, 1e-4

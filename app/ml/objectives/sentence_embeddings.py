@@ -1,5 +1,5 @@
 """Texts by what they are about and by the words they hold: frequency-weighted averages of word vectors (Arora 2017)
-beside TF-IDF with SVD (Deerwester 1990). Each sees what the other misses.
+beside TF-IDF with SVD (Deerwester 1990) of words and the n-grams that spell them. Each sees what the other misses.
 
 Legend: `B` batch, `E` width of the embedding.
 """
@@ -29,8 +29,9 @@ says less than a word. Chosen on two splits of 3,000 Chinese reviews; four more 
 
 
 class SentenceEmbeddings(SolvedSettings):
-    """Texts as averages of word vectors beside TF-IDF with SVD; computed, without steps. Learns from texts without
-    labels. Vectors have length 1; a word beyond the vocabulary is spelled by its n-grams."""
+    """Texts as averages of word vectors beside TF-IDF with SVD of words, pairs of words and n-grams of letters;
+    computed, without steps. Learns from texts without labels. Vectors have length 1; in the averages, a word beyond the
+    vocabulary is spelled by its n-grams."""
 
     name: Literal["sentence_embeddings"] = "sentence_embeddings"
     """Averages of word vectors beside TF-IDF."""
@@ -92,7 +93,8 @@ class SentenceNetwork(Solved):
         )
         letters = self.letters()
         self.encoder.trust.fill_(trusted(counts, letters))
-        fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2), letters=letters)
+        spell = self.spell if self.encoder.words.spelled else None
+        fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2), letters=letters, spell=spell)
 
 
 def trusted(counts: Tensor, letters: Tensor) -> float:
