@@ -17,7 +17,7 @@ from app.ml.factorisation import Apply, Block
 
 GRAM = 0.3
 """Weight of an n-gram beside a word as rare. Then the n-grams of texts weigh about as much as their words: between 0.27
-and 0.33 would make them equal on eleven sets of texts."""
+and 0.33 would make them equal on five sets of texts."""
 
 
 @dataclass(frozen=True)
