@@ -77,7 +77,9 @@ class Known:
         with self._database.reading() as session:
             found = keys.find(session, secret)
         if found is None:
-            raise InvalidApiKey("the API key is unknown or has been revoked")
+            raise InvalidApiKey(
+                "the API key is unknown or has been revoked; `rootstock keys list` shows those that are not"
+            )
         with self._lock:
             if generation == self._generation:  # else it may have been read before the change that emptied the cache
                 self._callers[secret] = found

@@ -152,7 +152,7 @@ def take_in(client: Client, folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def infinity(python: Path, folder: Path, log: Path) -> Iterator[int]:
-    """The process group of a running Infinity with its own defaults for a CPU."""
+    """The first process of a running Infinity with its own defaults for a CPU."""
     program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
     program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
     program += ["--no-model-warmup"]  # the rounds have one of their own

@@ -34,7 +34,7 @@ from app.demo.service import Client, started
 
 WIDTH, CODE = 784, 8
 WARM_SECONDS = 0.7
-START_SECONDS = 90.0
+START_SECONDS, STOP_SECONDS = 90.0, 10.0
 CASES = [(1, 16), (32, 16), (1, 128), (32, 128)]
 """Vectors per request, connections."""
 PEERS = {"fastapi": "/v1/embeddings", "litserve": "/predict", "bentoml": "/embed", "mlflow": "/invocations"}
@@ -103,7 +103,7 @@ def versions(python: Path, packages: tuple[str, ...]) -> str:
 
 @contextlib.contextmanager
 def serving(name: str, python: Path, folder: Path, port: int, request: bytes) -> Iterator[int]:
-    """The process group of a running peer that has answered once."""
+    """The first process of a running peer that has answered once."""
     program = [
         str(python),
         str(Path(__file__).parent / "peers" / "serving_peers.py"),
@@ -129,7 +129,11 @@ def serving(name: str, python: Path, folder: Path, port: int, request: bytes) ->
                 time.sleep(0.2)
         yield process.pid
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.terminate()  # BentoML's workers have process groups of their own: it must end them itself
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -148,12 +152,19 @@ def is_api(process: Path, port: int) -> bool:
     return f"ROOTSTOCK_PORT={port}".encode() in (process / "environ").read_bytes().split(b"\0")
 
 
-def memory(port: int, group: int | None, kind: str = "Pss") -> float:
-    """MiB of the processes of a group (their shared pages shared out), or of the API that listens on a port."""
+def lineage(process: int) -> Iterator[int]:
+    """The process, its parent, and so on."""
+    while process > 1:
+        yield process
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def memory(port: int, first: int | None, kind: str = "Pss") -> float:
+    """MiB of a process and all below it (their shared pages shared out), or of the API that listens on a port."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if is_api(entry, port) if group is None else os.getpgid(int(entry.name)) == group:
+            if is_api(entry, port) if first is None else first in lineage(int(entry.name)):
                 rollup = (entry / "smaps_rollup").read_text().splitlines()
                 total += next(int(line.split()[1]) for line in rollup if line.startswith(f"{kind}:"))
     return total / 1024
@@ -228,7 +239,7 @@ def run(arguments: argparse.Namespace) -> None:
         client = stack.enter_context(started())
         train(client)
         port, key = client.http.base_url.port or 80, client.sdk.api_key
-        ports, groups = {"rootstock": port, "raw": port}, {}
+        ports, processes = {"rootstock": port, "raw": port}, {}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         unpack(client, folder)
         for place, name in enumerate(wanted):
@@ -236,12 +247,14 @@ def run(arguments: argparse.Namespace) -> None:
             if chosen is not None:
                 ports[name] = 18080 + place
                 started_peer = serving(name, chosen, folder, ports[name], message(name, key, 1))
-                groups[name] = stack.enter_context(started_peer)
+                processes[name] = stack.enter_context(started_peer)
         check(ports, key)
         print("\nvectors  connections  server     requests/s   p50 ms   p95 ms   p99 ms  rootstock is … times as fast")
         for vectors, connections in arguments.cases:
             compare(ports, key, vectors, connections, arguments)
-        print("\nMiB after that: " + ", ".join(f"{name} {memory(ports[name], groups.get(name)):.0f}" for name in ports))
+        print(
+            "\nMiB after that: " + ", ".join(f"{name} {memory(ports[name], processes.get(name)):.0f}" for name in ports)
+        )
 
 
 def check(ports: dict[str, int], key: str) -> None:

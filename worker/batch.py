@@ -5,6 +5,7 @@ first, under keys that hold the job's token.
 """
 
 import base64
+import codecs
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,7 +99,9 @@ def finish(
 def shards(chunks: Iterable[bytes]) -> Iterator[list[Line]]:
     """Lines that hold something, some hundreds at a time: always the same ones of the same file."""
     rest, lines, size, numbers = b"", list[Line](), 0, count(1)
-    for chunk in chain(chunks, [b"\n"]):
+    chunks = iter(chunks)
+    first = next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+    for chunk in chain([first], chunks, [b"\n"]):
         whole, end, tail = chunk.rpartition(b"\n")
         if not end:
             rest = (rest + tail)[: MOST_LINE + 1]  # enough of a line that is too long to be refused for it

@@ -1,5 +1,6 @@
 """Batches in OpenAI's shape: a file of requests, answered by a job on a worker, never beside those who wait."""
 
+import codecs
 from typing import Annotated, Any, Literal
 
 from fastapi import Response
@@ -114,7 +115,7 @@ def require_lines(session: Session, here: Services, project_id: str, file_id: st
     """Raises Malformed for a file that does not begin as a request does, NotFound where there is none."""
     file = files.get(session, project_id, file_id)
     chunks = here.storage.open(objects.held(session, file.id)[files.CONTENT])
-    begins = next((chunk.lstrip() for chunk in chunks if chunk.strip()), b"")
+    begins = next((chunk.removeprefix(codecs.BOM_UTF8).lstrip() for chunk in chunks if chunk.strip()), b"")
     if begins and not begins.startswith(b"{"):
         raise Malformed(
             f"input_file_id: {file.filename} begins with {begins[:40].decode(errors='replace')!r}, and requests are "

@@ -1,5 +1,6 @@
 """Batches through the stock SDK: answers as the direct path gives them, refusals beside them, restarts, cancels."""
 
+import codecs
 import hashlib
 import io
 import json
@@ -236,6 +237,12 @@ def test_a_file_that_holds_no_lines_of_requests_is_refused_at_once(school: Schoo
     with pytest.raises(openai.BadRequestError, match=r"requests\.jsonl begins with .*JSON lines.*kind embed") as caught:
         school.ask([content])
     assert (caught.value.code, caught.value.param) == ("malformed", "input_file_id")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_request(school: School) -> None:
+    done = school.work(school.ask([codecs.BOM_UTF8, line(0), line(1)]))
+    assert done.request_counts.model_dump() == {"total": 2, "completed": 2, "failed": 0}
+    assert [each["id"] for each in school.lines(done.output_file_id)] == ["batch_req_1", "batch_req_2"]
 
 
 def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
