@@ -171,6 +171,8 @@ def retain(options: argparse.Namespace) -> int:
         listed = remove_kept_long_enough(settings, database)
     for each in listed:
         print(f"{each.id:37}  {each.size_bytes:>14} bytes  {each.age_seconds:>10.0f} s  {each.reason}")
+    if not listed:
+        print("nothing is there longer than it is to be kept", file=sys.stderr)
     database.close()
     return 0
 

@@ -67,6 +67,15 @@ def test_the_first_key_is_made_once_and_others_can_be_drawn_and_revoked(tmp_path
     assert_one_line(rootstock("keys", "create", " ", ROOTSTOCK_HOME=home), "a key needs a name")
 
 
+def test_that_nothing_goes_is_said(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    assert rootstock("migrate", ROOTSTOCK_HOME=home).returncode == 0
+    for command in (["retention", "--dry-run"], ["retention"]):
+        result = rootstock(*command, ROOTSTOCK_HOME=home)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert "nothing is there longer" in result.stderr
+
+
 @pytest.mark.parametrize("command", [["keys", "list"], ["keys", "create", "x"], ["retention", "--dry-run"]])
 def test_a_registry_that_was_never_made_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
     assert_one_line(rootstock(*command, ROOTSTOCK_HOME=str(tmp_path)), "no such table", "rootstock migrate")
