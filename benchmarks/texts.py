@@ -143,8 +143,11 @@ def main() -> None:
     for kind, found in kinds.items():
         for probe, which in found[0] if found else ():
             values = [gains[probe, which] for gains in found]
-            wide = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5 if values[1:] else np.nan
-            print(f"{kind:9} {probe:6} {which:10}  {np.mean(values):+5.1f} +- {wide:.1f}")
+            line = f"{kind:9} {probe:6} {which:10}  {np.mean(values):+5.1f}"
+            if len(values) > 1:
+                half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+                line += f" +- {half:.1f}"
+            print(line)
 
 
 if __name__ == "__main__":
