@@ -92,18 +92,24 @@ def serving(app: FastAPI) -> Iterator[str]:
             thread.join()
 
 
-@contextlib.contextmanager
-def asking(home: Path, models: Mapping[str, dict[str, Path]], **options: Any) -> Iterator[httpx.Client]:
-    """A client of a server with these settings that has these models, by their names."""
-    settings = Settings(home=home, **options)
+def opened(settings: Settings) -> tuple[Database, Storage, str]:
+    """A migrated registry whose first project has ADMIN_KEY, a store, and the project's id."""
     database, storage = Database(settings.resolved_database_url), open_storage(settings)
     database.migrate()
     with database.session() as session:
         keys.bootstrap(session, ADMIN_KEY)
         caller = keys.find(session, ADMIN_KEY)
     assert caller is not None
+    return database, storage, caller.project_id
+
+
+@contextlib.contextmanager
+def asking(home: Path, models: Mapping[str, dict[str, Path]], **options: Any) -> Iterator[httpx.Client]:
+    """A client of a server with these settings that has these models, by their names."""
+    settings = Settings(home=home, **options)
+    database, storage, project_id = opened(settings)
     for name, files in models.items():
-        publish(database, storage, caller.project_id, name, files)
+        publish(database, storage, project_id, name, files)
     authorization = {"authorization": f"Bearer {ADMIN_KEY}"}
     with serving(create_app(settings)) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
         yield client

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from app.dataset_options import DatasetOptions
@@ -15,7 +16,7 @@ from app.registry.db import Database
 from app.registry.tables import Dataset, Job, Version
 from app.settings import Settings
 from app.storage import Storage
-from worker.progress import Reporter
+from worker.progress import Reporter, Stopped
 
 
 class Workshop:
@@ -89,6 +90,18 @@ class Workshop:
 
         run(self.claim(job.id))
         return self.version(job)
+
+    def leave(self, job: Job) -> None:
+        """Starts the job in a process that is asked to leave at once: it saves and hands the job back."""
+        from worker.trainer import run
+
+        stop = threading.Event()
+        stop.set()
+        reporter = self.claim(job.id, stop)
+        with pytest.raises(Stopped):
+            run(reporter)
+        with self.database.session() as session:
+            assert leases.leave(session, job.id, reporter.token) == "queued"
 
     def version(self, job: Job) -> Version:
         with self.database.reading() as session:

@@ -1,18 +1,14 @@
 """Pairs from upload to model: one encoder for both sides, resumed alike, and taken over by a graft."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.registry import leases
 from app.registry.db import Database
 from app.storage import Storage
 from tests.workshop import Workshop
-from worker.progress import Stopped
-from worker.trainer import run
 
 WORDS = {"oak": "tree", "bread": "food", "wren": "bird", "iron": "metal", "red": "colour", "shirt": "clothes"}
 BODY: dict[str, Any] = {
@@ -47,14 +43,8 @@ def test_pairs_become_a_model_whose_encoder_a_graft_takes(workshop: Workshop) ->
     assert (base.abilities, base.modality, base.dimensions) == (["embed"], "text", 64)
     assert base.metrics["recall_at_10"] > 2 * base.metrics["baselines"]["chance"]["recall_at_10"]
 
-    stop = threading.Event()
-    stop.set()
     interrupted = workshop.job(dataset, **BODY)
-    reporter = workshop.claim(interrupted.id, stop)
-    with pytest.raises(Stopped):
-        run(reporter)
-    with workshop.database.session() as session:
-        assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+    workshop.leave(interrupted)
     assert workshop.weights(workshop.train(interrupted)) == workshop.weights(base)
 
     labelled = "\n".join(["text,label", *(f"{left},{right.split()[1]}" for left, right in lines())]).encode()

@@ -1,7 +1,6 @@
 """Texts from upload to model: solved objectives, their metrics and grafts, and what an interruption leaves."""
 
 import itertools
-import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ import numpy as np
 import pytest
 
 from app.errors import DoesNotFit, WrongShape
-from app.registry import files, leases, metrics
+from app.registry import files, metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
 from app.storage import Storage
 from tests.workshop import Workshop, blobs
-from worker.progress import Stopped
 from worker.trainer import run
 
 TOPICS = {"tree": "oak elm ash yew fir beech lime alder", "food": "bread butter jam milk cheese honey salt oats"}
@@ -101,13 +99,7 @@ def test_an_interrupted_solving_ends_with_the_same_weights(workshop: Workshop, o
     body: dict[str, Any] = {"objective": {"name": objective}, "encoder": {"name": "auto", "dimensions": 4}}
     whole = workshop.train(workshop.job(dataset, **body))
     interrupted = workshop.job(dataset, **body)
-    stop = threading.Event()
-    stop.set()
-    reporter = workshop.claim(interrupted.id, stop)
-    with pytest.raises(Stopped):
-        run(reporter)
-    with workshop.database.session() as session:
-        assert leases.leave(session, interrupted.id, reporter.token) == "queued"
+    workshop.leave(interrupted)
     assert workshop.weights(workshop.train(interrupted)) == workshop.weights(whole)
     with workshop.database.reading() as session:
         series = metrics.series(session, interrupted.id, limit=10)

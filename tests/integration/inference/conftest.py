@@ -7,25 +7,16 @@ import pytest
 
 from app.main import create_app
 from app.ml import artifact
-from app.registry import keys
-from app.registry.db import Database
 from app.settings import Settings
-from app.storage import open_storage
 from tests import networks
-from tests.service import ADMIN_KEY, MOST_WAITING, House, publish, serving
+from tests.service import ADMIN_KEY, MOST_WAITING, House, opened, publish, serving
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("home")
     settings = Settings(home=home, max_waiting=MOST_WAITING, max_body_bytes=6 * 1024 * 1024)
-    database, storage = Database(settings.resolved_database_url), open_storage(settings)
-    database.migrate()
-    with database.session() as session:
-        keys.bootstrap(session, ADMIN_KEY)
-        caller = keys.find(session, ADMIN_KEY)
-    assert caller is not None
-    project = caller.project_id
+    database, storage, project = opened(settings)
     publish(database, storage, project, "tiny", networks.write(home / "tiny"))
     publish(database, storage, project, "wide", networks.write(home / "wide", width=784))
     publish(database, storage, project, "picture", networks.write(home / "picture", modality="image"))

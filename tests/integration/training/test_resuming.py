@@ -118,13 +118,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> 
     dataset = sqlite.dataset(blobs())
     whole = sqlite.train(sqlite.job(dataset, training=SHORT))
     job = sqlite.job(dataset, training=SHORT | {"checkpoint_seconds": 0.1})
-    stop = threading.Event()
-    stop.set()  # saves at step 0 and again after the first step
-    reporter = sqlite.claim(job.id, stop)
-    with pytest.raises(Stopped):
-        run(reporter)
-    with sqlite.database.session() as session:
-        leases.leave(session, job.id, reporter.token)
+    sqlite.leave(job)  # saves at step 0 and again after the first step
+    with sqlite.database.reading() as session:
         newest, before = checkpoints.newest(session, job.id)
         (damaged,) = objects.held(session, newest.id)["state.safetensors"]
     assert (newest.step, before.step) == (1, 0)
@@ -181,13 +176,7 @@ def test_threads_are_those_of_the_first_start(
     monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
     before = torch.get_num_threads()
     job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
-    stop = threading.Event()
-    stop.set()
-    reporter = sqlite.claim(job.id, stop)
-    with pytest.raises(Stopped):
-        run(reporter)
-    with sqlite.database.session() as session:
-        leases.leave(session, job.id, reporter.token)
+    sqlite.leave(job)
     try:
         torch.set_num_threads(before + 1)
         sqlite.train(job)
