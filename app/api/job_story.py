@@ -17,7 +17,7 @@ from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
 from app.errors import WrongType
 from app.registry import events, jobs, metrics
-from app.registry.states import TERMINAL
+from app.registry.moves import TERMINAL
 
 router = guarded_router("jobs")
 

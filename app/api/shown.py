@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from app.api.job_schemas import CheckpointObject, JobEvent, JobObject, MetricPoint, Progress, Weighted
 from app.api.schemas import DatasetObject, FileObject, UploadObject, UploadPartObject, Wire
 from app.registry import files, overview, uploads
+from app.registry.moves import TERMINAL
 from app.registry.page import Page
-from app.registry.states import TERMINAL
 from app.registry.tables import Checkpoint, Dataset, Event, File, Job, Metric, Upload, UploadPart
 
 R = TypeVar("R")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.registry import files
 from app.registry import objects as stored
-from app.registry.ids import new_id
-from app.registry.tables import Batch, File, Job
+from app.registry.tables import Batch, Job
 
 OUTPUT, ERRORS = "output", "errors"
 
@@ -20,17 +20,15 @@ def shards(session: Session, job_id: str, name: str) -> list[stored.Bytes]:
 
 def give(session: Session, batch: Batch, name: str, parts: Sequence[stored.Bytes], sha256: str, ending: str) -> None:
     """Makes a file of `parts`, whose whole has that hash, and gives it to the batch."""
-    file = File(
-        id=new_id("file-"),
+    file = files.create(
+        session,
         project_id=batch.project_id,
         filename=f"{batch.id}_{name}.{ending}",
         purpose="batch_output",
-        size_bytes=sum(part.size_bytes for part in parts),
+        objects=parts,
         sha256=sha256,
+        size_bytes=sum(part.size_bytes for part in parts),
     )
-    session.add(file)
-    session.flush()
-    stored.hold(session, file.id, {stored.CONTENT: parts})
     if name == OUTPUT:
         batch.output_file_id = file.id
     else:

@@ -18,8 +18,8 @@ from app.registry.batch_files import ERRORS as ERRORS
 from app.registry.batch_files import OUTPUT as OUTPUT
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
+from app.registry.moves import TERMINAL
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL
 from app.registry.tables import Batch, Job
 
 SHARD = "shard"

@@ -13,8 +13,9 @@ from app.registry.db import now
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.metrics import finite
+from app.registry.moves import TERMINAL
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL, Fenced, fail_dataset
+from app.registry.states import Fenced, fail_dataset
 from app.registry.states import waiting_jobs as waiting_jobs
 from app.registry.tables import Dataset, DatasetFile, File, Job, JobDataset
 

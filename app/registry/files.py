@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from app.errors import InUse, NotFound
 from app.registry import objects as stored
 from app.registry.ids import new_id
-from app.registry.objects import CONTENT as CONTENT
+from app.registry.moves import TERMINAL
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL
 from app.registry.tables import Batch, DatasetFile, File, Job, Upload
 
+CONTENT = "content"
+"""Name under which a file holds its objects: the parts, in order."""
 NAMED_IN_JOBS = (("file",), ("evaluation", "word_pairs"), ("evaluation", "analogies"))
 """Where in a job's request a file may be named that the job reads."""
 

@@ -14,9 +14,10 @@ from app.registry import events
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.metrics import finite
+from app.registry.moves import TERMINAL
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL, dataset_failed, holder, lock, move
 from app.registry.states import Fenced as Fenced
+from app.registry.states import dataset_failed, holder, lock, move
 from app.registry.tables import Dataset, Job, JobDataset
 
 ENDS = {"cancel": "cancelled", "pause": "paused"}

@@ -14,6 +14,7 @@ from app.registry import objects as stored
 from app.registry.ids import new_id
 from app.registry.keys import bump
 from app.registry.metrics import finite
+from app.registry.moves import TERMINAL
 from app.registry.names import DEFAULT, aliased, check_name, numbered, point
 from app.registry.names import NAME as NAME
 from app.registry.names import aliases as aliases
@@ -24,7 +25,6 @@ from app.registry.names import reference as reference
 from app.registry.names import resolve as resolve
 from app.registry.names import versions as versions
 from app.registry.page import Page, paginate
-from app.registry.states import TERMINAL
 from app.registry.tables import Alias, Checkpoint, Job, Model, Version
 from app.registry.upsert import insert
 

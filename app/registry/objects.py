@@ -22,8 +22,6 @@ class Bytes(Protocol):
     def sha256(self) -> str: ...
 
 
-CONTENT = "content"
-"""Name under which a file holds its objects: the parts, in order."""
 There = Callable[[Bytes], bool]
 """Whether storage still has these bytes; asked before others are thrown away for them."""
 

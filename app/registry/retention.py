@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from app.errors import InUse, NotFound
 from app.registry import checkpoints, datasets, files, uploads
 from app.registry.db import now
-from app.registry.states import TERMINAL
+from app.registry.moves import TERMINAL
 from app.registry.tables import Batch, Checkpoint, Dataset, DatasetFile, File, Job, JobDataset, Upload, UploadPart
 
 MOST = 1000

@@ -12,19 +12,8 @@ from sqlalchemy.orm import Session
 from app.errors import DatasetFailed
 from app.registry.batch_files import files_of_ended
 from app.registry.db import now
+from app.registry.moves import MOVES, TERMINAL
 from app.registry.tables import Dataset, Event, Job, JobDataset, Link
-
-MOVES: dict[str, frozenset[str]] = {
-    "queued": frozenset({"running", "paused", "cancelled", "failed"}),
-    "running": frozenset({"succeeded", "failed", "cancelled", "paused", "queued"}),
-    "paused": frozenset({"queued", "cancelled"}),
-    "succeeded": frozenset(),
-    "failed": frozenset(),
-    "cancelled": frozenset(),
-}
-"""From each state, the states that may follow it."""
-
-TERMINAL = frozenset(state for state, following in MOVES.items() if not following)
 
 
 class Fenced(Exception):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import TrainerCrashed
 from app.registry import checkpoints, events, jobs, leases, metrics
 from app.registry.db import Database, now
-from app.registry.states import TERMINAL
+from app.registry.moves import TERMINAL
 from app.registry.tables import Checkpoint, Event, Job, Metric, StoredObject
 from tests import rows
 from tests.crowd import at_once

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import TrainerCrashed, WrongState
 from app.registry import events, jobs, leases, states
+from app.registry.moves import TERMINAL
 from app.registry.tables import Job
 from tests import rows
 
@@ -48,7 +49,7 @@ def test_what_ends_with_a_claim_is_gone_after_it(session: Session, project_id: s
     for status in set(STATES) - {"queued", "running"}:
         job = rows.job(session, project_id, status)
         assert (job.requested, job.lease_until, job.worker) == (None, None, None)
-        assert (job.finished_at is not None) == (status in states.TERMINAL)
+        assert (job.finished_at is not None) == (status in TERMINAL)
 
 
 Verb = Callable[[Session, Job], object]
