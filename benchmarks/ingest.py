@@ -33,7 +33,7 @@ from PIL import Image
 
 from app.dataset_options import DatasetOptions
 from app.demo.service import Client, started
-from app.storage import Storage
+from app.storage import storage_at
 from worker.ingest.assembly import assemble
 from worker.ingest.faults import Faults
 from worker.ingest.source import Context, Input
@@ -148,7 +148,7 @@ def write_csv(path: Path, rows: int, width: int) -> Path:
 
 def ingest(path: Path, scratch: Path, **options: Any) -> None:
     """From the file to its splits in a store, in this process."""
-    storage = Storage(f"file://{scratch}/{STORE}", scratch / "cache", 2**40)
+    storage = storage_at(f"file://{scratch}/{STORE}", scratch / "cache", 2**40)
     with ExitStack() as opened:
         faults = Faults()
         context = Context(faults, opened, scratch, 2**40, lambda rows: None)

@@ -141,7 +141,7 @@ def database(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture(params=["folder", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> "Storage":
     """An empty store, once in a folder and once behind S3."""
-    from app.storage import Storage
+    from app.storage import storage_at
 
     url = (tmp_path / "objects").as_uri() if request.param == "folder" else request.getfixturevalue("s3_url")
-    return Storage(url, tmp_path / "cache", 64 * 1024 * 1024)
+    return storage_at(url, tmp_path / "cache", 64 * 1024 * 1024)

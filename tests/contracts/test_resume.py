@@ -28,7 +28,7 @@ from app.ragged import Ragged
 from app.registry import leases
 from app.registry.db import Database
 from app.registry.tables import Dataset as DatasetRow
-from app.storage import Storage
+from app.storage import storage_at
 from tests.contracts.specimens import Pair, column, fit, pairs
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
@@ -57,7 +57,7 @@ def chosen() -> Iterator[Pair]:
 def workshop(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, DatasetRow]]:
     folder = tmp_path_factory.mktemp("resume")
     database = Database(f"sqlite:///{shutil.copy(migrated_sqlite, folder)}")
-    made = Workshop(database, Storage((folder / "objects").as_uri(), folder / "cache", 2**26), folder / "home")
+    made = Workshop(database, storage_at((folder / "objects").as_uri(), folder / "cache", 2**26), folder / "home")
     yield made, made.dataset(blobs(rows=60))
     database.close()
 

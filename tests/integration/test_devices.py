@@ -11,7 +11,7 @@ import pytest
 from app.registry import jobs, leases, metrics
 from app.registry.db import Database
 from app.registry.tables import Job
-from app.storage import Storage
+from app.storage import storage_at
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
 from worker.launcher import kill
@@ -27,7 +27,7 @@ BODY: dict[str, Any] = {
 def workshop(tmp_path: Path) -> Workshop:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     database.migrate()
-    made = Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    made = Workshop(database, storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
     made.settings = made.settings.model_copy(update={"device": "cpu"})  # one GPU cannot be shared by two
     return made
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.registry import events
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop, blobs
 
 Arrays = dict[str, NDArray[Any]]
@@ -17,7 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @pytest.fixture
 def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 

@@ -15,7 +15,7 @@ from app.registry import datasets, events, jobs, leases, objects
 from app.registry.db import Database
 from app.registry.states import Fenced
 from app.registry.tables import Dataset
-from app.storage import Storage
+from app.storage import Storage, storage_at
 from tests.ingest_bench import Bench, StopsAfter, idx, npy, npz
 from tests.picture_archives import picture, to_tar, to_zip
 from worker.ingest.run import run
@@ -50,7 +50,7 @@ def bench(database: Database, storage: Storage, tmp_path: Path) -> Bench:
 @pytest.fixture
 def local(sqlite_registry: Database, tmp_path: Path) -> Bench:
     """Where neither the database nor the store makes a difference."""
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Bench(sqlite_registry, storage, tmp_path / "home")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.registry import leases
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from app.sweep import remove_scratch
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
@@ -22,7 +22,7 @@ GONE = {"message": "gone", "code": "worker_lost", "type": "server_error", "param
 
 
 def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_registry: Database, tmp_path: Path) -> None:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
     workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
     dataset = workshop.dataset(blobs())
     whole, job = workshop.job(dataset, **BODY), workshop.job(dataset, **BODY)

@@ -12,7 +12,7 @@ import pytest
 
 from app.registry.db import Database
 from app.registry.tables import Dataset
-from app.storage import Storage
+from app.storage import storage_at
 from tests.picture_archives import to_zip
 from tests.sounds import sound, tone
 from tests.workshop import Workshop
@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {"encoder": {"name": "transformer", "preset": "nano"}}
 
 @pytest.fixture
 def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 

@@ -12,7 +12,7 @@ from app.registry import datasets as registry
 from app.registry import events, leases, metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop, blobs
 from worker.progress import Stopped
 from worker.trainer import Trainer, run
@@ -22,7 +22,7 @@ SHORT: dict[str, Any] = {"epochs": 6, "batch_size": 32}
 
 @pytest.fixture
 def sqlite(sqlite_registry: Database, tmp_path: Path) -> Workshop:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.errors import DatasetFailed, DoesNotFit, OutOfRange, RootstockError
 from app.registry import events
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from tests.picture_archives import to_zip
 from tests.sounds import sound, tone
 from tests.workshop import Workshop
@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {"encoder": {"name": "transformer", "preset": "nano"}}
 def workshop(tmp_path: Path) -> Workshop:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    return Workshop(database, storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
 
 
 @pytest.mark.parametrize("objective", STEPPED)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop
 
 WORDS = {"oak": "tree", "bread": "food", "wren": "bird", "iron": "metal", "red": "colour", "shirt": "clothes"}
@@ -21,7 +21,7 @@ BODY: dict[str, Any] = {
 def workshop(tmp_path: Path) -> Workshop:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    return Workshop(database, storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
 
 
 def lines(rows: int = 300) -> list[tuple[str, str]]:

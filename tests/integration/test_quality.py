@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits, load_wine
 
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop
 
 EIGHT: dict[str, Any] = {"encoder": {"name": "auto", "dimensions": 8}}
@@ -18,7 +18,7 @@ EIGHT: dict[str, Any] = {"encoder": {"name": "auto", "dimensions": 8}}
 
 @pytest.fixture
 def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop
 
 STEPS, CHANNELS = 48, 2
@@ -16,7 +16,7 @@ STEPS, CHANNELS = 48, 2
 
 @pytest.fixture
 def sqlite(sqlite_registry: Database, tmp_path: Path) -> Workshop:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26)
     return Workshop(sqlite_registry, storage, tmp_path / "home")
 
 

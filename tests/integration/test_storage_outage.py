@@ -6,7 +6,7 @@ from typing import Any
 
 from app.registry import events, leases
 from app.registry.db import Database
-from app.storage import Storage
+from app.storage import Storage, storage_at
 from tests import servers
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
@@ -25,7 +25,7 @@ def test_a_store_that_answers_again_is_not_waited_for(storage: Storage) -> None:
 
 
 def test_a_job_whose_store_is_away_is_handed_back(sqlite_registry: Database, tmp_path: Path) -> None:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
     workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
     job = workshop.job(workshop.dataset(blobs(60)), training={"epochs": 1})
     nowhere: dict[str, Any] = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{servers.free_port()}", "AWS_ALLOW_HTTP": "true"}

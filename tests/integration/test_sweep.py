@@ -9,7 +9,7 @@ from app.registry import checkpoints, datasets, jobs, keys, leases, objects
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
-from app.storage import Storage
+from app.storage import Storage, storage_at
 from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, sweep_once, take_back
 from tests import rows
 
@@ -21,7 +21,7 @@ def settings(tmp_path: Path, valkey_url: str) -> Settings:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Storage:
-    return Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**20)
+    return storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**20)
 
 
 def queue_job(database: Database) -> Job:

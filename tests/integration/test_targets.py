@@ -11,14 +11,14 @@ from app.ml import artifact
 from app.registry import objects
 from app.registry.db import Database
 from app.registry.tables import Version
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop
 
 
 @pytest.fixture
 def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
     return Workshop(
-        sqlite_registry, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home"
+        sqlite_registry, storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home"
     )
 
 

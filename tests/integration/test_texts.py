@@ -12,7 +12,7 @@ from app.errors import DoesNotFit, WrongShape
 from app.registry import files, metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
-from app.storage import Storage
+from app.storage import storage_at
 from tests.workshop import Workshop, blobs
 from worker.trainer import run
 
@@ -23,7 +23,7 @@ TOPICS = {"tree": "oak elm ash yew fir beech lime alder", "food": "bread butter 
 def workshop(tmp_path: Path) -> Workshop:
     database = Database(f"sqlite:///{tmp_path}/registry.db")
     database.migrate()
-    return Workshop(database, Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
+    return Workshop(database, storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**26), tmp_path / "home")
 
 
 def topics(workshop: Workshop, rows: int = 400) -> Dataset:

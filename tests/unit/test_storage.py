@@ -13,7 +13,7 @@ from app.disk import INCOMING, open_unnamed
 from app.errors import ArtifactDamaged, NotReady, TooLarge
 from app.object_cache import GRACE_SECONDS, ObjectCache
 from app.settings import MIB, Settings, SettingsError
-from app.storage import Storage, Stored, open_storage
+from app.storage import Storage, Stored, open_storage, storage_at
 
 LARGE = 12 * MIB  # more than one part of a multipart upload
 
@@ -136,7 +136,7 @@ def test_check_passes_where_storage_answers(storage: Storage) -> None:
 
 
 def test_a_folder_that_went_away_is_not_ready(tmp_path: Path) -> None:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
     (tmp_path / "objects" / ".incoming").rmdir()
     with pytest.raises(NotReady, match="written to") as caught:
         storage.check()
@@ -147,21 +147,21 @@ def test_a_bucket_that_does_not_answer_is_not_ready(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    storage = storage_at(s3_url, tmp_path / "cache", MIB)
     with pytest.raises(NotReady, match="does not answer") as caught:
         storage.check()
     assert "127.0.0.1" not in caught.value.message
 
 
 def test_a_bucket_that_is_not_there_is_not_ready(s3_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    storage = Storage("s3://never-made/prefix", tmp_path / "cache", MIB)
+    storage = storage_at("s3://never-made/prefix", tmp_path / "cache", MIB)
     with pytest.raises(NotReady, match="does not answer"):
         storage.check()
     assert "never-made" in caplog.text
 
 
 def test_what_a_killed_writer_left_is_listed_for_the_sweep(tmp_path: Path) -> None:
-    storage = Storage((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
+    storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", MIB)
     (tmp_path / "objects" / ".incoming" / "half").write_bytes(b"ha")
     keys = [key for key, _ in storage.listing()]
     assert keys == [".incoming/half"]
@@ -171,7 +171,7 @@ def test_what_a_killed_writer_left_is_listed_for_the_sweep(tmp_path: Path) -> No
 
 
 def test_the_cache_drops_the_least_recently_used_copy(s3_url: str, tmp_path: Path) -> None:
-    storage = Storage(s3_url, tmp_path / "cache", 2 * MIB)
+    storage = storage_at(s3_url, tmp_path / "cache", 2 * MIB)
     first, second, third = (storage.put(f"files/{n}", bytes([n]) * MIB) for n in range(3))
     paths = [storage.local(item) for item in (first, second)]
     for age, path in ((1, paths[1]), (2, paths[0])):
@@ -184,13 +184,13 @@ def test_the_cache_drops_the_least_recently_used_copy(s3_url: str, tmp_path: Pat
 
 
 def test_a_copy_that_was_just_handed_out_survives_a_full_cache(s3_url: str, tmp_path: Path) -> None:
-    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    storage = storage_at(s3_url, tmp_path / "cache", MIB)
     stored = [storage.put(f"files/{n}", bytes([n]) * MIB) for n in range(3)]
     assert [path.exists() for path in [storage.local(item) for item in stored]] == [True, True, True]
 
 
 def test_a_damaged_copy_is_fetched_again(s3_url: str, tmp_path: Path) -> None:
-    storage = Storage(s3_url, tmp_path / "cache", MIB)
+    storage = storage_at(s3_url, tmp_path / "cache", MIB)
     stored = storage.put("files/a", b"hello")
     storage.local(stored).write_bytes(b"jello")
     assert storage.local(stored).read_bytes() == b"hello"
@@ -199,7 +199,7 @@ def test_a_damaged_copy_is_fetched_again(s3_url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["ftp://host/x", "file://host/x", "file:x", "s3:///x"])
 def test_an_unknown_kind_of_url_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=url):
-        Storage(url, tmp_path, MIB)
+        storage_at(url, tmp_path, MIB)
 
 
 def test_a_copy_that_is_still_being_written_survives_a_full_cache(tmp_path: Path) -> None:
