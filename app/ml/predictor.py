@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AbilityMissing, DoesNotFit, InferenceFailed, OutOfRange
+from app.errors import AbilityMissing, InferenceFailed, OutOfRange
 from app.ml import engines
 from app.ml.artifact import Artifact, verify
 from app.ml.aside import aside
@@ -24,7 +24,7 @@ from app.ml.modalities.base import Arrays, Tensors, as_arrays, as_tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.padding import elements
-from app.ml.sides import side_of
+from app.ml.sides import compared_sides, side_of
 from app.ml.threads import computing_with, threads_for, work_per_row
 from app.ml.work import Answers
 
@@ -142,14 +142,7 @@ class Predictor:
                 "can",
                 param="candidate_labels",
             )
-        side = side_of(request.input, {name: roles[name] for name in network.sides}, None)
-        other = next(name for name in network.sides if name != side)
-        if roles[other].shape.layout != "tokens":
-            raise DoesNotFit(
-                f"candidate_labels: would be of the side {other!r}, which reads {roles[other].settings.name}; "
-                "give items of the side that reads that",
-                param="candidate_labels",
-            )
+        side, other = compared_sides(request.input, {name: roles[name] for name in network.sides})
         inputs = await aside(True, self._encode, request.input, side)
         texts = await aside(True, self._encode, labels, other)
         preprocess = time.perf_counter() - began

@@ -31,3 +31,19 @@ def side_of(items: Any, sides: Mapping[str, Fitted], asked: str | None) -> str:
             )
     fitting = [side for side, name in names.items() if (name == "text") == text and kind in (None, name)]
     return fitting[0] if fitting else next(iter(sides))
+
+
+def compared_sides(items: Any, sides: Mapping[str, Fitted]) -> tuple[str, str]:
+    """The side of the items, and the other one, which reads the labels that they are compared with.
+
+    Raises DoesNotFit where that one reads no texts.
+    """
+    side = side_of(items, sides, None)
+    other = next(name for name in sides if name != side)
+    if sides[other].shape.layout != "tokens":
+        raise DoesNotFit(
+            f"candidate_labels: would be of the side {other!r}, which reads {sides[other].settings.name}; "
+            "give items of the side that reads that",
+            param="candidate_labels",
+        )
+    return side, other

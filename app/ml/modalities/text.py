@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from app.errors import EmptyInput, OutOfRange, WrongType
+from app.errors import OutOfRange
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.padding import Packed
 from app.ml.scripts import LETTER
 from app.ml.spelling import spelled
+from app.ml.text_reader import TextReader
 from app.ml.tokenization import (
     BYTES,
     DEFAULT_SIZES,
@@ -44,8 +44,6 @@ PER_TOKEN = 64
 for the sake of its first tokens."""
 PIECE: dict[Kind, float] = {"bpe": 4, "wordpiece": 4, "words": 5, "characters": 1}
 """Characters of a token, about."""
-MOST_CHARACTERS = 1_000_000
-"""Of one text in a request."""
 
 
 class Text(Modality):
@@ -145,6 +143,7 @@ class FittedText(Fitted):
         self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary, spelled=self.ngrams)
         self._split = Words(tokenizer) if settings.kind == "words" else None
         self._known: dict[str, int] = tokenizer.get_vocab() if settings.kind == "words" else {}
+        self._reader = TextReader(self.vocabulary, max_length, swapped or {})
 
     def state(self) -> dict[str, Any]:
         state = {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}
@@ -155,26 +154,7 @@ class FittedText(Fitted):
 
         Its items are `str`, or int64 [L] where ids were given. Raises EmptyInput, OutOfRange and WrongType.
         """
-        alone = isinstance(items, str) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
-        if not alone and not _is_list(items):
-            raise WrongType(
-                f"input: expected a text, a list of texts, or lists of token ids, got {type(items).__name__}",
-                param="input",
-            )
-        given = [items] if alone else items
-        if len(given) == 0:
-            raise EmptyInput("input: is empty; give at least one text", param="input")
-        column = np.empty(len(given), dtype=object)
-        for index, item in enumerate(given):
-            column[index] = self._read_one(item, "input" if alone else f"input[{index}]")
-        kinds = [type(item) for item in column]
-        if len(set(kinds)) > 1:
-            place = next(index for index, kind in enumerate(kinds) if kind is not kinds[0])
-            raise WrongType(
-                f"input[{place}]: is {_kind(column[place])} and input[0] {_kind(column[0])}; send one kind at a time",
-                param=f"input[{place}]",
-            )
-        return column
+        return self._reader.read(items)
 
     def encode(self, column: Column) -> Tensors:
         """Texts or ids [B] to `values` [B, L] int64 and `mask` [B, L] bool, L the longest row of these.
@@ -242,42 +222,3 @@ class FittedText(Fitted):
     def spell(self, word: str) -> list[int]:
         """The ids of a word's n-grams."""
         return [self.words + number for number in spelled(word, self.ngrams)]
-
-    def _read_one(self, item: Any, name: str) -> str | NDArray[np.int64]:
-        if isinstance(item, str):
-            if not item or item.isspace():
-                raise EmptyInput(f"{name}: is an empty text; give at least one word", param=name)
-            if len(item) > MOST_CHARACTERS:
-                raise OutOfRange(
-                    f"{name}: has {len(item):,} characters; at most {MOST_CHARACTERS:,} are taken, "
-                    f"and the model reads the first {self.max_length} tokens",
-                    param=name,
-                )
-            return item
-        if not _is_list(item):
-            raise WrongType(f"{name}: expected a text or a list of token ids, got {item!r:.60}", param=name)
-        if len(item) == 0:
-            raise EmptyInput(f"{name}: is an empty list; give at least one token id", param=name)
-        for place, token in enumerate(item):
-            if not _is_number(token):
-                raise WrongType(f"{name}: expected token ids, got {token!r:.60} at position {place}", param=name)
-            if not 0 <= token < self.vocabulary:
-                raise OutOfRange(
-                    f"{name}: token id {token} at position {place} is unknown; ids go from 0 to {self.vocabulary - 1}",
-                    param=name,
-                )
-        if self.swapped:
-            item = [self.swapped.get(int(token), token) for token in item]
-        return np.array(item, np.int64)
-
-
-def _is_list(items: Any) -> bool:
-    return isinstance(items, list | tuple | np.ndarray)
-
-
-def _is_number(item: Any) -> bool:
-    return isinstance(item, int | np.integer) and not isinstance(item, bool)
-
-
-def _kind(item: Any) -> str:
-    return "a text" if isinstance(item, str) else "a list of token ids"
