@@ -4,8 +4,8 @@ from app.ml.audit import audit, rows_for
 from app.ml.augmentations.none import Nothing
 from app.ml.augmenting import shown
 from app.registry import jobs
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 
 def settle_augmentation(reporter: Reporter, run: Run) -> None:

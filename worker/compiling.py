@@ -8,8 +8,8 @@ from torch import nn
 from app.ml.batch import Batch
 from app.ml.objectives.base import Objective
 from worker.gradients import Gradients
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 
 def compile_network(reporter: Reporter, run: Run, gradients: Gradients, batch: Batch) -> None:

@@ -14,8 +14,8 @@ from app.ml.spec import NetworkSpec
 from app.registry import objects, tables
 from worker.domains import Domain
 from worker.evaluate import evaluate_fitting
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 
 def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) -> dict[str, Any]:

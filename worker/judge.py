@@ -7,8 +7,8 @@ from torch import Tensor
 from worker import diagnosis
 from worker.checkpoint import Position
 from worker.optimizer import rate_factor
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 from worker.validation import Scored
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 
 def in_more_parts(error: RuntimeError, reporter: Reporter, run: Run, rows: int) -> None:

@@ -18,8 +18,8 @@ from worker.devices import Devices
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.optimizer import Weights
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 from worker.validation import VALIDATION_ROWS, Scored
 
 CLEARLY_FASTER = 1.2

@@ -1,25 +1,18 @@
 """Everything before the first step: data, what the modalities learn from it, network, place to resume from."""
 
-import contextlib
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from app.dataset import Dataset, open_dataset
 from app.errors import DoesNotFit
 from app.ml import artifact
-from app.ml.augmentations.base import augment
-from app.ml.batch import Batch
 from app.ml.build import build_network, continues, graft, lender, take_over
 from app.ml.defaults import resolve
 from app.ml.device import chosen
 from app.ml.domains import together
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Objective
 from app.ml.spec import JobRequest, TrainSpec
 from app.ml.threads import threads_beside
 from app.registry import jobs, objects, tables
@@ -27,92 +20,9 @@ from app.registry.tables import Version
 from worker import checkpoint
 from worker.devices import Devices, compute_repeatably
 from worker.domains import Domain, columns, joined
-from worker.evaluation.exam import Exam
-from worker.evaluation.words import WordTests
 from worker.evaluation.words import read as read_words
-from worker.loader import Loader
-from worker.mixture import Mixture
 from worker.progress import Reporter
-
-ROWS_TO_BEGIN_WITH = 20_000
-
-
-@dataclass
-class Run:
-    """A training with all its parts at hand."""
-
-    spec: TrainSpec
-    dataset: Dataset
-    """All rows: of several datasets, joined."""
-    fitted: dict[str, Fitted]
-    network: Objective
-    device: torch.device
-    position: checkpoint.Position
-    window_bytes: int
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    """Of the checkpoint it resumes from; empty at the beginning."""
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    """Id, fingerprint and share of the datasets, for the lineage."""
-    base: Version | None = None
-    base_model: artifact.Artifact | None = None
-    """What it goes on from, where it does: not a base that only lends its encoder to another objective."""
-    devices: Devices = field(default_factory=Devices)
-    domains: list[Domain] = field(default_factory=list)
-    """The datasets by themselves."""
-    words: WordTests | None = None
-    """Judgements of words that the job names."""
-
-    def within(self, domain: Domain) -> "Run":
-        """The same training, looked at on the rows of one dataset."""
-        window = self.window_bytes // len(self.domains)
-        return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window, words=None)
-
-    @property
-    def exam(self) -> Exam:
-        """Its network, as it is judged by the rows it holds."""
-        seed = self.spec.training.seed
-        return Exam(self.spec, self.network, self.fitted, self.dataset, seed, self.window_bytes, self.words)
-
-    def drawn(self, batch_size: int) -> Loader | Mixture:
-        """The training rows as steps draw them."""
-        if len(self.domains) == 1:
-            return self.loader("train", batch_size)
-        loaders = [self.within(domain).loader("train", batch_size) for domain in self.domains]
-        return Mixture(loaders, [domain.share for domain in self.domains], seed=self.spec.training.seed)
-
-    def loader(self, split: str, batch_size: int) -> Loader:
-        roles = {role: self.fitted[role] for role in self.spec.roles}
-        return Loader(
-            self.dataset.splits[split],
-            roles,
-            batch_size=batch_size,
-            seed=self.spec.training.seed,
-            window_bytes=self.window_bytes,
-        )
-
-    def some_rows(self) -> Iterator[Batch]:
-        """Training rows of all datasets, as many of each, from which weights are computed before the first step."""
-        for domain in self.domains:
-            loader = self.within(domain).loader("train", self.spec.training.batch_size)
-            yield from loader.in_order(ROWS_TO_BEGIN_WITH // len(self.domains))
-
-    def augment(self, batch: Batch) -> Batch:
-        """The batch as a step of training sees it."""
-        spec = self.spec
-        return augment(spec.augmentation, batch, self.fitted, seed=spec.training.seed, views=spec.objective.views)
-
-    def compare(self, batch: Batch) -> Batch:
-        """A batch of held-out rows as they are, with the views that the objective compares, if it compares any."""
-        return self.augment(batch) if self.spec.objective.views > 1 else batch
-
-    @contextlib.contextmanager
-    def autocast(self) -> Iterator[None]:
-        """bf16 where that was asked for or chosen."""
-        if not self.position.bf16:  # entering torch's context costs more than a small layer
-            yield
-            return
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            yield
+from worker.training_run import Run
 
 
 def prepare(reporter: Reporter) -> Run:

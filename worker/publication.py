@@ -20,8 +20,8 @@ from app.registry.tables import Job, Version
 from app.storage import Stored
 from worker.continuation import before_and_after
 from worker.evaluate import evaluate
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 GOLDEN_ROWS = 8
 

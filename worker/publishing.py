@@ -7,9 +7,10 @@ from app.ml.publication_job import PublishJob
 from app.registry import jobs, objects
 from worker import checkpoint
 from worker.optimizer import Weights
-from worker.preparation import Run, assemble
+from worker.preparation import assemble
 from worker.progress import Reporter
 from worker.publication import publish
+from worker.training_run import Run
 
 
 def run(reporter: Reporter) -> None:

@@ -11,8 +11,8 @@ import torch
 from app.errors import NonFiniteLoss
 from app.ml.objectives.base import Solved
 from worker import checkpoint
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 REPORT_SECONDS = 0.5
 VALIDATION_ROWS = 20_000

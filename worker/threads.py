@@ -12,8 +12,8 @@ from app.ml.descent import FEWEST_ROWS, LARGEST
 from app.ml.team import Team
 from app.ml.threads import SMALL_PRODUCT, threads_for
 from worker.pace import rounding_is_weighed
-from worker.preparation import Run
 from worker.progress import Reporter
+from worker.training_run import Run
 
 FEW_ROWS = 8
 """Rows whose products are counted: those of a batch are so many times larger, and memory may not hold them at once."""

@@ -24,11 +24,12 @@ from worker.judge import Judge
 from worker.losses import Losses, not_finite
 from worker.memory import in_more_parts
 from worker.optimizer import Weights
-from worker.preparation import Run, prepare
+from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
 from worker.threads import settle_threads, team_for
+from worker.training_run import Run
 from worker.validation import validation_of
 
 REPORT_SECONDS = 0.5

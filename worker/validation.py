@@ -11,7 +11,7 @@ from app.errors import NonFiniteLoss
 from app.ml.batch import Batch
 from app.ml.objectives.base import Objective
 from worker.loader import Loader
-from worker.preparation import Run
+from worker.training_run import Run
 
 VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256
 

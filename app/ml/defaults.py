@@ -17,7 +17,8 @@ from app.ml.domains import check_classes, check_rows, shares, together, usable_r
 from app.ml.encoders.base import EncoderSettings
 from app.ml.fit import check_fit, check_words
 from app.ml.modalities.base import FEW, Modality
-from app.ml.objectives.base import GRAFT_RATE, Data, ObjectiveSettings
+from app.ml.objectives.base import ObjectiveSettings
+from app.ml.passes import GRAFT_RATE, Data
 from app.ml.plugins import Auto, complete, find
 from app.ml.roles import decide_roles, lacks
 from app.ml.spec import (

@@ -15,7 +15,8 @@ from app.ml.batch import Batch, Loss, Stream
 from app.ml.layers import linear
 from app.ml.modalities.base import Tensors
 from app.ml.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import GRAFT_RATE, Data, Objective, Role
+from app.ml.objectives.base import Objective, Role
+from app.ml.passes import GRAFT_RATE, Data
 
 HEAD_ROWS, HEAD_STEPS = 2000, 100
 """Labelled rows from which a graft's head is solved, and steps that this may take."""

@@ -21,7 +21,8 @@ from app.ml.device import sent
 from app.ml.dictionary import NARROWEST, PatchComponents, holds_patches
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings
-from app.ml.objectives.base import Data, RoleNeeds
+from app.ml.objectives.base import RoleNeeds
+from app.ml.passes import Data
 from app.ml.rebuilding import real
 from app.ml.tokenization import MASK
 

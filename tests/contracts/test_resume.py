@@ -34,9 +34,10 @@ from tests.workshop import Workshop, blobs
 from worker import checkpoint
 from worker.devices import compute_repeatably
 from worker.domains import Domain
-from worker.preparation import Run, environment
+from worker.preparation import environment
 from worker.progress import Quiet, Reporter, Stopped
 from worker.trainer import Trainer
+from worker.training_run import Run
 
 DEVICE = chosen_device("auto")
 ROWS, BATCH, EPOCHS = 10, 4, 2

@@ -16,8 +16,9 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss
 from app.ml.layers import linear
 from app.ml.modalities.base import Layout, Tensors
-from app.ml.objectives.base import Comparison, Data, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
+from app.ml.passes import Data
 
 READS: frozenset[Layout] = frozenset({"vector", "grid", "tokens"})
 STEEPEST = math.log(100.0)

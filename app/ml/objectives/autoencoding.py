@@ -20,7 +20,8 @@ from app.ml.device import sent
 from app.ml.encoders.base import Encoder
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.passes import Data
 from app.ml.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.rectified import Chain
 from app.ml.squares import mean_squares

@@ -7,7 +7,6 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,9 @@ from app.ml.batch import Batch, Loss, Stream
 from app.ml.descent import Descent
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
+from app.ml.passes import Data
 from app.ml.plugins import Settings
 from app.ml.team import Team
-
-GRAFT_RATE = 0.3
-"""Learning rate of what has learned before as a share of a beginner's: at full rate it would be undone."""
-MOST_SCORES = 250_000_000
-"""Scores of words that a batch may have by default: 1 GB."""
-ROWS_SEEN, TEXTS_SEEN = 1_200_000, 200_000
-"""That a training sees by default where no other bound is nearer: a text costs what many rows do."""
-TOKENS_SEEN, ENOUGH_SECONDS = 1_000_000, 600.0
-"""The same of tokens, about ten minutes of a small transformer on two cores; and these ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +42,6 @@ class RoleNeeds:
     encoded: bool = False
     """True when the role has an encoder."""
     capabilities: frozenset[Capability] = frozenset()
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is known of the training data when defaults are chosen."""
-
-    shape: Shape
-    rows: int
-    """Training rows that have all the objective needs."""
-    classes: int | None = None
-    from_base: bool = False
-    """True when the encoder comes from a base model."""
-    length: float = 1
-    """Places of a row of mean length, about: tokens of a text."""
-    named: bool = False
-    """True when the client or the base model says which encoder it is."""
-
-    def bounded(self, epochs: int, tokens: int = TOKENS_SEEN) -> dict[str, Any]:
-        """At most `epochs` over texts, in which a network sees about so many tokens.
-
-        Where even one pass is more than that, time is the bound.
-        """
-        most = tokens / (self.length * self.rows)
-        return {"epochs": max(1, min(epochs, round(most))), **({"max_seconds": ENOUGH_SECONDS} if most < 1 else {})}
 
 
 class Objective(nn.Module):
@@ -240,22 +207,7 @@ class ObjectiveSettings(Settings):
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""
-        batch = min(max(2 ** round(math.log2(max(1, data.rows / 32))), 16), 128)
-        if data.rows >= 200_000:
-            batch = 512
-        texts = data.shape.layout == "tokens"
-        if texts and self.tells_words:
-            places = data.shape.count * (data.shape.vocabulary or 1)
-            batch = min(batch, max(8, 2 ** int(math.log2(max(1.0, MOST_SCORES / places)))))
-        steps = math.ceil(data.rows / batch)
-        epochs = min(max(round((TEXTS_SEEN if texts else ROWS_SEEN) / data.rows), 3), 60)
-        epochs = max(epochs, min(math.ceil(600 / steps), 300))
-        passes = data.bounded(epochs) if texts and self.tells_words else {"epochs": epochs}
-        epochs = passes["epochs"]
-        return (
-            {**passes, "batch_size": batch, "learning_rate": 2e-3},
-            f"{data.rows:,} training rows, {epochs} times over, are {epochs * math.ceil(data.rows / batch):,} steps",
-        )
+        return data.usual_training(tells_words=self.tells_words)
 
     @abstractmethod
     def build(self, roles: Mapping[str, Role]) -> Objective:

@@ -18,7 +18,8 @@ from app.ml.components import EXACT
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.nesting import check_widths, over_prefixes, prefixes
-from app.ml.objectives.base import ENOUGH_SECONDS, TOKENS_SEEN, Comparison, Data, Role
+from app.ml.objectives.base import Comparison, Role
+from app.ml.passes import ENOUGH_SECONDS, TOKENS_SEEN, Data
 from app.ml.views import FULLY_CONNECTED, ViewsSettings, two_views
 
 PROJECTION = 128

@@ -15,7 +15,8 @@ from app.ml.batch import Batch
 from app.ml.device import sent
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
-from app.ml.objectives.base import Data, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
+from app.ml.passes import Data
 from app.ml.tokenization import MASK, SPECIALS
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]

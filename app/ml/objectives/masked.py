@@ -22,7 +22,8 @@ from app.ml.batch import Batch, Loss
 from app.ml.device import sent
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Data, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.passes import Data
 from app.ml.rebuilding import bounded, errors, measures, real, rendered
 from app.ml.tokenization import MASK, SPECIALS
 

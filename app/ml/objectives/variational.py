@@ -15,7 +15,8 @@ from app.ml.device import sent
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
-from app.ml.objectives.base import Data, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
+from app.ml.passes import Data
 from app.ml.rebuilding import bounded, drawing, misses, real
 
 PACE = 20.0

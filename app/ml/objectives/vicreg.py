@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from app.ml.batch import Loss
-from app.ml.objectives.base import Data, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import TwoViews, compared_training
+from app.ml.passes import Data
 from app.ml.views import ViewsSettings
 
 PROJECTION = 512

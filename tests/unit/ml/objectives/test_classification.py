@@ -10,8 +10,9 @@ from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.base import Data, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.classification import Classification, Classifier
+from app.ml.passes import Data
 from app.ml.supervised import HEAD_DECAY
 
 RANDOM = np.random.default_rng(0)

@@ -17,9 +17,10 @@ from app.ml.modalities.base import Shape
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
-from app.ml.objectives.base import Data, Role
+from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
 from app.ml.objectives.vicreg import Decorrelated, Vicreg
+from app.ml.passes import Data
 from tests.networks import rows
 
 ROWS = rows(64, 3) @ rows(3, 20, seed=1)

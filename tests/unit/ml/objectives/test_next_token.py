@@ -6,8 +6,8 @@ import torch
 from app.ml.batch import Batch
 from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.base import Shape
-from app.ml.objectives.base import Data
 from app.ml.objectives.next_token import LanguageModel, NextToken
+from app.ml.passes import Data
 from app.ml.tokenization import BEGIN, END
 from tests import words
 
