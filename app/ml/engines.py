@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from app.disk import needing_room
+from app.errors import InsufficientStorage
 from app.ml import onnx
 from app.ml.artifact import BATCH_SIZES, Artifact, ask
 from app.ml.modalities.base import Tensors
@@ -71,6 +73,7 @@ def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
 
     `{"name", "milliseconds": {engine: {rows: …}}}`, beside it the worst golden row's `cosine` in bf16, and `rows` up to
     which `onnx` pays where it has an end. Times are medians on this machine, with the threads that it is served with.
+    Raises InsufficientStorage where the disk of `folder` has no room for the graph.
     """
     if ABILITY not in artifact.abilities:
         return {"name": "fp32"}
@@ -121,15 +124,18 @@ def embedded(network: Objective, engine: str, inputs: Tensors) -> Tensor:
 
 
 def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | None:
-    """The graph, written and loaded; None where it cannot be had or answers otherwise."""
+    """The graph, written and loaded; None where it cannot be had or answers otherwise. Raises InsufficientStorage."""
     if not onnx.exportable(artifact):
         return None
     try:
-        onnx.export(artifact, ABILITY, path)
+        with needing_room(path.parent):
+            onnx.export(artifact, ABILITY, path)
         session = onnx.Session(path, threads)
         if onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
             return session
         log.info("onnx is not for this network: its answers differ")
+    except InsufficientStorage:
+        raise
     except Exception as error:  # the exporter raises anything at all
         log.info("onnx is not for this network: %s: %s", type(error).__name__, error)
     return None

@@ -1,10 +1,5 @@
-"""A disk that is full, and then no longer: a named error, nothing half-written, and the same request succeeds.
+"""A disk that is full, and then no longer: a named error, nothing half-written, and the same request succeeds."""
 
-The disk is the limit that the kernel sets to the size of a process's files (RLIMIT_FSIZE, whose refusal is EFBIG): a
-small file system that needs no mount and no rights.
-"""
-
-import contextlib
 import resource
 import sqlite3
 import threading
@@ -21,6 +16,7 @@ from app.settings import MIB, Settings
 from tests.ingest_bench import Bench
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
+from tests.little_room import little_room
 from tests.picture_archives import picture, to_zip
 from worker.ingest.run import run
 
@@ -49,16 +45,6 @@ def client(house: House, bench: Bench) -> Iterator[httpx.Client]:
         yield made
 
 
-@contextlib.contextmanager
-def little_room() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_an_upload_to_a_full_disk_is_refused_and_leaves_nothing(house: House, client: httpx.Client) -> None:
     opening = {"filename": "d.csv", "purpose": "pretrain", "bytes": len(LARGE), "mime_type": "text/csv"}
     upload = client.post("/v1/uploads", json=opening).json()["id"]
@@ -67,7 +53,7 @@ def test_an_upload_to_a_full_disk_is_refused_and_leaves_nothing(house: House, cl
         {"url": f"/v1/uploads/{upload}/parts", "files": {"data": ("part", LARGE)}},
         {"url": "/v1/datasets", "data": {"name": "d"}, "files": {"file": ("d.csv", LARGE)}},
     ]
-    with little_room():
+    with little_room(ROOM):
         for request in requests:
             message = refused(client.post(**request), 507, "insufficient_storage")
             assert "File too large" in message

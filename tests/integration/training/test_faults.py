@@ -1,6 +1,5 @@
 """What goes wrong while a job trains, and what is left of it."""
 
-import resource
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from app.errors import InsufficientStorage, NonFiniteLoss, RootstockError
 from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
 from app.registry import checkpoints, events, models
+from tests.little_room import little_room
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
 from worker.preparation import prepare
@@ -94,14 +94,10 @@ def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> Non
     trainer = Trainer(reporter, prepare(reporter))
     trainer.save()
     trainer.writer.flush()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # what is larger cannot be written
-    try:
+    with little_room(200_000):
         trainer.save()
         assert trainer.writer._pending is not None
         assert isinstance(trainer.writer._pending.exception(), InsufficientStorage)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     trainer.train()
 
     with sqlite.database.reading() as session:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from app.errors import InsufficientStorage
 from app.ml import artifact, engines, onnx
 from app.ml.counters import Counters
 from app.ml.operations.embed import Embed
 from app.ml.predictor import Predictor
 from tests import networks
+from tests.little_room import little_room
 
 CPU = torch.device("cpu")
 
@@ -42,6 +44,13 @@ def test_what_is_chosen_is_what_was_measured(tmp_path: Path, loaded: artifact.Ar
     elif chosen["name"] == "fp32":
         assert not pays[0]
     assert chosen.get("cosine", 1) > 0.99
+
+
+def test_no_engine_is_chosen_where_its_graph_found_no_room(tmp_path: Path, loaded: artifact.Artifact) -> None:
+    """Or a model would be served slower for ever, since a disk was full for a moment."""
+    with little_room(1000), pytest.raises(InsufficientStorage):
+        engines.choose(loaded, tmp_path)
+    assert engines.choose(loaded, tmp_path)
 
 
 @pytest.mark.parametrize(
