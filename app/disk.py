@@ -22,6 +22,9 @@ RENAMES = 10
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk, the owner's share of it, or what one file may hold is used up."""
 
+TRIED = 1 << 20
+"""Bytes that are written to see whether a disk has room."""
+
 
 def open_unnamed(folder: Path) -> int:
     """A descriptor of an empty file on the disk of `folder`, which is gone when its last one is closed; where the
@@ -31,6 +34,18 @@ def open_unnamed(folder: Path) -> int:
             return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as unnamed:
         return os.dup(unnamed.fileno())
+
+
+def has_room(folder: Path) -> bool:
+    """False when the disk of `folder` does not take so much as a mebibyte.
+
+    That is tried, since what is free may not be there for everybody; nothing of it stays.
+    """
+    try:
+        with os.fdopen(open_unnamed(folder), "wb", buffering=0) as file:
+            return file.write(bytes(TRIED)) == TRIED
+    except OSError as error:
+        return error.errno not in FULL  # a folder that is not ours to write to is no full disk
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from itertools import islice
 
 from sqlalchemy.exc import DBAPIError
 
+from app.disk import has_room
 from app.queue import TASKS, enqueue, waiting
 from app.registry import idempotency, leases, objects, retention
 from app.registry.db import Database
@@ -130,6 +131,8 @@ class Sweeper:
         pause = max(settings.sweep_seconds, settings.orphan_seconds / 4)
         next_orphans, trusted = time.monotonic() + pause, 0.0
         while not self._stopped.wait(settings.sweep_seconds * random.uniform(0.8, 1.2)):
+            if self.database.folder is not None and not has_room(self.database.folder):
+                trusted = time.monotonic() + settings.lease_seconds
             try:
                 if time.monotonic() >= trusted:
                     take_back(settings, self.database)

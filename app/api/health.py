@@ -1,8 +1,11 @@
 """Whether the process lives, whether it can work, and its numbers in Prometheus' text format."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from importlib.metadata import version
+from operator import attrgetter
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.deps import Services, ServicesHere, guarded_router
 from app.api.schemas import ErrorEnvelope, Wire
 from app.api.telemetry import Telemetry, family, histogram
+from app.disk import has_room
 from app.errors import NotReady
 from app.queue import waiting
 from app.registry import keys, overview
@@ -29,13 +33,21 @@ class Alive(Wire):
     status: Literal["ok"] = "ok"
 
 
+class Readiness(Alive):
+    """The process can answer."""
+
+    full: list[str]
+    """Disks without room, of `home`, `database`, `storage`: models answer, uploads and new jobs are refused (507)."""
+
+
 class Health(Wire):
     """What the service stands on."""
 
     status: Literal["ok", "degraded"]
+    """`degraded` with a 503 where something does not answer, with a 200 where a disk is full and nothing else is."""
     version: str
     checks: dict[str, str]
-    """`database`, `broker`, `storage`: `ok`, or what is wrong."""
+    """`database`, `broker`, `storage`, `room`: `ok`, or what is wrong."""
 
 
 def check_database(here: Services) -> None:
@@ -65,18 +77,32 @@ CHECKS: dict[str, Callable[[Services], None]] = {
 }
 
 
+def disks(here: Services) -> dict[str, Path]:
+    """What this process writes to, where that is a folder."""
+    folders = {"home": here.settings.folder, "database": here.database.folder, "storage": here.storage.folder}
+    return {name: folder for name, folder in folders.items() if folder is not None and folder.is_dir()}
+
+
+def full(here: Services) -> list[str]:
+    """The disks without room: the service answers all the same, and takes nothing new."""
+    return [name for name, folder in disks(here).items() if not has_room(folder)]
+
+
 @router.get("/livez", response_model=Alive)
 async def livez() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=Alive, responses=UNREADY)
-def readyz(here: ServicesHere) -> dict[str, str]:
-    """Database, broker and storage answer; a 503 names what does not."""
+@router.get("/readyz", response_model=Readiness, responses=UNREADY)
+def readyz(here: ServicesHere) -> dict[str, Any]:
+    """Database, broker and storage answer; a 503 names what does not.
+
+    A full disk is no reason to ask another process, which has no other disk: it is named beside a 200.
+    """
     for check in CHECKS.values():
         check(here)
-    return {"status": "ok"}
+    return {"status": "ok", "full": full(here)}
 
 
 @router.get("/health", response_model=Health, responses={503: {"model": Health}})
@@ -89,9 +115,12 @@ def health(here: ServicesHere) -> Response:
             outcomes[name] = "ok"
         except NotReady as error:
             outcomes[name] = error.message
-    good = set(outcomes.values()) == {"ok"}
+    answers = set(outcomes.values()) == {"ok"}
+    without = full(here)
+    outcomes["room"] = f"there is none left on the disk of {', '.join(without)}" if without else "ok"
+    good = answers and not without
     body = Health(status="ok" if good else "degraded", version=version("rootstock"), checks=outcomes)
-    return JSONResponse(body.model_dump(), 200 if good else 503)
+    return JSONResponse(body.model_dump(), 200 if answers else 503)
 
 
 SERVING = {
@@ -113,6 +142,11 @@ CHECKPOINTS = {
     "rootstock_checkpoint_age_seconds": "Age of the newest checkpoint of a running job, the oldest one.",
 }
 
+DISKS: list[tuple[str, str, Callable[[Any], int]]] = [
+    ("rootstock_disk_free_bytes", "What can be written yet to the disk of that folder.", attrgetter("free")),
+    ("rootstock_disk_size_bytes", "What that disk holds in all.", attrgetter("total")),
+]
+
 
 @guarded.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request, here: ServicesHere) -> str:
@@ -133,6 +167,9 @@ def metrics(request: Request, here: ServicesHere) -> str:
     lines += family("rootstock_lease_age_seconds", "gauge", "Since the most silent worker of a job was heard.", ages)
     for (name, text), value in zip(CHECKPOINTS.items(), checkpoints, strict=True):
         lines += family(name, "gauge", text, [] if value is None else [({}, value)])
+    usage = {name: shutil.disk_usage(folder) for name, folder in disks(here).items()}
+    for name, text, each in DISKS:
+        lines += family(name, "gauge", text, [({"disk": disk}, float(each(used))) for disk, used in usage.items()])
     for name, value in here.serving.metrics().items():
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += family(name, kind, SERVING[name], [({}, value)])

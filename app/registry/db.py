@@ -65,6 +65,12 @@ class Database:
             self.engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
         self._writing = self.engine.execution_options(rootstock_begin="BEGIN IMMEDIATE")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where SQLite keeps its file; the disk of a server's database is not ours to see."""
+        ours = self.url.get_backend_name() == "sqlite" and self.url.database
+        return Path(ours).parent if ours else None
+
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """A session that writes: commits at the end of the block, rolls back on an exception."""

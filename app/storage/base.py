@@ -36,6 +36,9 @@ class Stored:
 class Storage(ABC):
     """Where objects are kept. A write is atomic: nobody sees a part of it. Threads may share a storage."""
 
+    folder: Path | None = None
+    """Where they lie on a disk of this machine; None for a bucket."""
+
     def put(self, key: str, source: Path | bytes) -> Stored:
         """Stores a file's or a value's bytes, in place of those that `key` had."""
         if isinstance(source, bytes):

@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.storage import Storage, storage_at
 from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, sweep_once, take_back
 from tests import rows
+from tests.little_room import little_room
 
 
 @pytest.fixture
@@ -119,6 +120,26 @@ def save(session: Session, job: Job) -> str:
     token = rows.claim(session, job).token
     saved = checkpoints.add(session, job.id, token, step=1, metrics={}, objects={"state": rows.stored()})
     return saved.id
+
+
+def test_a_lease_that_ended_on_a_full_disk_says_nothing_of_its_worker(
+    sqlite_registry: Database, settings: Settings, folder: Storage
+) -> None:
+    """Who could not write that it lives has a lease's time to do so once there is room."""
+    job = queue_job(sqlite_registry)
+    with sqlite_registry.session() as session:
+        claimed = leases.claim(session, job.id, "here", 0.1)
+    assert claimed is not None
+    sweeper = Sweeper(settings.model_copy(update={"lease_seconds": 30.0}), sqlite_registry, folder)
+    with little_room(2**19):
+        sweeper.start()
+        time.sleep(0.5)
+    try:
+        time.sleep(0.5)
+        with sqlite_registry.session() as session:
+            assert leases.heartbeat(session, job.id, claimed.token, 30) is None
+    finally:
+        sweeper.stop()
 
 
 def test_the_thread_goes_on_after_a_sweep_that_failed(

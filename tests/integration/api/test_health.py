@@ -10,14 +10,27 @@ from app.settings import Settings
 from tests import rows
 from tests.integration.api.conftest import Garden, House, serve
 from tests.integration.api.faults import refused
+from tests.little_room import little_room
 
 
 def test_the_service_is_ready_when_all_answers(tmp_path: Path, valkey_url: str) -> None:
     with serve(Settings(home=tmp_path, broker_url=valkey_url)) as house, house.client(None) as client:
-        assert client.get("/readyz").json() == {"status": "ok"}
+        assert client.get("/readyz").json() == {"status": "ok", "full": []}
         health = client.get("/health")
         assert health.status_code == 200
-        assert health.json()["checks"] == {"database": "ok", "broker": "ok", "storage": "ok"}
+        assert health.json()["checks"] == {"database": "ok", "broker": "ok", "storage": "ok", "room": "ok"}
+
+
+def test_a_full_disk_is_named_and_takes_nobody_out_of_service(tmp_path: Path, valkey_url: str) -> None:
+    """The disk is the bound that the kernel sets to the size of a process's files."""
+    with serve(Settings(home=tmp_path, broker_url=valkey_url)) as house, house.client(None) as client:
+        with little_room(2**19):
+            ready, health = client.get("/readyz"), client.get("/health")
+        assert (ready.status_code, ready.json()["full"]) == (200, ["home", "database", "storage"])
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert "storage" in health.json()["checks"].pop("room")
+        assert set(health.json()["checks"].values()) >= {"ok"}
+        assert client.get("/readyz").json()["full"] == []
 
 
 def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -70,6 +83,9 @@ def test_metrics_count_requests_and_jobs(garden: Garden) -> None:
     assert numbers['rootstock_queue_wait_seconds{queue="train"}'] >= 0
     assert numbers['rootstock_job_samples_per_second{kind="pretrain"}'] == pytest.approx(2000.5)
     assert numbers['rootstock_lease_age_seconds{kind="pretrain"}'] >= 0
+    for disk in ["home"] if garden.house.storage.folder is None else ["home", "database", "storage"]:
+        free, size = (numbers[f'rootstock_disk_{name}_bytes{{disk="{disk}"}}'] for name in ("free", "size"))
+        assert 0 <= free < size
     assert numbers["rootstock_checkpoint_write_seconds"] == 0.75
     assert numbers["rootstock_checkpoint_age_seconds"] >= 0
     assert numbers["rootstock_models_loaded"] == len(garden.house.services.serving._loaded)  # other tests ask, too
