@@ -45,6 +45,7 @@ class Reporter:
         self.token = token
         self.stop = stop
         """Set when the job is asked to save what it has and to leave."""
+        self._progress: dict[str, Any] = {}
 
     def leave_if_asked(self) -> None:
         """Between two parts of the work. Raises Stopped."""
@@ -69,7 +70,15 @@ class Reporter:
 
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
         """`progress` is the job's object of that name; `latest` are the metrics shown on the job meanwhile."""
+        self._progress = progress
         self._write(lambda session: jobs.set_progress(session, self.job_id, self.token, progress, latest))
+
+    def stage(self, stage: str | None) -> None:
+        """What is done now that the steps do not count, and has no rate; None once that is over."""
+        progress = self._progress
+        if stage is not None:
+            progress = {**progress, "samples_per_second": None, "estimated_remaining_seconds": None, "stage": stage}
+        self._write(lambda session: jobs.set_progress(session, self.job_id, self.token, progress))
 
     def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:
         """What the job's request became, and why."""
@@ -123,6 +132,9 @@ class Quiet(Reporter):
         pass
 
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
+        pass
+
+    def stage(self, stage: str | None) -> None:
         pass
 
     def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:

@@ -49,7 +49,9 @@ def publish(
     """
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
+    reporter.stage("evaluating")
     metrics = {**judge(reporter, run), **metrics}
+    reporter.stage("publishing")
 
     def write() -> Proved:
         scratch = reporter.scratch
@@ -65,6 +67,7 @@ def publish(
             return prove(reporter, written)
 
     made = reporter.when_there_is_room(write)
+    reporter.stage(None)
 
     def end() -> None:
         with reporter.database.session() as session:

@@ -39,6 +39,8 @@ class Progress(Wire):
     the data are part of that time, preparation and the final evaluation are not."""
     best_step: int | None = None
     """Step whose weights are the best so far."""
+    stage: str | None = None
+    """What is done behind the last step: `evaluating`, `publishing`; null before, and when that is over."""
 
 
 class JobObject(Wire):

@@ -51,6 +51,8 @@ def describe(job: dict[str, Any]) -> str:
     words = [f"[{'#' * filled}{'.' * (WIDTH - filled)}] {done:5.1f} %"]
     if metrics.get("train_loss") is not None and progress["step"]:
         words.append(f"loss {metrics['train_loss']:.4f}")
+    if progress["stage"] is not None:
+        words.append(progress["stage"])
     if progress["samples_per_second"] is not None:
         words.append(f"{progress['samples_per_second']:,.0f} samples/s")
     if job["terminal"]:

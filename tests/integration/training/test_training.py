@@ -4,9 +4,12 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 
 from app.registry import events, metrics, models
 from tests.workshop import Workshop, blobs
+from worker import publication
+from worker.evaluate import evaluate
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
 
@@ -27,6 +30,25 @@ def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: W
         series = metrics.series(session, job.id, limit=1000)
         assert {(point.split, point.name) for point in series} >= {("train", "loss"), ("validation", "loss")}
         assert models.resolve(session, workshop.project_id, "data").id == version.id
+
+
+def test_a_training_that_is_judged_says_so_and_shows_no_rate(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    seen: list[dict[str, Any]] = []
+
+    def look(*what: Any) -> Any:
+        seen.append(sqlite.look(job).progress)
+        return evaluate(*what)
+
+    monkeypatch.setattr(publication, "evaluate", look)
+    sqlite.train(job)
+
+    ended = sqlite.look(job).progress
+    assert [(each["stage"], each["samples_per_second"], each["percentage_done"]) for each in seen] == [
+        ("evaluating", None, 100.0)
+    ]
+    assert "stage" not in ended
+    assert ended["samples_per_second"] > 0
 
 
 def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
