@@ -13,7 +13,7 @@ from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
 from app.api.jobs import AskedHere, steer
 from app.api.schemas import Deleted, ListOf, Wire
-from app.errors import Malformed, NotFound, UnknownChoice
+from app.errors import Malformed, NotFound, RootstockError, UnknownChoice
 from app.registry import batches, files, jobs, objects, overview
 from app.registry.tables import Batch, Job
 
@@ -91,9 +91,12 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Resp
             f"endpoint: {body.endpoint!r} is unknown; choose one of {', '.join(known)}", param="endpoint"
         )
 
+    fault = fault_in(here, ask.caller.project_id, body.input_file_id)  # before the transaction: a store may be slow
+
     def make(session: Session) -> Made:
+        if fault is not None:  # a repeated request has had its answer, whatever became of the file
+            raise fault
         try:
-            require_lines(session, here, ask.caller.project_id, body.input_file_id)
             batch, job = batches.create(
                 session,
                 project_id=ask.caller.project_id,
@@ -111,18 +114,26 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Resp
     return answer
 
 
-def require_lines(session: Session, here: Services, project_id: str, file_id: str) -> None:
-    """Raises Malformed for a file that does not begin as a request does, NotFound where there is none."""
-    file = files.get(session, project_id, file_id)
-    chunks = here.storage.open(objects.held(session, file.id)[files.CONTENT])
-    begins = next((chunk.removeprefix(codecs.BOM_UTF8).lstrip() for chunk in chunks if chunk.strip()), b"")
-    if begins and not begins.startswith(b"{"):
-        raise Malformed(
-            f"input_file_id: {file.filename} begins with {begins[:40].decode(errors='replace')!r}, and requests are "
-            'JSON lines: {"custom_id": "1", "body": {"model": …, "input": …}}; to embed the rows of a table or texts, '
-            "make a dataset of them and a job of kind embed",
-            param="input_file_id",
-        )
+def fault_in(here: Services, project_id: str, file_id: str) -> RootstockError | None:
+    """Why the file can be no batch's: it does not begin as a request does, or cannot be read now."""
+    try:
+        with here.database.reading() as session:
+            file = files.get(session, project_id, file_id)
+            content = objects.held(session, file.id)[files.CONTENT]
+        chunks = here.storage.open(content)
+        begins = next((chunk.removeprefix(codecs.BOM_UTF8).lstrip() for chunk in chunks if chunk.strip()), b"")
+    except NotFound:
+        return None  # said where the batch is made
+    except RootstockError as error:
+        return error
+    if not begins or begins.startswith(b"{"):
+        return None
+    return Malformed(
+        f"input_file_id: {file.filename} begins with {begins[:40].decode(errors='replace')!r}, and requests are "
+        'JSON lines: {"custom_id": "1", "body": {"model": …, "input": …}}; to embed the rows of a table or texts, '
+        "make a dataset of them and a job of kind embed",
+        param="input_file_id",
+    )
 
 
 @router.get("/v1/batches", response_model=ListOf[BatchObject], openapi_extra=METADATA_FILTER)

@@ -58,6 +58,29 @@ def test_a_key_with_another_body_is_refused(garden: Garden, body: dict[str, Any]
         )
 
 
+def test_a_batch_that_is_asked_for_again_is_given_again_whatever_became_of_its_file(garden: Garden) -> None:
+    """The file is looked into before the transaction, and only a new request hears of it."""
+
+    def upload(content: bytes) -> str:
+        form: dict[str, Any] = {"files": {"file": ("r.jsonl", content)}, "data": {"purpose": "batch"}}
+        return str(garden.client.post("/v1/files", **form).json()["id"])
+
+    def post(file: str, key: str) -> httpx.Response:
+        body = {"input_file_id": file, "endpoint": "/v1/embeddings"}
+        return garden.client.post("/v1/batches", json=body, headers={"idempotency-key": key})
+
+    file = upload(b'{"custom_id": "1"}')
+    made = post(file, "one").raise_for_status().json()
+    garden.client.post(f"/v1/batches/{made['id']}/cancel").raise_for_status()
+    for path in (f"/v1/batches/{made['id']}", f"/v1/files/{file}"):
+        garden.client.delete(path).raise_for_status()
+
+    assert post(file, "one").json() == made
+    refused(post(file, "two"), 404, "not_found", "input_file_id")
+    refused(post(upload(b"a,b\n1,2\n"), "three"), 400, "malformed", "input_file_id")
+    assert count(garden, "/v1/batches") == 0
+
+
 def test_a_key_belongs_to_its_project(garden: Garden, stranger: httpx.Client) -> None:
     def post(client: httpx.Client) -> httpx.Response:
         files = {"file": ("a.csv", b"1,2")}
