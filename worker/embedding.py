@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from app.dataset import Dataset, open_dataset
 from app.dataset_options import SPLITS
@@ -51,7 +52,7 @@ def run(reporter: Reporter) -> None:
         used = jobs.dataset_ids(session, job.id)
         row = session.get_one(DatasetRow, used[0].dataset_id)
         held = objects.held(session, row.id)
-        done = len(objects.held(session, job.id))
+        kept = shards_of(session, job.id)
     spec = EmbedJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, spec.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
@@ -62,7 +63,9 @@ def run(reporter: Reporter) -> None:
     total, finished, begun = sum(piece.end - piece.begin for piece in todo), 0, time.monotonic()
     if not total:
         raise DoesNotFit(f"the dataset's split {spec.split!r} has no rows", param="split")
+    done = len(kept)
     before = sum(piece.end - piece.begin for piece in todo[:done])
+    digest = hashed(reporter.storage.open(kept if spec.format == "jsonl" else []))
     asked = EmbedRequest(model=spec.model, input=None, dimensions=spec.dimensions)
 
     for number, piece in enumerate(todo):
@@ -78,6 +81,7 @@ def run(reporter: Reporter) -> None:
             raise InferenceFailed(f"model {model.reference} answered row {bad} with a number that is not finite")
         answers = OPERATION.adapt(asked, model.loaded.network, answers)
         content = packed(numbers, piece.split, answers, spec.format)
+        digest.update(content)
         finished += len(answers)
         elapsed = time.monotonic() - begun
         share = (before + finished) / total
@@ -91,7 +95,7 @@ def run(reporter: Reporter) -> None:
         }
         reporter.when_there_is_room(partial(keep, reporter, number, content, progress))
     name = f"{row.name}-{model.reference.replace(':', '-')}"
-    reporter.when_there_is_room(partial(finish, reporter, job, name, spec.format, total))
+    reporter.when_there_is_room(partial(finish, reporter, job, name, spec.format, digest.hexdigest(), total))
 
 
 def role_of(dataset: Dataset, model: computing.Model) -> str:
@@ -142,18 +146,23 @@ def keep(reporter: Reporter, number: int, content: bytes, progress: dict[str, An
         objects.hold(session, reporter.job_id, {f"{SHARD}-{number:09d}": stored})
 
 
-def finish(reporter: Reporter, job: Job, name: str, form: str, rows: int) -> None:
-    """Makes one file of the shards and ends the job well, both or neither; may be tried again. Raises Fenced."""
+def shards_of(session: Session, job_id: str) -> list[objects.Bytes]:
+    """What the job has embedded so far, in order."""
+    held = objects.held(session, job_id)
+    return [held[key][0] for key in sorted(held)]
+
+
+def finish(reporter: Reporter, job: Job, name: str, form: str, sha256: str, rows: int) -> None:
+    """Makes one file of the shards, which have that hash as they are, and ends the job well, both or neither.
+
+    May be tried again. Raises Fenced.
+    """
     with reporter.database.reading() as session:
-        held = objects.held(session, job.id)
-    shards = [held[key][0] for key in sorted(held)]
-    parts: list[Any] = list(shards)
+        parts = shards = shards_of(session, job.id)
     if form == "parquet":
         tables = (pa.ipc.open_stream(b"".join(reporter.storage.open([shard]))).read_all() for shard in shards)
         stored = put_parquet(reporter, reporter.key("embeddings", "all.parquet"), tables)
-        parts, sha256, size = [stored], stored.sha256, stored.size_bytes
-    else:
-        sha256, size = hashed(reporter.storage.open(shards)).hexdigest(), sum(shard.size_bytes for shard in shards)
+        parts, sha256 = [stored], stored.sha256
     with reporter.database.session() as session:
         file = files.create(
             session,
@@ -162,6 +171,6 @@ def finish(reporter: Reporter, job: Job, name: str, form: str, rows: int) -> Non
             purpose="batch_output",
             objects=parts,
             sha256=sha256,
-            size_bytes=size,
+            size_bytes=sum(part.size_bytes for part in parts),
         )
         jobs.succeed(session, job.id, reporter.token, output_file_id=file.id, metrics={"rows": rows})

@@ -118,11 +118,6 @@ def add_shard(
     stored.hold(session, _job_id(batch), {f"{name}-{number:09d}": part for name, part in given.items()})
 
 
-def parts(session: Session, batch: Batch, name: str) -> list[stored.Bytes]:
-    """What all shards gave of `output` or `errors`, in order."""
-    return batch_files.shards(session, _job_id(batch), name)
-
-
 @dataclass(frozen=True)
 class Whole:
     """The content of a file that a batch gives."""
