@@ -32,8 +32,8 @@ from worker.ingest.spaced import is_spaced, to_csv
 from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
-PROSE_LOOKED_AT = 65_536
-"""Of what may be a table or texts: few bytes of long texts hold one line, and that has as many cells as itself."""
+PROSE_LOOKED_AT, MOST_LOOKED_AT = 65_536, 1 << 22
+"""Of what may be a table or texts, and as many more until it holds two lines: one has as many cells as itself."""
 ARCHIVES = ("zip", "tar")
 BOXES = ("coco", "yolo", "voc")
 TEXTS = ("csv", "tsv", "txt", "jsonl")
@@ -79,7 +79,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if table is None:
             return None
         file = table
-    elif wanted is None and found == "csv" and is_prose(_first(file, PROSE_LOOKED_AT), file.name):
+    elif wanted is None and found == "csv" and is_prose(_first_lines(file), file.name):
         found = "txt"
     if found == "zip" and archives.holds_arrays(file.stream):
         found = "npz"
@@ -198,6 +198,13 @@ def _open_npz(file: Input, context: Context) -> Source:
 def _first(file: Input, size: int = LOOKED_AT) -> bytes:
     file.stream.seek(0)
     return file.stream.read(size)
+
+
+def _first_lines(file: Input) -> bytes:
+    size = PROSE_LOOKED_AT
+    while (first := _first(file, size)).count(b"\n") < 2 and size < min(file.size, MOST_LOOKED_AT):
+        size *= 4
+    return first
 
 
 READERS: dict[str, Callable[[Input, Context], Source]] = {

@@ -137,6 +137,13 @@ def test_long_texts_are_no_table_because_the_first_holds_a_semicolon(ingest: Any
     assert (made.profile["modality"], made.profile["rows"]) == ("text", N)
 
 
+def test_texts_are_no_table_because_the_first_is_longer_than_what_is_looked_at(ingest: Any) -> None:
+    """One row has as many cells as itself."""
+    rows = ["It began, as they say; long ago. " * 3000, *(f"Text number {n}, and what it says." for n in range(1, N))]
+    made = ingest({"x.txt": "\n".join(rows).encode()})
+    assert (made.profile["modality"], made.profile["rows"]) == ("text", N)
+
+
 @pytest.mark.parametrize("header", ["", "  p   q  r\n"])
 @pytest.mark.parametrize("name", ["housing.data", "x.txt", "x.csv"])
 def test_numbers_between_spaces_are_a_table(ingest: Any, header: str, name: str) -> None:
