@@ -185,7 +185,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for case in arguments.cases:
             compare(ports, key, case, arguments)
-        print(f"\nMiB after that: rootstock {memory(0, None):.0f}, infinity {memory(0, group):.0f}")
+        print(f"\nMiB after that: rootstock {memory(ports['rootstock'], None):.0f}, infinity {memory(0, group):.0f}")
 
 
 def main() -> None:
