@@ -28,7 +28,7 @@ from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
-from worker.threads import settle_threads, team_for
+from worker.threads import settle_threads, team_for, without_denormals
 from worker.training_run import Run
 from worker.validation import validation_of
 
@@ -43,15 +43,16 @@ def run(reporter: Reporter) -> None:
     Raises Stopped when it saved and left, NonFiniteLoss, OutOfMemory, and whatever is wrong with the spec or the data.
     """
     try:
-        training = prepare(reporter)
-        if not training.spec.objective.solved:
-            settle_augmentation(reporter, training)
-            settle_threads(reporter, training)
-        with computing_with(training.position.threads):
+        with without_denormals():
+            training = prepare(reporter)
             if not training.spec.objective.solved:
-                Trainer(reporter, training).train()
-            elif training.devices.first:
-                solve(reporter, training)
+                settle_augmentation(reporter, training)
+                settle_threads(reporter, training)
+            with computing_with(training.position.threads):
+                if not training.spec.objective.solved:
+                    Trainer(reporter, training).train()
+                elif training.devices.first:
+                    solve(reporter, training)
         if training.devices.first:
             publish(reporter, training)
     except torch.OutOfMemoryError as error:

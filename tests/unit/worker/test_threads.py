@@ -1,10 +1,13 @@
 """What is counted of a step, whose mean decides by how many threads it is computed."""
 
+import threading
+
+import pytest
 import torch
 from torch import nn
 
 from app.ml.threads import BESIDE_GPU, computing_with, threads_beside
-from worker.threads import Products
+from worker.threads import Products, without_denormals
 
 
 def test_products_and_convolutions_are_counted_with_their_multiplications() -> None:
@@ -35,3 +38,20 @@ def test_beside_a_gpu_few_threads_gather_its_batches() -> None:
         with computing_with(available):
             assert threads_beside(torch.device("cpu")) == available
             assert threads_beside(torch.device("cuda")) == min(available, BESIDE_GPU)
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor always keeps denormals")
+def test_a_training_has_no_denormals_in_any_of_its_threads() -> None:
+    found: list[float] = []
+
+    def halved() -> None:
+        found.append(float(torch.tensor(1.2e-38) / 2))
+
+    with without_denormals():
+        halved()
+        started = threading.Thread(target=halved)
+        started.start()
+        started.join()
+    halved()
+    assert found[:2] == [0, 0]
+    assert found[2] > 0
