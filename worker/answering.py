@@ -196,7 +196,7 @@ class Answering:
             try:
                 answered = self.operation.adapt(request.body, model.loaded.network, answered)
                 answer = self.operation.answer(
-                    request.body, roles[model.loaded.asked], roles.get("target"), read, answered
+                    request.body, roles[model.loaded.asked], roles.get(model.loaded.told), read, answered
                 )
             except RootstockError as error:
                 request.error = error

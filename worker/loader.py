@@ -26,7 +26,7 @@ ENCODED_ROWS = 1024
 """Rows of different lengths that are encoded at once: they are padded until they are packed."""
 MOST_PLACES = 2**18
 """Of rows of different lengths that are given in order, with padding: a long row must not make all others wide."""
-LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes")
+LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes", "frames")
 
 Held = dict[str, Packed]
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app import numbers
@@ -139,10 +140,16 @@ def mount(operation: Operation) -> None:
         methods=["POST"],
         name=operation.name,
         summary=operation.Request.__doc__,
-        responses={200: {"model": operation.Answer, "content": described(operation)}},
+        responses={200: _forms(operation)},
+        response_class=Response if operation.media else JSONResponse,
         response_model=None,
         openapi_extra=asked.described(operation),
     )
+
+
+def _forms(operation: Operation) -> dict[str, Any]:
+    """Of an answer: JSON and further ones, or the file that it is."""
+    return {"content": described(operation), **({} if operation.media else {"model": operation.Answer})}
 
 
 class Ready(Wire):

@@ -21,7 +21,10 @@ JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 def packer(operation: Operation, accept: str) -> Callable[[dict[str, Any]], Packed]:
-    """What turns an answer's body into bytes of the type that the header `Accept` names, by default JSON."""
+    """What turns an answer's body into bytes of the type that the header `Accept` names, by default JSON; or into the
+    file that it is."""
+    if operation.media:
+        return _as_file
     kind = binary(accept)
     return _as_json if kind is None else partial(_as_numbers, operation, kind)
 
@@ -33,6 +36,8 @@ def binary(accept: str) -> str | None:
 
 def described(operation: Operation) -> dict[str, Any]:
     """The further forms of an answer, for the OpenAPI document."""
+    if operation.media:
+        return {kind: {"schema": BINARY} for kind in operation.media.values()}
     return {} if operation.numbers is None else {RAW: {"schema": BINARY}, NPY: {"schema": BINARY}}
 
 
@@ -53,6 +58,11 @@ def head_lines(headers: Headers) -> bytes:
 
 def _as_json(answer: dict[str, Any]) -> Packed:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), JSON
+
+
+def _as_file(answer: dict[str, Any]) -> Packed:
+    told = {b"content-type": answer["media_type"], b"x-model": answer["model"]}
+    return answer["content"], tuple((name, value.encode()) for name, value in told.items())
 
 
 def _as_numbers(operation: Operation, kind: str, answer: dict[str, Any]) -> Packed:

@@ -21,6 +21,7 @@ from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.objectives.base import Objective, ObjectiveSettings
+from app.ml.padding import joined_answers
 from app.ml.spec import AnyObjective, RoleSpec
 from app.ml.tensor_file import save_tensors
 
@@ -54,6 +55,8 @@ class Artifact:
     """Of the weights in memory."""
     extra: dict[str, Any]
     """What else was written beside it: name, whole spec and metrics, where a training made it."""
+    told: str = ObjectiveSettings.told
+    """Role in whose modality answers are shown, where the model has it."""
 
 
 def save(
@@ -124,13 +127,15 @@ def load(files: Mapping[str, Path]) -> Artifact:
         weights = load_file(files[WEIGHTS])
         network.load_state_dict(weights)
         golden = load_file(files[GOLDEN])
+        objective = _OBJECTIVE.validate_python(spec["objective"])
         return Artifact(
             network=network.eval().requires_grad_(False),
             roles=roles,
             spec=spec,
             abilities=about["abilities"],
             dimensions=about["dimensions"],
-            asked=_OBJECTIVE.validate_python(spec["objective"]).asked,
+            asked=objective.asked,
+            told=objective.told,
             golden_inputs=_below("input", golden),
             golden_outputs=_below("output", golden),
             size_bytes=sum(tensor.nbytes for tensor in weights.values()),
@@ -151,6 +156,8 @@ def verify(artifact: Artifact, device: torch.device | None = None) -> None:
             which = torch.arange(size) % rows
             inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
             answer, wanted = show(artifact.network, ability, inputs).cpu(), expected[which]
+            if answer.ndim > 2 and answer.shape[1] < wanted.shape[1]:  # the longest answer is not among these
+                answer = joined_answers([answer, wanted])[:size]
             if not agrees(answer, wanted):
                 raise ArtifactDamaged(
                     f"{ability!r} of {size} rows differs from the golden answer by more than {bound(wanted):g}: "

@@ -33,7 +33,7 @@ def require_fit(roles: Mapping[str, RoleSpec], profile: Mapping[str, Any]) -> No
         facts, modality = profile.get(role), part.modality
         if facts is None:
             raise DoesNotFit(f"it has no {role!r}, and the network was made for one", param="dataset")
-        if facts["modality"] != modality.name:
+        if facts["modality"] not in (modality.name, modality.reads):
             problem = f"is {facts['modality']}, and the network was made for {modality.name}"
         elif modality.layout == "vector" and list(facts.get("shape", ())) != part.shape:
             problem = f"has the shape {list(facts.get('shape', ()))}, and the network was made for {part.shape}"

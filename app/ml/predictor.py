@@ -116,7 +116,8 @@ class Predictor:
         if not work.finite:
             self.check_finite(outputs)
         given = as_arrays(inputs)
-        answer = await aside(outputs.size > MANY, self.render, operation, request, given, outputs, pack, side)
+        large = operation.slow or outputs.size > MANY
+        answer = await aside(large, self.render, operation, request, given, outputs, pack, side)
         timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings
@@ -182,7 +183,7 @@ class Predictor:
     def _inputs(self, operation: Operation, request: Any, side: str) -> Tensors:
         if operation.of_items:
             return self._encode(request.input, side)
-        return operation.wanted(request, self.modality, self._artifact.dimensions)
+        return operation.wanted(request, self.modality, self._artifact.network, self._artifact.dimensions)
 
     def encode(self, items: Any) -> Arrays:
         """Items as the network reads them. Raises what is wrong with one."""
@@ -245,6 +246,7 @@ class Predictor:
         """What `pack` makes of the answer's body."""
         roles = self._artifact.roles
         outputs = operation.adapt(request, self._artifact.network, outputs)
-        answer = operation.answer(request, roles[side or self._artifact.asked], roles.get("target"), inputs, outputs)
+        told = roles.get(self._artifact.told)
+        answer = operation.answer(request, roles[side or self._artifact.asked], told, inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)

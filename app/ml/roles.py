@@ -13,8 +13,8 @@ from app.errors import DoesNotFit, WrongShape
 from app.ml.choices import Choices
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Modality
-from app.ml.objectives.base import ObjectiveSettings
-from app.ml.plugins import Auto, complete
+from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
+from app.ml.plugins import Auto, complete, find
 from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainRequest
 
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
@@ -53,7 +53,7 @@ def decide_roles(
             choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
         else:
             reads = objective.reads if needs.encoded else {}
-            modality = _modality(part.modality, facts, role, reads, choices).completed(facts).named(facts)
+            modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
             if encoder is not None:
                 encoder.check(modality.expected(facts))
@@ -72,6 +72,10 @@ def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
     if role in SIDES and profile.get("input") and profile.get("caption"):
         names = {side: profile[part]["name"] for side, part in SIDES.items()}
         why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
+    if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
+        why = (
+            f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"
+        )
     told = f" ({why})" if why else ""
     return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
 
@@ -100,22 +104,31 @@ def _modality(
     asked: Modality | Auto,
     facts: Mapping[str, Any],
     role: str,
+    needs: RoleNeeds,
     reads: Mapping[str, Any],
     choices: Choices,
 ) -> Modality:
-    name = facts["modality"]
+    name = _reader(facts["modality"], needs)
     if isinstance(asked, Auto):
         choices.note(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}")
         asked = complete(MODALITY, name, asked.given(), "modality")
-    if asked.name != name:
+    if facts["modality"] not in (asked.name, asked.reads):
         raise DoesNotFit(
-            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {name!r}",
+            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {facts['modality']!r}",
             param="modality",
         )
     left = {key: value for key, value in reads.items() if getattr(asked, key, value) in (None, "auto")}
     for key, value in left.items():
         choices.note(f"roles.{role}.modality.{key}", value, "what the objective reads")
-    return complete(MODALITY, name, asked.model_dump(exclude_unset=True) | left, "modality")
+    return complete(MODALITY, asked.name, asked.model_dump(exclude_unset=True) | left, "modality")
+
+
+def _reader(kind: str, needs: RoleNeeds) -> str:
+    """The modality that sees columns of this kind as the objective needs them; their own where none does."""
+    found = find("modalities", Modality)
+    if found[kind].layout in needs.layouts:
+        return kind
+    return next((name for name, each in found.items() if each.reads == kind and each.layout in needs.layouts), kind)
 
 
 def _encoder(

@@ -42,6 +42,20 @@ SILENCE = 32
 """Largest sample that counts as silence: a thousandth of full scale, -60 dB."""
 LISTENED = 20
 """Milliseconds that are silent or not as a whole."""
+MEDIA = {"mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm"}
+"""What is written, by the names that OpenAI has for it."""
+WRITTEN = {
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "opus": ("OGG", "OPUS"),
+    "flac": ("FLAC", "PCM_16"),
+    "wav": ("WAV", "PCM_16"),
+}
+WRITTEN_RATES = {
+    "mp3": (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    "opus": (8_000, 12_000, 16_000, 24_000, 48_000),
+    "pcm": (24_000,),
+}
+"""Of kinds that do not have every rate; that of `pcm` is OpenAI's, whose clients know no other."""
 STREAMED = (0, 0xFFFF_FFFF)
 """Sizes in the header of a WAV whose writer could not know better."""
 
@@ -103,6 +117,22 @@ def encode(samples: Samples, rate: int) -> bytes:
     """A WAV file of 16 bits."""
     held = io.BytesIO()
     soundfile.write(held, samples, rate, format="WAV", subtype="PCM_16")
+    return held.getvalue()
+
+
+def encode_as(samples: Samples, rate: int, kind: str) -> bytes:
+    """A file of one of the kinds in MEDIA, at the next rate that the kind has; `pcm` is samples and nothing else."""
+    rates = WRITTEN_RATES.get(kind, (rate,))
+    wanted = next((each for each in rates if each >= rate), rates[-1])
+    if wanted != rate:
+        samples = quantise(resample((samples / FULL_SCALE).astype(np.float32), rate, wanted))
+    if kind == "pcm":
+        return samples.astype("<i2").tobytes()
+    held = io.BytesIO()
+    form, subtype = WRITTEN[kind]
+    with soundfile.SoundFile(held, "w", wanted, 1, subtype, format=form) as file:
+        for first in range(0, len(samples), BLOCK_FRAMES):  # the Opus writer cannot take much at once
+            file.write(samples[first : first + BLOCK_FRAMES])
     return held.getvalue()
 
 

@@ -17,6 +17,8 @@ LONGEST_TRANSFORM = 2**16
 CHUNK_SAMPLES = 2**20
 """Samples that are transformed at once."""
 MOMENTUM = 0.99
+UPDATES = 20
+"""Steps from powers of mels towards those of bins that have them: 10 take a mean error of 1.6 dB to 0.8, 50 to 0.7."""
 
 
 class Mel:
@@ -58,7 +60,7 @@ class Mel:
         The same spectrogram always gives the same sound.
         """
         power = 10 ** (decibels / 10) * (decibels > 10 * math.log10(FLOOR))
-        sizes = (self._spread @ power * self._energy).sqrt().transpose(1, 2)  # [B, F, K]
+        sizes = (self._bins(power) * self._energy).sqrt().transpose(1, 2)  # [B, F, K]
         drawn = torch.rand(sizes.shape[1:], generator=torch.Generator().manual_seed(0))
         phases = torch.polar(torch.ones_like(drawn), 2 * math.pi * drawn).expand(sizes.shape)
         before = torch.zeros_like(phases)
@@ -68,6 +70,15 @@ class Mel:
             phases = phases / phases.abs().clamp(min=1e-12)
             before = rebuilt
         return self._joined(sizes * phases)
+
+    def _bins(self, power: Tensor) -> Tensor:
+        """Powers of bins [B, K, F] whose mels [B, M, F] are as near as they can be: non-negative least squares by
+        multiplicative updates (Lee & Seung 2000)."""
+        bins = (self._spread @ power).clamp(min=1e-12)
+        wanted, mixed = self._means.T @ power, self._means.T @ self._means
+        for _ in range(UPDATES):
+            bins = bins * wanted / (mixed @ bins).clamp(min=1e-20)
+        return bins
 
     def _decibels(self, waves: Tensor) -> Tensor:
         power = self._transformed(waves).abs().square() / self._energy  # [B, F, K]

@@ -74,6 +74,7 @@ RAW: dict[str, Callable[[np.random.Generator, int], AnyColumn]] = {
     "classes": _classes,
     "image": _image,
     "numbers": _numbers,
+    "spectrogram": _audio,
     "tags": _tags,
     "text": _text,
     "vectors": _vectors,

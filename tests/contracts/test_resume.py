@@ -77,7 +77,7 @@ def stored(modality: str, values: AnyColumn) -> pa.Array:
 def split(pair: Pair, path: Path) -> Split:
     columns = {role: column(modality, ROWS) for role, modality in pair.modalities.items()}
     shapes = {role: () if isinstance(c, Ragged) else c.shape[1:] for role, c in columns.items()}
-    schema = pa.schema([field(role, m.name, shapes[role]) for role, m in pair.modalities.items()])
+    schema = pa.schema([field(role, m.reads or m.name, shapes[role]) for role, m in pair.modalities.items()])
     arrays = [stored(pair.modalities[role].name, values) for role, values in columns.items()]
     with pa.ipc.new_file(str(path), schema) as file:
         file.write_batch(pa.record_batch(arrays, schema=schema))

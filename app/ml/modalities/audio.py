@@ -7,23 +7,21 @@ Legend: `B` batch, `n` samples, `M` mels, `F` frames.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
-from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
-from app.ml.modalities.base import Fitted, Layout, Modality, Shape, Tensors
-from app.ml.sounds import FULL_SCALE, RATES, Samples, decode_uri, encode_uri, quantise
+from app.errors import OutOfRange
+from app.ml.acoustics import ENDING, LONGEST, Acoustic, FittedAcoustic
+from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.sounds import FULL_SCALE, Samples, encode_uri, quantise
 from app.ml.spectrograms import Mel
 from app.ml.spread import Spread
 from app.ragged import Ragged
 
-LONGEST = 30.0
-"""Seconds at most."""
 USUAL = 0.99
 """Share of the training sounds that are kept whole, if that takes no more than LONGEST."""
 BACKGROUND = 0.1
@@ -32,73 +30,27 @@ MOVED = 0.25
 """Share of the length by which a sound is moved at most, and loses of its far end, where it is no longer than that."""
 LOOKED_AT = 64
 """Sounds of each piece of the training split from which the loudness of every mel is learned."""
-ENDING = 1000
-"""Milliseconds of a second."""
 
 
-class Audio(Modality):
+class Audio(Acoustic):
     """Sounds, as spectrograms on the mel scale. One rate, one channel."""
 
     name: Literal["audio"] = "audio"
     """Sounds."""
     layout: ClassVar[Layout] = "grid"
     pretext: ClassVar[str] = "contrastive"  # on spoken words far ahead of autoencoding after as much work
-    invertible: ClassVar[bool] = False
-    alike: ClassVar[tuple[str, ...]] = ("rate",)
 
-    rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
-    """Samples a second: the dataset's. Sounds of requests are brought to it."""
     seconds: float | None = Field(None, ge=0.01, le=LONGEST)
     """Length that every sound gets. Without one, that of the 99th of a hundred training sounds, at most 30."""
-    mels: int = Field(40, ge=2, le=256)
-    """Rows of the spectrogram."""
-    window: float = Field(25.0, ge=1, le=1000)
-    """Milliseconds of sound that a frame is made from."""
-    hop: float = Field(10.0, ge=1, le=1000)
-    """Milliseconds from one frame to the next, no longer than a window."""
-    fmin: float = Field(20.0, ge=0)
-    """Lowest frequency, in Hz."""
-    fmax: float | None = Field(None, gt=0)
-    """Highest frequency, in Hz; without one, half the rate."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.hop > self.window:
-            raise ValueError(f"hop ({self.hop:g} ms) must not be longer than window ({self.window:g} ms)")
-        return self
 
     @classmethod
     def together(cls, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         longer = max(one["seconds"], other["seconds"], key=lambda seconds: float(seconds.get("p99", 0)))
         return super().together(one, other) | {"seconds": longer}
 
-    def completed(self, facts: Mapping[str, Any]) -> Self:
-        """The dataset's rate."""
-        if "rate" in self.model_fields_set and self.rate != facts["rate"]:
-            raise DoesNotFit(
-                f"modality.rate: {self.rate} does not fit, the dataset's sounds have {facts['rate']} samples a second; "
-                "leave it out, or make the dataset with another sample_rate",
-                param="modality.rate",
-            )
-        settings = self.model_copy(update={"rate": facts["rate"]})
-        settings.analysis()
-        return settings
-
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         seconds = self.seconds or min(LONGEST, facts["seconds"]["p99"])
         return Shape("grid", (1, self.mels, self.analysis().frames(round(self.rate * seconds))), aligned=True)
-
-    def analysis(self) -> Mel:
-        """Raises OutOfRange for frequencies that the rate cannot hold."""
-        band = (self.fmin, self.rate / 2 if self.fmax is None else self.fmax)
-        if not band[0] < band[1] <= self.rate / 2:
-            raise OutOfRange(
-                f"modality.fmax: the band goes from {band[0]:g} to {band[1]:g} Hz; "
-                f"at {self.rate} samples a second it must rise, and end at {self.rate / 2:g} or before",
-                param="modality.fmax",
-            )
-        window, hop = (max(1, round(self.rate * part / ENDING)) for part in (self.window, self.hop))
-        return Mel(self.rate, self.mels, window, hop, band)
 
     def fit(self, columns: Iterable[Ragged]) -> "FittedAudio":
         mel, spread = self.analysis(), Spread()
@@ -122,7 +74,7 @@ class Audio(Modality):
         return FittedAudio(self, state["frames"], state["mean"], state["deviation"])
 
 
-class FittedAudio(Fitted):
+class FittedAudio(FittedAcoustic):
     """Brings sounds to one length, and every mel to mean 0 and deviation 1 over the training sounds' frames."""
 
     settings: Audio
@@ -133,30 +85,8 @@ class FittedAudio(Fitted):
         self._mean, self._deviation = mean, deviation
         self._middle, self._scale = (torch.tensor(part)[:, None] for part in (mean, deviation))  # [M, 1]
 
-    @cached_property
-    def mel(self) -> Mel:
-        return self.settings.analysis()
-
     def state(self) -> dict[str, Any]:
         return {"frames": self.frames, "mean": self._mean, "deviation": self._deviation}
-
-    def read(self, items: Any) -> Ragged:
-        """One sound or a list of them, to int16 rows at the model's rate.
-
-        A sound is a `data:audio/…;base64,…` URI or a file's bytes, of any rate, or samples at the model's: whole
-        numbers of 16 bits, or fractions from -1 to 1.
-        """
-        if isinstance(items, Ragged):
-            return items
-        if isinstance(items, str | bytes):
-            return Ragged.of([decode_uri(items, "input", self.settings.rate)])
-        if not isinstance(items, list | tuple | np.ndarray):
-            raise WrongType(f"input: expected a sound or a list of sounds, got {items!r:.60}", param="input")
-        if len(items) == 0:
-            raise EmptyInput("input: is empty; give at least one sound", param="input")
-        if np.ndim(items[0]) == 0 and not isinstance(items[0], str | None | Mapping):
-            return Ragged.of([_samples(items, "input")])
-        return Ragged.of([self._sound(item, f"input[{index}]") for index, item in enumerate(items)])
 
     def encode(self, column: Ragged) -> Tensors:
         decibels = _decibels([column.row(row) for row in range(len(column))], self.frames, self.mel)
@@ -168,9 +98,6 @@ class FittedAudio(Fitted):
         if not binary:
             return list(decibels.tolist())
         return [encode_uri(quantise(wave), self.settings.rate) for wave in self.mel.waves(decibels).numpy()]
-
-    def _sound(self, item: Any, name: str) -> Samples:
-        return decode_uri(item, name, self.settings.rate) if isinstance(item, str | bytes) else _samples(item, name)
 
 
 def _decibels(sounds: Sequence[Samples], frames: int, mel: Mel) -> Tensor:
@@ -204,29 +131,3 @@ def weight(sound: Samples, step: int) -> int:
     total = loudness.sum()
     middle = (loudness @ firsts) / total + step / 2 if total else len(sound) / 2
     return int(min(middle, len(sound)))
-
-
-def _samples(item: Any, name: str) -> Samples:
-    """Checked samples [n]."""
-    try:
-        given = np.asarray(item)
-    except (ValueError, OverflowError):
-        given = np.zeros(0, object)
-    if given.dtype.kind not in "fiu" and given.size:
-        raise WrongType(f"{name}: expected samples or a data: URI, got {item!r:.60}", param=name)
-    if given.ndim != 1:
-        raise WrongShape(f"{name}: has shape {list(given.shape)}; a sound is one list of samples, mono", param=name)
-    if given.size == 0:
-        raise EmptyInput(f"{name}: holds no samples", param=name)
-    low, high = given.min(), given.max()
-    if given.dtype.kind != "f":
-        if low < -FULL_SCALE or high >= FULL_SCALE:
-            worst = low if low < -FULL_SCALE else high
-            raise OutOfRange(f"{name}: holds {worst}; whole numbers go from -32,768 to 32,767", param=name)
-        return given.astype(np.int16)
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise NonFinite(f"{name}: holds a value that is no finite number", param=name)
-    if low < -1 or high > 1:
-        worst = low if low < -1 else high
-        raise OutOfRange(f"{name}: holds {worst:g}; fractions go from -1 to 1, whole samples have no point", param=name)
-    return quantise(given.astype(np.float32))

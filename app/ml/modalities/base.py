@@ -34,7 +34,7 @@ Arrays = dict[str, NDArray[Any]]
 """The same in NumPy."""
 COUNTED = ("classes", "missing", "splits")
 """What a column's profile counts."""
-Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes"]
+Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes", "frames"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Shape:
     """What one encoded item looks like, without the batch.
 
     (W,) for a vector; (C, H, W) for a grid, of which a spectrogram is one: (1, mels, frames); (L,) for tokens, the most
-    there may be; (classes,) for classes and tags; (1,) for numbers; (boxes, 4 + classes) for boxes.
+    there may be; (classes,) for classes and tags; (1,) for numbers; (boxes, 4 + classes) for boxes;
+    (mels,) for each frame of a sound.
     """
 
     layout: Layout
@@ -74,6 +75,8 @@ class Modality(Settings):
     name: str
     """Chooses the modality."""
     layout: ClassVar[Layout]
+    reads: ClassVar[str | None] = None
+    """Modality of the columns that it reads, where that is another one: a second way to see them."""
     pretext: ClassVar[str] = "autoencoding"
     """Name of the objective that pretrains on such inputs when none is asked for."""
     pretext_of_few: ClassVar[str | None] = None

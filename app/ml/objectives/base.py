@@ -65,6 +65,11 @@ class Objective(nn.Module):
         On several devices each computes the same ones.
         """
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text that it learned from, where longer ones are to be answered in parts."""
+        return None
+
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """The loss of one batch; in training mode with noise and dropout, else without."""
@@ -146,7 +151,8 @@ class ObjectiveSettings(Settings):
     `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
     the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it: for
     classes and tags probabilities; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E] that are
-    normally distributed.
+    normally distributed; `synthesize(inputs: Tensors) -> Tensor` [B, F, 1 + M], per frame a 1 and what is heard in it,
+    zeros behind a sound's end, of inputs that hold `speed` [B], too.
     """
 
     name: str
@@ -155,6 +161,8 @@ class ObjectiveSettings(Settings):
     abilities: ClassVar[frozenset[str]]
     asked: ClassVar[str] = "input"
     """The role whose items requests bring, and which a graft takes over as its own."""
+    told: ClassVar[str] = "target"
+    """The role in whose modality answers are shown, where the objective has it."""
     watch: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric that chooses the best weights, and whether more of it is better."""
 

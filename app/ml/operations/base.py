@@ -5,6 +5,7 @@ the model's batcher, answer.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,11 @@ class Operation:
     """Documents the answer."""
     of_items: ClassVar[bool] = True
     """True where a request brings items in `input` and each is answered: such requests go in batches and over `/v2`."""
+    media: ClassVar[Mapping[str, str]] = {}
+    """Of an operation whose answer is a file: media types by what a request calls them. `answer` then gives the bytes
+    as `content` and their `media_type`."""
+    slow: ClassVar[bool] = False
+    """True where making an answer of the outputs takes long."""
     numbers: ClassVar[str | None] = None
     """Key of an entry's numbers, where the answer has a binary form."""
 
@@ -67,7 +73,7 @@ class Operation:
         """
         return None
 
-    def wanted(self, request: Any, modality: Fitted, dimensions: int | None) -> Tensors:
+    def wanted(self, request: Any, modality: Fitted, network: Objective, dimensions: int | None) -> Tensors:
         """What the network is asked with, where a request brings no items; `dimensions` is the width of its codes.
 
         Raises what is wrong with the request for this model.
@@ -80,7 +86,7 @@ class Operation:
     ) -> dict[str, Any]:
         """The answer's body but for `model`, which the route fills in with `name:version`.
 
-        `inputs` are the encoded items, and `outputs` [B, …] the ability's; `target` is the modality of the role
-        `target`, where the model has one.
+        `inputs` are the encoded items, and `outputs` [B, …] the ability's; `target` is the modality in which answers
+        are shown, where the model has one.
         May hold NumPy arrays: the route encodes them.
         """

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
 
@@ -58,7 +59,7 @@ class Generate(Operation):
     Request: ClassVar[type[BaseModel]] = GenerateRequest
     Answer: ClassVar[type[BaseModel]] = GenerateAnswer
 
-    def wanted(self, request: GenerateRequest, modality: Fitted, dimensions: int | None) -> Tensors:
+    def wanted(self, request: GenerateRequest, modality: Fitted, network: Objective, dimensions: int | None) -> Tensors:
         return codes(request.n, request.seed, dimensions, request.temperature)
 
     def answer(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from app.errors import OutOfRange, UnknownChoice
 from app.ml import data_uris
 from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
 from app.ml.operations.generate import MOST, codes
 from app.ml.plugins import Settings
@@ -59,7 +60,7 @@ class GenerateImages(Operation):
     Request: ClassVar[type[BaseModel]] = ImagesRequest
     Answer: ClassVar[type[BaseModel]] = ImagesAnswer
 
-    def wanted(self, request: ImagesRequest, modality: Fitted, dimensions: int | None) -> Tensors:
+    def wanted(self, request: ImagesRequest, modality: Fitted, network: Objective, dimensions: int | None) -> Tensors:
         """Raises UnknownChoice for a model of something else than pictures, OutOfRange for a size not its own."""
         if modality.settings.name != "image":
             raise UnknownChoice(
