@@ -71,6 +71,8 @@ class Columns(_Options):
             raise ValueError(f"give {' or '.join(inputs)}, not both: a dataset has one input")
         if self.features == []:
             raise ValueError("features must name at least one column")
+        if isinstance(self.features, list) and len(set(self.features)) < len(self.features):
+            raise ValueError("features names a column twice")
         targets = [name for name in ("label", "value", "tags", "boxes", "target") if getattr(self, name) is not None]
         if len(targets) > 1:
             raise ValueError(f"give {' or '.join(targets)}, not both: a dataset has one target")

@@ -36,6 +36,7 @@ def test_fractions_and_files_are_told_apart() -> None:
         ),
         ({"files": ["a"], "columns": {"features": "x", "image": "x"}}, "not both"),
         ({"files": ["a"], "columns": {"features": []}}, "at least one column"),
+        ({"files": ["a"], "columns": {"features": ["x", "y", "x"]}}, "names a column twice"),
         ({"files": ["a"], "modality": "vectors", "columns": {"image": "x"}}, "columns.features"),
         ({"files": ["a"], "columns": {"split": "s"}, "split": {"train": 0.9, "test": 0.1}}, "not both"),
         (

@@ -169,7 +169,10 @@ class Joined:
         return part.columns[0] if part is not None else None
 
     def numbers(self, role: str, start: int, stop: int) -> NDArray[Any]:
+        """[n, width]; a role of names alone has none."""
         parts = [stack.numbers(role, start, stop) for stack in self.stacks if role in stack.roles]
+        if not parts:
+            return np.zeros((stop - start, 0), np.float64)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def rows_of(self, column: str, start: int, stop: int) -> Ragged:

@@ -39,7 +39,7 @@ def judge(block: Block, kept: Mask, *, image: bool) -> tuple[Mask | None, dict[s
 
 
 def _judge(block: Block, *, image: bool) -> tuple[Mask | None, dict[str, Mask]]:
-    if block.dtype == np.uint8 or block.dtype == np.bool_:
+    if block.dtype == np.uint8 or block.dtype == np.bool_ or not block.size:
         return None, {}
     real = block.dtype.kind == "f"
     low, high = block.min(), block.max()  # NaN when there is one

@@ -54,7 +54,7 @@ class VectorsKind(Kind):
     def _plan_segments(self) -> list[tuple[str, str, int]]:
         """Name, type and width of every column, numbers first and categories behind them."""
         numbers = [(name, kind, prod(shape)) for name, kind, shape in self.tables[0].segments(self.role)]
-        return [*numbers, *((name, "category", 1) for name in self.part.categories)] if self.part.numbers else []
+        return [*numbers, *((name, "category", 1) for name in self.part.categories)]
 
     def _read(self, block: Block) -> NDArray[Any]:
         """[n, W]"""

@@ -93,6 +93,19 @@ def test_categories_become_positions_with_their_names(ingest: Any) -> None:
     assert [sorted(WORDS)[int(place)] for place in values[6:9, 1]] == WORDS[6:] + WORDS[:1]
 
 
+@pytest.mark.parametrize("features", ["tree", ["tree", "soil"]])
+def test_a_table_of_names_alone_is_read_where_that_is_asked_for(ingest: Any, features: Any) -> None:
+    rows = [{"tree": "" if n == 5 else WORDS[n % 8], "soil": "dry" if n % 3 else "wet"} for n in range(40)]
+    made = ingest({"d": csv(rows)}, columns={"features": features})
+    names = [features] if isinstance(features, str) else features
+    assert [column["name"] for column in made.profile["input"]["columns"]] == names
+    assert made.profile["input"]["columns"][0]["categories"] == sorted(WORDS)
+    values = made.read("input")
+    assert values.shape == (40, len(names))
+    assert np.isnan(values[5, 0])
+    assert [sorted(WORDS)[int(place)] for place in values[6:9, 0]] == WORDS[6:] + WORDS[:1]
+
+
 def test_gaps_are_kept_for_the_model_where_asked(ingest: Any) -> None:
     rows = [{"a": "" if n % 4 == 0 else n, "b": -n} for n in range(40)]
     made = ingest({"d": csv(rows)}, cleaning={"non_finite": "impute"})
