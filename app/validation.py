@@ -4,6 +4,7 @@ Which keys there are is read from the JSON schema of what was validated. Knows n
 """
 
 import difflib
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -33,6 +34,8 @@ KINDS: dict[str, type[Invalid]] = {
     "string_pattern_mismatch": OutOfRange,
 }
 """pydantic's error types to ours; all others are WrongType."""
+NO_OBJECT = ("model_attributes_type", "model_type", "dict_type")
+"""Those of what is no object where one is needed."""
 
 
 def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any = None) -> Invalid:
@@ -65,8 +68,12 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
     elif kind is MissingKey:
         message = REQUIRED
     else:
-        shown = repr(first.get("input"))
+        given = first.get("input")
+        shown = repr(given)
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
+        if first["type"] in NO_OBJECT:
+            tag = _tag(model, path, body) if isinstance(given, str) else None
+            words = "expected an object" if tag is None else f"expected an object such as {json.dumps({tag: given})}"
         message = f"{words}; got {shown if len(shown) <= 200 else shown[:200] + '…'}"
     return kind(f"{param}: {message}" if param else message, param=param)
 
@@ -109,13 +116,29 @@ def _keys(model: Any, path: Sequence[str | int], body: Any) -> dict[str, list[st
     if model is None:
         return {}
     document = _schema(model)
-    schema = _followed(document, body, document)
-    for step in path:
-        inner = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
-        body = body[step]
-        schema = _followed(inner or schema.get("additionalProperties") or {}, body, document)
-    fields = schema.get("properties", {})
+    schema, value = _found(document, path, body)
+    fields = _followed(schema, value, document).get("properties", {})
     return {name: list(_followed(inner, None, document).get("properties", {})) for name, inner in fields.items()}
+
+
+def _tag(model: Any, path: Sequence[str | int], body: Any) -> str | None:
+    """The key that says which object of several is meant at `path`; None where there is none."""
+    if model is None:
+        return None
+    document = _schema(model)
+    schema, _ = _found(document, path, body)
+    choices = (schema, *(schema.get("anyOf") or ())) if isinstance(schema, Mapping) else ()
+    return next((str(each["discriminator"]["propertyName"]) for each in choices if "discriminator" in each), None)
+
+
+def _found(document: Mapping[str, Any], path: Sequence[str | int], body: Any) -> tuple[Any, Any]:
+    """What `document` says of the place at `path`, and what is there in `body`."""
+    schema: Any = document
+    for step in path:
+        around = _followed(schema, body, document)
+        inner = around.get("items") if isinstance(step, int) else around.get("properties", {}).get(step)
+        schema, body = inner or around.get("additionalProperties") or {}, body[step]
+    return schema, body
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import Scope
 
 from app.api.deps import Guarded
@@ -86,12 +87,25 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
     return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given, model))
 
 
+def likely_path(request: Request) -> str | None:
+    """The path that was meant: a client's base address has no /v1, or /v1 twice, or a slash too many."""
+    slashes = "/" + "/".join(filter(None, request.url.path.split("/")))
+    tried = (slashes, f"/v1{slashes}", slashes.replace("/v1/v1/", "/v1/", 1))
+
+    def leads(path: str) -> bool:
+        return any(route.matches({**request.scope, "path": path})[0] != Match.NONE for route in request.app.routes)
+
+    return next(filter(leads, tried), None)
+
+
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own refusals."""
     refusal = cast(HTTPException, error)
     here = f"{request.method} {request.url.path}"
     if refusal.status_code == 404:
-        return answer(NotFound(f"there is no route {here}; /docs lists all routes"))
+        meant = likely_path(request)
+        hint = "" if meant is None else f"did you mean {meant}? "
+        return answer(NotFound(f"there is no route {here}; {hint}/docs lists all routes"))
     if refusal.status_code == 405:
         allowed = (refusal.headers or {}).get("allow") or (refusal.headers or {}).get("Allow") or "another method"
         return answer(MethodNotAllowed(f"{here} is not possible; use {allowed}"), refusal.headers)

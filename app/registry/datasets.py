@@ -63,9 +63,13 @@ def create(
 
 
 def get(session: Session, project_id: str, dataset_id: str) -> Dataset:
+    """The dataset. Raises NotFound, which gives the id to who asked for a name: many datasets may have that."""
     dataset = session.scalar(sa.select(Dataset).where(Dataset.id == dataset_id, Dataset.project_id == project_id))
     if dataset is None:
-        raise NotFound(f"no dataset {dataset_id!r}")
+        called = sa.select(Dataset.id).where(Dataset.name == dataset_id, Dataset.project_id == project_id)
+        newest = session.scalar(called.order_by(Dataset.id.desc()).limit(1))
+        hint = "" if newest is None else f"; the newest that is called so has the id {newest}"
+        raise NotFound(f"no dataset {dataset_id!r}{hint}")
     return dataset
 
 

@@ -44,6 +44,22 @@ def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, p
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"objective": "pca"}, 'objective: expected an object such as {"name": "pca"}; got \'pca\''),
+        ({"encoder": "mlp"}, 'encoder: expected an object such as {"name": "mlp"}; got \'mlp\''),
+        ({"training": "long"}, "training: expected an object; got 'long'"),
+        ({"objective": 3}, "objective: expected an object; got 3"),
+    ],
+)
+def test_a_name_where_an_object_belongs_is_told_how_that_is_written(change: dict[str, Any], said: str) -> None:
+    body = GOOD | change
+    with pytest.raises(ValidationError) as caught:
+        JobRequest.validate_python(body)
+    assert from_validation(caught.value.errors(), body, JobRequest).message == said
+
+
+@pytest.mark.parametrize(
     ("change", "param", "said"),
     [
         (

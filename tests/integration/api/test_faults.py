@@ -39,6 +39,27 @@ def test_a_scheme_other_than_bearer_is_no_key(house: House) -> None:
         refused(client.get("/v1/files", headers={"authorization": "Basic cm9vdDpyb290"}), 401, "invalid_api_key")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        ("GET", "/models", "/v1/models"),
+        ("POST", "/embeddings", "/v1/embeddings"),
+        ("GET", "/v1/v1/jobs/job-1", "/v1/jobs/job-1"),
+        ("GET", "/v1/models/", "/v1/models"),
+        ("DELETE", "/v1//files/file-1", "/v1/files/file-1"),
+        ("POST", "/v1/chat/completions", None),
+        ("GET", "/", None),
+    ],
+)
+def test_a_base_address_that_is_not_quite_right_is_told_so(
+    garden: Garden, method: str, path: str, meant: str | None
+) -> None:
+    said = refused(garden.client.request(method, f"{garden.client.base_url}{path}"), 404, "not_found")
+    assert said.endswith("/docs lists all routes")
+    assert ("did you mean" in said) == (meant is not None)
+    assert meant is None or f"did you mean {meant}?" in said
+
+
 def test_every_route_asks_for_its_scope(house: House, garden: Garden) -> None:
     with house.client(house.key(garden.project_id, "read")) as client:
         assert client.get("/v1/files").status_code == 200

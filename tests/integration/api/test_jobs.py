@@ -64,6 +64,10 @@ def test_a_job_that_does_not_fit_its_data_is_refused(garden: Garden) -> None:
     body = {"kind": "pretrain", "dataset": dataset, "encoder": {"name": "rnn"}}
     refused(garden.client.post("/v1/jobs", json=body), 422, "does_not_fit", "encoder")
     refused(garden.client.post("/v1/jobs", json=body | {"dataset": "ds-0"}), 404, "not_found", "dataset")
+    name = garden.client.get(f"/v1/datasets/{dataset}").json()["name"]
+    assert dataset in refused(
+        garden.client.post("/v1/jobs", json=body | {"dataset": name}), 404, "not_found", "dataset"
+    )
     graft = {"kind": "finetune", "dataset": dataset, "base_model": "oak"}
     judged = body | {"evaluation": {"analogies": "file-0"}}
     refused(garden.client.post("/v1/jobs", json=judged), 404, "not_found", "evaluation.analogies")
