@@ -104,20 +104,25 @@ def _take_alone(
     due: Mapping[int, int],
     random: np.random.Generator,
 ) -> None:
-    """Moves as many of the free rows as are due to every place, evenly from all classes.
+    """Moves as many of the free rows as are due to every place, evenly from all classes, and leaves one of each.
 
-    Of a class, the rows with the least keys go to the first place, and the next ones to the second.
+    Nothing can be told of a class that training has not seen: what is due from the only row of one, another gives. Of a
+    class, the rows with the least keys go to the first place, and the next ones to the second.
     """
-    offered, of = dict.fromkeys(due, 0), dict[int, int]()
+    alone = _alone(classes, free)
+    offered, taken = dict.fromkeys(due, int(np.count_nonzero(alone))), dict.fromkeys(due, 0)
+    of = dict[int, int]()
     total = int(np.count_nonzero(free))
     for place, count in due.items():
         of[place] = max(1, total)
         total -= count
-    for members in _by_class(classes, free):
+    for members in _by_class(classes, free & ~alone):
         left, here = len(members), dict[int, int]()
+        stays = left > 1 and classes[members[0]] >= 0
         for place, count in due.items():
-            before, offered[place] = offered[place], offered[place] + left
-            here[place] = _rounded(offered[place] * count, of[place]) - _rounded(before * count, of[place])
+            offered[place] += left
+            here[place] = min(_rounded(offered[place] * count, of[place]) - taken[place], left - stays)
+            taken[place] += here[place]
             left -= here[place]
         moving = len(members) - left
         keys = random.random(len(members), dtype=np.float32)
@@ -127,6 +132,16 @@ def _take_alone(
                 members, keys = members[nearest], keys[nearest]
             places[members] = place
             moving -= here[place]
+
+
+def _alone(classes: NDArray[np.int32], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which free rows are the only ones of their class; none where all are."""
+    rows = np.flatnonzero(free & (classes >= 0))
+    found = np.zeros(len(classes), np.bool_)
+    counts = np.bincount(classes[rows])
+    if (counts > 1).any() and (counts == 1).any():
+        found[rows[counts[classes[rows]] == 1]] = True
+    return found
 
 
 def _rounded(number: int, by: int) -> int:
