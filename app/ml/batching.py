@@ -23,6 +23,7 @@ from torch import Tensor
 from app.errors import InferenceFailed
 from app.ml.batch_size import BatchSize
 from app.ml.counters import Counters
+from app.ml.finite import all_finite
 from app.ml.modalities.base import Tensors
 from app.ml.padding import elements, joined
 from app.ml.threads import computing_with
@@ -88,7 +89,7 @@ class Batcher:
             started, worked = self._clocks()
             outputs = compute()
             seconds = self._note(len(outputs), cost, started, worked)
-            return Answers(outputs, bool(np.isfinite(outputs).all()), started, seconds)
+            return Answers(outputs, all_finite(outputs), started, seconds)
         finally:
             self._work_off_all()
 
@@ -223,7 +224,7 @@ class Batcher:
 
     def _deliver(self, batch: list[tuple[Work, int]], answers: NDArray[np.float32]) -> None:
         now = time.perf_counter()
-        finite = bool(np.isfinite(answers).all())
+        finite = all_finite(answers)
         finished: list[Work] = []
         first = 0
         for work, rows in batch:

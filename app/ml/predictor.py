@@ -20,6 +20,7 @@ from app.ml.artifact import Artifact, verify
 from app.ml.aside import aside
 from app.ml.batching import Batcher
 from app.ml.counters import Counters, Timings
+from app.ml.finite import all_finite
 from app.ml.modalities.base import Arrays, Tensors, as_arrays, as_tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
@@ -221,7 +222,7 @@ class Predictor:
 
     def check_finite(self, outputs: NDArray[np.float32]) -> None:
         """Raises InferenceFailed for a number that is not."""
-        if not np.isfinite(outputs).all():
+        if not all_finite(outputs):
             row = int(np.argwhere(~np.isfinite(outputs))[0][0])
             log.error("model %s answered with a number that is not finite", self.reference)
             raise InferenceFailed(

@@ -3,7 +3,6 @@
 Legend: `B` batch, `W` width (numbers per row).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
 from app.ml.columns import check_names, listed
+from app.ml.finite import all_finite
 from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors, as_tensors
 
 Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
@@ -140,8 +140,7 @@ class FittedVectors(Fitted):
         if column.dtype != np.float32:
             with np.errstate(over="ignore"):
                 narrow = column.astype(np.float32)
-        squares = float(np.vdot(narrow, narrow))  # quicker than a look at every number; finite when all are small
-        if not math.isfinite(squares) and not np.isfinite(narrow).all():
+        if not all_finite(narrow):
             index, place = np.argwhere(~np.isfinite(narrow))[0]
             name = "input" if alone else f"input[{index}]"
             value = column[index, place]
