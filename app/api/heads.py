@@ -21,10 +21,12 @@ CAREFUL = ("transfer-encoding", "expect", "upgrade", "content-encoding")
 MOST_HEADS, LONGEST_HEAD = 4096, 2048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Head:
     """What a request's head asks for, and so all requests with the same head."""
 
+    text: bytes
+    """The head itself, with its empty line."""
     operation: Operation
     secret: str
     kind: str
@@ -49,8 +51,10 @@ class Heads:
         self._careful = frozenset((*CAREFUL, *careful))
         self._known: dict[bytes, Head | None] = {}
 
-    def find(self, data: bytes) -> Head | None:
-        """The head that `data` begins with, where its request may take the short way."""
+    def find(self, data: bytes, last: Head | None = None) -> Head | None:
+        """The head that `data` begins with, likely the client's `last`, where its request may take the short way."""
+        if last is not None and data.startswith(last.text):
+            return last
         end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4
         if end < 4 or not data.startswith(b"POST "):
             return None
@@ -95,7 +99,7 @@ class Heads:
         named = request_id(given) if given else None
         size = len(head) + int(length)
         pack = packer(operation, accept)
-        return Head(operation, secret, kind, pack, binary(accept), options, named, len(head), size)
+        return Head(head, operation, secret, kind, pack, binary(accept), options, named, len(head), size)
 
 
 class _Reading:

@@ -8,7 +8,7 @@ included, is left as it came to the careful way (`app.api.inference`), whose err
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
 from app.api.packing import head_lines, server_timing
-from app.api.question import Asker, Question
+from app.api.question import Alike, Asker, Question, part_of, parts
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
 from app.ml.admission import Permit, Place
@@ -58,7 +58,8 @@ class Lane:
         self._max_inputs = settings.max_inputs
         careful = ("origin",) if settings.origins else ()  # its answers have more headers
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST), careful).find
-        self._turn: list[Question] = []
+        self._turn: dict[tuple[Head, int], Alike] = {}
+        """What came in this turn of the event loop, by head and by the options' identity."""
         self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
         """By how many wait: status, lines of the head and content, since who refuses has no time to write them anew."""
 
@@ -68,42 +69,31 @@ class Lane:
         There must be a permit for it; `waited` says for how long there was none.
         """
         began = time.perf_counter()
-        caller = self._caller(head)
-        if caller is None:
-            return None
-        rows: NDArray[Any]
-        if head.options is None:
-            read = numbers.read(data[head.end :], asked.INPUT)
+        request, rows = head.options, None
+        if head.kind != asked.RAW:
+            read = self._read(head, data)
             if read is None:
                 return None
-            beside, rows = read
-            request = asked.remembered(head.operation, beside)
-        else:
-            request = head.options
-        predictor = None if request is None else self._serving.at_hand(caller.project_id, request.model)
-        if predictor is None or predictor.row_numbers is None:
-            return None
-        width = predictor.answer_numbers.get(head.operation.ability)
-        if width is None:
-            return None
-        if predictor.asks_sides(request):
-            return None
-        if head.options is not None:
-            try:
-                body = data[head.end :]
-                rows = asked.npy(body) if head.kind == asked.NPY else asked.raw(body, predictor.row_numbers)
-            except RootstockError:
+            request, rows = read
+        key = head, id(request)
+        alike = self._turn.get(key)
+        if alike is None:
+            alike = self._alike(head, request)
+            if alike is None:
                 return None
-        if rows.ndim == 1:
-            rows = rows[None]
-        if rows.ndim != 2 or rows.shape[1] != predictor.row_numbers or not 0 < len(rows) <= self._max_inputs:
+        if rows is None:
+            count = alike.raw_count
+        elif rows.ndim == 2 and rows.shape[1] == alike.predictor.row_numbers:
+            count = len(rows)
+        else:
             return None
-        if len(rows) * width > MANY:  # rendering would hold up the event loop
+        if not 0 < count <= alike.most:
             return None
-        question = Question(asker, head, data, request, rows, predictor, waited, began)
         if not self._turn:
             asyncio.get_running_loop().call_soon(self._answer)  # behind all that is ready now
-        self._turn.append(question)
+        question = Question(asker, data, rows, count, waited, began)
+        alike.questions.append(question)
+        self._turn[key] = alike
         self._serving.permits.take()
         return question
 
@@ -120,7 +110,7 @@ class Lane:
     def refuse(self, head: Head, asker: Asker, waited: float) -> None:
         """Tells the asker, who has `waited` in line, that there was no permit."""
         status, lines, content = self._refusals.get(self._serving.permits.taken) or self._refusal()
-        asker.respond(status, b"%bx-request-id: %b\r\n" % (lines, head.request_id or request_id()), content)
+        asker.respond(asker.opening(status, lines), head.request_id or request_id(), content)
         self._telemetry.requests("POST", head.operation.path, status, waited)
 
     def permit(self) -> Permit:
@@ -141,89 +131,129 @@ class Lane:
         kept = self._refusals[permits.taken] = written.status_code, lines, bytes(written.body)
         return kept
 
+    def _read(self, head: Head, data: bytes) -> tuple[Any, NDArray[Any]] | None:
+        """Options and rows in a body; None where only the careful way can tell what it says."""
+        if self._caller(head) is None:
+            return None
+        body = data[head.end :]
+        if head.options is None:
+            read = numbers.read(body, asked.INPUT)
+            if read is None:
+                return None
+            request, rows = asked.remembered(head.operation, read[0]), read[1]
+        else:
+            try:
+                request, rows = head.options, asked.npy(body)
+            except RootstockError:
+                return None
+        return request, rows[None] if rows.ndim == 1 else rows
+
+    def _alike(self, head: Head, request: Any) -> Alike | None:
+        """For the questions of this turn with that head and those options; None where they are to be read with care."""
+        caller = self._caller(head)
+        if caller is None or request is None:
+            return None
+        predictor = self._serving.at_hand(caller.project_id, request.model)
+        if predictor is None or predictor.row_numbers is None:
+            return None
+        width = predictor.answer_numbers.get(head.operation.ability)
+        if width is None or predictor.asks_sides(request):
+            return None
+        most = min(self._max_inputs, MANY // width)  # to render more would hold up the event loop
+        count, more = divmod(head.size - head.end, 4 * predictor.row_numbers)
+        return Alike(head, request, predictor, most, 0 if more else count)
+
     def _answer(self) -> None:
         """All questions of the turn, those to one model together."""
-        turn, self._turn = self._turn, []
-        together: dict[tuple[Predictor, Operation], list[Question]] = {}
-        for question in turn:
-            if question.gone:
-                self._serving.permits.give_back()
-            else:
-                together.setdefault((question.predictor, question.head.operation), []).append(question)
-        for (predictor, operation), questions in together.items():
-            rows = [question.rows for question in questions]
+        turn, self._turn = self._turn, {}
+        together: dict[tuple[Predictor, Operation], list[Alike]] = {}
+        for alike in turn.values():
+            asked_still = [question for question in alike.questions if not question.gone]
+            self._serving.permits.give_back(len(alike.questions) - len(asked_still))
+            alike.questions = asked_still
+            if asked_still:
+                together.setdefault((alike.predictor, alike.head.operation), []).append(alike)
+        for (predictor, operation), group in together.items():
             try:
+                rows = [alike.rows() for alike in group]
                 inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
                 encoded = time.perf_counter()
                 answers = predictor.answer_here(operation.ability, inputs)
             except Exception:  # each alone then, so that only a bad one fails, and under its name
-                for question in questions:
-                    self._carefully(question)
+                for alike in group:
+                    self._carefully(alike)
                 continue
             if answers is None:
-                self._queue(questions, inputs, encoded)
+                self._queue(group, inputs, encoded)
             else:
-                self._tell(questions, inputs, encoded, answers)
+                self._tell(group, inputs, encoded, answers)
 
-    def _tell(self, questions: list[Question], inputs: Arrays, encoded: float, answers: Answers) -> None:
+    def _tell(self, group: list[Alike], inputs: Arrays, encoded: float, answers: Answers) -> None:
         """Writes what was computed together; where the time went was for all the same."""
-        timings = Timings(encoded - questions[0].began, answers.started_at - encoded, answers.seconds)
-        answered = list[Answered]()
-        for question, part in _parts(questions):
-            given = {name: array[part] for name, array in inputs.items()}
-            answered += self._respond(question, given, answers.outputs[part], answers.finite, timings)
-        self._count(questions[0], answered)
+        timings = Timings(encoded - group[0].questions[0].began, answers.started_at - encoded, answers.seconds)
+        answered: list[Answered] = []
+        for alike, part in parts(group):
+            given = part_of(inputs, part)
+            answered += self._respond(alike, given, answers.outputs[part], answers.finite, timings)
+        self._count(group[0], answered)
 
-    def _queue(self, questions: list[Question], inputs: Arrays, encoded: float) -> None:
+    def _queue(self, group: list[Alike], inputs: Arrays, encoded: float) -> None:
         """Leaves them to the model's thread, each by itself."""
-        for question, part in _parts(questions):
-            given = {name: array[part] for name, array in inputs.items()}
-            question.work = work = question.predictor.batcher.put(question.head.operation.ability, as_tensors(given))
-            work.future.add_done_callback(partial(self._finish, question, work, given, encoded))
+        for alone, part in parts([alone for alike in group for alone in alike.each()]):
+            [question] = alone.questions
+            given = part_of(inputs, part)
+            question.work = work = alone.predictor.batcher.put(alone.head.operation.ability, as_tensors(given))
+            work.future.add_done_callback(partial(self._finish, alone, work, given, encoded))
 
-    def _finish(self, question: Question, work: Work, given: Arrays, encoded: float, future: Any) -> None:
+    def _finish(self, alike: Alike, work: Work, given: Arrays, encoded: float, future: Any) -> None:
+        [question] = alike.questions
         if question.gone:
             self._serving.permits.give_back()
         elif future.exception() is not None:
-            self._carefully(question)
+            self._carefully(alike)
         else:
             timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
-            answered = self._respond(question, given, work.outputs, work.finite, timings)
-            self._count(question, answered)
+            self._count(alike, self._respond(alike, given, work.outputs, work.finite, timings))
 
     def _respond(
-        self, question: Question, given: Arrays, outputs: NDArray[np.float32], finite: bool, timings: Timings
+        self, alike: Alike, given: Arrays, outputs: NDArray[np.float32], finite: bool, timings: Timings
     ) -> list[Answered]:
-        """Writes the answer, and gives what is to be counted; nothing where it cannot be told this way."""
+        """Writes the answers, and gives what is to be counted; nothing where they cannot be told this way."""
+        questions = alike.questions
         try:
             if not finite:
-                question.predictor.check_finite(outputs)
-            content, about = question.packed(given, outputs)
+                alike.predictor.check_finite(outputs)
+            packed = alike.packed(given, outputs)
         except Exception:
-            self._carefully(question)
-            return []
-        if question.waited:
-            timings = timings._replace(queue=question.waited + timings.queue)
-        told = head_lines(about), server_timing(timings), question.head.request_id or request_id()
-        self._serving.permits.give_back()
-        question.asker.respond(200, b"%bserver-timing: %b\r\nx-request-id: %b\r\n" % told, content)
-        return [(len(outputs), timings, question.waited + time.perf_counter() - question.began)]
+            if len(questions) == 1:
+                self._carefully(alike)
+                return []
+            return [
+                answered
+                for alone, part in parts(list(alike.each()))
+                for answered in self._respond(alone, part_of(given, part), outputs[part], finite, timings)
+            ]
+        self._serving.permits.give_back(len(questions))
+        now = time.perf_counter()
+        answered: list[Answered] = []
+        written: tuple[Any, Timings] | None = None
+        for question, (content, about) in zip(questions, packed, strict=True):
+            took = timings._replace(queue=question.waited + timings.queue) if question.waited else timings
+            if (about, took) != written:
+                written = about, took
+                lines = b"%bserver-timing: %b\r\n" % (head_lines(about), server_timing(took))
+                opening = question.asker.opening(200, lines)
+            question.asker.respond(opening, alike.head.request_id or request_id(), content)
+            answered.append((question.count, took, question.waited + now - question.began))
+        return answered
 
-    def _count(self, alike: Question, answered: list[Answered]) -> None:
+    def _count(self, alike: Alike, answered: list[Answered]) -> None:
         if answered:
             rows, timings, seconds = zip(*answered, strict=True)
             alike.predictor.count(sum(rows), *timings)
             self._telemetry.requests("POST", alike.head.operation.path, 200, *seconds)
 
-    def _carefully(self, question: Question) -> None:
-        self._serving.permits.give_back()
-        question.asker.carefully(question.data)
-
-
-def _parts(questions: list[Question]) -> Iterator[tuple[Question, slice]]:
-    """Each with where its rows lie among those of all."""
-    first = 0
-    for question in questions:
-        last = first + len(question.rows)
-        yield question, slice(first, last)
-        first = last
+    def _carefully(self, alike: Alike) -> None:
+        self._serving.permits.give_back(len(alike.questions))
+        for question in alike.questions:
+            question.asker.carefully(question.data)

@@ -85,6 +85,15 @@ def as_bytes(numbers: NDArray[np.float32], kind: str, model: str) -> Packed:
     return file.getvalue(), _about(kind, model, numbers.shape)
 
 
+def in_parts(numbers: NDArray[np.float32], kind: str, model: str, parts: int) -> list[Packed]:
+    """The same for so many answers, each of equally many of the rows [B, …]."""
+    first, about = as_bytes(numbers[: len(numbers) // parts], kind, model)
+    content = numbers.astype("<f4", copy=False).tobytes()
+    size = len(content) // parts
+    before = first[: len(first) - size]  # which an .npy file says of its numbers
+    return [(before + content[at : at + size], about) for at in range(0, len(content), size)]
+
+
 @lru_cache(maxsize=256)
 def _about(kind: str, model: str, shape: tuple[int, ...]) -> Headers:
     told = {b"content-type": kind, b"x-model": model, b"x-shape": ",".join(map(str, shape))}

@@ -34,6 +34,8 @@ class Gathering(HttpToolsProtocol):
     _midway = False
     """True while the server's own parser is within a request."""
     _begun: "Begun | None" = None
+    _head: Head | None = None
+    """That of the last request which the lane was asked."""
     _question: Question | None = None
     """What the lane works on."""
     _behind = b""
@@ -69,7 +71,7 @@ class Gathering(HttpToolsProtocol):
         elif self.lane is None or self._midway or not (self.cycle is None or self.cycle.response_complete):
             self._read(data)
         else:
-            asked = self.lane.head(data)
+            asked = self._head = self.lane.head(data, self._head)
             if asked is None or self.flow.write_paused:
                 self._read(data)
             elif len(data) < asked.size:
@@ -77,16 +79,21 @@ class Gathering(HttpToolsProtocol):
             else:
                 self._ask(asked, data)
 
-    def respond(self, status: int, lines: bytes, content: bytes) -> None:
+    def opening(self, status: int, lines: bytes) -> bytes:
+        """The head of an answer with `lines` in it, up to the request's id."""
+        common = self.server_state.default_headers
+        if self._common[0] is not common:
+            Gathering._common = common, head_lines(tuple(common))
+        return b"%b%b%bx-request-id: " % (STATUS_LINE[status], self._common[1], lines)
+
+    def respond(self, opening: bytes, identity: bytes, content: bytes) -> None:
         """Writes the answer to what the lane was asked."""
         self._question = None
         self._answered_at = self.loop.time()
         self.server_state.total_requests += 1
-        common = self.server_state.default_headers
-        if self._common[0] is not common:
-            Gathering._common = common, head_lines(tuple(common))
-        parts = STATUS_LINE[status], self._common[1], lines, b"connection: close\r\n" if self._last else b""
-        self._gathered.write_now(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (*parts, len(content), content))
+        ends = b"\r\nconnection: close" if self._last else b""
+        parts = opening, identity, ends, len(content), content
+        self._gathered.write_now(b"%b%b%b\r\ncontent-length: %d\r\n\r\n%b" % parts)
         if self._last:
             self.transport.close()
             return

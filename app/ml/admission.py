@@ -71,9 +71,9 @@ class Permits:
         """Takes a permit, which there must be."""
         self.taken += 1
 
-    def give_back(self) -> None:
-        """Gives a permit back."""
-        self.taken -= 1
+    def give_back(self, count: int = 1) -> None:
+        """Gives permits back."""
+        self.taken -= count
         self._call()
 
     def check(self, size: int) -> None:

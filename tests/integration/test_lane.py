@@ -1,6 +1,8 @@
 """The short way over real sockets: what takes it, what does not, and that both give the same."""
 
 import asyncio
+import io
+import itertools
 import json
 import socket
 import time
@@ -17,10 +19,9 @@ from app.api import heads, inference, wire
 from app.known import WATCH_SECONDS
 from app.ml import artifact
 from tests import networks
-from tests.service import ADMIN_KEY, asking
+from tests.service import ADMIN_KEY, NPY, RAW, asking, npy, numbers
 
 ROW = networks.rows(1)[0]
-RAW = "application/octet-stream"
 
 
 @pytest.fixture(scope="module")
@@ -239,8 +240,9 @@ def test_heads_that_are_never_the_same_are_not_kept_without_end(
         assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("raw", [False, True])
 def test_a_model_whose_answer_is_not_finite_never_gives_a_200(
-    client: httpx.Client, careful: list[int], monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, careful: list[int], monkeypatch: pytest.MonkeyPatch, raw: bool
 ) -> None:
     ask = artifact.ask
 
@@ -250,14 +252,17 @@ def test_a_model_whose_answer_is_not_finite_never_gives_a_200(
         return outputs
 
     monkeypatch.setattr("app.ml.engines.ask", broken)
-    good, bad = ROW.tolist(), [1e6, *ROW.tolist()[1:]]
+    good, bad = ROW, np.array([1e6, *ROW[1:]], np.float32)
+
+    async def ask_for(many: httpx.AsyncClient, row: Any) -> httpx.Response:
+        if not raw:
+            return await many.post("/v1/embeddings", json={"model": "tiny", "input": row.tolist()})
+        headers = {"content-type": RAW, "accept": RAW}
+        return await many.post("/v1/embeddings?model=tiny", content=row.tobytes(), headers=headers)
 
     async def crowd() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=client.base_url, headers=client.headers) as many:
-            given = [good, bad] * 20
-            return await asyncio.gather(
-                *(many.post("/v1/embeddings", json={"model": "tiny", "input": row}) for row in given)
-            )
+            return await asyncio.gather(*(ask_for(many, row) for row in [good, bad] * 20))
 
     found = asyncio.run(crowd())
     assert [answer.status_code for answer in found] == [200, 424] * 20, "a bad one fails alone"
@@ -281,3 +286,34 @@ def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> 
     for together, wanted in zip(asyncio.run(crowd()), alone, strict=True):
         found, expected = (np.array([item["embedding"] for item in items]) for items in (together, wanted))
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
+
+
+def test_a_crowd_that_brings_bytes_is_answered_each_in_its_own_form(client: httpx.Client, careful: list[int]) -> None:
+    """Bodies of one length and of others, in all forms at once: each gets the rows that it asked for."""
+    rows, sizes = networks.rows(1200, seed=4), np.random.default_rng(1).integers(1, 4, 480)
+    wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
+    expected = np.array([item["embedding"] for item in wanted])
+    ends = np.cumsum(sizes)
+    bodies = {RAW: lambda part: part.astype("<f4").tobytes(), NPY: npy}
+    forms = itertools.cycle([(kind, accept) for kind in bodies for accept in (RAW, NPY, "application/json")])
+
+    async def crowd() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=40)
+        options: Any = {"headers": client.headers, "limits": limits, "timeout": httpx.Timeout(60, pool=None)}
+        async with httpx.AsyncClient(base_url=client.base_url, **options) as many:
+            posts = []
+            for part, (kind, accept) in zip(np.split(rows, ends)[: len(sizes)], forms, strict=False):
+                headers = {"content-type": kind, "accept": accept}
+                content = bodies[kind](part)
+                posts.append(many.post("/v1/embeddings?model=tiny", content=content, headers=headers))
+            return await asyncio.gather(*posts)
+
+    for end, size, answer in zip(ends, sizes, asyncio.run(crowd()), strict=True):
+        if answer.headers["content-type"] == RAW:
+            found = np.frombuffer(answer.content, "<f4").reshape(size, -1)
+        elif answer.headers["content-type"] == NPY:
+            found = np.load(io.BytesIO(answer.content))
+        else:
+            found = numbers(answer)
+        np.testing.assert_allclose(found, expected[end - size : end], rtol=1e-4, atol=1e-6)
+    assert careful == []
