@@ -37,6 +37,8 @@ from app.settings import Settings
 MOST_REFUSALS = 64
 LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
+FULL = 128 * 1024
+"""Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""
 
 
 Answered = tuple[int, Timings, float]
@@ -60,6 +62,8 @@ class Lane:
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST), careful).find
         self._turn: dict[tuple[Head, int], Alike] = {}
         """What came in this turn of the event loop, by head and by the options' identity."""
+        self._numbers = 0
+        """In those."""
         self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
         """By how many wait: status, lines of the head and content, since who refuses has no time to write them anew."""
 
@@ -68,6 +72,8 @@ class Lane:
 
         There must be a permit for it; `waited` says for how long there was none.
         """
+        if self._numbers >= FULL:
+            self._answer()
         began = time.perf_counter()
         request, rows = head.options, None
         if head.kind != asked.RAW:
@@ -83,7 +89,7 @@ class Lane:
                 return None
         if rows is None:
             count = alike.raw_count
-        elif rows.ndim == 2 and rows.shape[1] == alike.predictor.row_numbers:
+        elif rows.ndim == 2 and rows.shape[1] == alike.width:
             count = len(rows)
         else:
             return None
@@ -94,6 +100,7 @@ class Lane:
         question = Question(asker, data, rows, count, waited, began)
         alike.questions.append(question)
         self._turn[key] = alike
+        self._numbers += count * alike.width
         self._serving.permits.take()
         return question
 
@@ -156,16 +163,16 @@ class Lane:
         predictor = self._serving.at_hand(caller.project_id, request.model)
         if predictor is None or predictor.row_numbers is None:
             return None
-        width = predictor.answer_numbers.get(head.operation.ability)
-        if width is None or predictor.asks_sides(request):
+        answer = predictor.answer_numbers.get(head.operation.ability)
+        if answer is None or predictor.asks_sides(request):
             return None
-        most = min(self._max_inputs, MANY // width)  # to render more would hold up the event loop
+        most = min(self._max_inputs, MANY // answer)  # to render more would hold up the event loop
         count, more = divmod(head.size - head.end, 4 * predictor.row_numbers)
-        return Alike(head, request, predictor, most, 0 if more else count)
+        return Alike(head, request, predictor, predictor.row_numbers, most, 0 if more else count)
 
     def _answer(self) -> None:
         """All questions of the turn, those to one model together."""
-        turn, self._turn = self._turn, {}
+        turn, self._turn, self._numbers = self._turn, {}, 0
         together: dict[tuple[Predictor, Operation], list[Alike]] = {}
         for alike in turn.values():
             asked_still = [question for question in alike.questions if not question.gone]

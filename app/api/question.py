@@ -65,6 +65,8 @@ class Alike:
     head: Head
     request: Any
     predictor: Predictor
+    width: int
+    """W"""
     most: int
     """Rows that each may have."""
     raw_count: int
@@ -75,7 +77,7 @@ class Alike:
         """Those of all, [B, W]."""
         if self.head.kind == asked.RAW:
             body = slice(self.head.end, None)
-            return asked.raw(b"".join([each.data[body] for each in self.questions]), self.predictor.row_numbers)
+            return asked.raw(b"".join([each.data[body] for each in self.questions]), self.width)
         rows = [each.rows for each in self.questions if each.rows is not None]
         return np.concatenate(rows) if len(rows) > 1 else rows[0]
 
