@@ -98,7 +98,7 @@ def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
     artifact.verify(loaded)
     folder = written[artifact.MODEL].parent
     engine = engines.choose(loaded, folder)
-    files = {**written, onnx.FILE: folder / onnx.FILE} if engine["name"] == "onnx" else written
+    files = {**written, onnx.FILE: folder / onnx.FILE} if engines.uses(engine, "onnx") else written
     stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in files.items()}
     return Proved(loaded, engine, stored)
 

@@ -69,9 +69,10 @@ class VersionObject(Wire):
     parameters: int
     size_bytes: int
     engine: dict[str, Any]
-    """How its embeddings are computed, as `name`: by torch in `fp32` or `bf16`, or by ONNX Runtime (`onnx`, for batches
-    of up to `rows` rows where that stands here, and without padding). Chosen at publication by the `milliseconds` of a
-    batch, by engine and rows; with the worst `cosine` of `bf16` to fp32 where the processor has it."""
+    """How its embeddings are computed, as `name`: by torch in `fp32`, by torch with matrix products in `bf16`, or by
+    ONNX Runtime (`onnx`, without padding). Where `rows` stands beside it, larger batches have the engines in `beyond`,
+    one after the other, or else `fp32`. Chosen at publication by the `milliseconds` of a batch, by engine and rows;
+    with the worst `cosine` of `bf16` to fp32 where the processor has it."""
     created_at: int
 
 

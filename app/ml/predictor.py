@@ -77,8 +77,7 @@ class Predictor:
         with computing_with(threads):
             verify(artifact, self._device)
             self.engine = engines.ready(engine, artifact, device=self._device, threads=threads, graph=graph)
-        held = 1 if self.engine.session is None else 2
-        self.size_bytes = held * artifact.size_bytes
+        self.size_bytes = int(self.engine.weights * artifact.size_bytes)
         first = {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()}
         element_work = work / max(1, elements(first))
         self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters, element_work=element_work)

@@ -9,6 +9,7 @@ from app.ml import onnx
 from app.ml.artifact import BATCH_SIZES, Artifact
 from app.ml.batch import Batch, Loss
 from app.ml.encoders.base import Encoder, EncoderSettings
+from app.ml.halving import halved
 from app.ml.modalities.base import Modality, Tensors
 from app.ml.objectives.base import Objective
 from tests.contracts.specimens import ROWS, column, fit, plugins
@@ -45,6 +46,16 @@ def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, mod
     inputs = fitted.encode(column(modality))
     alone = built({name: tensor[2:3] for name, tensor in inputs.items()}).pooled
     torch.testing.assert_close(alone, built(inputs).pooled[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_products_of_16_bits_leave_features_close(encoder: EncoderSettings, modality: Modality) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape).eval().requires_grad_(False)
+    inputs = fitted.encode(column(modality))
+    wanted, given = built(inputs), halved(built)(inputs)
+    assert given.pooled.dtype == given.tokens.dtype == torch.float32
+    assert torch.cosine_similarity(given.pooled, wanted.pooled).min() > 0.999
 
 
 @pytest.mark.parametrize(("encoder", "modality"), ALL)

@@ -302,7 +302,7 @@ def test_a_model_whose_graph_is_damaged_is_served_without_it(
             session.get_one(Version, version.id).engine = {"name": "onnx"}
     storage.put(f"models/broken/{onnx.FILE}", b"?" * graph.stat().st_size)
     broken, whole = get(serving, project, "broken"), get(serving, project, "whole")
-    assert (whole.engine.name, broken.engine.name) == ("onnx", "fp32")
+    assert (whole.engine.names, broken.engine.names) == (["onnx"], ["fp32"])
     assert whole.size_bytes == 2 * broken.size_bytes
     assert "torch answers for it: ArtifactDamaged" in caplog.text
 
