@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sentence_load import CASES, messages, sentences
 from serving import KEYS, memory, once, versions
 
@@ -95,38 +96,53 @@ def take_in(client: Client, folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def infinity(python: Path, folder: Path, log: Path) -> Iterator[int]:
-    """The first process of a running Infinity with its own defaults for a CPU."""
-    program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
-    program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
-    program += ["--no-model-warmup"]  # the rounds have one of their own
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_LOG_LEVEL": "warning"}
+def running(program: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of a peer, the first of a group that ends with it."""
     with log.open("wb") as out:
-        process = subprocess.Popen(program, stdout=out, stderr=out, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            program,
+            stdout=out,
+            stderr=out,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
+            start_new_session=True,
+        )
     try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                asyncio.run(once(PORT, messages("infinity", "", 1, 0)[0]))
-                break
-            except (OSError, asyncio.IncompleteReadError):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"Infinity does not start: {log.read_text()[-2000:]}") from None
-                time.sleep(0.5)
-        yield process.pid
+        yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def check(python: Path, folder: Path, ports: dict[str, int], key: str, work: Path) -> None:
+def infinity(python: Path, folder: Path) -> list[str]:
+    """What starts Infinity with its own defaults for a CPU."""
+    program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
+    program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
+    return [*program, "--no-model-warmup"]  # the rounds have one of their own
+
+
+def answering(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until Infinity answers."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            asyncio.run(once(PORT, messages("infinity", "", 1, 0)[0]))
+            return
+        except (OSError, asyncio.IncompleteReadError):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"Infinity does not start: {log.read_text()[-2000:]}") from None
+            time.sleep(0.5)
+
+
+def reference(python: Path, folder: Path, work: Path) -> list[str]:
+    """What writes the vectors of sentence-transformers."""
+    (work / "texts").write_text("\n".join(sentences(CHECKED, 99)), encoding="utf-8")
+    return [str(python), "-c", REFERENCE, str(folder), str(work / "texts"), str(work / "wanted.npy")]
+
+
+def check(wanted: NDArray[np.float32], ports: dict[str, int], key: str) -> None:
     """Prints the smallest cosine of each server's vectors to those of sentence-transformers."""
     texts = sentences(CHECKED, 99)
-    (work / "texts").write_text("\n".join(texts), encoding="utf-8")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    asked = [str(python), "-c", REFERENCE, str(folder), str(work / "texts"), str(work / "wanted.npy")]
-    subprocess.run(asked, check=True, env=environment, capture_output=True)
-    wanted = np.load(work / "wanted.npy")
     for server, port in ports.items():
         given: list[list[float]] = []
         for first in range(0, CHECKED, 50):
@@ -138,7 +154,9 @@ def check(python: Path, folder: Path, ports: dict[str, int], key: str, work: Pat
             answer = asyncio.run(once(port, f"{head}content-length: {len(body)}\r\n\r\n".encode() + body))
             given += [each["embedding"] for each in json.loads(answer)["data"]]
         cosines = (np.array(given) * wanted).sum(1) / np.linalg.norm(given, axis=1) / np.linalg.norm(wanted, axis=1)
-        print(f"{server}: smallest cosine to sentence-transformers of {CHECKED} sentences {cosines.min():.7f}")
+        print(
+            f"{server}: smallest cosine to sentence-transformers of {CHECKED} sentences {cosines.min():.7f}", flush=True
+        )
 
 
 def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Namespace) -> None:
@@ -171,21 +189,30 @@ def run(arguments: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, everywhere.difference(arguments.cores))
+        referring = None
+        if not arguments.unchecked:
+            referring = stack.enter_context(running(reference(python, folder, work), work / "reference.log"))
         os.sched_setaffinity(0, arguments.cores or everywhere)  # the servers have the cores of who starts them
+        peer = stack.enter_context(
+            running(infinity(python, folder), work / "infinity.log", DO_NOT_TRACK="1", INFINITY_LOG_LEVEL="warning")
+        )
         client = stack.enter_context(started())
-        print("engine:", json.dumps(take_in(client, folder)["engine"]))
-        group = stack.enter_context(infinity(python, folder, work / "infinity.log"))
+        answering(peer, work / "infinity.log")
+        if referring is not None and referring.wait():
+            raise RuntimeError(f"sentence-transformers fails: {(work / 'reference.log').read_text()[-2000:]}")
+        print("engine:", json.dumps(take_in(client, folder)["engine"]), flush=True)
         os.sched_setaffinity(0, everywhere.difference(arguments.cores))
         ports = {"rootstock": client.http.base_url.port or 80, "infinity": PORT}
         key = client.sdk.api_key
-        if not arguments.unchecked:
-            check(python, folder, ports, key, work)
+        if referring is not None:
+            check(np.load(work / "wanted.npy"), ports, key)
         print(
             "\ncase   server     requests/s  sentences/s  p50 ms    p95 ms    p99 ms   rate and p99 beside rootstock's"
         )
         for case in arguments.cases:
             compare(ports, key, case, arguments)
-        print(f"\nMiB after that: rootstock {memory(ports['rootstock'], None):.0f}, infinity {memory(0, group):.0f}")
+        print(f"\nMiB after that: rootstock {memory(ports['rootstock'], None):.0f}, infinity {memory(0, peer.pid):.0f}")
 
 
 def main() -> None:
