@@ -6,9 +6,9 @@ Legend: `B` batch, `L` tokens, `V` vocabulary, `D` width of a vector.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 
-from app.ml.bags import occurrences
+from app.ml.bags import occurrences, summed
 from app.ml.factorisation import Block, eigen
 from app.ml.tokenization import UNKNOWN
 
@@ -31,9 +31,9 @@ class WordVectors(nn.Module):
         self.register_buffer("common", torch.zeros(width))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        summed, counts = self.sums(values, mask)
-        shared = (summed @ self.common)[:, None] * self.common
-        return normalize(torch.where(counts[:, None] > 1, summed - shared, summed))
+        sums, counts = self.sums(values, mask)
+        shared = (sums @ self.common)[:, None] * self.common
+        return normalize(torch.where(counts[:, None] > 1, sums - shared, sums))
 
     def sums(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums [B, D] of the vectors of each text's words, and how many words [B] these are."""
@@ -44,16 +44,7 @@ class WordVectors(nn.Module):
             order = torch.cat([rows, places]).argsort(stable=True)
             rows, words = torch.cat([rows, places])[order], torch.cat([words, grams])[order]
             weights, counts = torch.cat([weights, shares])[order], counts + unknown
-        found = Block.of(rows, words, weights, len(values))
-        summed = embedding_bag(
-            found.columns,
-            self.table,
-            found.starts,
-            mode="sum",
-            per_sample_weights=found.values,
-            include_last_offset=True,
-        )
-        return summed, counts
+        return summed(Block.of(rows, words, weights, len(values)), self.table), counts
 
     def _spelled(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Rows, ids and weights [T] of the n-grams of unknown words, and how many such words each text has [B].

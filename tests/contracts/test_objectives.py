@@ -20,14 +20,14 @@ def part(batch: Batch, rows: slice) -> Batch:
 
 
 def teach(network: Objective, batch: Batch, steps: int) -> list[float]:
-    """Losses of some steps on one batch, in training mode; seeded like the trainer's steps."""
+    """Losses of some steps on one batch, in training mode; seeded and cleared like the trainer's steps."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     network.train()
     for step in range(steps):
         torch.manual_seed(step)
-        loss = network.loss(batch)
         optimizer.zero_grad()
+        loss = network.loss(batch)
         (loss.sum / loss.count).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         network.after_step(step + 1, steps)
