@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,6 @@ from app.demo.service import Client, started
 WARM_SECONDS = 1.0
 START_SECONDS = 60.0
 TRAINED_ROWS = 20_000
-PORT = 18180
 
 
 @contextlib.contextmanager
@@ -53,6 +53,13 @@ def api(workers: int, port: int, environment: dict[str, str]) -> Iterator[None]:
         process.wait()
 
 
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
 def gain(arguments: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -60,7 +67,7 @@ def gain(arguments: argparse.Namespace) -> None:
         client = stack.enter_context(started(**places))
         train(client)
         environment = {f"ROOTSTOCK_{name.upper()}": value for name, value in places.items()}
-        ports = {workers: PORT + workers for workers in (1, arguments.workers)}
+        ports = {workers: free_port() for workers in (1, arguments.workers)}
         for workers, port in ports.items():
             stack.enter_context(api(workers, port, {**environment, "ROOTSTOCK_HOME": str(folder / f"{workers}")}))
         request = message("rootstock", client.sdk.api_key, arguments.vectors)
