@@ -14,12 +14,14 @@ RATE = 16_000
 LETTERS = {"a": (400.0, 0.2), "b": (900.0, 0.1), "c": (2000.0, 0.15)}
 """Hz and seconds."""
 PAUSE = 0.1
+HISS = 60
+"""Deviation of the noise of the room, in steps of 16 bits: a recording is never without."""
 SHORTEST = 5
 """Hundredths of a second that are heard as something."""
 
 
 def said(text: str) -> Samples:
-    """The text between two pauses, each tone without a click."""
+    """The text between two pauses, each tone without a click, as a microphone has it."""
     parts: list[Samples] = [np.zeros(round(PAUSE * RATE), np.int16)]
     for letter in text:
         if letter in LETTERS:
@@ -29,7 +31,8 @@ def said(text: str) -> Samples:
         else:
             parts.append(np.zeros(round(PAUSE * RATE), np.int16))
     parts.append(parts[0])
-    return np.concatenate(parts)
+    wave = np.concatenate(parts)
+    return wave + np.random.default_rng(len(wave)).normal(0, HISS, len(wave)).astype(np.int16)
 
 
 def texts(count: int, seed: int = 0) -> list[str]:

@@ -3,8 +3,9 @@
 Legend: `B` batch, `F` frames, `D` width.
 """
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, gelu
+from torch.nn.functional import gelu, pad
 
 from app.ml.layers import activated, linear
 
@@ -36,8 +37,7 @@ class _Layer(nn.Module):
         self.mix = linear(width, width)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        inputs = self.norm(frames) * mask[:, :, None]
-        weight = self.spread.weight.view(-1, inputs.shape[2], REACH)
-        found = conv1d(inputs.transpose(1, 2), weight, self.spread.bias, padding=REACH // 2)
-        mixed: Tensor = self.mix(gelu(found.transpose(1, 2)))
+        inputs = pad(self.norm(frames) * mask[:, :, None], (0, 0, REACH // 2, REACH // 2))
+        seen = torch.cat([inputs[:, place : place + frames.shape[1]] for place in range(REACH)], 2)  # [B, F, REACH · D]
+        mixed: Tensor = self.mix(gelu(self.spread(seen)))
         return frames + mixed

@@ -47,7 +47,7 @@ class SpeechSynthesis(ObjectiveSettings):
     told: ClassVar[str] = "input"
     reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
 
-    width: int = Field(192, ge=8, le=2048)
+    width: int = Field(128, ge=8, le=2048)
     """Numbers per frame in the layers that turn letters into sound."""
     depth: int = Field(4, ge=1, le=32)
     """Layers of that kind, each a convolution over five frames."""

@@ -7,7 +7,7 @@ import soundfile
 
 from app.errors import Malformed, RootstockError, TooLarge
 from app.ml import sounds
-from app.ml.sounds import Header, decode, decode_uri, encode_uri, loud, measure, trimmed
+from app.ml.sounds import Header, decode, decode_uri, encode_as, encode_uri, loud, measure, trimmed
 from tests.sounds import sound, tone
 
 TONE = tone(440, 0.5)
@@ -127,3 +127,20 @@ def test_silence_around_a_sound_is_cut_off() -> None:
 def test_what_is_no_uri_of_a_sound_is_malformed(uri: str, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         decode_uri(uri, "input", 16_000)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "opus"])
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 96_000])
+def test_every_kind_is_written_at_a_rate_that_it_has(kind: str, rate: int) -> None:
+    samples = tone(440, 0.5, rate)
+    back = decode(encode_as(samples, rate, kind), kind, rate)
+    assert len(back) == pytest.approx(len(samples), rel=0.15)
+    middle = back[len(back) // 4 : len(back) // 2].astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) * rate / len(middle) == pytest.approx(440, rel=0.03)
+
+
+def test_pcm_is_what_openai_calls_so() -> None:
+    assert len(encode_as(tone(440, 0.5, 16_000), 16_000, "pcm")) == 2 * 12_000
+    exact = tone(440, 0.1, 24_000)
+    assert encode_as(exact, 24_000, "pcm") == exact.astype("<i2").tobytes()
