@@ -67,11 +67,11 @@ def ready(session: Session, dataset_id: str) -> None:
     datasets.ready(
         session,
         dataset_id,
-        profile={"rows": 3},
+        profile={"rows": 3, "input": {"name": "images", "modality": "image", "shape": [8, 8, 1]}},
         report={"total": 0, "faults": []},
         fingerprint="f" * 64,
         rows=3,
-        modality="vectors",
+        modality="image",
         objects={"train.arrow": stored(), "dataset.json": stored()},
     )
 
@@ -142,6 +142,9 @@ def job(
     return made
 
 
+ROLES = {"input": {"modality": {"name": "image"}, "encoder": {"name": "mlp"}, "dimensions": 8, "shape": [8, 8, 1]}}
+
+
 def version(
     session: Session,
     project_id: str,
@@ -157,7 +160,7 @@ def version(
         name=name,
         job_id=job_id,
         parent_id=parent_id,
-        spec={"objective": {"name": "autoencoding"}, "training": {"seed": 7}},
+        spec={"roles": ROLES, "objective": {"name": "autoencoding"}, "training": {"seed": 7}},
         modality="image",
         dimensions=8,
         abilities=["embed", "reconstruct"],

@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 from app.dataset import Dataset, open_dataset
 from app.dataset_options import SPLITS
 from app.errors import DoesNotFit, InferenceFailed
-from app.ml.embedding_job import EmbedJob
+from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.operations.embed import Embed, EmbedRequest
+from app.ml.spec import NetworkSpec
 from app.registry import files, jobs, objects
 from app.registry.tables import Dataset as DatasetRow
 from app.registry.tables import Job
@@ -57,7 +58,11 @@ def run(reporter: Reporter) -> None:
     model = computing.load(reporter.database, reporter.storage, job.project_id, spec.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
     modality = model.loaded.roles[model.loaded.asked]
-    role = role_of(dataset, model)
+    try:
+        role = role_read(NetworkSpec.model_validate(model.loaded.spec), dataset.profile)
+    except DoesNotFit as error:
+        refusal = f"model {model.reference} cannot embed dataset {row.id}: {error.message}"
+        raise DoesNotFit(refusal, param="dataset") from error
     wanted: list[str] = list(SPLITS) if spec.split is None else [spec.split]
     todo = list(pieces(dataset, wanted))
     total, finished, begun = sum(piece.end - piece.begin for piece in todo), 0, time.monotonic()
@@ -96,19 +101,6 @@ def run(reporter: Reporter) -> None:
         reporter.when_there_is_room(partial(keep, reporter, number, content, progress))
     name = f"{row.name}-{model.reference.replace(':', '-')}"
     reporter.when_there_is_room(partial(finish, reporter, job, name, spec.format, digest.hexdigest(), total))
-
-
-def role_of(dataset: Dataset, model: computing.Model) -> str:
-    """The role of the dataset that the model reads. Raises DoesNotFit when it has none of that kind."""
-    asked = model.loaded.asked
-    modality = model.loaded.roles[asked].settings.name
-    there = dataset.splits[SPLITS[0]].modalities
-    for role in (asked, "input"):
-        if there.get(role) == modality:
-            return role
-    raise DoesNotFit(
-        f"model {model.reference} reads {modality!r} as {asked!r}, and the dataset has {there}", param="dataset"
-    )
 
 
 def pieces(dataset: Dataset, splits: list[str]) -> Iterator[Piece]:

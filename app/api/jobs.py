@@ -20,9 +20,9 @@ from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
 from app.errors import AbilityMissing, DatasetFailed, DoesNotFit, NotFound
 from app.ml.defaults import resolve
-from app.ml.embedding_job import EmbedJob
+from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.evaluation_job import EvaluateJob, require_fit
-from app.ml.spec import RoleSpec, TrainRequest
+from app.ml.spec import NetworkSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
 from app.registry.states import dataset_failed
@@ -73,12 +73,16 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
         can = ", ".join(version.abilities)
         raise AbilityMissing(f"model {models.reference(version)} cannot embed; it can {can}", param="model")
     row = dataset_of(session, who, body.dataset, "dataset")
-    if isinstance(body, EvaluateJob) and row.status == "ready":
-        roles = {role: RoleSpec.model_validate(part) for role, part in version.spec.get("roles", {}).items()}
+    if row.status == "ready":
+        spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})
         try:
-            require_fit(roles, row.profile or {})
+            if isinstance(body, EvaluateJob):
+                require_fit(spec.roles, row.profile or {})
+            else:
+                role_read(spec, row.profile or {})
         except DoesNotFit as error:
-            problem = f"model {models.reference(version)} cannot be judged on dataset {row.id}: {error.message}"
+            what = f"be judged on dataset {row.id}" if isinstance(body, EvaluateJob) else f"embed dataset {row.id}"
+            problem = f"model {models.reference(version)} cannot {what}: {error.message}"
             raise DoesNotFit(problem, param="dataset") from None
     job = jobs.create(
         session,

@@ -1,11 +1,14 @@
 """What decides a job that embeds a dataset, as JSON. Its worker and the HTTP API share it."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from app.errors import DoesNotFit
+from app.ml.evaluation_job import require_fit
 from app.ml.plugins import Settings
-from app.ml.spec import REFERENCE
+from app.ml.spec import REFERENCE, NetworkSpec
 
 
 class EmbedJob(Settings):
@@ -25,3 +28,17 @@ class EmbedJob(Settings):
     """Width to which embeddings are cut, as in `POST /v1/embeddings`."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Up to 16 pairs of strings, kept and returned."""
+
+
+def role_read(spec: NetworkSpec, profile: Mapping[str, Any]) -> str:
+    """The role of a dataset of this profile that the network embeds. Raises DoesNotFit when it has none."""
+    part = spec.roles[spec.objective.asked]
+    wanted = part.modality.name
+    described = (role for role in profile if isinstance(profile[role], dict) and "modality" in profile[role])
+    there = {role: profile[role]["modality"] for role in described}
+    role = next((each for each in (spec.objective.asked, "input") if there.get(each) == wanted), None)
+    if role is None:
+        raise DoesNotFit(f"the model reads {wanted!r}, and the dataset has {there}", param="dataset")
+    if part.modality.layout == "vector":  # what else there is finds its size when it is read
+        require_fit({role: part}, profile)
+    return role

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -237,8 +238,21 @@ def test_what_cannot_be_embedded_is_refused(field: Field) -> None:
     refused(ask(dataset=here), 422, "missing_key", "model")
     refused(field.client.post("/v1/jobs", json={"kind": "paint"}), 422, "unknown_choice", "kind")
     refused(field.client.post("/v1/jobs", json={"dataset": here}), 422, "missing_key", "kind")
-    with pytest.raises(DoesNotFit, match="reads 'text'"):
-        embedding.run(field.workshop.claim(field.ask(field.rows, "tiny")["id"]))
+    narrow = field.workshop.dataset(blobs(50, width=5))
+    for model, dataset, said in (("tiny", field.rows, "reads 'text'"), ("rows", narrow, "made for [12]")):
+        assert said in refused(ask(model=model, dataset=dataset.id), 422, "does_not_fit", "dataset")
+        with field.house.database.session() as session:  # as if it had been validating when the job was made
+            job = jobs.create(
+                session,
+                project_id=field.workshop.project_id,
+                kind="embed",
+                queue="data",
+                request={},
+                spec={"kind": "embed", "model": f"{model}:1", "dataset": dataset.id},
+                datasets=[(dataset.id, 1.0)],
+            )
+        with pytest.raises(DoesNotFit, match=re.escape(said)):
+            embedding.run(field.workshop.claim(job.id))
     whole = field.workshop.dataset(blobs(50), split={"train": 1.0, "validation": 0.0, "test": 0.0})
     with pytest.raises(DoesNotFit, match="'test' has no rows"):
         embedding.run(field.workshop.claim(field.ask(whole, split="test")["id"]))
