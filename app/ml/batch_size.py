@@ -2,7 +2,7 @@
 
 SMALLEST_BUDGET = 1024
 FIRST_BUDGET = 32 * 1024
-LEAST_WORK = 2_000_000_000
+LEAST_WORK = 4_000_000_000
 """Multiplications that are worth a batch, whatever it takes: smaller ones would only use the processor worse."""
 LARGEST_BUDGET = 1024 * 1024
 TARGET_SECONDS = 0.02
