@@ -34,7 +34,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/integration/test_migrations.py
 
 format: $(VENV)/.installed-dev
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
 BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "audio.py" "synthesis.py" "training.py" "loader.py" "serving.py" \
