@@ -1,7 +1,8 @@
 """The short way: a question that arrives whole, is made of numbers, and asks a model at hand.
 
 No task, no message and no future is made for it. What arrives in one turn of the event loop is read, computed and
-answered together; a head that was read before is known by its bytes. Everything else, whatever is wrong with a question
+answered together, up to a size; what its head asks for is looked up once a turn, and a head that was read before is
+known by its bytes. Everything else, whatever is wrong with a question
 included, is left as it came to the careful way (`app.api.inference`), whose errors have names: the short way answers
 200, or 429 where no permit came in time. Knows no socket.
 """
