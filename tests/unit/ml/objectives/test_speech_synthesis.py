@@ -84,6 +84,16 @@ def test_speed_divides_the_length(network: Speaker) -> None:
     assert lengths[1] / lengths[2] == pytest.approx(2, rel=0.05)
 
 
+def test_a_voice_without_measure_ends(network: Speaker) -> None:
+    endless = untaught()
+    with torch.no_grad():
+        endless.pace.bias.fill_(1e3)
+        asked = TEXT.encode(column(["a" * 60]))
+        spoken = endless.eval().synthesize({**asked, "speed": torch.tensor([0.25])})
+    assert spoken.shape[1] == 16_384
+    assert spoken.isfinite().all()
+
+
 def test_a_row_is_spoken_as_if_it_were_alone(network: Speaker) -> None:
     together = network.synthesize(TEXT.encode(column(["abc ca", "b"])))
     alone = network.synthesize(TEXT.encode(column(["b"])))
