@@ -30,6 +30,8 @@ from app.validation import from_validation
 RAW, NPY, FORM = "application/octet-stream", "application/x-npy", "multipart/form-data"
 MOST_FIELDS, MOST_QUERY, MOST_REMEMBERED = 16, 4096, 256
 INPUT = "input"
+SHORT_TEXT = 1000
+"""Characters of a text that is read on the event loop."""
 BINARY = {"type": "string", "format": "binary"}
 
 
@@ -177,6 +179,12 @@ def has_text(given: Any) -> bool:
     return isinstance(given, str | bytes) or (
         isinstance(given, list) and bool(given) and isinstance(given[0], str | bytes)
     )
+
+
+def short(given: Any) -> bool:
+    """True for one text of which a thread's hop would cost more than to make tokens of it."""
+    text = given[0] if isinstance(given, list) and len(given) == 1 else given
+    return isinstance(text, str) and len(text) <= SHORT_TEXT
 
 
 def _refuse(name: str) -> NoReturn:

@@ -107,6 +107,8 @@ class Endpoint:
                 request = await aside(large, asked.decode, operation, body)
                 large = large or (operation.of_items and asked.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
+        if operation.of_items and asked.short(request.input) and predictor.modality.shape.layout == "tokens":
+            large = predictor.asks_sides(request)
         pack = packer(operation, header(scope, b"accept"))
         return await predictor.answer(operation, request, large=large, pack=pack, waited=waited)
 
