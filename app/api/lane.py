@@ -2,9 +2,9 @@
 
 No task, no message and no future is made for it. What arrives in one turn of the event loop is read, computed and
 answered together, up to a size; what its head asks for is looked up once a turn, and a head that was read before is
-known by its bytes. Everything else, whatever is wrong with a question
-included, is left as it came to the careful way (`app.api.inference`), whose errors have names: the short way answers
-200, or 429 where no permit came in time. Knows no socket.
+known by its bytes. Everything else, whatever is wrong with a question included, is left as it came to the careful way
+(`app.api.inference`), whose errors have names: the short way answers 200, or 429 where no permit came in time. Knows no
+socket.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from app import numbers
 from app.api import asked
-from app.api.envelope import answer as envelope
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
 from app.api.packing import head_lines, server_timing
 from app.api.question import Alike, Asker, Question, part_of, parts
+from app.api.refusals import Refusals
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
 from app.ml.admission import Permit, Place
@@ -35,7 +35,6 @@ from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings
 
-MOST_REFUSALS = 64
 LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
 FULL = 128 * 1024
@@ -65,8 +64,7 @@ class Lane:
         """What came in this turn of the event loop, by head and by the options' identity."""
         self._numbers = 0
         """In those."""
-        self._refusals: dict[int, tuple[int, bytes, bytes]] = {}
-        """By how many wait: status, lines of the head and content, since who refuses has no time to write them anew."""
+        self._refusals = Refusals(serving.permits)
 
     def take(self, head: Head, data: bytes, asker: Asker, waited: float = 0.0) -> Question | None:
         """The question in the whole request `data`, which will be answered; None for one to be read with care.
@@ -117,7 +115,7 @@ class Lane:
 
     def refuse(self, head: Head, asker: Asker, waited: float) -> None:
         """Tells the asker, who has `waited` in line, that there was no permit."""
-        status, lines, content = self._refusals.get(self._serving.permits.taken) or self._refusal()
+        status, lines, content = self._refusals.now()
         asker.respond(asker.opening(status, lines), head.request_id or request_id(), content)
         self._telemetry.requests("POST", head.operation.path, status, waited)
 
@@ -129,15 +127,6 @@ class Lane:
         """Who has the head's key, where that is known here and the key lets its holder ask."""
         caller = self._serving.known(head.secret)
         return caller if caller is not None and "infer" in caller.scopes else None
-
-    def _refusal(self) -> tuple[int, bytes, bytes]:
-        permits = self._serving.permits
-        written = envelope(permits.refusal())
-        if len(self._refusals) >= MOST_REFUSALS:
-            self._refusals.clear()
-        lines = head_lines(tuple(pair for pair in written.raw_headers if pair[0] != b"content-length"))
-        kept = self._refusals[permits.taken] = written.status_code, lines, bytes(written.body)
-        return kept
 
     def _read(self, head: Head, data: bytes) -> tuple[Any, NDArray[Any]] | None:
         """Options and rows in a body; None where only the careful way can tell what it says."""
