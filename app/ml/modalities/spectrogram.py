@@ -16,6 +16,7 @@ from app.ml.acoustics import LONGEST, Acoustic, FittedAcoustic
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.padding import Packed
 from app.ml.sounds import FULL_SCALE, Samples, encode_uri, quantise
+from app.ml.spectrograms import Mel
 from app.ml.spread import Spread
 from app.ragged import Ragged
 
@@ -53,7 +54,7 @@ class Spectrogram(Acoustic):
                     param="dataset",
                 )
             for row in range(len(column)):
-                spread.add(_decibels(column.row(row), mel))
+                spread.add(_decibels(column.row(row), mel).numpy())
         if spread.rows == 0:
             raise OutOfRange("there are no training rows to learn the loudness of sounds from", param="dataset")
         deviation = np.where(spread.deviation > 0, spread.deviation, 1.0)
@@ -83,9 +84,8 @@ class FittedSpectrogram(FittedAcoustic):
         return packed.take(torch.arange(packed.rows))
 
     def pack(self, column: Ragged) -> Packed:
-        frames = [
-            (_tensor(_decibels(column.row(row), self.mel)) - self.middle) / self.scale for row in range(len(column))
-        ]
+        heard = (_decibels(column.row(row), self.mel) for row in range(len(column)))
+        frames = [(decibels - self.middle) / self.scale for decibels in heard]
         starts = torch.zeros(len(frames) + 1, dtype=torch.int64)
         starts[1:] = torch.tensor([len(part) for part in frames], dtype=torch.int64).cumsum(0)
         values = torch.cat(frames) if frames else torch.zeros(0, self.settings.mels)
@@ -103,12 +103,8 @@ class FittedSpectrogram(FittedAcoustic):
         return quantise(self.mel.waves(decibels.T[None])[0].numpy())
 
 
-def _tensor(frames: Any) -> Tensor:
-    return torch.from_numpy(frames)
-
-
-def _decibels(sound: Samples, mel: Any) -> Any:
+def _decibels(sound: Samples, mel: Mel) -> Tensor:
     """[F, M]; the last frame is filled up with silence."""
-    wave = np.zeros((1, mel.samples(mel.frames(len(sound)))), np.float32)
-    wave[0, : len(sound)] = sound
-    return mel.decibels(torch.from_numpy(wave).div_(FULL_SCALE))[0].T.numpy()
+    wave = torch.zeros(1, mel.samples(mel.frames(len(sound))))
+    wave[0, : len(sound)] = torch.from_numpy(sound / np.float32(FULL_SCALE))
+    return mel.decibels(wave)[0].T
