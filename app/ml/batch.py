@@ -31,6 +31,8 @@ class Batch:
     """Differently augmented versions of the roles, where the objective asks for several and the job augments."""
     epoch: int = 0
     """Counts the passes over the split; with the job's seed and a row it decides how that row is augmented."""
+    chances: Tensors = field(default_factory=dict)
+    """The random numbers of the objective's loss, where they are drawn before it is asked for."""
 
     def generator(self) -> torch.Generator:
         """Random numbers of this batch, on the CPU: the same at every replay."""
@@ -60,13 +62,14 @@ class Batch:
         ]
 
     def to(self, device: torch.device) -> Batch:
-        if all(tensor.device == device for part in self.roles.values() for tensor in part.values()):
+        if all(tensor.device == device for part in (*self.roles.values(), self.chances) for tensor in part.values()):
             return self
 
         def moved(roles: Roles) -> Roles:
             return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
 
-        return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views))
+        chances = moved({"": self.chances})[""]
+        return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views), chances=chances)
 
 
 Stream = Callable[[], Iterator[Batch]]

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from app.ml.chance import uniform
-from app.ml.device import sent
 
 
 def hidden_count(ratio: float, parts: int) -> int:
@@ -21,9 +20,9 @@ def hidden(rows: Tensor, seed: int, ratio: float, parts: int) -> Tensor:
     return torch.zeros_like(order, dtype=torch.bool).scatter(1, order[:, : hidden_count(ratio, parts)], True)
 
 
-def hidden_tokens(rows: Tensor, seed: int, ratio: float, mask: Tensor) -> Tensor:
-    """[B, L] bool: a share of the real tokens [B, L] of every row, one at least."""
-    draw = sent(uniform(rows, seed, mask.shape[1]), mask.device).masked_fill(~mask, 2.0)
+def hidden_tokens(draw: Tensor, ratio: float, mask: Tensor) -> Tensor:
+    """[B, L] bool: a share of the real tokens [B, L] of every row, one at least; `draw` [B, L] is uniform."""
+    draw = draw.masked_fill(~mask, 2.0)
     return ((draw < ratio) | (draw == draw.amin(1, keepdim=True))) & mask
 
 

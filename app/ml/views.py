@@ -17,7 +17,6 @@ from app.ml import masking, patches
 from app.ml.batch import Batch, Roles
 from app.ml.chance import uniform
 from app.ml.components import EXACT, Shortcut
-from app.ml.device import sent
 from app.ml.dictionary import NARROWEST, PatchComponents, holds_patches
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.nesting import NestedSettings
@@ -92,37 +91,48 @@ class ViewsSettings(NestedSettings):
         return PatchComponents(shape, components)
 
 
-def two_views(batch: Batch, shape: Shape, share: float | None, *, training: bool) -> list[Roles]:
-    """Two versions of the batch's roles; the same ones at every validation."""
+def lost_in_views(batch: Batch, shape: Shape, share: float | None, *, training: bool) -> Tensors:
+    """What two versions of the batch's items lose, drawn on the processor; the same at every validation."""
+    if batch.views:
+        return {}
+    lost = share if share is not None else SHARES[shape.layout]
+    seed, width = (PAIR * batch.seed if training else 0), batch.roles["input"]["values"].shape[1]
+    drawn = {}
+    for view in range(PAIR):
+        for name, each in _lost(batch.rows, seed + view, width, shape, lost).items():
+            drawn[f"{name}{view}"] = each
+    return drawn
+
+
+def two_views(batch: Batch, drawn: Tensors, shape: Shape) -> list[Roles]:
+    """Two versions of the batch's roles: its views, or its items without what `lost_in_views` has drawn."""
     if batch.views:
         assert len(batch.views) == PAIR, "the objective asked for two views"
         return list(batch.views)
-    lost = share if share is not None else SHARES[shape.layout]
-    seed = PAIR * batch.seed if training else 0
     inputs = batch.roles["input"]
-    return [{**batch.roles, "input": _part_of(inputs, batch.rows, seed + view, shape, lost)} for view in range(PAIR)]
+    return [{**batch.roles, "input": _part_of(inputs, drawn, view, shape)} for view in range(PAIR)]
 
 
-def _part_of(inputs: Tensors, rows: Tensor, seed: int, shape: Shape, share: float) -> Tensors:
-    values = inputs["values"]
+def _lost(rows: Tensor, seed: int, width: int, shape: Shape, share: float) -> Tensors:
+    """Of one view: where it loses something [B, parts], and of rows of numbers what stands there instead."""
     if shape.layout == "tokens":
-        gone = sent(uniform(rows, seed, values.shape[1]) < share, values.device)
-        return {**inputs, "values": values.masked_fill(gone & real(inputs), MASK)}
+        return {"gone": uniform(rows, seed, width) < share}
     if shape.layout == "grid":
-        side = patches.side(shape, None)
-        count = patches.lattice(shape, side)
-        if count == (1, 1):
-            return inputs
-        gone = masking.hidden(rows, seed, share, count[0] * count[1])
-        return {**inputs, "values": values.masked_fill(patches.over_grid(sent(gone, values.device), shape, side), 0.0)}
-    return {**inputs, "values": _exchanged(values, rows, seed, shape, share)}
-
-
-def _exchanged(values: Tensor, rows: Tensor, seed: int, shape: Shape, share: float) -> Tensor:
-    """Numbers of the scaled values' own spread in the place of a share of them."""
-    width = values.shape[1]
+        count = patches.lattice(shape, patches.side(shape, None))
+        return {} if count == (1, 1) else {"gone": masking.hidden(rows, seed, share, count[0] * count[1])}
     draw = uniform(rows, seed, 3 * width)
     others = draw[:, width : 2 * width]
     if not shape.bounded:  # Box & Muller 1958
         others = (-2 * (1 - others).log()).sqrt() * (2 * torch.pi * draw[:, 2 * width :]).cos()
-    return torch.where(sent(draw[:, :width] < share, values.device), sent(others, values.device), values)
+    return {"gone": draw[:, :width] < share, "others": others}
+
+
+def _part_of(inputs: Tensors, drawn: Tensors, view: int, shape: Shape) -> Tensors:
+    values, gone = inputs["values"], drawn.get(f"gone{view}")
+    if gone is None:
+        return inputs
+    if shape.layout == "tokens":
+        return {**inputs, "values": values.masked_fill(gone & real(inputs), MASK)}
+    if shape.layout == "grid":
+        return {**inputs, "values": values.masked_fill(patches.over_grid(gone, shape, patches.side(shape, None)), 0.0)}
+    return {**inputs, "values": torch.where(gone, drawn[f"others{view}"], values)}

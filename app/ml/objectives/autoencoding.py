@@ -16,7 +16,6 @@ from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
 from app.ml.components import EXACT, Shortcut
 from app.ml.descent import POSSIBLE, Descent
-from app.ml.device import sent
 from app.ml.encoders.base import Encoder
 from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
@@ -142,6 +141,10 @@ class Autoencoder(Objective):
     def reconstruct(self, inputs: Tensors) -> Tensor:
         return rendered(self.draw(inputs), inputs)
 
+    def chances(self, batch: Batch) -> Tensors:
+        noisy = self.code_noise and self.training
+        return {"code": normal(batch.rows, batch.epoch, self.code)} if noisy else {}
+
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of their mean error, and the number of items."""
         inputs, seen = batch.roles["input"], self.corrupt(batch)
@@ -152,7 +155,7 @@ class Autoencoder(Objective):
         code = self.embed(seen)
         drawn = code
         if self.code_noise and self.training:
-            drawn = code + self.code_noise * sent(normal(batch.rows, batch.epoch, self.code), code.device).to(code)
+            drawn = code + self.code_noise * self.drawn(batch)["code"].to(code)
         each = misses(self.drawn_from(drawn, inputs), inputs, self.shape)
         if self.shortcut is not None and self.shrinkage and self.training:
             # how far codes are from the principal components of their items

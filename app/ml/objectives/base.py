@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.descent import Descent
+from app.ml.device import sent
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
 from app.ml.passes import Data
@@ -73,6 +74,18 @@ class Objective(nn.Module):
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """The loss of one batch; in training mode with noise and dropout, else without."""
+
+    def chances(self, batch: Batch) -> Tensors:
+        """The random numbers, beside those of dropout, that `loss` takes for a batch: drawn on the processor.
+
+        So they are the same on every device, and the rest of a step is the same operations every time.
+        """
+        return {}
+
+    def drawn(self, batch: Batch) -> Tensors:
+        """`chances` where the batch is: drawn now, if they have not been before."""
+        device = batch.roles[next(iter(batch.roles))]["values"].device
+        return batch.chances or {name: sent(each, device) for name, each in self.chances(batch).items()}
 
     @property
     def divides(self) -> bool:

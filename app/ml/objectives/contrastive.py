@@ -20,7 +20,7 @@ from app.ml.modalities.base import Shape, Tensors
 from app.ml.nesting import check_widths, over_prefixes, prefixes
 from app.ml.objectives.base import Comparison, Role
 from app.ml.passes import ENOUGH_SECONDS, TOKENS_SEEN, Data
-from app.ml.views import FULLY_CONNECTED, ViewsSettings, two_views
+from app.ml.views import FULLY_CONNECTED, ViewsSettings, lost_in_views, two_views
 
 PROJECTION = 128
 """Width in which views are compared (Chen 2020)."""
@@ -90,9 +90,12 @@ class TwoViews(Comparison):
         share = math.sqrt(components.shape[1] / features.shape[1])  # both parts are equally loud
         return torch.cat([share * layer_norm(features.float(), features.shape[1:]), components], 1)
 
+    def chances(self, batch: Batch) -> Tensors:
+        return lost_in_views(batch, self.shape, self.corruption, training=self.training)
+
     def represent(self, batch: Batch) -> Tensor:
         """[B, N, 2, P]: of every prefix that counts, the whole embedding first, both views."""
-        views = two_views(batch, self.shape, self.corruption, training=self.training)
+        views = two_views(batch, self.drawn(batch), self.shape)
         embedded = [prefixes(self.learned(view["input"]), self.widths) for view in views]
         return torch.stack([self.projection(each).float() for each in embedded], dim=2).transpose(0, 1)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from app.errors import DoesNotFit
 from app.ml.batch import Batch
-from app.ml.device import sent
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
@@ -66,29 +65,36 @@ class Denoiser(Autoencoder):
         super().__init__(role)
         self.settings = settings
 
+    def chances(self, batch: Batch) -> Tensors:
+        drawn = super().chances(batch)
+        if not self.training:
+            return drawn
+        values, random = batch.roles["input"]["values"], batch.generator()
+        if self.settings.noise == "gaussian":
+            return drawn | {"noise": torch.randn(values.shape, generator=random)}
+        drawn = drawn | {"hit": torch.rand(values.shape, generator=random)}
+        if self.shape.layout == "tokens" and self.settings.noise == "salt_and_pepper":
+            assert self.shape.vocabulary is not None
+            drawn["others"] = torch.randint(len(SPECIALS), self.shape.vocabulary, values.shape, generator=random)
+        return drawn
+
     def corrupt(self, batch: Batch) -> Tensors:
         inputs = batch.roles["input"]
         if not self.training:
             return inputs
-        damage = self._replaced if self.shape.layout == "tokens" else self._damaged
-        return {**inputs, "values": damage(inputs["values"], batch.generator())}
+        damaged = self._replaced if self.shape.layout == "tokens" else self._damaged
+        return {**inputs, "values": damaged(inputs["values"], self.drawn(batch))}
 
-    def _damaged(self, values: Tensor, random: torch.Generator) -> Tensor:
+    def _damaged(self, values: Tensor, drawn: Tensors) -> Tensor:
         strength = self.settings.strength
         if self.settings.noise == "gaussian":
-            return values + strength * sent(torch.randn(values.shape, generator=random), values.device)
-        draw = sent(torch.rand(values.shape, generator=random), values.device)
+            return values + strength * drawn["noise"]
         if self.settings.noise == "masking":
-            return values.masked_fill(draw < strength, 0.0)
+            return values.masked_fill(drawn["hit"] < strength, 0.0)
         low, high = (0.0, 1.0) if self.shape.bounded else (-EXTREME, EXTREME)
-        return values.masked_fill(draw < strength, high).masked_fill(draw < strength / 2, low)
+        return values.masked_fill(drawn["hit"] < strength, high).masked_fill(drawn["hit"] < strength / 2, low)
 
-    def _replaced(self, words: Tensor, random: torch.Generator) -> Tensor:
+    def _replaced(self, words: Tensor, drawn: Tensors) -> Tensor:
         """Words [B, L], a share of them hidden or exchanged."""
-        vocabulary = self.shape.vocabulary
-        assert vocabulary is not None
-        hit = sent(torch.rand(words.shape, generator=random) < self.settings.strength, words.device)
-        if self.settings.noise == "masking":
-            return words.masked_fill(hit, MASK)
-        others = torch.randint(len(SPECIALS), vocabulary, words.shape, generator=random)
-        return words.where(~hit, sent(others, words.device))
+        hit = drawn["hit"] < self.settings.strength
+        return words.masked_fill(hit, MASK) if self.settings.noise == "masking" else words.where(~hit, drawn["others"])

@@ -19,7 +19,7 @@ from app.errors import OutOfRange
 from app.ml import masking, patches
 from app.ml.attention import Layer
 from app.ml.batch import Batch, Loss
-from app.ml.device import sent
+from app.ml.chance import uniform
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
@@ -88,18 +88,29 @@ class MaskedNetwork(Objective):
         self.neck = nn.Identity() if self.width == role.encoder.width else linear(role.encoder.width, self.width)
 
     @abstractmethod
-    def told(self, shown: Tensors, where: Tensor) -> Tensor:
-        """What the visible parts say of the whole: values like the item's, or scores [B, L, V] of its words."""
+    def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
+        """What the visible parts say of the whole: values like the item's, or scores [B, L, V] of its words.
+
+        `hidden` parts of every row are; of texts the number differs.
+        """
 
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
         """The item as the encoder is given it: without the parts `where` [B, L]."""
         return inputs
 
-    def hide(self, batch: Batch) -> Tensor:
-        """Which parts [B, L] are hidden; the same ones at every validation."""
+    @property
+    def hidden(self) -> int:
+        """Parts of a row that are hidden by `hide`."""
+        return masking.hidden_count(self.ratio, self.parts)
+
+    def chances(self, batch: Batch) -> Tensors:
+        """The same ones at every validation."""
         seed = batch.seed if self.training else 0
-        where = masking.hidden(batch.rows, seed, self.ratio, self.parts)
-        return sent(where, batch.roles["input"]["values"].device)
+        return {"hidden": masking.hidden(batch.rows, seed, self.ratio, self.parts)}
+
+    def hide(self, batch: Batch) -> Tensor:
+        """Which parts [B, L] are hidden."""
+        return self.drawn(batch)["hidden"]
 
     def covered(self, where: Tensor) -> Tensor:
         """`where` [B, L] as a mask of the item's values."""
@@ -117,7 +128,7 @@ class MaskedNetwork(Objective):
             where = group.to(values.device).expand(len(values), -1)
             if self.shape.layout == "tokens":
                 where = where[:, : values.shape[1]]
-            told = rendered(self.told(self.show(inputs, where), where), inputs)
+            told = rendered(self.told(self.show(inputs, where), where, int(group.sum())), inputs)
             whole = torch.where(self.covered(where), told, whole)
         return whole
 
@@ -125,7 +136,7 @@ class MaskedNetwork(Objective):
         """Sum over the items of the mean error of their hidden parts, and the number of items."""
         inputs, where = batch.roles["input"], self.hide(batch)
         shown = self.disguise(batch, where) if self.training else self.show(inputs, where)
-        each = errors(self.told(shown, where), inputs, self.covered(where))
+        each = errors(self.told(shown, where, self.hidden), inputs, self.covered(where))
         return Loss(each.sum(), len(each))
 
     def disguise(self, batch: Batch, where: Tensor) -> Tensors:
@@ -137,7 +148,7 @@ class MaskedNetwork(Objective):
 
         def judged(batch: Batch) -> tuple[Tensor, Tensors, Tensor]:
             inputs, where = batch.roles["input"], self.hide(batch)
-            return self.told(self.show(inputs, where), where), inputs, self.covered(where)
+            return self.told(self.show(inputs, where), where, self.hidden), inputs, self.covered(where)
 
         return measures(judged(batch) for batch in batches)
 
@@ -156,8 +167,10 @@ class MaskedPatches(MaskedNetwork):
         self.layers = nn.ModuleList(Layer(DECODER_WIDTH, DECODER_HEADS, DECODER_DEPTH) for _ in range(DECODER_DEPTH))
         self.draw = nn.Sequential(nn.LayerNorm(DECODER_WIDTH), linear(DECODER_WIDTH, shape.size[0] * side**2))
 
-    def told(self, shown: Tensors, where: Tensor) -> Tensor:
-        keep = (~where).nonzero()[:, 1].view(len(where), -1)  # [B, K]: every row hides as many
+    def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
+        keep = where.byte().argsort(dim=1, stable=True)[
+            :, : self.parts - hidden
+        ]  # [B, K]; `nonzero` would wait for a GPU
         seen = self.expand(self.neck(self.encoders["input"](shown, keep=keep).tokens))  # [B, K, D]
         tokens = self.missing.to(seen.dtype).expand(*where.shape, -1)  # [B, L, D]
         tokens = tokens.scatter(1, keep[:, :, None].expand_as(seen), seen) + self.places
@@ -185,7 +198,7 @@ class MaskedValues(MaskedNetwork):
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
         return {**inputs, "values": torch.where(self.covered(where), self.blank, inputs["values"])}
 
-    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+    def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
         return bounded(self.decoder(self.embed(shown)), self.shape)
 
     def covered(self, where: Tensor) -> Tensor:
@@ -202,21 +215,26 @@ class MaskedTokens(MaskedNetwork):
         self.vocabulary = vocabulary
         self.head = nn.Sequential(nn.LayerNorm(self.width), linear(self.width, vocabulary))
 
+    def chances(self, batch: Batch) -> Tensors:
+        size = batch.roles["input"]["values"].shape
+        drawn = {"hidden": uniform(batch.rows, batch.seed if self.training else 0, size[1])}
+        if self.training:
+            random = batch.generator()
+            drawn["lie"] = torch.rand(size, generator=random)
+            drawn["others"] = torch.randint(len(SPECIALS), self.vocabulary, size, generator=random)
+        return drawn
+
     def hide(self, batch: Batch) -> Tensor:
-        seed = batch.seed if self.training else 0
-        return masking.hidden_tokens(batch.rows, seed, self.ratio, real(batch.roles["input"]))
+        return masking.hidden_tokens(self.drawn(batch)["hidden"], self.ratio, real(batch.roles["input"]))
 
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
         return {**inputs, "values": inputs["values"].masked_fill(where, MASK)}
 
     def disguise(self, batch: Batch, where: Tensor) -> Tensors:
-        words = batch.roles["input"]["values"]
-        random = batch.generator()
-        draw = sent(torch.rand(words.shape, generator=random), words.device)
-        others = sent(torch.randint(len(SPECIALS), self.vocabulary, words.shape, generator=random), words.device)
-        words = words.where(~(where & (draw < LIE)), others)
-        return self.show({**batch.roles["input"], "values": words}, where & (draw >= LIE + TRUTH))
+        words, drawn = batch.roles["input"]["values"], self.drawn(batch)
+        words = words.where(~(where & (drawn["lie"] < LIE)), drawn["others"])
+        return self.show({**batch.roles["input"], "values": words}, where & (drawn["lie"] >= LIE + TRUTH))
 
-    def told(self, shown: Tensors, where: Tensor) -> Tensor:
+    def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
         scores: Tensor = self.head(self.neck(self.encoders["input"](shown).tokens))
         return scores

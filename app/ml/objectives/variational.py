@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.batch import Batch, Loss
-from app.ml.device import sent
 from app.ml.layers import linear
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
@@ -68,6 +67,10 @@ class VariationalAutoencoder(Autoencoder):
         self.bottleneck, self.spread = linear(width, self.code), linear(width, self.code)  # type: ignore[arg-type]
         self.noise = nn.Parameter(torch.zeros(())) if self.shape.layout != "tokens" else None
 
+    def chances(self, batch: Batch) -> Tensors:
+        code = (len(batch.rows), self.code)
+        return {"code": torch.randn(code, generator=batch.generator())} if self.training else {}
+
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of their negative bound on the log-likelihood, in nats per number or word."""
         inputs = batch.roles["input"]
@@ -76,8 +79,7 @@ class VariationalAutoencoder(Autoencoder):
         log_variance = log_variance.clamp(-WIDEST_CLOUD, WIDEST_CLOUD)
         code = mean
         if self.training:
-            drawn = sent(torch.randn(mean.shape, generator=batch.generator()), mean.device)
-            code = mean + (0.5 * log_variance).exp() * drawn
+            code = mean + (0.5 * log_variance).exp() * self.drawn(batch)["code"]
         each = misses(drawing(self.decoder, code, inputs, self.shape), inputs, self.shape)  # [B]
         said = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # [B, E], nats
         cost = self.settings.beta * said.clamp(min=self.settings.free_bits).sum(1)

@@ -27,10 +27,10 @@ def test_something_is_hidden_and_something_seen(ratio: float, parts: int, count:
 
 def test_padding_is_never_hidden_and_a_word_always_is() -> None:
     mask = torch.arange(40) < torch.tensor([[1], [7], [40]])
-    where = masking.hidden_tokens(torch.arange(3), 0, 0.3, mask)
+    where = masking.hidden_tokens(uniform(torch.arange(3), 0, mask.shape[1]), 0.3, mask)
     assert not where[~mask].any()
     assert (where.sum(1) >= 1).all()
-    many = masking.hidden_tokens(torch.arange(500), 0, 0.3, torch.ones(500, 40, dtype=torch.bool))
+    many = masking.hidden_tokens(uniform(torch.arange(500), 0, 40), 0.3, torch.ones(500, 40, dtype=torch.bool))
     assert many.float().mean().item() == pytest.approx(0.3, abs=0.01)
 
 

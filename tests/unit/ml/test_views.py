@@ -4,19 +4,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch
+from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Shape
 from app.ml.tokenization import MASK
-from app.ml.views import two_views
+from app.ml.views import lost_in_views, two_views
 from tests import words
 
 ROW = Shape("vector", (40,))
 PICTURE = Shape("grid", (3, 16, 16), bounded=True)
 
 
+def views_of(batch: Batch, shape: Shape, share: float | None, *, training: bool) -> list[Roles]:
+    return two_views(batch, lost_in_views(batch, shape, share, training=training), shape)
+
+
 def seen(shape: Shape, values: Tensor, seed: int = 0, *, training: bool = True, share: float | None = None) -> Tensor:
     batch = Batch({"input": {"values": values}}, torch.arange(len(values)), seed)
-    return torch.stack([view["input"]["values"] for view in two_views(batch, shape, share, training=training)])
+    return torch.stack([view["input"]["values"] for view in views_of(batch, shape, share, training=training)])
 
 
 def test_numbers_are_exchanged_for_others_of_their_spread() -> None:
@@ -43,7 +47,7 @@ def test_patches_are_hidden_whole() -> None:
 def test_words_are_hidden_and_padding_stays() -> None:
     batch = words.batch(30)
     inputs = batch.roles["input"]
-    views = [view["input"] for view in two_views(batch, words.SHAPE, 0.5, training=True)]
+    views = [view["input"] for view in views_of(batch, words.SHAPE, 0.5, training=True)]
     for view in views:
         changed = view["values"] != inputs["values"]
         assert (view["values"][changed] == MASK).all()
@@ -58,7 +62,7 @@ def test_a_rows_views_do_not_depend_on_the_batch(shape: Shape) -> None:
     values = torch.rand(6, *shape.size)
     whole = seen(shape, values, 4)
     batch = Batch({"input": {"values": values[2:5]}}, torch.arange(2, 5), 4)
-    part = torch.stack([view["input"]["values"] for view in two_views(batch, shape, None, training=True)])
+    part = torch.stack([view["input"]["values"] for view in views_of(batch, shape, None, training=True)])
     assert torch.equal(part, whole[:, 2:5])
     assert not torch.equal(seen(shape, values, 5), whole)
     assert torch.equal(seen(shape, values, 5, training=False), seen(shape, values, 4, training=False))
@@ -68,7 +72,7 @@ def test_a_jobs_augmentation_makes_the_views_where_there_is_one() -> None:
     values = torch.rand(3, 40)
     views = ({"input": {"values": values + 1}}, {"input": {"values": values + 2}})
     batch = Batch({"input": {"values": values}}, torch.arange(3), 0, views)
-    assert two_views(batch, ROW, None, training=True) == list(views)
+    assert views_of(batch, ROW, None, training=True) == list(views)
     assert torch.equal(batch.to(torch.device("cpu")).views[1]["input"]["values"], values + 2)
 
 

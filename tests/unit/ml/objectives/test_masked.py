@@ -58,11 +58,11 @@ def test_the_hidden_are_judged_and_not_seen(modality: Any, column: Any, encoder:
     inputs = batch.roles["input"]
     where = built.hide(batch)
     covered = built.covered(where)
-    told = built.told(built.show(inputs, where), where)
+    told = built.told(built.show(inputs, where), where, built.hidden)
     other = {"values": changed(inputs["values"], covered)}
-    torch.testing.assert_close(built.told(built.show(other, where), where), told)
+    torch.testing.assert_close(built.told(built.show(other, where), where, built.hidden), told)
     other = {"values": changed(inputs["values"], ~covered)}
-    assert not torch.allclose(built.told(built.show(other, where), where), told)
+    assert not torch.allclose(built.told(built.show(other, where), where, built.hidden), told)
     error = ((told - inputs["values"]).square() * covered).sum() / covered.sum()
     assert built.loss(batch).sum.item() / 20 == pytest.approx(error.item(), rel=0.02)
 
@@ -96,6 +96,7 @@ def test_hidden_words_are_learned(encoder: Any) -> None:
 
 def test_most_hidden_words_are_shown_as_hidden_some_as_others_some_as_they_are() -> None:
     built, _ = text(SMALL)
+    built.train()
     values = torch.full((3000, 8), 7)
     batch = Batch({"input": {"values": values}}, torch.arange(3000), 1)
     where = torch.ones_like(values, dtype=torch.bool)
