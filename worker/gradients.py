@@ -6,7 +6,8 @@ in two parts and two that take one each get the same gradient.
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from app.ml.batch import Batch, Loss
 from app.ml.descent import Descent
 from app.ml.objectives.base import Comparison, Objective
 from worker.devices import Devices
+from worker.graphs import Graphs
 
 Autocast = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -29,6 +31,8 @@ class Gradients:
     autocast: Autocast
     descent: Descent | None = None
     """Of a network that divides its rows among threads."""
+    graphs: Graphs | None = None
+    """Of a network on a GPU, which is asked for the same operations at every step."""
 
     def add(self, batch: Batch, parts: int) -> Loss:
         """Adds the gradient of this device's share of `sum / rows`; `parts` is what each device computes at once.
@@ -48,13 +52,23 @@ class Gradients:
             self.seed(part.seed)
             if self.descent is not None:
                 loss = self.network.learn(part, share, self.descent)
+            elif self.graphs is not None and len(shares) == 1:
+                loss = self.graphs.add(self._drawn(part), partial(self._learn, share=share), self.seed)
             else:
-                with self.autocast():
-                    loss = self.network.loss(part.to(self.device))
-                # not backward(share): given a gradient, torch imports sympy, and looks at symbols at every step
-                (loss.sum * share).backward()  # type: ignore[no-untyped-call]
+                loss = self._learn(self._drawn(part), share)
             total = _added(total, loss)
         return total or Loss(torch.zeros((), device=self.device), 0)
+
+    def _drawn(self, part: Batch) -> Batch:
+        """On the device, with the random numbers of its loss."""
+        return replace(part, chances=self.network.chances(part)).to(self.device)
+
+    def _learn(self, part: Batch, share: float) -> Loss:
+        with self.autocast():
+            loss = self.network.loss(part)
+        # not backward(share): given a gradient, torch imports sympy, and looks at symbols at every step
+        (loss.sum * share).backward()  # type: ignore[no-untyped-call]
+        return loss
 
     def _compare(
         self, network: Comparison, batch: Batch, shares: Sequence[Batch], mine: Sequence[Batch], parts: int

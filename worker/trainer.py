@@ -20,6 +20,7 @@ from worker.auditing import settle_augmentation
 from worker.clock import Clock
 from worker.compiling import compile_network, release
 from worker.gradients import Gradients
+from worker.graphs import graphs_for
 from worker.judge import Judge
 from worker.losses import Losses, not_finite
 from worker.memory import in_more_parts
@@ -73,7 +74,8 @@ class Trainer:
         self.weights = Weights(self.network, self.training)
         self.team = team_for(run)
         descent = None if self.team is None else self.network.descent(self.team)
-        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast, descent)
+        graphs = graphs_for(run)
+        self.gradients = Gradients(self.network, run.device, run.devices, run.autocast, descent, graphs)
         self.writer = checkpoint.Writer(reporter)
         self.losses, self.leaving = Losses(), False
         if self.training.compile:

@@ -32,6 +32,12 @@ def _audio(random: np.random.Generator, rows: int) -> AnyColumn:
     return Ragged(random.normal(0, 3000, offsets[-1]).astype(np.int16), offsets)
 
 
+def _speech(random: np.random.Generator, rows: int) -> AnyColumn:
+    """0.4 s and more: enough for the texts."""
+    offsets = np.concatenate([[0], np.cumsum(6400 + 60 * np.arange(rows))])
+    return Ragged(random.normal(0, 3000, offsets[-1]).astype(np.int16), offsets)
+
+
 def _boxes(random: np.random.Generator, rows: int) -> AnyColumn:
     """0 to 3 in a picture; class, x0, y0, x1, y1."""
     counts = [(row + 1) % 4 for row in range(rows)]
@@ -74,7 +80,7 @@ RAW: dict[str, Callable[[np.random.Generator, int], AnyColumn]] = {
     "classes": _classes,
     "image": _image,
     "numbers": _numbers,
-    "spectrogram": _audio,
+    "spectrogram": _speech,
     "tags": _tags,
     "text": _text,
     "vectors": _vectors,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy.orm import Session
 
 from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
@@ -285,6 +286,7 @@ def test_a_damaged_model_is_named_and_others_are_served(
     assert get(serving, project, "tiny").reference == "tiny:1"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="graphs are for processors")
 def test_a_model_whose_graph_is_damaged_is_served_without_it(
     tmp_path: Path,
     database: Database,

@@ -57,7 +57,7 @@ def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
 ) -> None:
     """Also where a first step is made to measure its speed."""
     dataset = sqlite.dataset(blobs())
-    training = SHORT | {"epochs": 2} | more
+    training = SHORT | {"epochs": 2, "precision": "fp32"} | more
     whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
     job = sqlite.job(dataset, training=training)
     loss = Autoencoder.loss

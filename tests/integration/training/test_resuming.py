@@ -21,6 +21,7 @@ from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer, run
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
+on_a_processor = pytest.mark.skipif(torch.cuda.is_available(), reason="beside a GPU, threads only gather batches")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def interrupt(workshop: Workshop, job: Job, at: int, monkeypatch: pytest.MonkeyP
         assert leases.leave(session, job.id, reporter.token) == "queued"
 
 
+@on_a_processor
 def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
     sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +161,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@on_a_processor
 def test_small_steps_are_computed_by_one_thread(sqlite: Workshop, used: list[int]) -> None:
     before = torch.get_num_threads()
     try:
