@@ -80,6 +80,12 @@ def resolve(
                 choices.note(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
     inputs = [part.modality.name for role, part in roles.items() if role != "target"]
     augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views)
+    if not objective.augments and augmentation.name != "none":
+        raise DoesNotFit(
+            f"augmentation {augmentation.name!r} does not fit: {objective.name!r} learns every row as it is; leave it "
+            "out",
+            param="augmentation",
+        )
     augmentation.check({role: part.modality.layout for role, part in roles.items()})
     if isinstance(request.augmentation, Auto):
         choices.note("augmentation", shown(augmentation), reason)

@@ -168,3 +168,6 @@ def test_data_that_no_voice_can_be_learned_from_is_named(workshop: Workshop) -> 
     texts = workshop.dataset(b"an oak is a tree\na wren is a bird\n" * 20, "lines.txt", modality="text")
     with pytest.raises(DoesNotFit, match="needs caption, and the dataset has none"):
         workshop.train(workshop.job(texts, **BODY))
+    pairs = workshop.dataset(tone_speech.archive(["ab", "ba"] * 20), "pairs.zip", columns={"caption": "transcript"})
+    with pytest.raises(DoesNotFit, match="learns every row as it is"):
+        workshop.train(workshop.job(pairs, **BODY, augmentation={"name": "text"}))

@@ -188,6 +188,8 @@ class ObjectiveSettings(Settings):
     views: ClassVar[int] = 1
     """How many differently augmented versions of every row the loss compares."""
 
+    augments: ClassVar[bool] = True
+    """False when every row has to be learned as it is."""
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
 

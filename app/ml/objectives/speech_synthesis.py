@@ -49,6 +49,7 @@ class SpeechSynthesis(ObjectiveSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"synthesize"})
     asked: ClassVar[str] = "caption"
     told: ClassVar[str] = "input"
+    augments: ClassVar[bool] = False
     reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
 
     width: int = Field(128, ge=8, le=2048)
