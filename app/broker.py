@@ -1,4 +1,8 @@
-"""The bundled Valkey server: its configuration file and its command. Knows no queue."""
+"""The bundled Valkey server: its configuration file and its command. Knows no queue.
+
+It writes nothing: the sweep rings again for what was lost with it, and a server that wrote would refuse to answer, and
+so end the workers, while the disk is full.
+"""
 
 import secrets
 import socket
@@ -16,8 +20,7 @@ protected-mode yes
 requirepass {password}
 dir "{folder}"
 daemonize no
-appendonly yes
-appendfsync everysec
+appendonly no
 save ""
 maxmemory-policy noeviction
 """
@@ -32,7 +35,7 @@ class Broker:
 
 
 def prepare(folder: Path) -> Broker:
-    """Writes the configuration; the server's data stay in `folder` from one start to the next."""
+    """Writes the configuration into `folder`."""
     folder.mkdir(exist_ok=True, mode=0o700)
     port, password = free_port(), secrets.token_urlsafe(24)
     configuration = folder / "valkey.conf"
