@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from app.registry import batch_files, batches, jobs, objects
+from app.registry import batches, jobs, objects
 from app.registry.tables import Batch
 from app.storage import Stored
 from worker.answering import MOST_LINE, Answering, Line
@@ -36,7 +36,7 @@ def run(reporter: Reporter) -> None:
         batch = batches.get(session, job.project_id, job.request["batch"])
         content = objects.held(session, batch.input_file_id)["content"]
         done = batches.done(session, batch)
-        before = {name: batch_files.shards(session, job.id, name) for name in KINDS}
+        before = {name: objects.shards(session, job.id, name) for name in KINDS}
     hashes = {name: hashed(reporter.storage.open(parts)) for name, parts in before.items()}
     answering = Answering(reporter, batch)
     total, read, begun = sum(part.size_bytes for part in content), 0, time.monotonic()
@@ -85,7 +85,7 @@ def finish(
 ) -> None:
     """Makes files of what the shards gave and ends the job well, both or neither; may be tried again."""
     with reporter.database.reading() as session:
-        made = {name: batch_files.shards(session, reporter.job_id, name) for name in KINDS}
+        made = {name: objects.shards(session, reporter.job_id, name) for name in KINDS}
     whole = {name: batches.Whole(parts, hashes[name], "jsonl") for name, parts in made.items() if parts}
     if batches.OUTPUT in whole and output_format == "parquet":
         opened = (b"".join(reporter.storage.open([part])) for part in made[batches.OUTPUT])

@@ -15,12 +15,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from app.dataset import Dataset, open_dataset
 from app.dataset_options import SPLITS
 from app.errors import DoesNotFit, InferenceFailed
 from app.ml.embedding_job import EmbedJob, role_read
+from app.ml.evaluation_job import refusing
 from app.ml.operations.embed import Embed, EmbedRequest
 from app.ml.spec import NetworkSpec
 from app.registry import files, jobs, objects
@@ -53,16 +53,13 @@ def run(reporter: Reporter) -> None:
         used = jobs.dataset_ids(session, job.id)
         row = session.get_one(DatasetRow, used[0].dataset_id)
         held = objects.held(session, row.id)
-        kept = shards_of(session, job.id)
+        kept = objects.shards(session, job.id, SHARD)
     spec = EmbedJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, spec.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
     modality = model.loaded.roles[model.loaded.asked]
-    try:
+    with refusing(model.reference, "embed", row.id):
         role = role_read(NetworkSpec.model_validate(model.loaded.spec), dataset.profile)
-    except DoesNotFit as error:
-        refusal = f"model {model.reference} cannot embed dataset {row.id}: {error.message}"
-        raise DoesNotFit(refusal, param="dataset") from error
     wanted: list[str] = list(SPLITS) if spec.split is None else [spec.split]
     todo = list(pieces(dataset, wanted))
     total, finished, begun = sum(piece.end - piece.begin for piece in todo), 0, time.monotonic()
@@ -138,19 +135,13 @@ def keep(reporter: Reporter, number: int, content: bytes, progress: dict[str, An
         objects.hold(session, reporter.job_id, {f"{SHARD}-{number:09d}": stored})
 
 
-def shards_of(session: Session, job_id: str) -> list[objects.Bytes]:
-    """What the job has embedded so far, in order."""
-    held = objects.held(session, job_id)
-    return [held[key][0] for key in sorted(held)]
-
-
 def finish(reporter: Reporter, job: Job, name: str, form: str, sha256: str, rows: int) -> None:
     """Makes one file of the shards, which have that hash as they are, and ends the job well, both or neither.
 
     May be tried again. Raises Fenced.
     """
     with reporter.database.reading() as session:
-        parts = shards = shards_of(session, job.id)
+        parts = shards = objects.shards(session, job.id, SHARD)
     if form == "parquet":
         tables = (pa.ipc.open_stream(b"".join(reporter.storage.open([shard]))).read_all() for shard in shards)
         stored = put_parquet(reporter, reporter.key("embeddings", "all.parquet"), tables)

@@ -1,8 +1,7 @@
 """The handler of an `evaluate` job: a published model and a dataset in, the protocol's figures out."""
 
 from app.dataset import open_dataset
-from app.errors import DoesNotFit, Invalid
-from app.ml.evaluation_job import EvaluateJob
+from app.ml.evaluation_job import EvaluateJob, refusing
 from app.ml.spec import NetworkSpec
 from app.registry import jobs, objects
 from app.registry.metrics import finite
@@ -32,11 +31,8 @@ def run(reporter: Reporter) -> None:
         window_bytes=reporter.settings.window_bytes,
         tick=reporter.leave_if_asked,
     )
-    try:
+    with refusing(model.reference, "be judged on", row.id):
         metrics = evaluate_fitting(exam)
-    except Invalid as error:
-        refusal = f"model {model.reference} cannot be judged on dataset {row.id}: {error.message}"
-        raise DoesNotFit(refusal, param="dataset") from error
     reporter.leave_if_asked()
     with reporter.database.session() as session:
         jobs.succeed(session, job.id, reporter.token, metrics=finite(metrics))

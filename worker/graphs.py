@@ -5,8 +5,8 @@ is asked for once. What is computed, and in which order, is the same. Knows no o
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from app.ml.batch import Batch, Loss, Roles
-from app.ml.modalities.base import Layout
+from app.ml.batch import Batch, Loss
 from app.ml.objectives.base import Objective
+from worker.loader import LAYOUTS_OF_ANY_LENGTH
 from worker.training_run import Run
 
 log = logging.getLogger(__name__)
 
-LIKE_SHAPES: frozenset[Layout] = frozenset({"vector", "grid", "classes", "numbers", "tags"})
-"""Layouts whose rows all have the same shape: tokens and frames are as many as the longest row of a batch has."""
 WAITING = frozenset({torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default})
 WARM_UPS = 2
 """Passes before a program is recorded, in which libraries choose their kernels and take their memory."""
@@ -50,7 +48,7 @@ class Program:
         return _shapes(batch) == _shapes(self.batch)
 
     def run(self, batch: Batch) -> Loss:
-        for own, given in zip(_tensors(self.batch), _tensors(batch), strict=True):
+        for own, given in zip(self.batch.tensors(), batch.tensors(), strict=True):
             own.copy_(given, non_blocking=True)
         self.graph.replay()
         parts = {name: part.clone() for name, part in self.loss.parts.items()}
@@ -97,7 +95,7 @@ class Graphs:
             self.network.zero_grad(set_to_none=False)
 
     def _proved(self, batch: Batch, compute: Compute, seed: Seed) -> Program | None:
-        held = _held(batch)
+        held = batch.mapped(Tensor.clone)  # in memory of its own
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -142,31 +140,14 @@ class Recordable(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def _tensors(batch: Batch) -> Iterator[Tensor]:
-    for roles in (batch.roles, *batch.views):
-        for part in roles.values():
-            yield from part.values()
-    yield from batch.chances.values()
-
-
 def _shapes(batch: Batch) -> list[tuple[torch.Size, torch.dtype]]:
-    return [(each.shape, each.dtype) for each in _tensors(batch)]
-
-
-def _held(batch: Batch) -> Batch:
-    """A copy in memory of its own."""
-
-    def copied(roles: Roles) -> Roles:
-        return {role: {name: tensor.clone() for name, tensor in part.items()} for role, part in roles.items()}
-
-    views = tuple(copied(view) for view in batch.views)
-    return replace(batch, roles=copied(batch.roles), views=views, chances=copied({"": batch.chances})[""])
+    return [(each.shape, each.dtype) for each in batch.tensors()]
 
 
 def graphs_for(run: Run) -> Graphs | None:
     """None for a training that is not on one GPU, that is compiled, or whose batches differ in their shapes."""
     if run.device.type != "cuda" or run.devices.count > 1 or run.spec.training.compile:
         return None
-    if not LIKE_SHAPES.issuperset(fitted.shape.layout for fitted in run.fitted.values()):
+    if any(fitted.shape.layout in LAYOUTS_OF_ANY_LENGTH for fitted in run.fitted.values()):
         return None
     return Graphs(run.network, run.spec.training.batch_size, lambda: run.position.bf16)

@@ -18,10 +18,10 @@ from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, rin
 from app.api.job_schemas import JobObject, JobStatus
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
-from app.errors import AbilityMissing, DatasetFailed, DoesNotFit, NotFound
+from app.errors import AbilityMissing, DatasetFailed, NotFound
 from app.ml.defaults import resolve
 from app.ml.embedding_job import EmbedJob, role_read
-from app.ml.evaluation_job import EvaluateJob, require_fit
+from app.ml.evaluation_job import EvaluateJob, refusing, require_fit
 from app.ml.spec import NetworkSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
@@ -75,15 +75,12 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     row = dataset_of(session, who, body.dataset, "dataset")
     if row.status == "ready":
         spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})
-        try:
-            if isinstance(body, EvaluateJob):
+        judged = isinstance(body, EvaluateJob)
+        with refusing(models.reference(version), "be judged on" if judged else "embed", row.id):
+            if judged:
                 require_fit(spec.roles, row.profile or {})
             else:
                 role_read(spec, row.profile or {})
-        except DoesNotFit as error:
-            what = f"be judged on dataset {row.id}" if isinstance(body, EvaluateJob) else f"embed dataset {row.id}"
-            problem = f"model {models.reference(version)} cannot {what}: {error.message}"
-            raise DoesNotFit(problem, param="dataset") from None
     job = jobs.create(
         session,
         project_id=who.project_id,

@@ -227,7 +227,7 @@ class Lane:
                 return []
             return [
                 answered
-                for alone, part in parts(list(alike.each()))
+                for alone, part in parts(alike.each())
                 for answered in self._respond(alone, part_of(given, part), outputs[part], finite, timings)
             ]
         self._serving.permits.give_back(len(questions))

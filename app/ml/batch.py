@@ -61,15 +61,26 @@ class Batch:
             for number, (begin, end) in enumerate(itertools.pairwise(ends))
         ]
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Those of all roles, views and chances: what a device computes with."""
+        for roles in (self.roles, *self.views):
+            for part in roles.values():
+                yield from part.values()
+        yield from self.chances.values()
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with other `tensors`, each made of one of these."""
+
+        def changed(roles: Mapping[str, Tensors]) -> Roles:
+            return {role: {name: change(tensor) for name, tensor in part.items()} for role, part in roles.items()}
+
+        chances = {name: change(tensor) for name, tensor in self.chances.items()}
+        return replace(self, roles=changed(self.roles), views=tuple(map(changed, self.views)), chances=chances)
+
     def to(self, device: torch.device) -> Batch:
-        if all(tensor.device == device for part in (*self.roles.values(), self.chances) for tensor in part.values()):
+        if all(tensor.device == device for tensor in self.tensors()):
             return self
-
-        def moved(roles: Roles) -> Roles:
-            return {role: {k: t.to(device, non_blocking=True) for k, t in part.items()} for role, part in roles.items()}
-
-        chances = moved({"": self.chances})[""]
-        return replace(self, roles=moved(self.roles), views=tuple(moved(view) for view in self.views), chances=chances)
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 Stream = Callable[[], Iterator[Batch]]

@@ -1,11 +1,12 @@
 """What decides a job that judges a model on a dataset, as JSON. Its worker and the HTTP API share it."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
-from app.errors import DoesNotFit
+from app.errors import DoesNotFit, Invalid
 from app.ml.plugins import Settings
 from app.ml.spec import REFERENCE, RoleSpec
 
@@ -25,6 +26,15 @@ class EvaluateJob(Settings):
     """Id of a dataset of the model's kind; it need not be one that the model learned from."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
     """Up to 16 pairs of strings, kept and returned."""
+
+
+@contextlib.contextmanager
+def refusing(model: str, doing: str, dataset: str) -> Iterator[None]:
+    """Has what is raised for a dataset within name the model and what it cannot do with it."""
+    try:
+        yield
+    except Invalid as error:
+        raise DoesNotFit(f"model {model} cannot {doing} dataset {dataset}: {error.message}", param="dataset") from error
 
 
 def require_fit(roles: Mapping[str, RoleSpec], profile: Mapping[str, Any]) -> None:

@@ -88,6 +88,11 @@ class Packed:
         return cls(kept, starts, flat)
 
     @classmethod
+    def flattened(cls, values: Tensor, lengths: Sequence[int]) -> Packed:
+        """Rows whose `values` [T, …] follow each other, so many of each."""
+        return cls({"values": values}, torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0), frozenset({"values"}))
+
+    @classmethod
     def joined(cls, parts: Sequence[Packed]) -> Packed:
         if len(parts) == 1:
             return parts[0]

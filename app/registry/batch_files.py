@@ -12,12 +12,6 @@ from app.registry.tables import Batch, Job
 OUTPUT, ERRORS = "output", "errors"
 
 
-def shards(session: Session, job_id: str, name: str) -> list[stored.Bytes]:
-    """What the shards so far gave of `output` or `errors`, in order."""
-    held = stored.held(session, job_id)
-    return [held[key][0] for key in sorted(held) if key.startswith(f"{name}-")]
-
-
 def give(session: Session, batch: Batch, name: str, parts: Sequence[stored.Bytes], sha256: str, ending: str) -> None:
     """Makes a file of `parts`, whose whole has that hash, and gives it to the batch."""
     file = files.create(
@@ -40,5 +34,5 @@ def files_of_ended(session: Session, job: Job) -> None:
     """Keeps what a batch was answered whose job ended before its last shard."""
     for batch in session.scalars(sa.select(Batch).where(Batch.job_id == job.id)).all():
         for name, sha256 in (batch.hashes or {}).items():
-            if parts := shards(session, job.id, name):
+            if parts := stored.shards(session, job.id, name):
                 give(session, batch, name, parts, sha256, "jsonl")

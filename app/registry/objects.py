@@ -1,7 +1,6 @@
 """Which rows hold which bytes. Knows no storage: bytes are written before their row and removed after it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -9,18 +8,7 @@ from sqlalchemy.orm import Session
 from app.registry.db import now
 from app.registry.tables import Link, StoredObject
 from app.registry.upsert import insert
-
-
-class Bytes(Protocol):
-    """What storage tells about bytes that it keeps."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-
+from app.stored import Bytes as Bytes
 
 There = Callable[[Bytes], bool]
 """Whether storage still has these bytes; asked before others are thrown away for them."""
@@ -57,6 +45,12 @@ def held(session: Session, owner: str) -> dict[str, list[StoredObject]]:
     for link in session.scalars(sa.select(Link).where(Link.owner == owner).order_by(Link.name, Link.position)):
         found.setdefault(link.name, []).append(link.object)
     return found
+
+
+def shards(session: Session, owner: str, name: str) -> list[Bytes]:
+    """What `owner` holds as `name`-000000000 and so on, in order."""
+    found = held(session, owner)
+    return [found[key][0] for key in sorted(found) if key.startswith(f"{name}-")]
 
 
 def release(session: Session, owner: str) -> None:

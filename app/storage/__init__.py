@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from app.settings import Settings, SettingsError
-from app.storage.base import CHUNK, Bytes, Storage, Stored
+from app.storage.base import CHUNK, Storage, Stored
 from app.storage.bucket import BucketStorage
 from app.storage.folder import FolderStorage
 
-__all__ = ["CHUNK", "Bytes", "Storage", "Stored", "open_storage", "storage_at"]
+__all__ = ["CHUNK", "Storage", "Stored", "open_storage", "storage_at"]
 
 
 def open_storage(settings: Settings) -> Storage:

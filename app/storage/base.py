@@ -5,23 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from app.errors import ArtifactDamaged, TooLarge
 from app.settings import MIB
+from app.stored import Bytes
 
 CHUNK = MIB
-
-
-class Bytes(Protocol):
-    """What is known of stored bytes."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from obstore.store import S3Store
 from app.disk import INCOMING, writing
 from app.errors import NotReady
 from app.object_cache import ObjectCache, Verifier
-from app.storage.base import CHUNK, Bytes, Counted, Storage, Stored, gone
+from app.storage.base import CHUNK, Counted, Storage, Stored, gone
+from app.stored import Bytes
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import IO
 from app.disk import INCOMING, placing, writing
 from app.errors import ArtifactDamaged, NotReady
 from app.object_cache import Verifier
-from app.storage.base import Bytes, Counted, Storage, Stored, chunks, gone
+from app.storage.base import Counted, Storage, Stored, chunks, gone
+from app.stored import Bytes
 
 log = logging.getLogger(__name__)
 

@@ -86,10 +86,8 @@ class FittedSpectrogram(FittedAcoustic):
     def pack(self, column: Ragged) -> Packed:
         heard = (_decibels(column.row(row), self.mel) for row in range(len(column)))
         frames = [(decibels - self.middle) / self.scale for decibels in heard]
-        starts = torch.zeros(len(frames) + 1, dtype=torch.int64)
-        starts[1:] = torch.tensor([len(part) for part in frames], dtype=torch.int64).cumsum(0)
         values = torch.cat(frames) if frames else torch.zeros(0, self.settings.mels)
-        return Packed({"values": values}, starts, frozenset({"values"}))
+        return Packed.flattened(values, [len(part) for part in frames])
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Spectrograms [F][M] in dB (0 is noise as loud as full scale), or WAV `data:` URIs of sounds like that."""

@@ -166,10 +166,9 @@ class FittedText(Fitted):
 
     def pack(self, column: Column) -> Packed:
         rows = self._ids(column)
-        starts = torch.zeros(len(rows) + 1, dtype=torch.int64)
-        starts[1:] = torch.tensor([len(row) for row in rows], dtype=torch.int64).cumsum(0)
-        values = np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(starts[-1]))
-        return Packed({"values": torch.from_numpy(values)}, starts, frozenset({"values"}))
+        lengths = [len(row) for row in rows]
+        values = np.fromiter(itertools.chain.from_iterable(rows), np.int64, sum(lengths))
+        return Packed.flattened(torch.from_numpy(values), lengths)
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Texts, from ids [B, L] or from scores [B, L, V]."""
