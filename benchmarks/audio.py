@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from speech import Take, archive, cached
 
 from app.demo.service import Client, started
-from app.ml.sounds import FULL_SCALE, decode
-from app.ml.spectrograms import Mel
+from app.ml.audio.sounds import FULL_SCALE, decode
+from app.ml.audio.spectrograms import Mel
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 RATE, MELS, COEFFICIENTS, REACH = 16_000, 40, 20, 2

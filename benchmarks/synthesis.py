@@ -25,8 +25,8 @@ from judging import shown
 from speech import WORDS, Take, archive, cached
 
 from app.demo.service import Client, started
+from app.ml.audio.sounds import decode, encode
 from app.ml.modalities.spectrogram import Spectrogram
-from app.ml.sounds import decode, encode
 from app.ragged import Ragged
 
 RATE, HELD = 16_000, 3

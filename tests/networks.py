@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from app.ml import artifact
 from app.ml.build import build_network
-from app.ml.counters import Counters
+from app.ml.inference.counters import Counters
 from app.ml.modalities.base import Column, Fitted, Modality
 from app.ml.predictor import Predictor
 from app.ml.spec import AnyModality

@@ -20,7 +20,7 @@ from PIL import Image
 from app.api.wire import Gathering
 from app.main import create_app
 from app.ml import artifact
-from app.ml.admission import Permits
+from app.ml.inference.admission import Permits
 from app.registry import keys, models
 from app.registry.db import Database
 from app.registry.tables import Version

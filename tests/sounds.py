@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from app.ml.sounds import Samples
+from app.ml.audio.sounds import Samples
 
 
 def tone(hertz: float = 440.0, seconds: float = 0.25, rate: int = 16_000, loudness: float = 0.5) -> Samples:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.ml.sounds import Samples
+from app.ml.audio.sounds import Samples
 from tests.sounds import sound, tone
 
 RATE = 16_000

@@ -10,7 +10,7 @@ from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Fitted, Shape, Tensors
 from app.ml.objectives.base import Objective, Role
-from app.ml.tokenization import SPECIALS
+from app.ml.text.tokenization import SPECIALS
 
 VOCABULARY, MOST = 12, 8
 SHAPE = Shape("tokens", (MOST,), vocabulary=VOCABULARY)

@@ -1,9 +1,9 @@
 """Tries the augmentation that nobody asked for on the job's own rows, before the first step."""
 
-from app.ml.audit import audit, rows_for
 from app.ml.augmentations.none import Nothing
-from app.ml.augmenting import shown
+from app.ml.resolving.augmenting import shown
 from app.registry import jobs
+from worker.audit import audit, rows_for
 from worker.progress import Reporter
 from worker.training_run import Run
 

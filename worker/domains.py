@@ -65,7 +65,7 @@ class JoinedRows:
 
 
 def joined(datasets: Sequence[Dataset], profile: Mapping[str, Any]) -> Dataset:
-    """The datasets read as one; `profile` is what is known of them together, by `app.ml.domains`."""
+    """The datasets read as one; `profile` is what is known of them together, by `app.ml.resolving.domains`."""
     splits = {
         str(split): JoinedRows([(each.splits[split], each.profile) for each in datasets], profile) for split in SPLITS
     }

@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.ml.bag_fitting import fit_bags
-from app.ml.bags import Bags
 from app.ml.batch import Batch
 from app.ml.build import build_network
 from app.ml.evaluation_job import require_fit
@@ -26,6 +24,8 @@ from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
+from app.ml.words.bag_fitting import fit_bags
+from app.ml.words.bags import Bags
 from worker.evaluation import baselines as easy
 from worker.evaluation import geometry, probes, words
 from worker.evaluation.exam import PLACES, Exam, Rows, answer, pieces_of, read_rows

@@ -13,8 +13,8 @@ import torch.distributed as collective
 from app.ml.device import chosen
 from app.settings import settings
 from worker.crew import ORDER, STATUS
-from worker.devices import Devices
 from worker.process import HANDLERS, Order, carry_out
+from worker.step.devices import Devices
 
 
 def main() -> int:

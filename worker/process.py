@@ -36,11 +36,11 @@ HANDLERS = {
     "pretrain": "worker.trainer:run",
     "finetune": "worker.trainer:run",
     "ingest": "worker.ingest.run:run",
-    "batch": "worker.batch:run",
-    "import": "worker.importing:run",
-    "embed": "worker.embedding:run",
-    "evaluate": "worker.evaluating:run",
-    "publish": "worker.publishing:run",
+    "batch": "worker.handlers.batch:run",
+    "import": "worker.handlers.importing:run",
+    "embed": "worker.handlers.embedding:run",
+    "evaluate": "worker.handlers.evaluating:run",
+    "publish": "worker.handlers.publishing:run",
 }
 """Kind of job to the function that does it; imported when it is needed, since some of them bring torch."""
 

@@ -12,8 +12,9 @@ import torch
 from sqlalchemy.orm import Session
 
 from app.disk import needing_room
-from app.ml import artifact, engines, onnx
+from app.ml import artifact
 from app.ml.modalities.base import Tensors
+from app.ml.runtime import engines, onnx
 from app.registry import jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version

@@ -14,24 +14,25 @@ from torch import Tensor
 
 from app.errors import NonFiniteLoss, OutOfMemory
 from app.ml.batch import Batch
-from app.ml.threads import computing_with
-from worker import checkpoint, pace
+from app.ml.runtime.threads import computing_with
+from worker import checkpoint
 from worker.auditing import settle_augmentation
-from worker.clock import Clock
-from worker.compiling import compile_network, release
-from worker.gradients import Gradients
-from worker.graphs import graphs_for
-from worker.judge import Judge
-from worker.losses import Losses, not_finite
-from worker.memory import in_more_parts
-from worker.optimizer import Weights
+from worker.judging.judge import Judge
+from worker.judging.validation import validation_of
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
-from worker.threads import settle_threads, team_for, without_denormals
+from worker.step.compiling import compile_network, release
+from worker.step.gradients import Gradients
+from worker.step.graphs import graphs_for
+from worker.step.losses import Losses, not_finite
+from worker.step.memory import in_more_parts
+from worker.step.optimizer import Weights
+from worker.timing import pace
+from worker.timing.clock import Clock
+from worker.timing.threads import settle_threads, team_for, without_denormals
 from worker.training_run import Run
-from worker.validation import validation_of
 
 REPORT_SECONDS = 0.5
 SMALLER_RATE = 0.1

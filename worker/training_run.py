@@ -17,12 +17,12 @@ from app.ml.objectives.base import Objective
 from app.ml.spec import TrainSpec
 from app.registry.tables import Version
 from worker import checkpoint
-from worker.devices import Devices
 from worker.domains import Domain
 from worker.evaluation.exam import Exam
 from worker.evaluation.words import WordTests
 from worker.loader import Loader
 from worker.mixture import Mixture
+from worker.step.devices import Devices
 
 ROWS_TO_BEGIN_WITH = 20_000
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.dataset import open_dataset
-from app.ml import pictures, sounds
+from app.ml.audio import sounds
+from app.ml.image import pictures
 from app.ragged import Ragged
 from app.registry.tables import StoredObject
 from app.storage import Storage

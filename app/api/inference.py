@@ -21,9 +21,9 @@ from app.api.middleware import header
 from app.api.packing import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
 from app.errors import RootstockError
-from app.ml.admission import Permit
-from app.ml.aside import aside
-from app.ml.counters import Timings
+from app.ml.inference.admission import Permit
+from app.ml.inference.aside import aside
+from app.ml.inference.counters import Timings
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
 from app.ml.predictor import Predictor

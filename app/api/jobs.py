@@ -19,9 +19,9 @@ from app.api.job_schemas import JobObject, JobStatus
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
 from app.errors import AbilityMissing, DatasetFailed, NotFound
-from app.ml.defaults import resolve
 from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.evaluation_job import EvaluateJob, refusing, require_fit
+from app.ml.resolving.defaults import resolve
 from app.ml.spec import NetworkSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller

@@ -25,12 +25,12 @@ from app.api.question import Alike, Asker, Question, part_of, parts
 from app.api.refusals import Refusals
 from app.api.telemetry import Telemetry
 from app.errors import RootstockError
-from app.ml.admission import Permit, Place
-from app.ml.counters import Timings
+from app.ml.inference.admission import Permit, Place
+from app.ml.inference.counters import Timings
+from app.ml.inference.work import Answers, Work
 from app.ml.modalities.base import Arrays, as_tensors
 from app.ml.operations.base import Operation
 from app.ml.predictor import MANY, Predictor
-from app.ml.work import Answers, Work
 from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings

@@ -21,8 +21,8 @@ from app.api.schemas import Deleted, ListOf
 from app.api.streaming import download, tar, tar_size
 from app.errors import OutOfRange, WrongType
 from app.ml import artifact
-from app.ml.defaults import OBJECTIVE
 from app.ml.objectives.base import ObjectiveSettings
+from app.ml.resolving.defaults import OBJECTIVE
 from app.registry import models, objects, overview
 from app.registry.tables import Model, Version
 

@@ -22,7 +22,7 @@ from app.api.health import CHECKS
 from app.api.inference import OPERATIONS
 from app.api.oip_tensors import BYTES, decode, encode
 from app.errors import MissingKey, RootstockError, UnknownChoice, WrongType
-from app.ml.admission import Permit
+from app.ml.inference.admission import Permit
 from app.ml.operations.base import Operation
 from app.ml.predictor import Predictor
 from app.registry import models

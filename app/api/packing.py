@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.api.asked import BINARY, NPY, RAW
 from app.errors import UnknownChoice
-from app.ml.counters import Timings
+from app.ml.inference.counters import Timings
 from app.ml.operations.base import Operation
 
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from app.api import asked
 from app.api.heads import Head
 from app.api.packing import Packed, as_bytes, in_parts
+from app.ml.inference.work import Work
 from app.ml.modalities.base import Arrays
 from app.ml.predictor import Predictor
-from app.ml.work import Work
 
 
 class Asker(Protocol):

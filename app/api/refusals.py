@@ -2,7 +2,7 @@
 
 from app.api.envelope import answer
 from app.api.packing import head_lines
-from app.ml.admission import Permits
+from app.ml.inference.admission import Permits
 
 MOST_KEPT = 64
 

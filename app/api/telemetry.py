@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping
 
-from app.ml.counters import BUCKETS, Histogram
+from app.ml.inference.counters import BUCKETS, Histogram
 
 Labels = Mapping[str, str]
 

@@ -16,7 +16,7 @@ from app.api.heads import Head
 from app.api.lane import Lane
 from app.api.packing import head_lines
 from app.api.question import Question
-from app.ml.admission import Permit, Place
+from app.ml.inference.admission import Permit, Place
 
 PATIENCE_SECONDS = 0.05
 """A body that takes longer goes the careful way, which has a clock."""

@@ -10,10 +10,10 @@ import torch
 
 from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
-from app.ml.fit import check_fit
 from app.ml.modalities.base import AnyColumn, Fitted, Modality
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role
 from app.ml.plugins import find
+from app.ml.resolving.fit import check_fit
 from app.ml.spec import RoleSpec
 from app.ragged import Ragged
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.ml import onnx
 from app.ml.artifact import BATCH_SIZES, Artifact
 from app.ml.batch import Batch, Loss
 from app.ml.encoders.base import Encoder, EncoderSettings
-from app.ml.halving import halved
 from app.ml.modalities.base import Modality, Tensors
 from app.ml.objectives.base import Objective
+from app.ml.runtime import onnx
+from app.ml.runtime.halving import halved
 from tests.contracts.specimens import ROWS, column, fit, plugins
 
 ALL = [

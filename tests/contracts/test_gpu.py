@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from app.ml.artifact import bound, show
-from app.ml.dictionary import PatchComponents
+from app.ml.decomposition.dictionary import PatchComponents
 from app.ml.modalities.base import Shape
 from tests.contracts.specimens import Pair, pairs
-from worker.devices import Devices
-from worker.gradients import Gradients
-from worker.graphs import Graphs
+from worker.step.devices import Devices
+from worker.step.gradients import Gradients
+from worker.step.graphs import Graphs
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 GPU = torch.device("cuda")

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from app.dataset import Dataset, Split, field
-from app.ml.augmenting import choose
 from app.ml.build import build_network
 from app.ml.device import chosen as chosen_device
 from app.ml.modalities.base import AnyColumn
 from app.ml.plugins import Auto
+from app.ml.resolving.augmenting import choose
 from app.ml.spec import DatasetRef, RoleSpec, TrainSpec
 from app.ml.training import ResolvedTraining
 from app.ragged import Ragged
@@ -32,10 +32,10 @@ from app.storage import storage_at
 from tests.contracts.specimens import Pair, column, fit, pairs
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
-from worker.devices import compute_repeatably
 from worker.domains import Domain
 from worker.preparation import environment
 from worker.progress import Quiet, Reporter, Stopped
+from worker.step.devices import compute_repeatably
 from worker.trainer import Trainer
 from worker.training_run import Run
 

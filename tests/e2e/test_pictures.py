@@ -12,7 +12,7 @@ from openai import OpenAI
 from PIL import Image as Pillow
 from sklearn.datasets import load_diabetes
 
-from app.ml.pictures import decode_uri
+from app.ml.image.pictures import decode_uri
 from tests.e2e.server import Server
 from tests.picture_archives import to_zip
 

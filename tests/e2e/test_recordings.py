@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from app.ml.sounds import decode_uri
+from app.ml.audio.sounds import decode_uri
 from tests.e2e.server import PATIENCE, Server
 from tests.picture_archives import to_zip
 from tests.sounds import sound, tone

@@ -22,7 +22,7 @@ from app.registry.tables import Link
 from app.settings import Settings
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
-from worker import answering, batch
+from worker.handlers import answering, batch
 from worker.progress import Reporter, Stopped
 
 ROWS = blobs()["features"]

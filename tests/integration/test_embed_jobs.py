@@ -27,7 +27,7 @@ from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
-from worker import embedding, importing
+from worker.handlers import embedding, importing
 from worker.process import Order
 from worker.progress import Stopped
 

@@ -18,8 +18,8 @@ from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
-from worker import evaluating, importing
 from worker.evaluation import probes
+from worker.handlers import evaluating, importing
 from worker.progress import Stopped
 
 SHORT = {"epochs": 3}

@@ -18,7 +18,7 @@ from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
-from worker import importing
+from worker.handlers import importing
 from worker.process import Order, write_failure
 from worker.publication import register
 
@@ -157,7 +157,7 @@ def test_nothing_lies_about_when_the_model_is_there(server: Server, monkeypatch:
         lying.append(list(server.workshop.settings.scratch.iterdir()))
         return register(session, *rest, **more)
 
-    monkeypatch.setattr("worker.importing.register", look_about)
+    monkeypatch.setattr("worker.handlers.importing.register", look_about)
     assert server.take(bert_folder.zipped(bert_folder.files()), name="tidy")["status"] == "succeeded"
     assert lying == [[]]
 

@@ -251,7 +251,7 @@ def test_a_model_whose_answer_is_not_finite_never_gives_a_200(
         outputs[inputs["values"][:, 0] > 5] = float("nan")
         return outputs
 
-    monkeypatch.setattr("app.ml.engines.ask", broken)
+    monkeypatch.setattr("app.ml.runtime.engines.ask", broken)
     good, bad = ROW, np.array([1e6, *ROW[1:]], np.float32)
 
     async def ask_for(many: httpx.AsyncClient, row: Any) -> httpx.Response:

@@ -20,7 +20,7 @@ from app.settings import Settings
 from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop
-from worker import batch, importing
+from worker.handlers import batch, importing
 
 TEXTS = ["a rose is a rose", "tree", "rooted !"]
 Story = Callable[[AsyncOpenAI], Awaitable[Any]]

@@ -13,9 +13,10 @@ import torch
 from sqlalchemy.orm import Session
 
 from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
-from app.ml import artifact, onnx
+from app.ml import artifact
 from app.ml.operations.embed import Embed
 from app.ml.predictor import Predictor
+from app.ml.runtime import onnx
 from app.registry import keys, models
 from app.registry.db import Database
 from app.registry.tables import Version

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from app.errors import DoesNotFit
-from app.ml.sounds import decode
+from app.ml.audio.sounds import decode
 from app.registry import objects
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version

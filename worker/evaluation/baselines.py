@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from app.ml.modalities.base import Tensors
-from app.ml.rebuilding import real
+from app.ml.objectives.parts.rebuilding import real
 
 COEFFICIENTS, REACH = 20, 2
 """Of MFCC; frames to either side from which a delta is taken."""

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from app.errors import OutOfRange, WrongShape, WrongType
 from app.ml.modalities.text import FittedText
 from app.ml.spec import Evaluation
-from app.ml.tokenization import SPECIALS, UNKNOWN
+from app.ml.text.tokenization import SPECIALS, UNKNOWN
 from app.registry import files, objects
 from app.settings import MIB
 from worker.evaluation import probes

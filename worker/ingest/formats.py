@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from app.dataset_options import DatasetOptions
-from app.ml import sounds
-from app.ml.scripts import count_words
+from app.ml.audio import sounds
+from app.ml.text.scripts import count_words
 from worker.ingest import (
     archives,
     array_splits,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from app.ml.scripts import count_words
+from app.ml.text.scripts import count_words
 from worker.ingest.dialect import ABSENT, Dialect, Written, are_numbers, is_number
 from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Head

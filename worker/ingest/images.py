@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.dataset_options import DatasetOptions
-from app.ml import pictures
+from app.ml.image import pictures
 from worker.ingest.annotations import read_annotations
 from worker.ingest.archives import Archive
 from worker.ingest.faults import counted

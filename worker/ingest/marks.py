@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset_options import Cleaning
-from app.ml.pictures import QUARTER_TURNS
+from app.ml.image.pictures import QUARTER_TURNS
 from worker.ingest.items import Items
 from worker.ingest.source import Context, Input, Mapped
 from worker.ingest.stages import RaggedStage

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.ml import sounds
+from app.ml.audio import sounds
 from worker.ingest.archives import BROKEN, Archive, Member
 from worker.ingest.items import Items, contents, list_items
 from worker.ingest.naming import SAID

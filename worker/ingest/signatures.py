@@ -4,7 +4,7 @@ import base64
 import re
 from typing import Literal
 
-from app.ml.sounds import is_sound
+from app.ml.audio.sounds import is_sound
 
 Medium = Literal["", "image", "audio"]
 STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from app.errors import DoesNotFit
-from app.ml import geometry
 from app.ml.augmentations.base import Augmentation, Draw
 from app.ml.batch import Roles
 from app.ml.device import sent
+from app.ml.image import geometry
+from app.ml.image.pictures import LUMINANCE
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
-from app.ml.pictures import LUMINANCE
 
 PROPORTIONS = 4 / 3
 """Of a crop to the picture's own, at most and, inverted, at least (Szegedy 2014)."""

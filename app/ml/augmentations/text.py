@@ -14,7 +14,7 @@ from app.ml.augmentations.base import Augmentation, Draw
 from app.ml.batch import Roles
 from app.ml.modalities.base import Fitted, Tensors
 from app.ml.padding import shortened
-from app.ml.tokenization import MASK, PAD
+from app.ml.text.tokenization import MASK, PAD
 
 
 class TextAugmentation(Augmentation):

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
-from app.ml.rectified import Chain
 
 Capability = Literal["keep", "cond", "causal", "levels", "linear", "words", "sentences"]
 """`linear`, `words` and `sentences` are weights that can be computed: components of items, vectors of words, both."""

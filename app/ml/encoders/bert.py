@@ -13,12 +13,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
 
-from app.ml.attention import quiet
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.transformer import Transformer, TransformerDecoder
-from app.ml.layers import activated, linear
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.tokenization import BEGIN, END
+from app.ml.networks.attention import quiet
+from app.ml.networks.layers import activated, linear
+from app.ml.text.tokenization import BEGIN, END
 
 MARKS = 2
 """Tokens around every text: one before it, one behind it."""

@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate, relu
 
 from app.errors import DoesNotFit
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
-from app.ml.layers import convolution, linear, normalisation
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.networks.layers import convolution, linear, normalisation
 
 LAST_SIDE = 8
 """Maps are halved until no side is longer."""

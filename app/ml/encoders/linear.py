@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from app.ml import layers
-from app.ml.bags import Bags
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.networks import layers
+from app.ml.words.bags import Bags
 
 WIDEST, WIDEST_OF_TEXT = 64, 256
 

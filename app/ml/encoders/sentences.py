@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from app.ml.bags import Bags
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.linear import WIDEST_OF_TEXT, BagDecoder
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.word_vectors import WordVectors
+from app.ml.words.bags import Bags
+from app.ml.words.vectors import WordVectors
 
 
 class Sentences(EncoderSettings):

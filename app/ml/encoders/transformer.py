@@ -10,11 +10,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from app.ml import patches
-from app.ml.attention import Angles, Layer, chosen, masked_mean, rotations
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
-from app.ml.layers import linear
+from app.ml.image import patches
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.networks.attention import Angles, Layer, chosen, masked_mean, rotations
+from app.ml.networks.layers import linear
 
 Positions = Literal["rotary", "learned"]
 

@@ -15,11 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.acoustics import ENDING, LONGEST, Acoustic, FittedAcoustic
+from app.ml.audio.acoustics import ENDING, LONGEST, Acoustic, FittedAcoustic
+from app.ml.audio.sounds import FULL_SCALE, Samples, encode_uri, quantise
+from app.ml.audio.spectrograms import Mel
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.sounds import FULL_SCALE, Samples, encode_uri, quantise
-from app.ml.spectrograms import Mel
-from app.ml.spread import Spread
+from app.ml.tabular.spread import Spread
 from app.ragged import Ragged
 
 USUAL = 0.99

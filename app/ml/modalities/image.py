@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.ml.image.pictures import Pixels, decode_uri, encode_uri, recolour, resize
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
-from app.ml.pictures import Pixels, decode_uri, encode_uri, recolour, resize
-from app.ml.spread import Spread
+from app.ml.tabular.spread import Spread
 
 FLATTEST = 1 / 255
 """Deviation of pixels below which a picture or a channel is taken as of one brightness."""

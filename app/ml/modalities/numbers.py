@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
-from app.ml.spread import Spread
+from app.ml.tabular.spread import Spread
 
 SMALLEST_SCALE = 1e-30
 """Numbers that vary by less are taken as all the same: float32 could not divide by it."""

@@ -18,10 +18,10 @@ from torch import Tensor
 from app.errors import OutOfRange
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.padding import Packed
-from app.ml.scripts import LETTER
-from app.ml.spelling import spelled
-from app.ml.text_reader import TextReader
-from app.ml.tokenization import (
+from app.ml.text.reader import TextReader
+from app.ml.text.scripts import LETTER
+from app.ml.text.spelling import spelled
+from app.ml.text.tokenization import (
     BYTES,
     DEFAULT_SIZES,
     PLENTY,

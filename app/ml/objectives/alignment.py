@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss
-from app.ml.layers import linear
 from app.ml.modalities.base import Layout, Tensors
+from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
 from app.ml.passes import Data

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.chance import normal
-from app.ml.components import EXACT, Shortcut
-from app.ml.descent import POSSIBLE, Descent
+from app.ml.decomposition.components import EXACT, Shortcut
 from app.ml.encoders.base import Encoder
-from app.ml.layers import linear, silence
 from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.networks.descent import POSSIBLE, Descent
+from app.ml.networks.layers import linear, silence
+from app.ml.networks.rectified import Chain
+from app.ml.networks.team import Team
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.parts.rebuilding import bounded, drawing, measures, misses, rendered
+from app.ml.objectives.parts.squares import mean_squares
 from app.ml.passes import Data
-from app.ml.rebuilding import bounded, drawing, measures, misses, rendered
-from app.ml.rectified import Chain
-from app.ml.squares import mean_squares
-from app.ml.team import Team
 
 WIDEST = 64
 """Width of the code beyond which a default does not go."""

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.ml.batch import Batch, Loss, Stream
-from app.ml.descent import Descent
 from app.ml.device import sent
 from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
+from app.ml.networks.descent import Descent
+from app.ml.networks.team import Team
 from app.ml.passes import Data
 from app.ml.plugins import Settings
-from app.ml.team import Team
 
 
 @dataclass(frozen=True)

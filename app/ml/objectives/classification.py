@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from app.ml.batch import Batch, Loss
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Role, RoleNeeds
-from app.ml.supervised import Headed, SupervisedSettings
+from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
 
 
 class Classification(SupervisedSettings):

@@ -16,7 +16,7 @@ from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
 from app.ml.passes import Data
-from app.ml.tokenization import MASK, SPECIALS
+from app.ml.text.tokenization import MASK, SPECIALS
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
 EXTREME = 2.0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from app.errors import OutOfRange
 from app.ml.batch import Batch, Stream
-from app.ml.components import principal
+from app.ml.decomposition.components import principal
 from app.ml.encoders.linear import LinearEncoder
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from app.ml.bag_fitting import fit_bags
 from app.ml.batch import Stream
 from app.ml.encoders.sentences import SentenceEncoder, averaged
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
-from app.ml.word_fitting import SUBSAMPLE, WINDOW, fit_words
+from app.ml.words.bag_fitting import fit_bags
+from app.ml.words.vector_fitting import SUBSAMPLE, WINDOW, fit_words
 
 ENOUGH_WORDS = 100_000
 """Words of text from which on averages count as much as TF-IDF. Vectors learned from fewer say less: of 500 texts,

@@ -14,7 +14,7 @@ from app.ml.batch import Batch, Loss
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.tags import CHOSEN
 from app.ml.objectives.base import Role, RoleNeeds
-from app.ml.supervised import Headed, SupervisedSettings
+from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
 
 
 class Tagging(SupervisedSettings):

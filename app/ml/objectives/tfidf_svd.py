@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from app.ml.bag_fitting import fit_bags
 from app.ml.batch import Stream
 from app.ml.encoders.linear import BagEncoder
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
+from app.ml.words.bag_fitting import fit_bags
 
 
 class TfidfSvd(SolvedSettings):

@@ -17,7 +17,7 @@ from app.ml.encoders.words import WordEncoder
 from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
-from app.ml.word_fitting import SUBSAMPLE, WINDOW, Method, fit_words
+from app.ml.words.vector_fitting import SUBSAMPLE, WINDOW, Method, fit_words
 
 
 class WordEmbeddings(SolvedSettings):

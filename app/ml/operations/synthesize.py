@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange
-from app.ml import sounds
+from app.ml.audio import sounds
 from app.ml.modalities.base import Arrays, Fitted, Tensors
 from app.ml.modalities.spectrogram import FittedSpectrogram
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
-from app.ml.passages import passages
 from app.ml.plugins import Settings
-from app.ml.tokenization import SPECIALS
+from app.ml.text.passages import passages
+from app.ml.text.tokenization import SPECIALS
 
 MOST_CHARACTERS = 4096
 """OpenAI's limit."""

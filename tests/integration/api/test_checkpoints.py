@@ -18,7 +18,7 @@ from app.sweep import remove_orphans
 from tests.integration.api.conftest import Garden
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
-from worker import publishing
+from worker.handlers import publishing
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.trainer import Trainer

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.ml import admission
+from app.ml.inference import admission
 from app.registry import keys
 from tests import networks
 from tests.service import ADMIN_KEY, MOST_WAITING, NPY, RAW, VECTOR, House, asking, numbers

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from app.ml.batch import Batch, Loss
-from app.ml.descent import Descent
+from app.ml.networks.descent import Descent
+from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder
-from app.ml.team import Team
-from app.ml.threads import computing_with
+from app.ml.runtime.threads import computing_with
 from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs
-from worker import threads
 from worker.checkpoint import Writer
 from worker.progress import Reporter, Stopped
+from worker.timing import threads
 from worker.trainer import Trainer, run
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
@@ -81,7 +81,7 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
 ) -> None:
     """Resumed, and with a last batch of each epoch that is not worth dividing."""
     monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
-    monkeypatch.setattr("app.ml.threads.ALL_THREADS", 2)
+    monkeypatch.setattr("app.ml.runtime.threads.ALL_THREADS", 2)
     sizes = set()
     learn = Autoencoder.learn
 

@@ -14,7 +14,7 @@ from app.ml.operations.embed import Embed
 from app.ml.operations.predict import Predict
 from app.ml.operations.reconstruct import Reconstruct
 from app.ml.predictor import Predictor
-from app.ml.threads import work_per_row
+from app.ml.runtime.threads import work_per_row
 from tests import networks
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from app.ml import sounds
+from app.ml.audio import sounds
 from worker.ingest.faults import counted
 from worker.ingest.kinds.base import Block, Mask, Positions, either
 from worker.ingest.kinds.ragged import RaggedKind, spread

@@ -6,7 +6,7 @@ from app.ml.augmentations.base import augment
 from app.ml.augmentations.text import TextAugmentation
 from app.ml.batch import Batch
 from app.ml.modalities.text import Text
-from app.ml.tokenization import MASK, SPECIALS
+from app.ml.text.tokenization import MASK, SPECIALS
 from tests.contracts.specimens import fit
 
 ROWS, LENGTH = 400, 12

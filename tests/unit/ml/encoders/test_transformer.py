@@ -4,10 +4,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from app.ml import patches
-from app.ml.attention import rotations
 from app.ml.encoders.transformer import Positions, Transformer, TransformerEncoder
+from app.ml.image import patches
 from app.ml.modalities.base import Shape, Tensors
+from app.ml.networks.attention import rotations
 
 TEXT = Shape("tokens", (9,), vocabulary=20)
 PICTURE = Shape("grid", (2, 10, 7), bounded=True)

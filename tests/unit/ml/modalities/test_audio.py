@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from app.errors import DoesNotFit, EmptyInput, Malformed, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
+from app.ml.audio.sounds import Samples, decode_uri, encode_uri
 from app.ml.modalities.audio import Audio, FittedAudio
-from app.ml.sounds import Samples, decode_uri, encode_uri
 from app.ragged import Ragged
 from tests.sounds import sound, tone
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from app.errors import OutOfRange
+from app.ml.audio.sounds import Samples
 from app.ml.modalities.spectrogram import FittedSpectrogram, Spectrogram
-from app.ml.sounds import Samples
 from app.ragged import Ragged
 from tests.sounds import tone
 

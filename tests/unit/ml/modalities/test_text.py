@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from app.errors import EmptyInput, OutOfRange, RootstockError, WrongType
 from app.ml.modalities.base import Column
 from app.ml.modalities.text import FittedText, Text
-from app.ml.text_reader import MOST_CHARACTERS
-from app.ml.tokenization import MASK, PAD, SPECIALS, UNKNOWN, Kind, Sample
+from app.ml.text.reader import MOST_CHARACTERS
+from app.ml.text.tokenization import MASK, PAD, SPECIALS, UNKNOWN, Kind, Sample
 
 KINDS: list[Kind] = ["bpe", "wordpiece", "words", "characters"]
 TEXTS = ["Der Hund bellt.", "Die Katze schläft, der Hund auch.", "Ein Hund", "the dog barks at the cat"]

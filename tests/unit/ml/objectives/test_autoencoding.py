@@ -11,10 +11,10 @@ from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
+from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder, Autoencoding
 from app.ml.objectives.base import Role
 from app.ml.passes import Data
-from app.ml.team import Team
 
 ROWS = np.random.default_rng(0).normal(2, 3, (40, 12)).astype(np.float32)
 

@@ -12,8 +12,8 @@ from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.classification import Classification, Classifier
+from app.ml.objectives.parts.supervised import HEAD_DECAY
 from app.ml.passes import Data
-from app.ml.supervised import HEAD_DECAY
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.array(["a", "b", "c"] * 20, dtype=object)

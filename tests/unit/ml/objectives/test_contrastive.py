@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from app.errors import DoesNotFit
 from app.ml.batch import Batch
-from app.ml.components import Shortcut
+from app.ml.decomposition.components import Shortcut
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.base import Shape

@@ -19,7 +19,7 @@ from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.masked import Masked, MaskedNetwork
-from app.ml.tokenization import MASK, SPECIALS
+from app.ml.text.tokenization import MASK, SPECIALS
 from tests import words
 from tests.networks import pictures, rows
 

@@ -8,7 +8,7 @@ from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.base import Shape
 from app.ml.objectives.next_token import LanguageModel, NextToken
 from app.ml.passes import Data
-from app.ml.tokenization import BEGIN, END
+from app.ml.text.tokenization import BEGIN, END
 from tests import words
 
 SMALL = Transformer(width=32, depth=1, heads=2)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from app.errors import OutOfRange
-from app.ml import components
 from app.ml.batch import Batch
+from app.ml.decomposition import components
 from app.ml.encoders.linear import Linear
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role

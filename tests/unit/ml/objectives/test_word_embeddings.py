@@ -12,7 +12,7 @@ from app.ml.encoders.words import Words
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.word_embeddings import WordEmbeddings, WordNetwork
-from app.ml.word_fitting import Method
+from app.ml.words.vector_fitting import Method
 
 GROUPS = [["oak", "elm", "ash", "yew"], ["milk", "ale", "tea", "rum"]]
 FRAMES = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from app.ml.pictures import decode
+from app.ml.image.pictures import decode
 from tests.boxes import EXPECTED, HEIGHT, NAMES, PICTURES, WIDTH, coco, codes, rows, voc, with_coco, yolo
 from tests.picture_archives import picture, to_tar, to_zip
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image as Pillow
 
-from app.ml.pictures import decode, resize
+from app.ml.image.pictures import decode, resize
 from tests.picture_archives import picture, to_zip
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")

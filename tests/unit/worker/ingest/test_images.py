@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from app.ml.pictures import decode, measure, recolour, resize
+from app.ml.image.pictures import decode, measure, recolour, resize
 from tests.picture_archives import picture, to_tar, to_zip
 from worker.ingest import items
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.ml.sounds import decode
+from app.ml.audio.sounds import decode
 from tests.picture_archives import to_tar, to_zip
 from tests.sounds import sound, tone
 from worker.ingest import groups

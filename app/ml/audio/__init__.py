@@ -1,0 +1,1 @@
+"""Sounds: read and written, resampled, as spectrograms and back. Knows no network."""

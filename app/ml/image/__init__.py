@@ -1,0 +1,1 @@
+"""Pictures: read, cut into patches, turned and moved. Knows no network."""

@@ -1,0 +1,1 @@
+"""The layers that encoders and objectives are built of, and how chains of them are computed."""

@@ -1,0 +1,1 @@
+"""What several objectives are made of: heads, views, what is hidden, what is drawn and how far it is off."""

@@ -1,0 +1,112 @@
+"""What all objectives that learn from targets have in common: a head on an encoder, and how a graft begins and moves.
+
+Legend: `B` batch, `D` width of the encoder's features, `E` width of the embedding, `K` outputs of the head, `N` widths
+at which the embedding counts.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from app.ml.batch import Batch, Loss, Stream
+from app.ml.modalities.base import Tensors
+from app.ml.networks.layers import linear
+from app.ml.objectives.base import Objective, Role
+from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
+from app.ml.passes import GRAFT_RATE, Data
+
+HEAD_ROWS, HEAD_STEPS = 2000, 100
+"""Labelled rows from which a graft's head is solved, and steps that this may take."""
+HEAD_DECAY = 0.01
+"""Weight of half its squared weights beside the mean loss."""
+
+
+class SupervisedSettings(NestedSettings):
+    """Root of the settings of those objectives."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features that the head does not see at a step of training."""
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        values, reason = super().default_training(data)
+        if not data.from_base or data.shape.layout != "tokens":
+            return values, reason
+        return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
+
+
+class Headed(Objective):
+    """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
+
+    def __init__(self, settings: SupervisedSettings, role: Role, outputs: int) -> None:
+        super().__init__()
+        assert role.encoder is not None
+        self.encoders = nn.ModuleDict({"input": role.encoder})
+        width = role.dimensions or role.encoder.width
+        self.widths, self.unit = settings.matryoshka, role.encoder.unit and width == role.encoder.width
+        check_widths(self.widths, width)
+        self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.head = linear(width, outputs)
+
+    def begin(self, stream: Stream) -> None:
+        """Solves a graft's head for the features as the base model gives them.
+
+        A head that is drawn pulls features about before it knows where to (Kumar 2022). Regularised, by L-BFGS (Liu &
+        Nocedal 1989).
+        """
+        if not self.grafted:
+            return
+        features, target = self._some(stream)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        solver = torch.optim.LBFGS(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")
+
+        def cost() -> float:
+            solver.zero_grad()
+            loss = over_prefixes(self.head(features).float(), lambda each: self.loss_of(each, target))
+            total = loss.sum / loss.count + HEAD_DECAY / 2 * self.head.weight.square().sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            return float(total.detach())
+
+        solver.step(cost)  # type: ignore[no-untyped-call]
+        solver.zero_grad()
+
+    @torch.no_grad()
+    def _some(self, stream: Stream) -> tuple[Tensor, Tensors]:
+        """What the head reads of some rows [N, B, E], and their targets."""
+        found: list[Tensor] = []
+        targets: list[Tensors] = []
+        self.eval()
+        for batch in stream():
+            own = batch.to(self.head.weight.device).roles
+            found.append(self.norm(prefixes(self.embed(own["input"]), self.widths)))
+            targets.append(own["target"])
+            if sum(each.shape[1] for each in found) >= HEAD_ROWS:
+                break
+        self.train()
+        return torch.cat(found, 1), {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
+
+    def embed(self, inputs: Tensors) -> Tensor:
+        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        return embedding
+
+    def scores(self, inputs: Tensors) -> Tensor:
+        """[B, K]"""
+        return self.scored(self.embed(inputs))
+
+    def scored(self, embeddings: Tensor) -> Tensor:
+        """[…, E] to [..., K]"""
+        scores: Tensor = self.head(self.dropout(self.norm(embeddings)))
+        return scores.float()
+
+    def loss(self, batch: Batch) -> Loss:
+        scores = self.scored(prefixes(self.embed(batch.roles["input"]), self.widths))  # [N, B, K]
+        return over_prefixes(scores, lambda each: self.loss_of(each, batch.roles["target"]))
+
+    @abstractmethod
+    def loss_of(self, scores: Tensor, target: Tensors) -> Loss:
+        """The loss of scores [B, K]."""

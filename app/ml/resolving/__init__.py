@@ -1,0 +1,1 @@
+"""From what a client asked for to a spec with nothing left open."""

@@ -1,0 +1,146 @@
+"""What each role of a training is made of: its modality, its encoder and the width of the encoder's answer.
+
+Taken from the request, else from the base model, else decided from the dataset's profile.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.errors import DoesNotFit, WrongShape
+from app.ml.encoders.base import EncoderSettings
+from app.ml.modalities.base import Modality
+from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
+from app.ml.plugins import Auto, complete, find
+from app.ml.resolving.choices import Choices
+from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainRequest
+
+MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
+ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
+NOUNS = {"target": "labels"}
+SIDES = {"left": "input", "right": "caption"}
+"""Roles of pairs, and those of a dataset that could play them."""
+
+
+def decide_roles(
+    request: TrainRequest,
+    profile: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    base: Mapping[str, RoleSpec],
+    choices: Choices,
+) -> dict[str, RoleSpec]:
+    """By role; `base` are the roles of the base model. Raises DoesNotFit and WrongShape that name what does not go."""
+    asked = dict(request.roles or {})
+    if request.modality is not None or request.encoder is not None:
+        asked["input"] = RoleRequest(modality=request.modality or Auto(), encoder=request.encoder)
+    for role in asked:
+        if role not in objective.roles:
+            raise DoesNotFit(
+                f"objective {objective.name!r} has no role {role!r}, only {sorted(objective.roles)}",
+                param=f"roles.{role}",
+            )
+    roles: dict[str, RoleSpec] = {}
+    for role, needs in objective.roles.items():
+        facts = profile.get(role)
+        if facts is None:
+            raise lacks(role, f"objective {objective.name!r}", profile)
+        part = asked.get(role, RoleRequest())
+        if role in base and needs.encoded:
+            _check_base(facts, base[role])
+            modality, encoder = base[role].modality, base[role].encoder
+            choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
+        else:
+            reads = objective.reads if needs.encoded else {}
+            modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
+            encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
+            if encoder is not None:
+                encoder.check(modality.expected(facts))
+        dimensions = encoder.dimensions if encoder is not None else None
+        if role in base:  # a graft reads the encoder's features, not the narrow code of its base
+            dimensions = base[role].dimensions if objective.keeps_dimensions else None
+        roles[role] = RoleSpec(
+            modality=modality, encoder=encoder, dimensions=dimensions, shape=list(facts.get("shape", ()))
+        )
+    return roles
+
+
+def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
+    """`who` needs the role, and the dataset has none: also why, where the profile says it."""
+    why = profile.get("inferred", {}).get(role)
+    if role in SIDES and profile.get("input") and profile.get("caption"):
+        names = {side: profile[part]["name"] for side, part in SIDES.items()}
+        why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
+    if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
+        why = (
+            f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"
+        )
+    told = f" ({why})" if why else ""
+    return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
+
+
+def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:
+    if facts["modality"] != base.modality.name:
+        raise DoesNotFit(
+            f"the base model reads {base.modality.name!r}, and the dataset holds {facts['modality']!r}",
+            param="base_model",
+        )
+    shape = list(facts.get("shape", ()))
+    if base.modality.layout == "vector" and shape != base.shape:
+        difference = base.modality.difference(facts)
+        raise WrongShape(
+            f"the base model reads rows of {base.shape[0]} numbers, and the dataset's have {shape[0]}"
+            + (f": {difference}" if difference else ""),
+            param="base_model",
+        )
+    if base.modality.layout == "vector" and base.modality.completed(facts) != base.modality:
+        raise DoesNotFit(
+            "the base model reads numbers without gaps, and the dataset has categories or gaps", param="base_model"
+        )
+
+
+def _modality(
+    asked: Modality | Auto,
+    facts: Mapping[str, Any],
+    role: str,
+    needs: RoleNeeds,
+    reads: Mapping[str, Any],
+    choices: Choices,
+) -> Modality:
+    name = _reader(facts["modality"], needs)
+    if isinstance(asked, Auto):
+        choices.note(f"roles.{role}.modality", name, f"the dataset's column {facts['name']!r}")
+        asked = complete(MODALITY, name, asked.given(), "modality")
+    if facts["modality"] not in (asked.name, asked.reads):
+        raise DoesNotFit(
+            f"modality {asked.name!r} does not fit: the dataset's column {facts['name']!r} is {facts['modality']!r}",
+            param="modality",
+        )
+    left = {key: value for key, value in reads.items() if getattr(asked, key, value) in (None, "auto")}
+    for key, value in left.items():
+        choices.note(f"roles.{role}.modality.{key}", value, "what the objective reads")
+    return complete(MODALITY, asked.name, asked.model_dump(exclude_unset=True) | left, "modality")
+
+
+def _reader(kind: str, needs: RoleNeeds) -> str:
+    """The modality that sees columns of this kind as the objective needs them; their own where none does."""
+    found = find("modalities", Modality)
+    if found[kind].layout in needs.layouts:
+        return kind
+    return next((name for name, each in found.items() if each.reads == kind and each.layout in needs.layouts), kind)
+
+
+def _encoder(
+    asked: EncoderSettings | Auto | None,
+    modality: Modality,
+    facts: Mapping[str, Any],
+    objective: ObjectiveSettings,
+    role: str,
+    choices: Choices,
+) -> EncoderSettings:
+    if isinstance(asked, EncoderSettings):
+        return asked
+    name, reason = objective.default_encoder(modality.expected(facts))
+    choices.note(f"roles.{role}.encoder", name, reason)
+    return complete(ENCODER, name, asked.given() if asked else {}, "encoder")

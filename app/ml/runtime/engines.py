@@ -1,0 +1,250 @@
+"""How a network computes its embeddings: chosen where it is published, by its speed and by how close its answers stay.
+
+`fp32` is torch with the network as it was trained. `bf16` is torch with matrix products of such numbers, where the
+processor multiplies them. `onnx` is ONNX Runtime, in fp32 like torch, for rows without padding. Each is taken for the
+sizes of batches at which it pays.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from app.disk import needing_room
+from app.errors import InsufficientStorage
+from app.ml.artifact import BATCH_SIZES, Artifact, ask
+from app.ml.modalities.base import Tensors
+from app.ml.objectives.base import Objective
+from app.ml.runtime import onnx
+from app.ml.runtime.halving import halved
+from app.ml.runtime.threads import computing_with, threads_for, work_per_row
+
+log = logging.getLogger(__name__)
+
+ABILITY = "embed"
+"""Predictions and reconstructions are always computed by torch in fp32."""
+SIZES = (1, 8, 64)
+"""Rows of the batches that are measured: a lone request, a few at once, and a crowd's."""
+LEAST_COSINE = 0.9999
+"""Of an embedding in bf16 to that in fp32, of the worst golden row, together with others and alone."""
+LEAST_GAIN = 1.2
+"""What another engine has to gain on a size over the one that computes it otherwise."""
+MEASURED_SECONDS = 0.03
+
+Answering = Callable[[Tensors], Tensor]
+"""Rows [B, …] to their embeddings [B, E]."""
+Milliseconds = dict[str, dict[str, float]]
+"""Engine to rows to what a batch takes."""
+Step = tuple[str, float]
+"""An engine and up to how many rows it is taken."""
+
+
+class Engine:
+    """Answers for a network as its version was published."""
+
+    def __init__(self, steps: Sequence[Step], networks: Mapping[str, Objective], session: onnx.Session | None) -> None:
+        """`steps` say which engine answers batches of up to how many rows, the last one those of any number.
+
+        `networks` are torch's by engine, `fp32` at least.
+        """
+        self.steps, self.session = steps, session
+        self._networks = networks
+
+    @property
+    def names(self) -> list[str]:
+        """The engines of ever larger batches."""
+        return [name for name, _ in self.steps]
+
+    @property
+    def weights(self) -> float:
+        """How often the network's weights are held."""
+        return 1 + (self.session is not None) + (len(self._networks) - 1) / 2
+
+    def ask(self, ability: str, inputs: Tensors) -> Tensor:
+        """The answers [B, …] to rows [B, …], in float32."""
+        if ability != ABILITY:
+            return ask(self._networks["fp32"], ability, inputs)
+        name = self._name_for(len(inputs["values"]))
+        if name == "onnx" and self.session is not None and onnx.whole(inputs):
+            return self.session(inputs)
+        return ask(self._networks.get(name, self._networks["fp32"]), ABILITY, inputs)
+
+    def session_for(self, ability: str, rows: int) -> onnx.Session | None:
+        """What answers so many rows of one length, where that is not torch."""
+        return self.session if ability == ABILITY and self._name_for(rows) == "onnx" else None
+
+    def _name_for(self, rows: int) -> str:
+        return next(name for name, most in self.steps if rows <= most)
+
+
+def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
+    """What the version is to be published with; where that uses `onnx`, the graph lies in `folder` then.
+
+    `{"name", "rows", "beyond": [{"name", "rows"}, …], "milliseconds": {engine: {rows: …}}}`: `rows` up to which an
+    engine is taken where that has an end, and what is taken `beyond`, which is fp32 where nothing says otherwise;
+    with the worst golden row's `cosine` in bf16. Times are medians on this machine, with the threads that it is served
+    with. Raises InsufficientStorage where the disk of `folder` has no room for the graph.
+    """
+    if ABILITY not in artifact.abilities:
+        return {"name": "fp32"}
+    threads = threads_for(work_per_row(artifact))
+    with computing_with(threads):
+        session = _exported(artifact, folder / onnx.FILE, threads)
+        half = halved(artifact.network) if can("bf16") else None
+        cosine = None if half is None else closeness(half, artifact)
+        return decided(_measured(artifact, None if cosine is None else half, session), cosine)
+
+
+def uses(published: Mapping[str, Any], name: str) -> bool:
+    """True where a version was `published` with that engine for some size."""
+    return name in [step for step, _ in steps_of(published)]
+
+
+def steps_of(published: Mapping[str, Any]) -> list[Step]:
+    """The engines that a version was `published` with, and up to how many rows each is taken; the last has no end."""
+    parts = [published, *published.get("beyond", [])]
+    found = [(str(part.get("name", "fp32")), part.get("rows", math.inf)) for part in parts]
+    return found if found[-1][1] == math.inf else [*found, ("fp32", math.inf)]
+
+
+def ready(
+    published: Mapping[str, Any],
+    artifact: Artifact,
+    *,
+    device: torch.device,
+    threads: int,
+    graph: Callable[[], Path] | None,
+) -> Engine:
+    """The engine that a version was `published` with, as far as this machine has it; `graph` finds what it needs."""
+    networks = {"fp32": artifact.network}
+    if device.type != "cpu":
+        return Engine([("fp32", math.inf)], networks, None)
+    steps = [(name if can(name) else "fp32", rows) for name, rows in steps_of(published)]
+    names = {name for name, _ in steps}
+    if "bf16" in names:
+        half = halved(artifact.network)
+        cosine = closeness(half, artifact)
+        if cosine is not None and cosine >= LEAST_COSINE:
+            networks["bf16"] = half
+        else:
+            log.warning("bf16 is not close here, fp32 answers for it: the worst golden row's cosine is %s", cosine)
+    session = _session(artifact, threads, graph) if "onnx" in names else None
+    had = {*networks, *(["onnx"] if session is not None else [])}
+    return Engine([(name if name in had else "fp32", rows) for name, rows in steps], networks, session)
+
+
+def can(name: str) -> bool:
+    """True when this processor computes in that engine without imitating it."""
+    return name in ("fp32", "onnx") or (name == "bf16" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+
+
+def closeness(half: Objective, artifact: Artifact) -> float | None:
+    """The worst golden row's cosine of a halved network to fp32, together and alone; None where it cannot compute.
+
+    Kernels differ between sizes, and some processors have had wrong ones.
+    """
+    wanted = artifact.golden_outputs[ABILITY]
+    try:
+        alone = [ask(half, ABILITY, onnx.row(artifact.golden_inputs, place)) for place in range(len(wanted))]
+        answers = torch.stack([ask(half, ABILITY, artifact.golden_inputs), torch.cat(alone)])
+    except RuntimeError as error:
+        log.info("bf16 is not for this network: %s", error)
+        return None
+    cosine = float(cosine_similarity(answers, wanted, dim=-1).min())
+    return round(cosine, 7) if math.isfinite(cosine) else 0.0
+
+
+def _session(artifact: Artifact, threads: int, graph: Callable[[], Path] | None) -> onnx.Session | None:
+    """The graph that came with a version, proved; None, and a warning, where it cannot be used."""
+    try:
+        if graph is None:
+            raise FileNotFoundError(f"no {onnx.FILE} was stored with it")
+        session = onnx.Session(graph(), threads)
+        if not onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
+            raise ValueError("its answers are not the golden ones")
+    except Exception as error:  # of a library, a disk or a bucket: whatever it is, the weights can do without the graph
+        log.warning("a graph cannot be used, torch answers for it: %s: %s", type(error).__name__, error)
+        return None
+    return session
+
+
+def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | None:
+    """The graph, written and loaded; None where it cannot be had or answers otherwise. Raises InsufficientStorage."""
+    if not onnx.exportable(artifact):
+        return None
+    try:
+        with needing_room(path.parent):
+            onnx.export(artifact, ABILITY, path)
+        session = onnx.Session(path, threads)
+        if onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
+            return session
+        log.info("onnx is not for this network: its answers differ")
+    except InsufficientStorage:
+        raise
+    except Exception as error:  # the exporter raises anything at all
+        log.info("onnx is not for this network: %s: %s", type(error).__name__, error)
+    return None
+
+
+def _measured(artifact: Artifact, half: Objective | None, session: onnx.Session | None) -> Milliseconds:
+    """Of every engine that there is, on the sizes that it can answer."""
+    engines: dict[str, Answering] = {"fp32": partial(ask, artifact.network, ABILITY)}
+    if half is not None:
+        engines["bf16"] = partial(ask, half, ABILITY)
+    if session is not None:
+        engines["onnx"] = session
+    found: Milliseconds = {name: {} for name in engines}
+    for size in SIZES:
+        rows = _rows(artifact.golden_inputs, size)
+        able = {name: run for name, run in engines.items() if name != "onnx" or onnx.whole(rows)}
+        for name, seconds in _median_seconds(able, rows).items():
+            found[name][str(size)] = round(seconds * 1e3, 4)
+    return found
+
+
+def decided(milliseconds: Milliseconds, cosine: float | None) -> dict[str, Any]:
+    """The engines to publish with, from what was measured and the closeness of bf16 where the machine has it."""
+    able = {name: taken for name, taken in milliseconds.items() if name != "bf16" or (cosine or 0.0) >= LEAST_COSINE}
+    steps: list[dict[str, Any]] = []
+    name = "fp32"
+    for size in reversed(SIZES):  # from the crowd's batch down: an engine that is there already costs no more memory
+        taken = {each: found[str(size)] for each, found in able.items() if str(size) in found}
+        if taken.get(name, math.inf) > taken["fp32"]:
+            name = "fp32"
+        best = min(taken, key=lambda each: taken[each])
+        if taken[name] >= LEAST_GAIN * taken[best]:
+            name = best
+        if not steps or steps[0]["name"] != name:
+            steps.insert(0, {"name": name, "rows": size} if steps else {"name": name})
+    chosen = steps[0]
+    if steps[1:] not in ([], [{"name": "fp32"}]):
+        chosen["beyond"] = steps[1:]
+    if cosine is not None:
+        chosen["cosine"] = cosine
+    return {**chosen, "milliseconds": milliseconds} if len(milliseconds) > 1 else chosen
+
+
+def _rows(inputs: Tensors, size: int) -> Tensors:
+    if size == 1:
+        return onnx.row(inputs, 0)
+    which = torch.arange(size) % len(inputs["values"])
+    return {name: tensor[which] for name, tensor in inputs.items()}
+
+
+def _median_seconds(engines: Mapping[str, Answering], rows: Tensors) -> dict[str, float]:
+    """Of engines that take turns, so that what else the machine does meets them alike."""
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    until = time.perf_counter() + MEASURED_SECONDS * len(engines)
+    while len(taken["fp32"]) < 3 or time.perf_counter() < until:
+        for name, run in engines.items():
+            began = time.perf_counter()
+            run(rows)
+            taken[name].append(time.perf_counter() - began)
+    return {name: sorted(times)[len(times) // 2] for name, times in taken.items()}

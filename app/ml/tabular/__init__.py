@@ -1,0 +1,1 @@
+"""Rows of numbers and categories: read, coded, scaled. Knows no network."""

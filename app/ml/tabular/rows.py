@@ -1,0 +1,156 @@
+"""Rows of numbers: read from requests, scaled by column, and back.
+
+Legend: `B` batch, `W` width (numbers per row).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
+from app.ml.finite import all_finite
+from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors, as_tensors
+from app.ml.tabular.columns import check_names, listed
+
+Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
+
+LARGEST = float(np.finfo(np.float32).max)
+FARTHEST = 1e6
+"""Scaled values are cut here: no row, however far out, overflows a network, and it stays an outlier all the same."""
+
+
+class FittedVectors(Fitted):
+    """Subtracts an offset and divides by a scale, per column."""
+
+    takes_arrays: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: Modality,
+        scaling: Scaling,
+        offset: NDArray[np.float64],
+        scale: NDArray[np.float64],
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """`names` are those of the columns, where they have some."""
+        self.settings = settings
+        self._names = None if names is None else dict.fromkeys(names)  # looked up for every key of every row
+        self.shape = Shape("vector", (len(offset),), bounded=scaling == "unit")
+        self._scaling: Scaling = scaling
+        self._offset, self._scale = offset, scale
+        self._offset32, self._scale32 = offset.astype(np.float32), scale.astype(np.float32)
+        limits = {"none": (-LARGEST, LARGEST), "unit": (0.0, 1.0)}
+        self._limits = limits.get(scaling, (-FARTHEST, FARTHEST))
+
+    def state(self) -> dict[str, Any]:
+        return {"scaling": self._scaling, "offset": self._offset.tolist(), "scale": self._scale.tolist()}
+
+    def read(self, items: Any) -> Column:
+        """A vector, a list of vectors, or an array [W] or [B, W], to float32 [B, W].
+
+        Where the columns have names, a vector may be an object by these.
+        """
+        if isinstance(items, np.ndarray):
+            return self._finite(self._read_array(items), alone=items.ndim == 1)
+        if isinstance(items, Mapping):
+            items = self._in_order(items, "input")
+        if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+            raise WrongType(
+                f"input: expected a list of {self.shape.count} numbers or a list of such lists, "
+                f"got {type(items).__name__}",
+                param="input",
+            )
+        if len(items) == 0:
+            raise EmptyInput("input: is empty; give at least one vector", param="input")
+        alone = not isinstance(items[0], list | tuple | np.ndarray | Mapping)
+        rows = [items] if alone else items
+        if any(isinstance(row, Mapping) for row in rows):
+            rows = [
+                self._in_order(row, f"input[{index}]") if isinstance(row, Mapping) else row
+                for index, row in enumerate(rows)
+            ]
+        for index, row in enumerate(rows):
+            self._check_row(row, "input" if alone else f"input[{index}]")
+        try:
+            column = np.array(rows, dtype=np.float64)
+        except OverflowError:  # an integer of more than 308 digits
+            column = np.array([[_as_float(value) for value in row] for row in rows])
+        return self._finite(column, alone)
+
+    def encode(self, column: Column) -> Tensors:
+        return as_tensors(self.arrays(column))
+
+    def arrays(self, column: Column) -> Arrays:
+        with np.errstate(over="ignore"):
+            values: NDArray[np.float32] = np.subtract(column, self._offset32, dtype=np.float32)
+            np.divide(values, self._scale32, out=values)
+        return {"values": values.clip(*self._limits, out=values)}
+
+    def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
+        """Lists of numbers in the unit of the data."""
+        rows = values.detach().cpu().double().numpy() * self._scale + self._offset
+        return list(rows.clip(-LARGEST, LARGEST).astype(np.float32).tolist())
+
+    def _in_order(self, item: Mapping[str, Any], name: str) -> list[Any]:
+        """The numbers of an object in the order of the columns."""
+        names = self._names
+        if names is None:
+            raise WrongType(
+                f"{name}: is an object, and the model's columns have no names; give a list of "
+                f"{self.shape.count} numbers",
+                param=name,
+            )
+        check_names(item, names, name)
+        for known in names:
+            if known not in item:
+                raise MissingKey(f"{name}: lacks {known!r}; the columns are {listed(list(names))}", param=name)
+        return [item[known] for known in names]
+
+    def _check_row(self, row: Any, name: str) -> None:
+        if isinstance(row, np.ndarray):
+            self._read_array(row[None] if row.ndim == 1 else row, name)
+            return
+        if not isinstance(row, list | tuple):
+            raise WrongType(f"{name}: expected a list of numbers, got {type(row).__name__}", param=name)
+        if not set(map(type, row)) <= {float, int}:
+            place, value = next((i, v) for i, v in enumerate(row) if type(v) not in (float, int))
+            raise WrongType(f"{name}: expected numbers, got {value!r:.100} at position {place}", param=name)
+        if len(row) != self.shape.count:
+            raise WrongShape(f"{name}: has {len(row)} numbers; the model reads {self.shape.count}", param=name)
+
+    def _read_array(self, array: NDArray[Any], name: str = "input") -> NDArray[Any]:
+        if array.dtype.kind not in "fiu":
+            raise WrongType(f"{name}: expected an array of numbers, got one of {array.dtype}", param=name)
+        rows = array[None] if array.ndim == 1 else array
+        if rows.ndim != 2 or rows.shape[1] != self.shape.count:
+            raise WrongShape(
+                f"{name}: has shape {list(array.shape)}; the model reads [{self.shape.count}] "
+                f"or [rows, {self.shape.count}]",
+                param=name,
+            )
+        if len(rows) == 0:
+            raise EmptyInput(f"{name}: has no rows; give at least one vector", param=name)
+        return rows
+
+    def _finite(self, column: NDArray[Any], alone: bool) -> Column:
+        narrow: Column = column
+        if column.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                narrow = column.astype(np.float32)
+        if not all_finite(narrow):
+            index, place = np.argwhere(~np.isfinite(narrow))[0]
+            name = "input" if alone else f"input[{index}]"
+            value = column[index, place]
+            wrong = "is beyond the range of 32-bit floats (3.4e38)" if np.isfinite(value) else "is not a finite number"
+            raise NonFinite(f"{name}: {value} at position {place} {wrong}", param=name)
+        return narrow
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")

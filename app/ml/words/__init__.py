@@ -1,0 +1,1 @@
+"""What counting words teaches: bags of them, which ones stand together, and vectors made of that."""

@@ -1,0 +1,74 @@
+"""A vector per word, and texts as averages of them, weighted by how rare words are (Arora, Liang & Ma 2017).
+
+Unknown words are averages of the vectors of their character n-grams (Bojanowski 2017).
+Legend: `B` batch, `L` tokens, `V` vocabulary, `D` width of a vector.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from app.ml.decomposition.factorisation import Block, eigen
+from app.ml.text.tokenization import UNKNOWN
+from app.ml.words.bags import occurrences, summed
+
+USUAL = 1e-3
+"""Share of all words at which a word counts half as much as a rare one (Arora 2017's a)."""
+
+
+class WordVectors(nn.Module):
+    """Rows of length 1 [B, D]. A text of a single known word is that word's vector, in its direction."""
+
+    weight: Tensor
+    common: Tensor
+
+    def __init__(self, vocabulary: int, width: int, spelled: int) -> None:
+        """`spelled` n-grams come after the words; the last entry is a hidden word's."""
+        super().__init__()
+        self.vocabulary, self.spelled = vocabulary, spelled
+        self.table = nn.Parameter(torch.randn(vocabulary + spelled + 1, width) / width**0.5)
+        self.register_buffer("weight", torch.ones(vocabulary))
+        self.register_buffer("common", torch.zeros(width))
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        sums, counts = self.sums(values, mask)
+        shared = (sums @ self.common)[:, None] * self.common
+        return normalize(torch.where(counts[:, None] > 1, sums - shared, sums))
+
+    def sums(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted sums [B, D] of the vectors of each text's words, and how many words [B] these are."""
+        rows, words = occurrences(values, mask, self.vocabulary)
+        weights, counts = self.weight[words], torch.bincount(rows, minlength=len(values))
+        if self.spelled:
+            places, grams, shares, unknown = self._spelled(values, mask)
+            order = torch.cat([rows, places]).argsort(stable=True)
+            rows, words = torch.cat([rows, places])[order], torch.cat([words, grams])[order]
+            weights, counts = torch.cat([weights, shares])[order], counts + unknown
+        return summed(Block.of(rows, words, weights, len(values)), self.table), counts
+
+    def _spelled(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Rows, ids and weights [T] of the n-grams of unknown words, and how many such words each text has [B].
+
+        The n-grams of a word follow its unknown token; together they weigh as much as a rare word.
+        """
+        grams = mask & (values >= self.vocabulary) & (values < self.vocabulary + self.spelled)
+        rows, places = grams.nonzero(as_tuple=True)
+        word = (values == UNKNOWN).cumsum(1)[rows, places] + rows * (values.shape[1] + 1)
+        words, which, sizes = torch.unique(word, return_inverse=True, return_counts=True)
+        unknown = torch.bincount(words // (values.shape[1] + 1), minlength=len(values))
+        return rows, values[rows, places], 1 / sizes[which], unknown
+
+    def set(self, vectors: Tensor, counts: Tensor) -> None:
+        """`vectors` [V, D] and how often each word occurs [V]."""
+        self.table.data.zero_()
+        self.table.data[: self.vocabulary] = vectors
+        self.weight.copy_(USUAL / (USUAL + counts / counts.sum().clamp(min=1)))
+
+    def set_spelled(self, vectors: Tensor) -> None:
+        """`vectors` [n-grams, D]"""
+        self.table.data[self.vocabulary : -1] = vectors
+
+    def set_common(self, values: Tensor, mask: Tensor) -> None:
+        """What texts [B, L] have in common is the leading direction of theirs; it says nothing of any of them."""
+        sums = normalize(self.sums(values, mask)[0])
+        self.common.copy_(eigen(sums.T @ sums, 1)[0][:, 0])

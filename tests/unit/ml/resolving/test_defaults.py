@@ -1,0 +1,238 @@
+"""Every default is decided from the data, shown with a reason, and a pair that cannot work is refused."""
+
+from typing import Any
+
+import pytest
+
+from app.errors import Invalid
+from app.ml.resolving.defaults import Resolved, resolve
+from app.ml.spec import JobRequest, TrainSpec
+
+IMAGES: dict[str, Any] = {
+    "modality": "image",
+    "rows": 5000,
+    "splits": {"train": 3600, "validation": 400, "test": 1000},
+    "input": {"name": "images", "modality": "image", "shape": [28, 28, 1]},
+    "target": {
+        "name": "labels",
+        "modality": "classes",
+        "classes": {"0": 600, "1": 700},
+        "missing": 3700,
+        "splits": {"train": {"0": 300, "1": 400}, "validation": {"0": 50, "1": 50}, "test": {"0": 250, "1": 250}},
+    },
+}
+TABLE: dict[str, Any] = {
+    "modality": "vectors",
+    "rows": 150,
+    "splits": {"train": 108, "validation": 12, "test": 30},
+    "input": {"name": "features", "modality": "vectors", "shape": [4]},
+    "target": None,
+}
+
+SOUNDS: dict[str, Any] = TABLE | {
+    "modality": "audio",
+    "input": {"name": "audio", "modality": "audio", "rate": 8000, "seconds": {"p99": 1.0, "max": 40.0}},
+}
+
+
+def resolved(body: dict[str, Any], profile: dict[str, Any], base: dict[str, Any] | None = None) -> Resolved:
+    return resolve(JobRequest.validate_python({"dataset": "ds-1", **body}), [profile], base, name="from-dataset")
+
+
+@pytest.mark.parametrize("profile", [IMAGES, TABLE, SOUNDS])
+def test_nothing_is_left_open(profile: dict[str, Any]) -> None:
+    found = resolved({"kind": "pretrain"}, profile)
+
+    assert found.spec.name == "from-dataset"
+    assert found.spec.roles["input"].modality.name == profile["modality"]
+    assert "auto" not in str(found.spec.training.model_dump(exclude={"precision"}))
+    assert all(choice["reason"] for choice in found.choices)
+    assert TrainSpec.model_validate(found.spec.model_dump(mode="json")) == found.spec
+
+
+def test_what_is_given_beside_auto_is_kept() -> None:
+    found = resolved({"kind": "pretrain", "encoder": {"name": "auto", "dimensions": 8}}, IMAGES)
+
+    assert found.spec.roles["input"].dimensions == 8
+
+
+def test_a_network_that_is_named_is_trained_as_it_is() -> None:
+    def residual(encoder: dict[str, Any]) -> bool:
+        body = {"kind": "pretrain", "objective": {"name": "autoencoding"}, "encoder": encoder}
+        objective = resolved(body, IMAGES).spec.objective.model_dump()
+        assert objective["code_noise"] == (0.1 if objective["residual"] else 0.0)
+        return bool(objective["residual"])
+
+    assert residual({"name": "auto", "dimensions": 8})
+    assert not residual({"name": "mlp", "preset": "reference", "dimensions": 8})
+
+
+def test_going_on_keeps_the_form_of_the_base_model() -> None:
+    base = resolved({"kind": "pretrain", "objective": {"name": "autoencoding", "code_noise": 0.2}}, IMAGES).spec
+    told = {"reference": "root:1", "spec": base.model_dump(mode="json")}
+    on = resolved({"kind": "pretrain", "base_model": "root"}, IMAGES, told).spec.objective.model_dump()
+    assert (on["residual"], on["code_noise"]) == (True, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "objective"),
+    [
+        (None, "contrastive"),
+        ({"name": "auto", "dimensions": 128}, "contrastive"),
+        ({"name": "auto", "dimensions": 8}, "autoencoding"),
+        ({"name": "cnn", "dimensions": 32}, "autoencoding"),
+        ({"name": "cnn"}, "contrastive"),
+    ],
+)
+def test_pictures_are_compared_unless_few_numbers_are_asked_for(encoder: dict[str, Any] | None, objective: str) -> None:
+    spec = resolved({"kind": "pretrain"} | ({"encoder": encoder} if encoder else {}), IMAGES).spec
+
+    assert spec.objective.name == objective
+    if objective == "contrastive":
+        assert spec.objective.model_dump()["components"] == 64
+
+
+def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
+    spec = resolved({"kind": "pretrain"}, SOUNDS).spec
+
+    assert spec.roles["input"].modality.model_dump()["rate"] == 8000
+    assert spec.objective.name == "contrastive"
+    assert [_encoder(SOUNDS, seconds) for seconds in (1.0, 20.0)] == ["mlp", "cnn"]
+
+
+def _encoder(profile: dict[str, Any], seconds: float) -> str:
+    body = {"kind": "pretrain", "modality": {"name": "audio", "seconds": seconds}}
+    encoder = resolved(body, profile).spec.roles["input"].encoder
+    assert encoder is not None
+    return encoder.name
+
+
+@pytest.mark.parametrize(("scaled", "size"), [(True, 28), (False, None)])
+def test_pictures_that_ingest_scaled_are_scaled_in_requests_too(scaled: bool, size: int | None) -> None:
+    profile = IMAGES | {"input": IMAGES["input"] | {"scaled": scaled}}
+    modality = resolved({"kind": "pretrain"}, profile).spec.roles["input"].modality
+
+    assert modality.model_dump()["size"] == size
+
+
+def test_what_is_asked_is_not_changed() -> None:
+    training = {"epochs": 3, "batch_size": 7, "learning_rate": 0.5, "schedule": "constant", "clip_norm": None}
+    found = resolved({"kind": "pretrain", "training": training, "name": "mine"}, TABLE)
+
+    assert found.spec.training.model_dump(include=set(training)) == training
+    assert found.spec.name == "mine"
+
+
+def test_a_graft_takes_the_encoder_of_its_base() -> None:
+    base = resolved({"kind": "pretrain", "encoder": {"name": "mlp", "widths": [32, 16], "dimensions": 4}}, IMAGES)
+    found = resolved(
+        {"kind": "finetune", "base_model": "root"},
+        IMAGES,
+        {"reference": "root:1", "spec": base.spec.model_dump(mode="json")},
+    )
+
+    assert found.spec.base_model == "root:1"
+    assert found.spec.objective.name == "classification"
+    assert found.spec.roles["input"].encoder == base.spec.roles["input"].encoder
+    assert found.spec.roles["input"].dimensions is None
+
+
+@pytest.mark.parametrize(
+    ("body", "profile", "code"),
+    [
+        ({"encoder": {"name": "rnn"}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "cnn", "channels": 3}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "cnn", "channels": 1}}, IMAGES, "does_not_fit"),
+        ({"modality": {"name": "image"}}, TABLE, "does_not_fit"),
+        ({"objective": {"name": "classification"}}, TABLE, "does_not_fit"),
+        ({"encoder": {"name": "auto", "colour": 8}}, TABLE, "unknown_key"),
+        ({"encoder": {"name": "auto", "dimensions": -8}}, TABLE, "out_of_range"),
+        ({"roles": {"left": {}}}, TABLE, "does_not_fit"),
+        ({}, TABLE | {"splits": {"train": 1, "validation": 1, "test": 1}}, "out_of_range"),
+        (
+            {"objective": {"name": "classification"}},
+            IMAGES | {"target": IMAGES["target"] | {"classes": {"0": 600}}},
+            "out_of_range",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(body: dict[str, Any], profile: dict[str, Any], code: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        resolved({"kind": "pretrain", **body}, profile)
+
+    assert caught.value.code == code
+    assert caught.value.param
+
+
+def test_a_base_of_another_modality_is_refused() -> None:
+    base = resolved({"kind": "pretrain"}, TABLE)
+    with pytest.raises(Invalid, match="vectors"):
+        resolved(
+            {"kind": "finetune", "base_model": "root"},
+            IMAGES,
+            {"reference": "root:1", "spec": base.spec.model_dump(mode="json")},
+        )
+
+
+def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
+    body = {"kind": "pretrain", "objective": {"name": "autoencoding"}}
+    found = resolved(body, IMAGES)
+    flipped = resolved(body | {"augmentation": {"name": "auto", "flip": 0.5}}, IMAGES)
+
+    assert found.spec.augmentation.name == "none"
+    assert flipped.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}
+    assert flipped.spec.augmentation.name == "image"
+    (choice,) = [choice for choice in flipped.choices if choice["key"] == "augmentation"]
+    assert choice["value"] == {"name": "image", "flip": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        ({"name": "image"}, "augmentation 'image' does not fit: the inputs are 'vectors'; 'vectors' or 'none' does"),
+        ({"name": "auto", "flip": 0.5}, "flip"),
+    ],
+)
+def test_an_augmentation_that_does_not_fit_is_refused(augmentation: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        resolved({"kind": "pretrain", "augmentation": augmentation}, TABLE)
+
+
+def test_texts_that_take_long_to_read_once_get_a_bound_in_time() -> None:
+    texts = {"modality": "text", "name": "text", "characters": {"mean": 800.0}}
+    profile = {"input": texts, "target": None, "splits": {"train": 50_000, "validation": 5000}}
+    for training, seconds in (({}, 600), ({"epochs": 2}, None), ({"max_seconds": 20}, 20)):
+        body = {"kind": "pretrain", "dataset": "d", "objective": {"name": "autoencoding"}, "training": training}
+        assert resolved(body, profile).spec.training.max_seconds == seconds
+
+
+@pytest.mark.parametrize("body", [{"kind": "finetune", "base_model": "b"}, {"objective": {"name": "classification"}}])
+def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[str, Any]) -> None:
+    unsure = TABLE | {"inferred": {"target": "few different values in 'default', 'student'"}}
+    with pytest.raises(Invalid, match=r"and the dataset has none \(few different values in 'default', 'student'\)"):
+        resolved({"kind": "pretrain", **body}, unsure)
+    with pytest.raises(Invalid, match=r"and the dataset has none$"):
+        resolved({"kind": "pretrain", **body}, TABLE)
+
+
+def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
+    captioned = IMAGES | {"target": None, "caption": {"name": "words", "modality": "text"}}
+    with pytest.raises(
+        Invalid, match=r'needs left, and the dataset has none \(make it with columns {"left": "images", "r'
+    ):
+        resolved({"kind": "pretrain", "objective": {"name": "alignment"}}, captioned)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_base_of_other_columns_names_them(gaps: bool) -> None:
+    def table(*names: str) -> dict[str, Any]:
+        columns = [{"name": name, "categories": None} for name in names]
+        facts = {"name": "features", "modality": "vectors", "shape": [len(names)], "names": list(names)}
+        return TABLE | {"input": facts | ({"columns": columns} if gaps else {})}
+
+    base = resolved({"kind": "pretrain"}, table("age", "income", "default")).spec
+    told = {"reference": "root:1", "spec": base.model_dump(mode="json")}
+    with pytest.raises(Invalid, match=r"and the dataset's have 2: it lacks 'default'$"):
+        resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income"), told)
+    with pytest.raises(Invalid, match=r"have 4: it lacks 'default' and it has 'a', 'b' besides$"):
+        resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income", "a", "b"), told)

@@ -1,0 +1,79 @@
+"""A batch has one gradient, in however many parts it is computed."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from app.ml.batch import Loss
+from app.ml.objectives.base import Comparison
+from tests.contracts.specimens import Pair, pairs
+from worker.step.devices import Devices
+from worker.step.gradients import Gradients
+
+PAIRS = {
+    name: next(pair for pair in pairs() if str(pair).startswith(name))
+    for name in ("autoencoding-mlp", "contrastive-mlp", "vicreg-mlp", "contrastive-transformer-text")
+}
+
+
+def gradient(pair: Pair, parts: int, rows: int) -> tuple[Loss, dict[str, torch.Tensor]]:
+    network = pair.build().eval()  # without noise, which parts draw for themselves
+    network.requires_grad_(True)
+    loss = Gradients(network, torch.device("cpu"), Devices(), nullcontext).add(pair.batch(rows), parts)
+    return loss, {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_give_the_gradient_of_the_whole(name: str, parts: int) -> None:
+    (whole, expected), (pieces, given) = (gradient(PAIRS[name], count, rows=7) for count in (1, parts))
+    assert pieces.count == whole.count == 7
+    torch.testing.assert_close(pieces.sum, whole.sum, rtol=1e-4, atol=1e-5)
+    assert given.keys() == expected.keys()
+    for weight, grad in expected.items():
+        torch.testing.assert_close(given[weight], grad, rtol=1e-3, atol=1e-5, msg=weight)
+
+
+def test_a_comparison_in_parts_draws_the_same_noise_twice() -> None:
+    """The second representation of a part must be the one that the loss has seen."""
+    pair = PAIRS["contrastive-mlp"]
+    network, batch = pair.build().train(), pair.batch(8)
+    assert isinstance(network, Comparison)
+    Gradients(network, torch.device("cpu"), Devices(), nullcontext).add(batch, 2)
+    given = {name: weight.grad for name, weight in network.named_parameters()}
+    parts = batch.parts(2)
+    twin = pair.build().train()
+    assert isinstance(twin, Comparison)
+    loss = twin.loss_from(torch.cat([twin.represent(part) for part in parts]))
+    (loss.sum / 8).backward()  # type: ignore[no-untyped-call]
+    for name, weight in twin.named_parameters():
+        torch.testing.assert_close(given[name], weight.grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "count", "sizes"), [(7, 3, [2, 2, 3]), (6, 2, [3, 3]), (2, 4, [2]), (5, 1, [5])])
+def test_parts_of_a_batch_are_its_rows_in_order(rows: int, count: int, sizes: list[int]) -> None:
+    batch = PAIRS["autoencoding-mlp"].batch(rows, seed=7)
+    parts = batch.parts(count)
+    assert [len(part.rows) for part in parts] == sizes
+    assert torch.equal(torch.cat([part.rows for part in parts]), batch.rows)
+    assert torch.equal(torch.cat([p.roles["input"]["values"] for p in parts]), batch.roles["input"]["values"])
+    assert parts[0].seed == 7
+    assert len({part.seed for part in parts}) == len(parts)
+
+
+def test_a_step_imports_no_symbols() -> None:
+    """sympy takes a third of a second, which every job's first step paid."""
+    program = (
+        "import sys, torch\n"
+        "from contextlib import nullcontext\n"
+        "from tests.contracts.specimens import pairs\n"
+        "from worker.step.devices import Devices\n"
+        "from worker.step.gradients import Gradients\n"
+        "pair = next(pair for pair in pairs() if str(pair).startswith('autoencoding-mlp'))\n"
+        "Gradients(pair.build(), torch.device('cpu'), Devices(), nullcontext).add(pair.batch(4), 1)\n"
+        "sys.exit('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What does a job of each kind, but for two that have houses of their own: `trainer.py` and `ingest`."""

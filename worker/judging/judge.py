@@ -1,0 +1,92 @@
+"""Judges the weights now and then: keeps the best ones, says in words what goes wrong, and when to stop."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from worker.checkpoint import Position
+from worker.judging import diagnosis
+from worker.judging.validation import Scored
+from worker.progress import Reporter
+from worker.step.optimizer import rate_factor
+from worker.training_run import Run
+
+
+class Judge:
+    """Scores on the validation split, and what follows from them. What it has seen stands in the run's position."""
+
+    def __init__(self, reporter: Reporter, run: Run, validation: Scored) -> None:
+        self.reporter, self.run, self.validation = reporter, run, validation
+        self.best: dict[str, Tensor] = {}
+        """The weights that will be published."""
+
+    @property
+    def position(self) -> Position:
+        return self.run.position
+
+    @property
+    def can_choose(self) -> bool:
+        return self.validation.rows >= self.run.spec.objective.enough_to_choose
+
+    def begin(self) -> None:
+        """Says so where the best weights cannot be told."""
+        if not self.can_choose:
+            self.reporter.event(
+                "message",
+                f"{self.validation.rows} validation rows are too few to choose the best weights by: "
+                "the whole schedule is trained and the last weights are kept",
+            )
+
+    def stopped_early(self) -> bool:
+        """True when patience is used up; the schedule's own end counts as no early stop."""
+        stopping, position = self.run.spec.training.early_stopping, self.position
+        return stopping is not None and position.stale >= stopping.patience and position.step < position.total_steps
+
+    def judge(self, losses: Mapping[str, float], epoch: float) -> None:
+        """Scores the weights in place and keeps them if they are the best ones; `losses` are those of training."""
+        position, network = self.position, self.run.network
+        scores = self.validation.score(network)
+        figures, found = diagnosis.of_embeddings(self.validation.embeddings(network))
+        splits: dict[str, Mapping[str, float]] = {"train": losses, "validation": scores | figures}
+        splits |= {f"validation:{domain}": values for domain, values in self.validation.domains.items()}
+        self.reporter.metrics(step=position.step, epoch=epoch, splits=splits)
+        position.validations += 1
+        position.metrics = {f"train_{k}": v for k, v in losses.items()} | {
+            f"validation_{k}": v for k, v in scores.items()
+        }
+        watched, more = self.run.spec.objective.watch
+        (value,) = self.run.devices.agree(scores[watched]) if scores else (None,)
+        if value is None or not self.can_choose or self._is_better(value, more):
+            position.best_value, position.best_step, position.stale = value, position.step, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        else:
+            position.stale += 1
+        position.curves["train"].append(losses["loss"])
+        position.curves["validation"] += [scores["loss"]] if scores else []
+        count = position.validations
+        found += diagnosis.of_curves(
+            position.curves["train"],
+            position.curves["validation"],
+            began=position.began,
+            rates=[rate_factor(self.run.spec.training, (number + 0.5) / count) for number in range(count)],
+            ended=position.step == position.total_steps or self.stopped_early(),
+            kept="best" if self.can_choose else "last",
+        )
+        self._tell(found)
+        if self.stopped_early():
+            self.reporter.event(
+                "message",
+                f"stopped early at step {position.step}: {watched} has not improved since step {position.best_step}",
+            )
+
+    def _is_better(self, value: float, more: bool) -> bool:
+        """Whether it is above all values so far or, of those that are to fall, below them."""
+        best = self.position.best_value
+        return best is None or (value > best if more else value < best)
+
+    def _tell(self, found: list[diagnosis.Finding]) -> None:
+        """Warns of what goes wrong, of everything once."""
+        for finding in found:
+            if finding.name not in self.position.told:
+                self.position.told.append(finding.name)
+                self.reporter.event("warning", finding.message, level="warn", data={"finding": finding.name})

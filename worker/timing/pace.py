@@ -1,0 +1,200 @@
+"""How fast a training is, measured before its first step, and what follows from that: precision and number of steps.
+
+What was measured leaves no trace in the weights.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from app.ml.batch import Batch
+from app.ml.training import ResolvedTraining
+from worker.judging.validation import VALIDATION_ROWS, Scored
+from worker.loader import Loader
+from worker.mixture import Mixture
+from worker.progress import Reporter
+from worker.step.devices import Devices
+from worker.step.optimizer import Weights
+from worker.timing.clock import Clock
+from worker.training_run import Run
+
+CLEARLY_FASTER = 1.2
+"""How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
+WORTH_MEASURING = 2**22
+"""Weights below which bf16 gains nothing on a processor, and nothing is measured. On a GPU what counts is the batch."""
+TRIAL_STEPS, TRIAL_SECONDS = 20, 5.0
+TRIAL_SHARE = 0.05
+"""Largest share of a time budget that measuring may take."""
+RESERVE = 0.95
+"""Share of a time budget that is planned: the machine may be slower later."""
+FEWEST_VALIDATIONS, MOST_VALIDATIONS = 10, 100
+VALIDATION_SHARE = 0.05
+"""Share of the work of a training that validations may be, a judged row being a third of a learned one; but there are
+always `ENOUGH_VALIDATIONS`."""
+ENOUGH_VALIDATIONS = 5
+LOOKS = 20
+"""Times that a time budget is compared with the clock."""
+OFF = 0.05
+"""Share of a time budget by which the expected end may miss it before the steps that are left are planned again."""
+
+
+def plan(
+    reporter: Reporter,
+    run: Run,
+    weights: Weights,
+    step: Callable[[Batch], None],
+    loader: Loader | Mixture,
+    validation: Scored,
+) -> None:
+    """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
+    training, position, device = run.spec.training, run.position, run.device
+    limit = min(TRIAL_SECONDS, TRIAL_SHARE * (training.max_seconds or math.inf))
+
+    parts: dict[bool, int] = {}
+
+    def measured(bf16: bool) -> float:
+        """Seconds that a step takes; `parts` are those that memory then makes of a batch."""
+        position.bf16, position.accumulation = bf16, training.accumulation
+        batch = next(loader.epoch(0))
+        before = weights.values.clone()
+
+        def whole() -> None:
+            step(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)  # a GPU is only told what to do, and the step returns
+
+        seconds = seconds_per_step(whole, run.devices, limit)
+        weights.reset(before)
+        parts[bf16] = position.accumulation
+        return seconds
+
+    position.accumulation, position.devices = training.accumulation, run.devices.count
+    position.bf16 = training.precision == "bf16"
+    if rounding_is_weighed(training, device, run.network):
+        exact, rounded = measured(False), measured(True)
+        (faster,) = run.devices.agree(exact / rounded)
+        position.bf16 = faster >= CLEARLY_FASTER
+        position.accumulation = parts[position.bf16]
+        reporter.event(
+            "message",
+            f"precision {'bf16' if position.bf16 else 'fp32'}: "
+            f"a step took {1e3 * exact:.3g} ms in fp32 and {1e3 * rounded:.3g} ms in bf16",
+        )
+    judged = min(validation.rows, VALIDATION_ROWS) / training.batch_size
+    interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
+    position.total_steps = most = most_steps(training, loader)
+    begun = time.monotonic()
+    position.began = validation.score(run.network).get("loss")
+    judging = time.monotonic() - begun
+    if training.max_seconds is not None:
+        seconds, judging = run.devices.agree(measured(position.bf16), judging)
+        position.total_steps = planned_steps(training.max_seconds, seconds, judging, most, interval)
+        reporter.event(
+            "message",
+            f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
+            f"a step took {1e3 * seconds:.3g} ms, a validation {judging:.3g} s",
+        )
+    position.validate_every = interval(position.total_steps)
+
+
+class Budget:
+    """Keeps the promise of `max_seconds` when the speed changes: plans the steps that are left again.
+
+    The learning rate goes on from where it is, so the schedule still ends with the last step.
+    """
+
+    def __init__(self, reporter: Reporter, run: Run, clock: Clock, most: int) -> None:
+        self.reporter, self.run, self.clock, self.most = reporter, run, clock, most
+        self._every = max(1, run.position.total_steps // LOOKS)
+        self._seen, self._at = clock.elapsed, run.position.step
+
+    def look(self) -> bool:
+        """Between two steps; True when it has planned again, and that has to be saved before a step is made."""
+        position, limit = self.run.position, self.run.spec.training.max_seconds
+        if limit is None or position.step - self._at < self._every or position.step >= position.total_steps:
+            return False
+        elapsed = self.clock.elapsed
+        elapsed, seconds = self.run.devices.agree(elapsed, (elapsed - self._seen) / (position.step - self._at))
+        self._seen, self._at = elapsed, position.step
+        left = position.total_steps - position.step
+        ending = elapsed + seconds * left
+        room = limit - elapsed
+        fits = min(self.most - position.step, max(1, int(RESERVE * room / seconds)))
+        if fits == left or (ending <= limit and (fits - left) * seconds <= 2 * OFF * limit):
+            return False
+        share = position.share
+        position.planned_at, position.planned_share = position.step, share
+        position.total_steps = position.step + fits
+        self.reporter.event(
+            "message",
+            f"a step takes {1e3 * seconds:.3g} ms now, validations included: {position.total_steps:,} steps fit into "
+            f"{limit:g} s instead of {position.step + left:,}; the schedule goes on from where it is",
+        )
+        return True
+
+
+def most_steps(training: ResolvedTraining, loader: Loader | Mixture) -> int:
+    """Those of all epochs."""
+    return training.epochs * loader.steps_per_epoch
+
+
+def rounding_is_weighed(training: ResolvedTraining, device: torch.device, network: nn.Module) -> bool:
+    """True where measuring decides between fp32 and bf16."""
+    weights = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    worth = device.type == "cuda" or weights >= WORTH_MEASURING
+    return training.precision == "auto" and worth and has_bf16(device)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """True where the device multiplies bf16 matrices by itself."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+
+
+def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = TRIAL_SECONDS) -> float:
+    """Median time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more.
+
+    All devices make as many: a step waits for the others.
+    """
+    step()
+    begun = time.monotonic()
+    times: list[float] = []
+    while any(devices.agree(not times or (len(times) < TRIAL_STEPS and time.monotonic() - begun < limit))):
+        before = time.monotonic()
+        step()
+        times.append(time.monotonic() - before)
+    return sorted(times)[len(times) // 2]
+
+
+def planned_steps(budget: float, step: float, validation: float, most: int, interval: Callable[[int], int]) -> int:
+    """Steps of `step` seconds that fit into `budget` seconds, 1 to `most`.
+
+    Room is left for as many validations, of `validation` seconds each, as the steps would have by themselves.
+    """
+
+    def fitting(seconds: float) -> int:
+        return max(1, min(most, int(max(seconds, 0.1 * budget) / step)))
+
+    alone = fitting(RESERVE * budget)
+    return fitting(RESERVE * budget - validation * alone / interval(alone))
+
+
+def validation_interval(total: int, epoch: int, judged: float) -> int:
+    """Steps between two validations: an epoch, or more and less of it so that a job has between 10 and 100.
+
+    Fewer than 10, down to 5, where they would be more than `VALIDATION_SHARE` of the work: a validation costs a third
+    of `judged` steps. A rule and no measurement, since the best weights depend on when there were validations.
+    """
+    passes = total / epoch
+    if FEWEST_VALIDATIONS <= passes <= MOST_VALIDATIONS:
+        interval = epoch
+    else:
+        interval = round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes)))
+    affordable = math.ceil(judged / 3 / VALIDATION_SHARE)
+    return max(1, interval, min(affordable, total // ENOUGH_VALIDATIONS))
