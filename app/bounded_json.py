@@ -2,12 +2,15 @@
 whoever looks at the value, writes it down or names it in an error. Knows no route.
 """
 
+import json
 from typing import Any
 
 import orjson
 
 DEEPEST = 100
 """Arrays and objects within each other."""
+NEAR = 20
+"""Characters shown before and behind a mistake."""
 TOO_DEEP = f"arrays and objects are nested more than {DEEPEST} deep"
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -19,6 +22,11 @@ def loads(text: bytes | str) -> Any:
     if is_deep(text, value):
         raise orjson.JSONDecodeError(TOO_DEEP, str(text[:100]), 0)
     return value
+
+
+def place(error: json.JSONDecodeError) -> str:
+    """Where the mistake is: `at character 6, near '{"a": }'`."""
+    return f"at character {error.pos}, near {error.doc[max(0, error.pos - NEAR) : error.pos + NEAR]!r}"
 
 
 def is_deep(text: bytes | str, value: Any) -> bool:

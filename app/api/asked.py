@@ -171,7 +171,7 @@ def explain(body: bytes, fault: orjson.JSONDecodeError) -> NoReturn:
         raise
     except (ValueError, RecursionError):
         pass
-    raise Malformed(f"the body is not JSON: {fault}") from None
+    raise Malformed(f"the body is not JSON: {fault.msg} {bounded_json.place(fault)}") from None
 
 
 def has_text(given: Any) -> bool:

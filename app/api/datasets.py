@@ -12,6 +12,7 @@ from app.api import shown
 from app.api.augmentation_trial import AugmentationTrial, AugmentedRows, try_on_rows
 from app.api.dataset_rows import read_rows
 from app.api.deps import (
+    FORM_TOO,
     METADATA_FILTER,
     CallerHere,
     MetadataHere,
@@ -57,7 +58,7 @@ async def create_dataset(request: Request) -> Response:
     """
     here = services(request)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        options = check(await read_json(request))
+        options = check(await read_json(request, FORM_TOO))
         ask = asked(request, hashlib.sha256(await request.body()).hexdigest())
         project = ask.caller.project_id
         making = run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, options))

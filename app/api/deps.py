@@ -3,8 +3,9 @@
 A guarded route checks the key first, then the body: nobody without a key makes the service parse anything.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import bounded_json
 from app.api.schemas import ErrorEnvelope
-from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite
+from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite, UnknownKey
 from app.registry.db import Database
 from app.registry.keys import Caller
 from app.serving import Serving
@@ -26,6 +27,8 @@ from app.settings import Settings
 from app.storage import Storage
 
 NOT_FINITE = re.compile("-?(NaN|Infinity)")
+SHOWN = 100
+FORM_TOO = ", or a form ('content-type: multipart/form-data') with the part 'file'"
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON writes it, inside a string."""
 
@@ -77,27 +80,36 @@ def caller(request: Request) -> Caller:
     return found
 
 
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, instead: str = "") -> Any:
     """The body as strict JSON: no NaN, no infinity, no lone surrogate, no NUL (which SQL cannot keep).
 
-    Raises EmptyInput, Malformed and NonFinite, with the place.
+    `instead` is what else than JSON the route takes. Raises EmptyInput, Malformed and NonFinite, with the place.
     """
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        raise Malformed(f"the body's content type is {kind!r}; send 'content-type: application/json'")
+        raise Malformed(f"the body's content type is {kind!r}; send 'content-type: application/json'{instead}")
     raw = await request.body()
     if not raw.strip():
         raise EmptyInput("the body is empty; send a JSON object")
     try:
         value = bounded_json.loads(raw)
     except orjson.JSONDecodeError as error:
-        near = error.doc[max(0, error.pos - 20) : error.pos + 20]
         if NOT_FINITE.match(error.doc, error.pos) or "infinity" in error.msg:
-            raise NonFinite(f"the body's number at character {error.pos} is not finite, near {near!r}") from None
-        raise Malformed(f"the body is not JSON: {error.msg} at character {error.pos}, near {near!r}") from None
+            raise NonFinite(f"the body's number {bounded_json.place(error)} is not finite") from None
+        raise Malformed(f"the body is not JSON: {error.msg} {bounded_json.place(error)}") from None
     if NUL.search(raw):
         raise Malformed("the body holds the character U+0000, which no text here may contain")
     return value
+
+
+def refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """Raises UnknownKey for a query with another name: a filter with a typing mistake would let everything through."""
+    for name in request.query_params:
+        if name.partition("[")[0] not in known:
+            meant = difflib.get_close_matches(name, known, n=1)
+            there = f"there are {', '.join(sorted(known))}" if known else "there are none"
+            hint = f"did you mean {meant[0]}? {there.capitalize()}" if meant else there
+            raise UnknownKey(f"{request.url.path} has no query parameter {name[:SHOWN]!r}; {hint}", param=name[:SHOWN])
 
 
 class StrictRequest(Request):
@@ -124,6 +136,17 @@ class Guarded(APIRoute):
         described: Any = Annotated[about.annotation, about]
         return TypeAdapter(described)
 
+    @cached_property
+    def queries(self) -> frozenset[str]:
+        """The names that a query may have: those that are documented."""
+        names, left = set(), [self.dependant]
+        while left:
+            each = left.pop()
+            names |= {parameter.alias for parameter in each.query_params}
+            left += each.dependencies
+        beside = (self.openapi_extra or {}).get("parameters", ())
+        return frozenset(names | {each["name"] for each in beside if each["in"] == "query"})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
 
@@ -131,6 +154,7 @@ class Guarded(APIRoute):
             request = StrictRequest(plain.scope, plain.receive)
             scope = self.scopes[request.method not in ("GET", "HEAD")]
             request.state.caller = await run_in_threadpool(authenticate, request, scope)
+            refuse_unknown(request, self.queries)
             if self.body_field is not None:
                 request.strict = await read_json(request)
             return await inner(request)

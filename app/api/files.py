@@ -43,10 +43,10 @@ async def create_file(request: Request) -> Response:
     here = services(request)
     async with take_in(request, here.settings, here.storage, fields=frozenset({"purpose"}), max_files=1) as intake:
         purpose = intake.fields.get("purpose")
+        known = ", ".join(get_args(Purpose))
         if purpose is None:
-            raise MissingKey("the form has no field 'purpose'", param="purpose")
+            raise MissingKey(f"the form has no field 'purpose', which is one of {known}", param="purpose")
         if purpose not in get_args(Purpose):
-            known = ", ".join(get_args(Purpose))
             raise UnknownChoice(f"purpose {purpose!r} is unknown; choose one of {known}", param="purpose")
         ask = asked(request, intake.sha256(), counts_retries=False)
         project = caller(request).project_id

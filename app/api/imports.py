@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import shown
-from app.api.deps import Services, guarded_router, read_json, services
+from app.api.deps import FORM_TOO, Services, guarded_router, read_json, services
 from app.api.files import register
 from app.api.idempotency import HEADERS, Made, asked, create, create_from_form
 from app.api.intake import take_in
@@ -59,7 +59,7 @@ async def import_model(request: Request) -> Response:
     """
     here = services(request)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        wanted = check(await read_json(request))
+        wanted = check(await read_json(request, FORM_TOO))
         ask = asked(request, hashlib.sha256(await request.body()).hexdigest())
         project = ask.caller.project_id
         return (await run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, wanted)))[

@@ -1,6 +1,7 @@
 """Takes the files of a form into storage while they arrive; what is not kept in the end is removed again."""
 
 import contextlib
+import difflib
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Collection
@@ -56,7 +57,9 @@ class Intake:
                 body[name] = text if name in texts else bounded_json.loads(text)
             except orjson.JSONDecodeError as error:
                 raise Malformed(
-                    f"form field {name!r} holds JSON, and {text[:100]!r} is none: {error}", param=name
+                    f"form field {name!r} holds JSON, and {text[:100]!r} is none: "
+                    f'{error.msg} {bounded_json.place(error)}; an object is written as {{"key": "value"}}',
+                    param=name,
                 ) from None
         return body
 
@@ -94,7 +97,9 @@ async def take_in(
                 intake.fields[part.name] = await part.text()
             else:
                 known = ", ".join([f"{name} (with a filename)", *sorted(fields)])
-                raise UnknownKey(f"{part.name!r} is no field of this form; it has {known}", param=part.name)
+                meant = difflib.get_close_matches(part.name, fields, n=1)
+                hint = f"did you mean {meant[0]}? It" if meant else "it"
+                raise UnknownKey(f"{part.name!r} is no field of this form; {hint} has {known}", param=part.name)
         if not intake.files:
             raise MissingKey(f"the form has no file: send it as the part {name!r}, with a filename", param=name)
         yield intake

@@ -55,7 +55,7 @@ def decode(body: bytes, header_size: int | None) -> Wanted:
     try:
         given = bounded_json.loads(head)
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"the body is not JSON: {error}") from None
+        raise Malformed(f"the body is not JSON: {error.msg} {bounded_json.place(error)}") from None
     if not isinstance(given, dict):
         raise Malformed(f"the body is a JSON {type(given).__name__}; send an object with inputs")
     rest = memoryview(body)[len(head) :]

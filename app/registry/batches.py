@@ -19,7 +19,7 @@ from app.registry.batch_files import OUTPUT as OUTPUT
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.moves import TERMINAL
-from app.registry.page import Page, paginate
+from app.registry.page import Page, behind, paginate
 from app.registry.tables import Batch, Job
 
 SHARD = "shard"
@@ -79,7 +79,7 @@ def list_page(
 ) -> Page[Batch]:
     wanted = metadata_equals(Batch.metadata_, metadata)
     statement = sa.select(Batch).where(Batch.project_id == project_id, *wanted)
-    return paginate(session, statement, Batch.id, limit=limit, after=after, descending=descending)
+    return paginate(session, statement, Batch.id, limit=limit, after=behind(after, "batch_"), descending=descending)
 
 
 def delete(session: Session, project_id: str, batch_id: str) -> None:

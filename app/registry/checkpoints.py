@@ -10,7 +10,7 @@ from app.errors import CheckpointGone, NotFound
 from app.registry import objects as stored
 from app.registry.ids import is_id, new_id
 from app.registry.metrics import finite
-from app.registry.page import Page, paginate
+from app.registry.page import Page, behind, paginate
 from app.registry.states import hold
 from app.registry.tables import Checkpoint, Job
 
@@ -75,7 +75,7 @@ def publications(session: Session, checkpoint_ids: Collection[str]) -> Sequence[
 
 def list_page(session: Session, job_id: str, *, limit: int, after: str | None, descending: bool) -> Page[Checkpoint]:
     statement = sa.select(Checkpoint).where(Checkpoint.job_id == job_id)
-    return paginate(session, statement, Checkpoint.id, limit=limit, after=after, descending=descending)
+    return paginate(session, statement, Checkpoint.id, limit=limit, after=behind(after, PREFIX), descending=descending)
 
 
 def supersede(session: Session, job_id: str, kept: int) -> list[str]:

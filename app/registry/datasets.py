@@ -14,7 +14,7 @@ from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.metrics import finite
 from app.registry.moves import TERMINAL
-from app.registry.page import Page, paginate
+from app.registry.page import Page, behind, paginate
 from app.registry.states import Fenced, fail_dataset
 from app.registry.states import waiting_jobs as waiting_jobs
 from app.registry.tables import Dataset, DatasetFile, File, Job, JobDataset
@@ -87,7 +87,7 @@ def list_page(
     statement = sa.select(Dataset).where(Dataset.project_id == project_id, *wanted)
     if status is not None:
         statement = statement.where(Dataset.status == status)
-    return paginate(session, statement, Dataset.id, limit=limit, after=after, descending=descending)
+    return paginate(session, statement, Dataset.id, limit=limit, after=behind(after, "ds-"), descending=descending)
 
 
 def ready(

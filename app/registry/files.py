@@ -10,7 +10,7 @@ from app.errors import InUse, NotFound
 from app.registry import objects as stored
 from app.registry.ids import new_id
 from app.registry.moves import TERMINAL
-from app.registry.page import Page, paginate
+from app.registry.page import Page, behind, paginate
 from app.registry.tables import Batch, DatasetFile, File, Job, Upload
 
 CONTENT = "content"
@@ -80,7 +80,7 @@ def list_page(
     statement = sa.select(File).where(File.project_id == project_id)
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
-    return paginate(session, statement, File.id, limit=limit, after=after, descending=descending)
+    return paginate(session, statement, File.id, limit=limit, after=behind(after, "file-"), descending=descending)
 
 
 def needed_by_job(file_id: Any) -> sa.ColumnElement[bool]:

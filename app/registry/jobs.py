@@ -15,7 +15,7 @@ from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.metrics import finite
 from app.registry.moves import TERMINAL
-from app.registry.page import Page, paginate
+from app.registry.page import Page, behind, paginate
 from app.registry.states import Fenced as Fenced
 from app.registry.states import dataset_failed, holder, lock, move
 from app.registry.tables import Dataset, Job, JobDataset
@@ -106,7 +106,7 @@ def list_page(
         statement = statement.where(Job.kind == kind)
     if based:
         statement = statement.where(Job.base_version_id.is_not(None), Job.kind.in_(("pretrain", "finetune")))
-    return paginate(session, statement, Job.id, limit=limit, after=after, descending=descending)
+    return paginate(session, statement, Job.id, limit=limit, after=behind(after, "job-"), descending=descending)
 
 
 def dataset_ids(session: Session, job_id: str) -> list[JobDataset]:

@@ -6,13 +6,26 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.errors import WrongType
+from app.registry.ids import is_id
+
 T = TypeVar("T")
+SHOWN = 100
 
 
 @dataclass
 class Page(Generic[T]):
     rows: list[T]
     has_more: bool
+
+
+def behind(after: str | None, prefix: str) -> str | None:
+    """`after` as `paginate` takes it. Raises WrongType for what can be no id of such a list."""
+    if after is not None and not is_id(after, prefix):
+        raise WrongType(
+            f"after is {after[:SHOWN]!r}; the last_id of the page before is right, like {prefix}…", param="after"
+        )
+    return after
 
 
 def paginate(

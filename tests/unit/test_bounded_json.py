@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from app.bounded_json import DEEPEST, loads
+from app.bounded_json import DEEPEST, loads, place
 
 
 def nested(depth: int, inner: str = "1", opening: str = "[", closing: str = "]") -> str:
@@ -31,3 +31,10 @@ def test_a_string_with_brackets_hides_no_depth() -> None:
 def test_what_is_no_json_is_refused_as_ever() -> None:
     with pytest.raises(orjson.JSONDecodeError):
         loads("[" * 3000)
+
+
+def test_a_mistake_has_a_place() -> None:
+    text = '{"model": "digits", "input": [1, 2,, 3], "dimensions": 8}'
+    with pytest.raises(orjson.JSONDecodeError) as caught:
+        loads(text)
+    assert place(caught.value) == f"at character 35, near {text[15:55]!r}"

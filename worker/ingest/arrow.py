@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from worker.ingest.arrow_messages import batches
+from worker.ingest.header import all_differ
 from worker.ingest.heads import arrow_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import Staging
@@ -77,9 +78,7 @@ def _look(file: Input, mapped: mmap.mmap, context: Context) -> Arrow:
             refuse(file, f"{file.name}, with a record batch of {batch.size:,} bytes,", size, context)
             return Arrow(file, [])
     names = _schema(mapped).names
-    for name in sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
-        message = f"{file.name} has more than one column {name!r}; give each a name of its own"
-        context.faults.add("duplicate_column", message, file=file.id, column=name)
+    if not all_differ(file, names, context.faults):
         return Arrow(file, [])
     first = next(_read(mapped), None)
     if first is None:

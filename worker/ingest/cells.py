@@ -10,6 +10,7 @@ from worker.ingest.staging import Staging
 
 PLAIN = r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"
 """A number as Arrow reads it, but for infinities and NaN."""
+TO_DO = 'correct it, leave the cell empty as a gap, or ask for "on_fault": "drop" to leave such rows out'
 
 
 def plainly(column: pa.StringArray, written: Written) -> pa.StringArray:
@@ -40,5 +41,5 @@ def to_numbers(column: pa.StringArray, name: str, staging: Staging | None) -> pa
         try:
             values[row] = pc.cast(pa.array([cell]), pa.float64())[0].as_py()
         except pa.ArrowInvalid:
-            staging.fault("not_a_number", f": {shown(cell)} is not a number", staging.rows + row, name)
+            staging.fault("not_a_number", f": {shown(cell)} is not a number; {TO_DO}", staging.rows + row, name)
     return pa.array(values, from_pandas=True)

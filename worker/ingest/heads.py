@@ -127,7 +127,8 @@ def text_head(name: str, texts: Sequence[str]) -> Head:
     words = sum(map(count_words, texts)) / max(1, len(texts))
     held = encoded_medium(texts[0]) if texts else ""
     more: dict[str, Any] = {"medium": held, "encoded": "base64"} if held else {}
-    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, **more)
+    example = texts[0] if texts else ""
+    return Head(name, "table", TEXT, distinct=len(set(texts)), sampled=len(texts), words=words, example=example, **more)
 
 
 def as_name(value: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from app.dataset_options import DatasetOptions
 from worker.ingest import targets
-from worker.ingest.faults import Faults, some
+from worker.ingest.faults import Faults, shown, some
 from worker.ingest.names import GROUP_NAME, LABEL_NAMES, SPLIT_NAME, is_few, is_numbering
 from worker.ingest.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
@@ -197,7 +197,8 @@ def _is_category(head: Head) -> bool:
 
 def _there(left: Mapping[str, Head]) -> str:
     """Which columns a client may have meant."""
-    kinds = {name: "text" if head.is_text else "numbers" if head.is_number else "bytes" for name, head in left.items()}
+    kinds = {name: "numbers" if head.is_number else "bytes" for name, head in left.items()}
+    kinds |= {name: f"text like {shown(head.example)}" for name, head in left.items() if head.is_text}
     listed = [f"{name!r} ({kinds[name]})" for name in left if name]
     return f"apart from label and split there are {', '.join(listed[:LISTED]) or 'none'}" + (
         " …" if listed[LISTED:] else ""

@@ -82,9 +82,11 @@ class Lines:
             return None
         except ValueError as error:
             code = "truncated" if last else "not_json"
-            self._fault(
-                code, f"is no JSON object: {error}: {shown(line[:80].decode('utf-8', 'replace'))}", number, context
-            )
+            problem = str(error)
+            if isinstance(error, json.JSONDecodeError):  # whose own text tells a line, which is no line of the file
+                problem = f"{error.msg} {bounded_json.place(error)}"
+            start = shown(line[:80].decode("utf-8", "replace"))
+            self._fault(code, f"is no JSON object: {problem}: {start}", number, context)
             return None
         if not isinstance(row, dict):
             self._fault("not_json", f"is {shown(row)}, not an object", number, context)
@@ -132,7 +134,7 @@ class Lines:
         return pa.array(values, pa.string())
 
     def _fault(self, code: str, problem: str, row: int, context: Context, column: str | None = None) -> None:
-        message = f"{self.file.name}, row {row:,}, {problem}"
+        message = f"{self.file.name}, row {row:,} {problem}"
         context.faults.row(code, message, file=self.file.id, row=row, column=column)
 
 

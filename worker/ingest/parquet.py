@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worker.ingest.header import all_differ
 from worker.ingest.heads import arrow_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.staging import Staging
@@ -59,11 +60,7 @@ def open_parquet(file: Input, context: Context) -> Parquet:
             refuse(file, file.name, size, context)
             return Parquet(file, [])
         names = table.schema_arrow.names
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        for name in twice:
-            message = f"{file.name} has more than one column {name!r}; give each a name of its own"
-            context.faults.add("duplicate_column", message, file=file.id, column=name)
-        if twice:
+        if not all_differ(file, names, context.faults):
             return Parquet(file, [])
         first = next(table.iter_batches(SAMPLE_ROWS, use_threads=False), None)
         columns = first.columns if first is not None else [pa.nulls(0, field.type) for field in table.schema_arrow]

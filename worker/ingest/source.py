@@ -100,6 +100,8 @@ class Head:
     sampled: int = 0
     words: float = 0.0
     """Of a text column, in the mean of those rows."""
+    example: str = ""
+    """Of a text column, the first of its texts."""
     fractions: bool = False
     """Whether any of those is a number with a fraction."""
     counts: bool = False

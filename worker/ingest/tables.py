@@ -16,6 +16,7 @@ from worker.ingest import encoding
 from worker.ingest.cells import plainly, to_numbers
 from worker.ingest.dialect import DELIMITERS, NOTHING, Written, find_dialect
 from worker.ingest.faults import shown
+from worker.ingest.header import all_differ
 from worker.ingest.heads import cells_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
 from worker.ingest.stages import BYTE
@@ -190,17 +191,10 @@ def open_table(
         return Table(file, [])
     names = rows[0] if dialect.header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
     names = [name.strip() for name in names]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    for name in twice:
-        context.faults.add(
-            "duplicate_column",
-            f"{file.name} has more than one column {name!r}; give each a name of its own",
-            file=file.id,
-            column=name,
-        )
+    distinct = all_differ(file, names, context.faults)
     body = [row for row in rows[dialect.header :] if len(row) == len(names)]
     heads, written = [], {}
-    for position, name in enumerate([] if twice else names):
+    for position, name in enumerate(names if distinct else []):
         head, style = cells_head(name, [row[position] for row in body], dialect)
         heads.append(head)
         if style is not None:

@@ -117,6 +117,8 @@ def _objective(
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
+    elif profile.get("input") is None:
+        raise lacks("input", "a pretraining without objective", profile)
     else:
         modality = find("modalities", Modality)[profile["input"]["modality"]]
         width = _asked_width(request)
@@ -154,11 +156,15 @@ def _asked_width(request: TrainRequest) -> int | None:
 
 def _for_target(modality: str) -> tuple[str, str]:
     """The objective that predicts such a target, and why."""
-    layout = find("modalities", Modality)[modality].layout
+    modalities = find("modalities", Modality)
+    layouts = set[str]()
     for name, objective in find("objectives", ObjectiveSettings).items():
-        if "predict" in objective.abilities and layout in objective.roles["target"].layouts:
-            return name, f"the dataset's target is {modality!r}"
-    raise DoesNotFit(f"no objective predicts a target of modality {modality!r} by default; name one", param="objective")
+        if "predict" in objective.abilities:
+            if modalities[modality].layout in objective.roles["target"].layouts:
+                return name, f"the dataset's target is {modality!r}"
+            layouts |= objective.roles["target"].layouts
+    known = ", ".join(repr(name) for name, each in modalities.items() if each.layout in layouts)
+    raise DoesNotFit(f"no objective predicts a target of modality {modality!r}, only {known}", param="dataset")
 
 
 def _data(

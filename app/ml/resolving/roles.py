@@ -72,6 +72,11 @@ def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
     if role in SIDES and profile.get("input") and profile.get("caption"):
         names = {side: profile[part]["name"] for side, part in SIDES.items()}
         why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
+    if role in ("input", *SIDES) and profile.get("source") and profile.get("target"):
+        names = {side: profile[part]["name"] for side, part in zip(SIDES, ("source", "target"), strict=True)}
+        why = (
+            f"make it with columns {json.dumps(names)} for pairs, which 'alignment' learns; nothing learns to translate"
+        )
     if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
         why = (
             f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,26 @@ def test_a_wrong_form_makes_nothing(
     refused(answer, status, code, param)
     assert {key for key, _ in garden.house.storage.listing()} == before
     assert garden.client.get("/v1/files").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"colums": "{}"},
+            "'colums' is no field of this form; did you mean columns[?] It has file (with a filename), ",
+        ),
+        ({"columns": "text:review"}, """'text:review' is none: .*; an object is written as {"key": "value"}"""),
+    ],
+)
+def test_a_wrong_form_is_told_what_would_be_right(garden: Garden, fields: dict[str, str], said: str) -> None:
+    answer = garden.client.post("/v1/datasets", files={"file": ("rows.npz", vectors())}, data={"name": "d"} | fields)
+    assert re.search(said.replace("(", r"\(").replace(")", r"\)"), answer.json()["error"]["message"])
+
+
+def test_bytes_without_a_form_are_told_of_the_form(garden: Garden) -> None:
+    answer = garden.client.post("/v1/datasets", content=vectors(), headers={"content-type": "text/csv"})
+    assert "or a form ('content-type: multipart/form-data') with the part 'file'" in refused(answer, 400, "malformed")
 
 
 def test_a_list_is_filtered_by_status_and_metadata(garden: Garden) -> None:

@@ -168,6 +168,33 @@ def test_a_wrong_query_is_told_what_and_where(garden: Garden, query: str, code: 
     refused(garden.client.get(f"/v1/jobs?{query}"), 422, code, param)
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("/v1/jobs?afer=job-1", "did you mean after? There are after, kind, limit, metadata, order, status"),
+        ("/v1/datasets?name=digits", "/v1/datasets has no query parameter 'name'; there are after, limit, "),
+        ("/v1/jobs?metadat[colour]=red", "did you mean metadata?"),
+        ("/v1/files/file-1?all=1", "there are none"),
+    ],
+)
+def test_an_unknown_query_is_refused(garden: Garden, query: str, said: str) -> None:
+    param = query.partition("?")[2].partition("=")[0]
+    assert said in refused(garden.client.get(query), 422, "unknown_key", param)
+
+
+@pytest.mark.parametrize(
+    ("path", "like"),
+    [
+        ("/v1/files", "file-…"),
+        ("/v1/datasets", "ds-…"),
+        ("/v1/jobs", "job-…"),
+        ("/v1/batches", "batch_…"),
+    ],
+)
+def test_a_page_behind_nothing_is_refused(garden: Garden, path: str, like: str) -> None:
+    assert like in refused(garden.client.get(path, params={"after": "nonsense"}), 422, "wrong_type", "after")
+
+
 @pytest.mark.parametrize("path", ["/v1/jobs/job-%00", "/v1/jobs?after=%00", "/v1/models/%00"])
 def test_a_nul_in_the_address_is_refused(garden: Garden, path: str) -> None:
     refused(garden.client.get(path), 400, "malformed")

@@ -2,7 +2,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.registry.page import paginate
+from app.errors import WrongType
+from app.registry.ids import new_id
+from app.registry.page import behind, paginate
 from app.registry.tables import File
 from tests import rows
 
@@ -32,3 +34,12 @@ def test_a_page_goes_on_where_a_deleted_row_stood(session: Session, project_id: 
     assert [row.id for row in page.rows] == [third]
     page = paginate(session, sa.select(File), File.id, limit=5, after=second, descending=True)
     assert [row.id for row in page.rows] == [first]
+
+
+def test_a_page_begins_behind_an_id_of_its_kind() -> None:
+    given = new_id("file-")
+    assert behind(given, "file-") == given
+    assert behind(None, "file-") is None
+    for nonsense in ("", "2", "file-7", new_id("job-"), given.upper(), given + " "):
+        with pytest.raises(WrongType, match="the last_id of the page before is right, like file-…"):
+            behind(nonsense, "file-")

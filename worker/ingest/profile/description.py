@@ -18,14 +18,14 @@ def describe(
     plan: Plan, heads: Sequence[Head], made: Mapping[str, Kind], places: Places, faults: Faults, rows: Rows
 ) -> dict[str, Any]:
     """The profile as it is stored with the dataset and shown to its owner."""
-    types = {head.name: head.dtype for head in heads}
+    types = {head.name: head.ragged or ("text" if head.is_text else str(head.dtype)) for head in heads}
     nothing = dict.fromkeys(("min", "max", "mean", "std"))
     columns = [column for kind in made.values() for column in kind.columns()]
     for plays, names in (("split", [plan.split]), ("group", [plan.group]), ("ignored", plan.ignored)):
         for name in names:
             if name is not None:
                 missing = None if plays == "ignored" else 0
-                columns.append({"name": name, "plays": plays, "type": str(types[name]), "missing": missing, **nothing})
+                columns.append({"name": name, "plays": plays, "type": types[name], "missing": missing, **nothing})
     changed = {code: number for kind in made.values() for code, number in kind.changed.items() if number}
     warnings = [warning for kind in made.values() for warning in kind.warnings(places)]
     warnings += _unused(plan, heads)
@@ -57,5 +57,5 @@ def _unused(plan: Plan, heads: Sequence[Head]) -> list[str]:
         return []
     return [
         f"not used, since they hold texts of many values: {some(texts)}; write numbers without units, "
-        "and name columns of names in columns.features"
+        "dates as numbers of days, and name columns of names in columns.features"
     ]

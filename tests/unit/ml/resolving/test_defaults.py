@@ -223,6 +223,23 @@ def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
         resolved({"kind": "pretrain", "objective": {"name": "alignment"}}, captioned)
 
 
+def test_texts_and_what_becomes_of_them_are_told_what_can_be_learned_of_them() -> None:
+    sides = {"source": {"name": "en", "modality": "text"}, "target": {"name": "de", "modality": "text"}}
+    profile = {key: value for key, value in TABLE.items() if key != "input"} | sides
+    for body in ({}, {"objective": {"name": "alignment"}}, {"objective": {"name": "sentence_embeddings"}}):
+        with pytest.raises(
+            Invalid, match=r'none \(make it with columns {"left": "en", "right": "de"} for pairs, which'
+        ):
+            resolved({"kind": "pretrain", **body}, profile)
+
+
+@pytest.mark.parametrize("modality", ["boxes", "text"])
+def test_a_target_that_nothing_predicts_is_told_what_is_predicted(modality: str) -> None:
+    profile = TABLE | {"target": {"name": "there", "modality": modality}}
+    with pytest.raises(Invalid, match=f"of modality '{modality}', only 'classes', 'numbers', 'tags'"):
+        resolved({"kind": "finetune", "base_model": "b"}, profile)
+
+
 @pytest.mark.parametrize("gaps", [False, True])
 def test_a_base_of_other_columns_names_them(gaps: bool) -> None:
     def table(*names: str) -> dict[str, Any]:

@@ -80,6 +80,10 @@ def test_faults_have_their_row_and_key(ingest: Any, monkeypatch: pytest.MonkeyPa
         (13, "unsupported_type", "kind"),
     ]
     assert "'tall' is not a number" in next(fault.message for fault in made.faults if fault.row == 9)
+    assert (
+        "row 4 is no JSON object: Expecting ':' delimiter at character 12, near '{\"a\": 1, \"b\"'"
+        in made.faults[0].message
+    )
     assert all(fault.file == "data.jsonl" for fault in made.faults)
 
 

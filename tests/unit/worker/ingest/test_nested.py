@@ -30,7 +30,7 @@ def test_a_line_that_is_nested_too_deeply_is_a_fault_of_that_line(
     lines = ['{"a": 1, "b": 2.5}'] * 3
     made = ingest({"x.jsonl": "\n".join([*lines, f'{{"a": {rest}, "b": {nested(depth, *way)}}}', *lines, ""]).encode()})
     assert [(fault.code, fault.row) for fault in made.faults] == [("not_json", 4)]
-    assert "row 4, is no JSON object: arrays and objects are nested more than 100 deep: '{" in made.faults[0].message
+    assert "row 4 is no JSON object: arrays and objects are nested more than 100 deep: '{" in made.faults[0].message
 
 
 @pytest.mark.parametrize("way", WAYS)

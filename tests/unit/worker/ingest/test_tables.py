@@ -50,7 +50,7 @@ def test_columns_as_asked(ingest: Any) -> None:
     np.testing.assert_array_equal(made.read("input"), [[2 * n, n] for n in range(12)])
     assert made.read("target").tolist() == [str(n % 3) for n in range(12)]
     assert made.profile["inferred"]["ignored"] == ["kind"]
-    assert made.column("kind")["plays"] == "ignored"
+    assert (made.column("kind")["plays"], made.column("kind")["type"]) == ("ignored", "text")
 
 
 @pytest.mark.parametrize("name", ["label", "Target", "class", "y"])
@@ -132,7 +132,7 @@ def test_text_in_a_number_column(ingest: Any) -> None:
         ("not_a_number", 2, "b"),
         ("not_a_number", 3, "b"),
     ]
-    assert "'tall' is not a number" in made.faults[0].message
+    assert "'tall' is not a number; correct it, leave the cell empty" in made.faults[0].message
 
 
 @pytest.mark.parametrize(("cell", "shown"), [("nan", "nan"), ("-inf", "-inf"), ("Infinity", "inf"), ("", "nan")])
@@ -162,7 +162,22 @@ def test_a_row_with_such_a_number_is_left_out_alone(ingest: Any) -> None:
 
 
 def test_a_column_named_twice(ingest: Any) -> None:
-    assert ingest(csv("a,b,a\n1,2,3\n4,5,6\n")).codes == ["duplicate_column"]
+    made = ingest(csv("a,b,a\n1,2,3\n4,5,6\n"))
+    assert made.codes == ["duplicate_column"]
+    assert made.faults[0].message == "data.csv: columns 1, 3 of 3 are all called 'a'; give each a name of its own"
+
+
+def test_columns_without_a_name(ingest: Any) -> None:
+    made = ingest(csv("List of 2024;;;;;;\nname;price;stock;a;b;c;d\nlamp;2;3;1;2;3;4\n"))
+    (fault,) = made.faults
+    assert "columns 2, 3, 4, 5, 6 … of 7 have no name" in fault.message
+    assert "does the header begin with 'List of 2024'?" in fault.message
+
+
+def test_where_no_column_can_be_the_input_its_values_say_why(ingest: Any) -> None:
+    made = ingest(csv("name,price\nmixer,EUR 19\nlamp,USD 25\nsaw,CHF 9\n"))
+    assert made.codes == ["no_input"]
+    assert "'price' (text like 'EUR 19')" in made.faults[0].message
 
 
 @pytest.mark.parametrize("at", [3, 2 << 20])
