@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from app.errors import RootstockError
@@ -49,6 +50,7 @@ def said_by_database(error: Exception) -> str | None:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rootstock", description="Your own data into your own embeddings, over HTTP.")
+    parser.add_argument("--version", action="version", version=f"rootstock {version('rootstock')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve_parser = commands.add_parser("serve", help="everything on this machine: broker, workers and API")

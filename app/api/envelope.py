@@ -1,5 +1,6 @@
 """The one error handler: whatever is raised becomes the error envelope. Knows no route."""
 
+import difflib
 import logging
 from collections.abc import Mapping
 from typing import Any, cast
@@ -27,6 +28,9 @@ from app.registry.db import is_away, is_full, is_orphan
 from app.validation import from_validation
 
 log = logging.getLogger(__name__)
+
+CLOSE = 0.8
+"""How alike two words are of which one may be the other with a typing mistake."""
 
 
 def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -88,9 +92,13 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 def likely_path(request: Request) -> str | None:
-    """The path that was meant: a client's base address has no /v1, or /v1 twice, or a slash too many."""
-    slashes = "/" + "/".join(filter(None, request.url.path.split("/")))
-    tried = (slashes, f"/v1{slashes}", slashes.replace("/v1/v1/", "/v1/", 1))
+    """The path that was meant: a client's base address has no /v1, or /v1 twice, or a slash too many, or a word of it
+    has a typing mistake."""
+    steps = list(filter(None, request.url.path.split("/")))
+    slashes = "/" + "/".join(steps)
+    words = {word for path in request.app.openapi()["paths"] for word in path.split("/")}
+    spelled = "/" + "/".join((difflib.get_close_matches(step, words, n=1, cutoff=CLOSE) or [step])[0] for step in steps)
+    tried = (slashes, f"/v1{slashes}", slashes.replace("/v1/v1/", "/v1/", 1), spelled, f"/v1{spelled}")
 
     def leads(path: str) -> bool:
         return any(route.matches({**request.scope, "path": path})[0] != Match.NONE for route in request.app.routes)

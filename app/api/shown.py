@@ -124,6 +124,9 @@ def job(session: Session, row: Job) -> dict[str, Any]:
 
 
 def _job(row: Job, used: list[str], names: dict[str, str], position: int | None) -> dict[str, Any]:
+    progress = Progress.model_validate(row.progress)
+    if row.status == "succeeded":  # it told how far it was once a second, and not at its end
+        progress = progress.model_copy(update={"percentage_done": 100.0, "estimated_remaining_seconds": 0.0})
     shares = {each["id"]: each.get("weight") for each in (row.spec or row.request).get("datasets") or []}
     return wire(
         JobObject.model_validate(
@@ -147,7 +150,7 @@ def _job(row: Job, used: list[str], names: dict[str, str], position: int | None)
                 "choices": row.choices,
                 "model": names.get(row.version_id or ""),
                 "output_file": row.output_file_id,
-                "progress": Progress.model_validate(row.progress),
+                "progress": progress,
                 "metrics": row.metrics,
                 "error": row.error,
                 "metadata": row.metadata_,

@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,7 @@ def test_a_given_admin_key_is_not_shown(tmp_path: Path) -> None:
 def test_every_subcommand_has_something_to_run() -> None:
     lines = (["serve"], ["api"], ["worker", "data"], ["migrate"], ["keys", "list"], ["demo"])
     assert all(callable(build_parser().parse_args(line).run) for line in lines)
+
+
+def test_the_version_is_told() -> None:
+    assert rootstock("--version").stdout == f"rootstock {version('rootstock')}\n"

@@ -44,6 +44,15 @@ def test_a_job_on_ready_data_is_resolved_at_once(garden: Garden) -> None:
     assert garden.client.get(f"/v1/jobs/{job['id']}").json() == job
 
 
+def test_a_job_that_succeeded_is_done_wherever_it_was_when_it_last_told(garden: Garden) -> None:
+    with garden.database.session() as session:
+        made = rows.job(session, garden.project_id, "succeeded")
+        made.progress = {"percentage_done": 50.0, "step": 3, "estimated_remaining_seconds": 9.0}
+        job_id = made.id
+    progress = garden.client.get(f"/v1/jobs/{job_id}").json()["progress"]
+    assert (progress["percentage_done"], progress["step"], progress["estimated_remaining_seconds"]) == (100.0, 3, 0.0)
+
+
 def test_a_job_on_validating_data_is_resolved_later(garden: Garden) -> None:
     dataset = post_dataset(garden, vectors())["id"]
     job = garden.client.post("/v1/jobs", json={"kind": "pretrain", "datasets": [{"id": dataset}]}).json()
