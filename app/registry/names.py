@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import ModelNotFound, OutOfRange
 from app.registry.db import now
-from app.registry.tables import Alias, Model, Version
+from app.registry.moves import TERMINAL
+from app.registry.tables import Alias, Job, Model, Version
 from app.registry.upsert import insert
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -44,10 +45,14 @@ def resolve(session: Session, project_id: str, reference: str) -> Version:
 
 
 def get(session: Session, project_id: str, name: str) -> Model:
-    """Raises ModelNotFound that lists near names."""
+    """Raises ModelNotFound that names the job which is to make it, or lists near names."""
     model = session.scalar(sa.select(Model).where(Model.project_id == project_id, Model.name == name))
     if model is not None:
         return model
+    making = sa.select(Job.id, Job.status).where(Job.project_id == project_id, Job.status.not_in(TERMINAL))
+    job = session.execute(making.where(Job.request["name"].as_string() == name).order_by(Job.id.desc())).first()
+    if job is not None:
+        raise ModelNotFound(f"no model {name!r} yet; {job.id}, which is to make it, is {job.status}", param="model")
     names = [known.name for known in all(session, project_id)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listed = ", ".join(map(repr, names[:LISTED])) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")

@@ -26,6 +26,17 @@ def test_a_version_keeps_what_made_it(session: Session, project_id: str) -> None
     assert set(objects.held(session, version.id)) == {"model.json", "weights.safetensors"}
 
 
+def test_a_model_that_is_still_being_made_is_told_its_job(session: Session, project_id: str) -> None:
+    rows.version(session, project_id)
+    for status, said in [("queued", "is queued"), ("paused", "is paused"), ("failed", "the models are 'digits'")]:
+        job = rows.job(session, project_id, status)
+        job.request = job.request | {"name": f"zebra-{status}"}
+        session.flush()
+        with pytest.raises(ModelNotFound, match=said) as caught:
+            models.resolve(session, project_id, f"zebra-{status}")
+        assert (job.id in str(caught.value)) == (status != "failed")
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
