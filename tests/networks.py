@@ -13,6 +13,7 @@ from app.ml.inference.counters import Counters
 from app.ml.modalities.base import Column, Fitted, Modality
 from app.ml.predictor import Predictor
 from app.ml.spec import AnyModality
+from app.ragged import Ragged
 
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 WIDTH = 12
@@ -43,7 +44,7 @@ def write(
 ) -> dict[str, Path]:
     """An untrained model's artifact: an mlp on vectors of `width` or on pictures of 8 by 8, or an rnn on texts.
 
-    `settings` are the objective's.
+    One that finds boxes is a cnn that scales pictures to 8 by 8. `settings` are the objective's.
     """
     torch.manual_seed(0)
     column = {"image": pictures(64), "text": texts(64), "vectors": rows(64, width)}[modality]
@@ -54,6 +55,14 @@ def write(
         labels = np.array(["cat", "dog", "owl"] * 3, dtype=object)
         roles["target"] = {"modality": {"name": "classes"}, "encoder": None, "dimensions": None}
         fitted["target"] = MODALITY.validate_python({"name": "classes"}).fit([labels])
+    if objective == "detection":
+        roles["input"] = {"modality": {"name": modality, "size": 8}, "encoder": {"name": "cnn", "preset": "nano"}}
+        roles["target"] = {"modality": {"name": "boxes", "labels": ["cat", "dog"], "picture": [16, 32]}}
+        one_box = Ragged.of([np.ones((1, 5), np.float32)])
+        fitted = {
+            "input": MODALITY.validate_python(roles["input"]["modality"]).fit([column]),
+            "target": MODALITY.validate_python(roles["target"]["modality"]).fit([one_box]),
+        }
     spec = {"roles": roles, "objective": {"name": objective, **settings}}
     folder.mkdir(parents=True, exist_ok=True)
     golden = fitted["input"].encode(column[:8])

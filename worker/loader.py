@@ -26,6 +26,8 @@ ENCODED_ROWS = 1024
 """Rows of different lengths that are encoded at once: they are padded until they are packed."""
 MOST_PLACES = 2**18
 """Of rows of different lengths that are given in order, with padding: a long row must not make all others wide."""
+CHUNK, NUMBERS = 1024, 2**23
+"""Rows, and numbers of them, that are judged at once: the maps of large pictures are many times as large."""
 LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes", "frames")
 
 Held = dict[str, Packed]
@@ -163,6 +165,11 @@ class Loader:
 
     def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
         return Batch(part[0], part[1], batch_seed(self.seed, epoch, step), epoch=epoch)
+
+
+def rows_at_once(numbers: int) -> int:
+    """How many rows of so many numbers are judged at once."""
+    return max(1, min(CHUNK, NUMBERS // numbers))
 
 
 def batch_seed(seed: int, epoch: int, step: int) -> int:

@@ -19,6 +19,7 @@ from worker import checkpoint
 from worker.auditing import settle_augmentation
 from worker.judging.judge import Judge
 from worker.judging.validation import validation_of
+from worker.loader import rows_at_once
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
@@ -68,7 +69,8 @@ class Trainer:
         self.reporter, self.run = reporter, run
         self.network, self.training = run.network, run.spec.training
         self.loader = run.drawn(self.training.batch_size)
-        rows = self.training.batch_size if run.spec.objective.tells_words else max(1024, self.training.batch_size)
+        most = rows_at_once(run.fitted[run.spec.objective.asked].shape.count)
+        rows = self.training.batch_size if run.spec.objective.tells_words else max(most, self.training.batch_size)
         self.judge = Judge(reporter, run, validation_of(run, rows))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

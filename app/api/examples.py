@@ -85,6 +85,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/reconstructions"): {"a row": {"model": MODEL, "input": ROW}},
     ("post", "/v1/predictions"): {
         "the three likeliest classes": {"model": "digit-classes", "input": ROW, "top_k": 3},
+        "what lies where": {"model": "finder", "input": "data:image/png;base64,iVBORw0KGgo=", "threshold": 0.5},
         "among labels in words": {
             "model": "captions",
             "input": "data:image/png;base64,iVBORw0KGgo=",

@@ -117,7 +117,9 @@ def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None
             assert given["generate"].shape == given["reconstruct"].shape
     if "predict" in given:
         target = pair.modalities["target"]
-        assert given["predict"].shape == (rows, fit(target).shape.count)
+        settled = network.settled(given["predict"])
+        assert settled.shape == (rows, *(fit(target).shape.size if target.layout != "boxes" else settled.shape[1:]))
+        assert len(fit(target).render(settled)) == rows
         if target.layout == "classes":
             torch.testing.assert_close(given["predict"].sum(1), torch.ones(rows))
 

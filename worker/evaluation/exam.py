@@ -12,7 +12,7 @@ from app.ml.objectives.base import Objective
 from app.ml.padding import joined, joined_answers, shortened
 from app.ml.spec import NetworkSpec
 from worker.evaluation.words import WordTests
-from worker.loader import Loader
+from worker.loader import CHUNK, Loader, rows_at_once
 
 MOST_BYTES = 256 * 2**20
 """Encoded rows that are held at once."""
@@ -21,8 +21,8 @@ MOST_WORK = 2_000_000_000_000
 USES = 64
 """How often each weight of a network is used on a grid, about."""
 FEWEST_ROWS = 500
-CHUNK, PLACES = 1024, 256 * 1024
-"""Rows, and places of padded rows, that are answered at once."""
+PLACES = 256 * 1024
+"""Of padded rows that are answered at once."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Exam:
     """Called between two parts of the work; may raise."""
 
     def loader(self, split: str, roles: Mapping[str, Fitted]) -> Loader:
+        rows = rows_at_once(self.fitted[self.spec.objective.asked].shape.count)
         return Loader(
-            self.dataset.splits[split], roles, batch_size=CHUNK, seed=self.seed, window_bytes=self.window_bytes
+            self.dataset.splits[split], roles, batch_size=rows, seed=self.seed, window_bytes=self.window_bytes
         )
 
 
@@ -82,6 +83,8 @@ def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
 def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
     """The rows in chunks of bounded size."""
     rows = len(inputs["values"])
-    chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1])) if "mask" in inputs else CHUNK
+    chunk = rows_at_once(inputs["values"].shape[1:].numel())
+    if "mask" in inputs:
+        chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1]))
     for first in range(0, rows, chunk):
         yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})

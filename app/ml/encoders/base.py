@@ -15,8 +15,9 @@ from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
 
-Capability = Literal["keep", "cond", "causal", "levels", "linear", "words", "sentences"]
-"""`linear`, `words` and `sentences` are weights that can be computed: components of items, vectors of words, both."""
+Capability = Literal["keep", "cond", "causal", "grid", "linear", "words", "sentences"]
+"""`grid`: the tokens of a picture lie on one, beside finer `levels` where there are such. `linear`, `words` and
+`sentences` are weights that can be computed: components of items, vectors of words, both."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from app.errors import DoesNotFit
-from app.ml.encoders.base import Encoder, EncoderSettings, Features
+from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.layers import convolution, linear, normalisation
 
@@ -30,6 +30,7 @@ class Cnn(EncoderSettings):
     name: Literal["cnn"] = "cnn"
     """Residual convolutions."""
     accepts: ClassVar[frozenset[Layout]] = frozenset({"grid", "vector"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"grid"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "nano": {"width": 16, "blocks": 1},
         "small": {"width": 64, "blocks": 1},
@@ -93,11 +94,17 @@ class CnnEncoder(Encoder):
         values = inputs["values"]
         if self.series:  # [B, T·C] -> [B, C, 1, T]
             values = values.reshape(-1, self.steps, self.settings.channels or 1).transpose(1, 2).unsqueeze(2)
-        maps = self.widen(
-            self.layers(values.contiguous(memory_format=torch.channels_last))
-        )  # [B, C, H, W] -> [B, D, h, w]
+        stem, *blocks = self.layers
+        maps: Tensor = stem(values.contiguous(memory_format=torch.channels_last))  # [B, C, H, W]
+        levels: list[Tensor] = []
+        for block in blocks:
+            before, maps = maps, block(maps)
+            if maps.shape[2:] != before.shape[2:]:
+                levels.append(before)
+        maps = self.widen(maps)  # [B, D, h, w]
         tokens = maps.flatten(2).transpose(1, 2)  # [B, L, D]
-        return Features(tokens, tokens.mean(1) + tokens.amax(1), grid=(maps.shape[2], maps.shape[3]))
+        grid = (maps.shape[2], maps.shape[3])
+        return Features(tokens, tokens.mean(1) + tokens.amax(1), grid=grid, levels=tuple(levels))
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return CnnDecoder(self.settings, shape, code, self.stem_stride, self.stages)

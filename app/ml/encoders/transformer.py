@@ -25,7 +25,7 @@ class Transformer(EncoderSettings):
     name: Literal["transformer"] = "transformer"
     """Attention over patches or tokens."""
     accepts: ClassVar[frozenset[Layout]] = frozenset({"grid", "tokens"})
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({"keep", "causal"})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"keep", "causal", "grid"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "nano": {"width": 64, "depth": 2, "heads": 4},
         "small": {"width": 256, "depth": 4, "heads": 4},

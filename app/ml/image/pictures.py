@@ -46,6 +46,11 @@ def decode_uri(uri: str | bytes, name: str, size: tuple[int, int] | None = None)
     return decode(data_uris.read(uri, "image", "image/png", name), name, size)
 
 
+def measure_uri(uri: str | bytes, name: str) -> tuple[int, int, int]:
+    """What `measure` says of the picture that `decode_uri` gives."""
+    return measure(data_uris.read(uri, "image", "image/png", name), name)
+
+
 def decode(content: bytes, name: str, size: tuple[int, int] | None = None) -> Pixels:
     """The first frame of a picture file, upright, transparent places black; gray ones have one channel.
 

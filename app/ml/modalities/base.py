@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -176,6 +176,14 @@ class Fitted:
 
         `binary` asks for the compact form where there is one: a PNG `data:` URI for an image, a WAV for a sound.
         """
+
+    def sizes(self, items: Any) -> list[tuple[int, int]] | None:
+        """Height and width of each of the items that `read` took, or one for all; None of what has no such."""
+        return None
+
+    def told(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
+        """What `render` gives for a target, as entries of an answer to items of these `sizes`."""
+        return self.render(values)
 
 
 def as_arrays(tensors: Tensors) -> Arrays:

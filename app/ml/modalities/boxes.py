@@ -3,7 +3,7 @@
 Legend: `B` batch, `M` boxes of the picture that has most, `K` classes, `H`, `W` height and width in pixels.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -117,6 +117,14 @@ class FittedBoxes(Fitted):
                 ]
             )
         return answers
+
+    def told(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
+        """`{"boxes": [...]}`, corners in pixels of the pictures that were sent."""
+        if sizes is not None:
+            scale = values.new_tensor([[width, height, width, height] for height, width in sizes])
+            corners = values[..., :CORNERS] * (scale / values.new_tensor(self._scale))[:, None]
+            values = torch.cat([corners, values[..., CORNERS:]], -1)
+        return [{"boxes": boxes} for boxes in self.render(values)]
 
     def _read_picture(self, items: Any, name: str) -> NDArray[np.float32]:
         if not isinstance(items, list | tuple):

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
-from app.ml.image.pictures import Pixels, decode_uri, encode_uri, recolour, resize
+from app.ml.image.pictures import Pixels, decode_uri, encode_uri, measure_uri, recolour, resize
 from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
 from app.ml.tabular.spread import Spread
 
@@ -146,6 +146,20 @@ class FittedImage(Fitted):
         if binary:
             return [encode_uri(np.ascontiguousarray(picture)) for picture in pixels]
         return list((pixels[..., 0] if self.channels == 1 else pixels).tolist())
+
+    def sizes(self, items: Any) -> list[tuple[int, int]] | None:
+        """In pixels, of upright pictures; of rows of numbers that came without items one, the model's own."""
+        if items is None:
+            return [(self.height, self.width)]
+        if isinstance(items, str | bytes):
+            return [measure_uri(items, "input")[:2]]
+        numbers = _numbers(items)
+        if numbers is None:
+            return [size for item in items for size in self.sizes(item) or ()]
+        alone = self._pictures(numbers[None])
+        pictures = self._pictures(numbers) if alone is None else alone
+        assert pictures is not None, "these items were read before; this is a bug"
+        return [(pictures.shape[1], pictures.shape[2])] * len(pictures)
 
     def _read_one(self, item: Any, name: str) -> Pixels:
         """[1, H, W, C]"""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from app.errors import OutOfRange
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.device import sent
 from app.ml.encoders.base import Capability, Encoder
@@ -108,6 +109,15 @@ class Objective(nn.Module):
         """What simple answers, learned from `train`, reach on `test`: by their names, the figures of `metrics`."""
         return {}
 
+    def settled(self, answers: Tensor, least: float | None = None) -> Tensor:
+        """What `predict` says [B, …], as the target's modality renders it; nothing of a score below `least`.
+
+        Raises OutOfRange where answers are not boxes, of which some can be left out.
+        """
+        if least is not None:
+            raise OutOfRange("threshold: is for models that find boxes; leave it out", param="threshold")
+        return answers
+
     def asked_with(self, ability: str, items: Tensors) -> Tensors:
         """What an ability is asked with to show what it does: encoded items, or what it takes in their place."""
         return items
@@ -162,10 +172,11 @@ class ObjectiveSettings(Settings):
     """What a client may set. For every name in `abilities`, the built module has a method of that name.
 
     `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
-    the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it: for
-    classes and tags probabilities; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E] that are
-    normally distributed; `synthesize(inputs: Tensors) -> Tensor` [B, F, 1 + M], per frame a 1 and what is heard in it,
-    zeros behind a sound's end, of inputs that hold `speed` [B], too.
+    the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it once
+    it is `settled`: for classes and tags probabilities, for boxes [B, P, 4 + K] what each of P places says, which is
+    continuous where a choice among them is not; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E]
+    that are normally distributed; `synthesize(inputs: Tensors) -> Tensor` [B, F, 1 + M], per frame a 1 and what is
+    heard in it, zeros behind a sound's end, of inputs that hold `speed` [B], too.
     """
 
     name: str
@@ -195,10 +206,11 @@ class ObjectiveSettings(Settings):
 
     tells_words: ClassVar[bool] = False
     """True when the loss of a text scores every word of the vocabulary at its places: large batches would not fit."""
-    solved: ClassVar[bool] = False
-    """True when the built module is a `Solved`."""
     reads: ClassVar[Mapping[str, Any]] = {}
     """Values for keys of the input's modality that a client leaves open."""
+
+    solved: ClassVar[bool] = False
+    """True when the built module is a `Solved`."""
 
     @property
     def shortest(self) -> int | None:
@@ -211,6 +223,10 @@ class ObjectiveSettings(Settings):
     def shares(self, parts: Mapping[str, Any]) -> Mapping[str, str]:
         """Roles that take over the preprocessing and the encoder of another one, given the resolved parts of each."""
         return {}
+
+    def reading(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`reads` of a column of which the profile says these `facts`."""
+        return self.reads
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         """Name of the encoder for `encoder: auto`, and why."""

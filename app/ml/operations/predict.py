@@ -1,4 +1,4 @@
-"""Predictions: the likeliest labels of an item, or its number."""
+"""Predictions: the likeliest labels of an item, its number, or what lies where in it."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import UnknownChoice
 from app.ml.modalities.base import Arrays, Fitted
+from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
 
@@ -20,10 +21,24 @@ class PredictRequest(Settings):
     """`name`, `name:version` or `name@alias`."""
     input: Input
     top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
-    """How many of the best labels `scores` holds, of models that have such; all by default."""
+    """How many of the best labels `scores` holds, or of the best boxes `boxes`, of models that have such; all by
+    default."""
+    threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+    """Of models that find boxes alone: least score of a box that is told, 0.3 by default."""
     candidate_labels: Annotated[list[str], Field(min_length=2, max_length=1000)] | None = None
     """Of models of pairs alone (objective `alignment`), one side of which reads texts: what each item, of the other
     side, may be, in words like those of the training data. Scores are probabilities among these."""
+
+
+class Box(Answered):
+    """Something that was found in a picture."""
+
+    label: str
+    """What it is."""
+    score: float
+    """How likely it is there, from 0 to 1."""
+    box: list[float]
+    """Where: x0, y0, x1, y1 in pixels of the picture that was sent, from its upper left corner."""
 
 
 class Prediction(Answered):
@@ -42,6 +57,8 @@ class Prediction(Answered):
     """Label to probability, best first; of models of classes and tags."""
     value: float | None = None
     """In the unit of the training data; of models of numbers."""
+    boxes: list[Box] | None = None
+    """All that was found, best first; of models of boxes."""
 
 
 class PredictAnswer(Answered):
@@ -68,6 +85,10 @@ class Predict(Operation):
                 raise UnknownChoice(f"candidate_labels: {label!r:.100} comes twice", param="candidate_labels")
         return labels
 
+    def adapt(self, request: PredictRequest, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raises OutOfRange for a threshold where there is nothing to leave out."""
+        return network.settled(torch.from_numpy(outputs), request.threshold).numpy()
+
     def answer(
         self,
         request: PredictRequest,
@@ -78,9 +99,11 @@ class Predict(Operation):
     ) -> dict[str, Any]:
         assert target is not None, "a network that predicts was built with a target; this is a bug"
         data = []
-        for index, rendered in enumerate(target.render(torch.from_numpy(outputs))):
+        for index, rendered in enumerate(target.told(torch.from_numpy(outputs), modality.sizes(request.input))):
             if "scores" in rendered:
                 best = sorted(rendered["scores"].items(), key=lambda pair: pair[1], reverse=True)[: request.top_k]
                 rendered = {**rendered, "scores": dict(best)}
+            if "boxes" in rendered:
+                rendered = {**rendered, "boxes": rendered["boxes"][: request.top_k]}
             data.append({"object": "prediction", "index": index, **rendered})
         return {"object": "list", "data": data}

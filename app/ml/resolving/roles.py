@@ -52,7 +52,7 @@ def decide_roles(
             modality, encoder = base[role].modality, base[role].encoder
             choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
         else:
-            reads = objective.reads if needs.encoded else {}
+            reads = objective.reading(facts) if needs.encoded else {}
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
             if encoder is not None:

@@ -23,6 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     publish(
         database, storage, project, "graft", networks.write(home / "g", modality="image", objective="classification")
     )
+    publish(database, storage, project, "finder", networks.write(home / "f", modality="image", objective="detection"))
     nested = networks.write(home / "nested", objective="contrastive", matryoshka=[3, 2])
     publish(database, storage, project, "nested", nested)
     publish(database, storage, project, "reader", networks.write(home / "reader", modality="text"))

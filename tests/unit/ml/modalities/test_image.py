@@ -126,6 +126,23 @@ def test_a_size_scales_at_training_and_in_requests_alike() -> None:
     assert learned.read(uri(pictures(1, height=31, width=17)[0])).shape == (1, 6, 6, 1)
 
 
+def test_sizes_are_those_of_the_pictures_that_were_sent() -> None:
+    fitted = Image(size=4).fit([pictures()])
+    wide = uri(pictures(1, height=3, width=20)[0, :, :, 0])
+    one = pictures(1)[0, :, :, 0]
+    assert fitted.sizes(wide) == [(3, 20)]
+    assert fitted.sizes([wide, one.tolist(), np.zeros((4, 4), np.uint8)]) == [(3, 20), (H, W), (4, 4)]
+    assert fitted.sizes(pictures(3)) == [(H, W)] * 3
+    assert fitted.sizes(np.zeros((2, 16))) == [(4, 4)] * 2
+    assert fitted.sizes(one.flatten().tolist()) == [(H, W)]
+    assert fitted.sizes(None) == [(4, 4)]
+    turned = io.BytesIO()
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.new("L", (20, 10)).save(turned, "JPEG", exif=exif)
+    assert fitted.sizes(turned.getvalue()) == [(20, 10)]
+
+
 def test_renders_whole_numbers_or_png() -> None:
     values = torch.tensor([[[[0.0, 1.0], [0.5, 2.0]]]])
     learned = Image().fit([pictures(height=2, width=2)])
