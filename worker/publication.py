@@ -20,6 +20,7 @@ from app.registry.metrics import finite
 from app.registry.tables import Job, Version
 from app.storage import Stored
 from worker.continuation import before_and_after
+from worker.engine_choice import choose
 from worker.evaluate import evaluate
 from worker.progress import Reporter
 from worker.training_run import Run
@@ -98,7 +99,7 @@ def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
     loaded = artifact.load(written)
     artifact.verify(loaded)
     folder = written[artifact.MODEL].parent
-    engine = engines.choose(loaded, folder)
+    engine = choose(loaded, folder)
     files = {**written, onnx.FILE: folder / onnx.FILE} if engines.uses(engine, "onnx") else written
     stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in files.items()}
     return Proved(loaded, engine, stored)

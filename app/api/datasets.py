@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api import shown
 from app.api.augmentation_trial import AugmentationTrial, AugmentedRows, try_on_rows
 from app.api.dataset_rows import read_rows
+from app.api.dataset_schemas import DatasetObject, DatasetRequest, DatasetStatus, Profile, Report, Row
 from app.api.deps import (
     FORM_TOO,
     METADATA_FILTER,
@@ -27,7 +28,7 @@ from app.api.files import register
 from app.api.idempotency import HEADERS, Made, asked, create, create_from_form
 from app.api.intake import Intake, take_in
 from app.api.openapi import json_body
-from app.api.schemas import DatasetObject, DatasetRequest, DatasetStatus, Deleted, ListOf, Profile, Report, Row
+from app.api.schemas import Deleted, ListOf
 from app.dataset_options import DatasetOptions, SplitName
 from app.errors import WrongState
 from app.registry import datasets, objects

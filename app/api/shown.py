@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
+from app.api.dataset_schemas import DatasetObject
 from app.api.job_schemas import CheckpointObject, JobEvent, JobObject, MetricPoint, Progress, Weighted
-from app.api.schemas import DatasetObject, FileObject, UploadObject, UploadPartObject, Wire
+from app.api.schemas import FileObject, UploadObject, UploadPartObject, Wire
 from app.registry import files, overview, uploads
 from app.registry.moves import TERMINAL
 from app.registry.page import Page

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.api.schemas import DatasetRequest
+from app.api.dataset_schemas import DatasetRequest
 from app.ml.spec import JobRequest
 from app.validation import from_validation
 

@@ -12,9 +12,10 @@ from app.dataset_options import DatasetOptions
 from worker.ingest import arrow, jsonl, parquet, tables
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.kinds import base as kinds
-from worker.ingest.layout import Stack, join
+from worker.ingest.layout import join
 from worker.ingest.plan import Plan
 from worker.ingest.source import Context
+from worker.ingest.stacks import Stack
 
 LARGE = 256 << 20
 """Bytes of a file from which on reading takes so long that few faults at once are better than all of them later."""

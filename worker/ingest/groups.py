@@ -13,9 +13,10 @@ from worker.ingest.columns import follow, plan_columns
 from worker.ingest.first_rows import judge_first_rows
 from worker.ingest.formats import open_source
 from worker.ingest.kinds.base import Block
-from worker.ingest.layout import Joined, heads_of, join, stack_sources
+from worker.ingest.layout import Joined, join
 from worker.ingest.plan import Plan
 from worker.ingest.source import Context, Head, Input, Source
+from worker.ingest.stacks import heads_of, stack_sources
 
 BLOCK_BYTES = 2 * BATCH_BYTES
 """Of a block of numbers: most of its rows are a record batch of the training split, which needs no other then."""

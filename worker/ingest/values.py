@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.ingest.faults import Fault, Faults, shown
-from worker.ingest.layout import Origin
+from worker.ingest.stacks import Origin
 from worker.ingest.statistics import as_written
 
 LARGEST = float(np.finfo(np.float32).max)

@@ -1,15 +1,13 @@
-"""How a network computes its embeddings: chosen where it is published, by its speed and by how close its answers stay.
+"""How a published network computes its embeddings, as far as this machine can.
 
 `fp32` is torch with the network as it was trained. `bf16` is torch with matrix products of such numbers, where the
 processor multiplies them. `onnx` is ONNX Runtime, in fp32 like torch, for rows without padding. Each is taken for the
-sizes of batches at which it pays.
+sizes of batches for which it was published.
 """
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +15,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from app.disk import needing_room
-from app.errors import InsufficientStorage
 from app.ml.artifact import BATCH_SIZES, Artifact, ask
 from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.halving import halved
-from app.ml.runtime.threads import computing_with, threads_for, work_per_row
 
 log = logging.getLogger(__name__)
 
 ABILITY = "embed"
 """Predictions and reconstructions are always computed by torch in fp32."""
-SIZES = (1, 8, 64)
-"""Rows of the batches that are measured: a lone request, a few at once, and a crowd's."""
 LEAST_COSINE = 0.9999
 """Of an embedding in bf16 to that in fp32, of the worst golden row, together with others and alone."""
-LEAST_GAIN = 1.2
-"""What another engine has to gain on a size over the one that computes it otherwise."""
-MEASURED_SECONDS = 0.03
 
-Answering = Callable[[Tensors], Tensor]
-"""Rows [B, …] to their embeddings [B, E]."""
-Milliseconds = dict[str, dict[str, float]]
-"""Engine to rows to what a batch takes."""
 Step = tuple[str, float]
 """An engine and up to how many rows it is taken."""
 
@@ -82,24 +68,6 @@ class Engine:
 
     def _name_for(self, rows: int) -> str:
         return next(name for name, most in self.steps if rows <= most)
-
-
-def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
-    """What the version is to be published with; where that uses `onnx`, the graph lies in `folder` then.
-
-    `{"name", "rows", "beyond": [{"name", "rows"}, …], "milliseconds": {engine: {rows: …}}}`: `rows` up to which an
-    engine is taken where that has an end, and what is taken `beyond`, which is fp32 where nothing says otherwise;
-    with the worst golden row's `cosine` in bf16. Times are medians on this machine, with the threads that it is served
-    with. Raises InsufficientStorage where the disk of `folder` has no room for the graph.
-    """
-    if ABILITY not in artifact.abilities:
-        return {"name": "fp32"}
-    threads = threads_for(work_per_row(artifact))
-    with computing_with(threads):
-        session = _exported(artifact, folder / onnx.FILE, threads)
-        half = halved(artifact.network) if can("bf16") else None
-        cosine = None if half is None else closeness(half, artifact)
-        return decided(_measured(artifact, None if cosine is None else half, session), cosine)
 
 
 def uses(published: Mapping[str, Any], name: str) -> bool:
@@ -173,78 +141,3 @@ def _session(artifact: Artifact, threads: int, graph: Callable[[], Path] | None)
         log.warning("a graph cannot be used, torch answers for it: %s: %s", type(error).__name__, error)
         return None
     return session
-
-
-def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | None:
-    """The graph, written and loaded; None where it cannot be had or answers otherwise. Raises InsufficientStorage."""
-    if not onnx.exportable(artifact):
-        return None
-    try:
-        with needing_room(path.parent):
-            onnx.export(artifact, ABILITY, path)
-        session = onnx.Session(path, threads)
-        if onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
-            return session
-        log.info("onnx is not for this network: its answers differ")
-    except InsufficientStorage:
-        raise
-    except Exception as error:  # the exporter raises anything at all
-        log.info("onnx is not for this network: %s: %s", type(error).__name__, error)
-    return None
-
-
-def _measured(artifact: Artifact, half: Objective | None, session: onnx.Session | None) -> Milliseconds:
-    """Of every engine that there is, on the sizes that it can answer."""
-    engines: dict[str, Answering] = {"fp32": partial(ask, artifact.network, ABILITY)}
-    if half is not None:
-        engines["bf16"] = partial(ask, half, ABILITY)
-    if session is not None:
-        engines["onnx"] = session
-    found: Milliseconds = {name: {} for name in engines}
-    for size in SIZES:
-        rows = _rows(artifact.golden_inputs, size)
-        able = {name: run for name, run in engines.items() if name != "onnx" or onnx.whole(rows)}
-        for name, seconds in _median_seconds(able, rows).items():
-            found[name][str(size)] = round(seconds * 1e3, 4)
-    return found
-
-
-def decided(milliseconds: Milliseconds, cosine: float | None) -> dict[str, Any]:
-    """The engines to publish with, from what was measured and the closeness of bf16 where the machine has it."""
-    able = {name: taken for name, taken in milliseconds.items() if name != "bf16" or (cosine or 0.0) >= LEAST_COSINE}
-    steps: list[dict[str, Any]] = []
-    name = "fp32"
-    for size in reversed(SIZES):  # from the crowd's batch down: an engine that is there already costs no more memory
-        taken = {each: found[str(size)] for each, found in able.items() if str(size) in found}
-        if taken.get(name, math.inf) > taken["fp32"]:
-            name = "fp32"
-        best = min(taken, key=lambda each: taken[each])
-        if taken[name] >= LEAST_GAIN * taken[best]:
-            name = best
-        if not steps or steps[0]["name"] != name:
-            steps.insert(0, {"name": name, "rows": size} if steps else {"name": name})
-    chosen = steps[0]
-    if steps[1:] not in ([], [{"name": "fp32"}]):
-        chosen["beyond"] = steps[1:]
-    if cosine is not None:
-        chosen["cosine"] = cosine
-    return {**chosen, "milliseconds": milliseconds} if len(milliseconds) > 1 else chosen
-
-
-def _rows(inputs: Tensors, size: int) -> Tensors:
-    if size == 1:
-        return onnx.row(inputs, 0)
-    which = torch.arange(size) % len(inputs["values"])
-    return {name: tensor[which] for name, tensor in inputs.items()}
-
-
-def _median_seconds(engines: Mapping[str, Answering], rows: Tensors) -> dict[str, float]:
-    """Of engines that take turns, so that what else the machine does meets them alike."""
-    taken: dict[str, list[float]] = {name: [] for name in engines}
-    until = time.perf_counter() + MEASURED_SECONDS * len(engines)
-    while len(taken["fp32"]) < 3 or time.perf_counter() < until:
-        for name, run in engines.items():
-            began = time.perf_counter()
-            run(rows)
-            taken[name].append(time.perf_counter() - began)
-    return {name: sorted(times)[len(times) // 2] for name, times in taken.items()}

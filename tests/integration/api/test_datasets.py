@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.api.schemas import DatasetRequest
+from app.api.dataset_schemas import DatasetRequest
 from tests import rows
 from tests.integration.api.conftest import Garden
 from tests.integration.api.data import ROWS, make_ready, pictures, post_dataset, vectors

@@ -19,9 +19,10 @@ from app import dataset
 from app.dataset_options import PLAYS, DatasetOptions
 from worker.ingest.faults import Faults
 from worker.ingest.hashing import Hashes
-from worker.ingest.layout import Joined, Origin
+from worker.ingest.layout import Joined
 from worker.ingest.plan import Part
 from worker.ingest.splits import Places
+from worker.ingest.stacks import Origin
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.int64]
