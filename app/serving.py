@@ -45,7 +45,7 @@ class Serving:
         self.permits = Permits(settings.max_waiting)
         self.counters = Counters()
         self._settings, self._database, self._storage = settings, database, storage
-        self._known = Known(database, each_look=self._tidy, forgets=self._note)
+        self._known = Known(database, each_look=self._tidy, forgets=self._remember)
         self._trimmer = Trimmer()
         self._lock = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
@@ -129,7 +129,7 @@ class Serving:
         before = self._answered.get(name)
         return before.version_id if before is not None and before.model_id == target.model_id else ""
 
-    def _note(self, names: dict[Name, Target]) -> None:
+    def _remember(self, names: dict[Name, Target]) -> None:
         """Keeps what answers to `names`, which are about to be forgotten."""
         with self._lock:
             answering = {name: target for name, target in names.items() if target.version_id in self._loaded}

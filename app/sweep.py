@@ -27,10 +27,8 @@ BATCH = 1000
 SCRATCH_SECONDS = 24 * 3600.0
 
 
-def sweep_once(settings: Settings, database: Database, storage: Storage) -> None:
-    """Everything that there is to repair now."""
-    take_back(settings, database)
-    ring_again(settings, database)
+def clear_up(settings: Settings, database: Database, storage: Storage) -> None:
+    """Lets go of whatever is kept no longer."""
     forget_requests(database)
     remove_kept_long_enough(settings, database)
     remove_orphans(settings, database, storage)
@@ -138,10 +136,7 @@ class Sweeper:
                     take_back(settings, self.database)
                 ring_again(settings, self.database)
                 if time.monotonic() >= next_orphans:
-                    forget_requests(self.database)
-                    remove_kept_long_enough(settings, self.database)
-                    remove_orphans(settings, self.database, self.storage)
-                    remove_scratch(settings)
+                    clear_up(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause
             except Exception as error:
                 if isinstance(error, DBAPIError):

@@ -56,7 +56,7 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
     """The job's training at its beginning, or as it was `saved`: `tensors` are then still to be put in place."""
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
-        used = [(row, session.get_one(tables.Dataset, row.dataset_id)) for row in jobs.dataset_ids(session, job.id)]
+        used = [(row, session.get_one(tables.Dataset, row.dataset_id)) for row in jobs.datasets_of(session, job.id)]
         held = [objects.held(session, dataset.id) for _, dataset in used]
         base = session.get(Version, job.base_version_id) if job.base_version_id else None
         base_held = objects.held(session, base.id) if base is not None else {}

@@ -63,10 +63,10 @@ class Watch:
         self.begun = begun
         self.lease_ends = begun + self.settings.lease_seconds
         """By our own clock, counted from before the call that extended it: never later than the registry's."""
-        self.killed_at: float | None = None
+        self.kill_at: float | None = None
         """When the process, which has been asked to leave, will be killed."""
         self.killed = False
-        """True when it was."""
+        """True once it was, since it had not left by then."""
 
     def watch(self) -> None:
         claim = self.claim
@@ -99,7 +99,7 @@ class Watch:
             if time.monotonic() > self.lease_ends:
                 log.error("the lease of %s has run out while the database did not answer", self.claim.job_id)
                 return False
-            if self.killed_at is not None and time.monotonic() > self.killed_at:
+            if self.kill_at is not None and time.monotonic() > self.kill_at:
                 log.error("%s did not leave in %g s and is killed", self.claim.job_id, self.settings.stop_seconds)
                 self.killed = True
                 kill(process)
@@ -122,16 +122,16 @@ class Watch:
             self.lease_ends = time.monotonic() + self.settings.lease_seconds
 
     def ask_to_leave(self, process: "subprocess.Popen[bytes]") -> None:
-        if self.killed_at is None:
+        if self.kill_at is None:
             log.info("%s is asked to leave", self.claim.job_id)
-            self.killed_at = time.monotonic() + self.settings.stop_seconds
+            self.kill_at = time.monotonic() + self.settings.stop_seconds
             process.send_signal(signal.SIGTERM)
 
     def settle(self, status: int) -> None:
         """Writes how the process ended, unless its job has done so, and rings if it is to be taken up again."""
         claim = self.claim
         # one that was asked to leave before it could hear ends by the asking, and has nothing to save
-        left = status == LEFT or (status == -signal.SIGTERM and self.killed_at is not None)
+        left = status == LEFT or (status == -signal.SIGTERM and self.kill_at is not None)
         words = describe(status)
         if self.killed:
             words = f"its process did not leave within {self.settings.stop_seconds:g} s after it was asked to"

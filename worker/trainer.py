@@ -47,17 +47,17 @@ def run(reporter: Reporter) -> None:
     """
     try:
         with without_denormals():
-            training = prepare(reporter)
-            if not training.spec.objective.solved:
-                settle_augmentation(reporter, training)
-                settle_threads(reporter, training)
-            with computing_with(training.position.threads):
-                if not training.spec.objective.solved:
-                    Trainer(reporter, training).train()
-                elif training.devices.first:
-                    solve(reporter, training)
-        if training.devices.first:
-            publish(reporter, training)
+            prepared = prepare(reporter)
+            if not prepared.spec.objective.solved:
+                settle_augmentation(reporter, prepared)
+                settle_threads(reporter, prepared)
+            with computing_with(prepared.position.threads):
+                if not prepared.spec.objective.solved:
+                    Trainer(reporter, prepared).train()
+                elif prepared.devices.first:
+                    solve(reporter, prepared)
+        if prepared.devices.first:
+            publish(reporter, prepared)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"the device's memory did not suffice: {error}; try a smaller batch_size") from error
 
@@ -89,7 +89,7 @@ class Trainer:
             pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.judge.validation)
         self.clock = Clock(self.position)
         self.budget = pace.Budget(reporter, run, self.clock, pace.most_steps(self.training, self.loader))
-        self._saved = self._reported = time.monotonic()
+        self._saved_at = self._reported_at = time.monotonic()
 
     @property
     def position(self) -> checkpoint.Position:
@@ -198,9 +198,9 @@ class Trainer:
             self.writer.flush()
             self.report()
             raise Stopped
-        if self.budget.look() or now - self._saved >= self.training.checkpoint_seconds:
+        if self.budget.look() or now - self._saved_at >= self.training.checkpoint_seconds:
             self.save()
-        if now - self._reported >= REPORT_SECONDS:
+        if now - self._reported_at >= REPORT_SECONDS:
             self.report()
 
     def save(self) -> None:
@@ -215,7 +215,7 @@ class Trainer:
         tensors = checkpoint.prefixed("network", self.network.state_dict())
         tensors |= checkpoint.prefixed("best", self.judge.best) | checkpoint.prefixed("sums", self.losses.sums)
         self.writer.save(checkpoint.State(position, tensors | self.weights.state()))
-        self._saved = time.monotonic()
+        self._saved_at = time.monotonic()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Puts a checkpoint's tensors in place."""
@@ -264,4 +264,4 @@ class Trainer:
             {f"train_{name}": value for name, value in self.means().items()}
             | {k: v for k, v in position.metrics.items() if not k.startswith("train_")},
         )
-        self._reported = time.monotonic()
+        self._reported_at = time.monotonic()

@@ -76,7 +76,7 @@ def publication(
     found = checkpoints.get(session, job_id, checkpoint_id)
     if found.step == 0:
         raise WrongState(f"{checkpoint_id} is of step 0, where nothing has been learned; wait for a later one")
-    used = [(row.dataset_id, row.weight) for row in jobs.dataset_ids(session, job_id)]
+    used = [(row.dataset_id, row.weight) for row in jobs.datasets_of(session, job_id)]
     if len(used) < len(spec["datasets"]):
         raise WrongState(
             f"{checkpoint_id} cannot become a model: a dataset of {job_id} was deleted, on which it is judged"

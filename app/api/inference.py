@@ -40,8 +40,6 @@ REFUSALS = FAULTS | {
 }
 
 router = APIRouter(tags=["inference"], responses=REFUSALS, dependencies=[Depends(bearer)])
-
-
 guarded = guarded_router("inference")
 
 

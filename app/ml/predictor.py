@@ -116,8 +116,8 @@ class Predictor:
         if not work.finite:
             self.check_finite(outputs)
         given = as_arrays(inputs)
-        large = operation.slow or outputs.size > MANY
-        answer = await aside(large, self.render, operation, request, given, outputs, pack, side)
+        dear = operation.slow or outputs.size > MANY
+        answer = await aside(dear, self.render, operation, request, given, outputs, pack, side)
         timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings

@@ -109,7 +109,7 @@ def list_page(
     return paginate(session, statement, Job.id, limit=limit, after=behind(after, "job-"), descending=descending)
 
 
-def dataset_ids(session: Session, job_id: str) -> list[JobDataset]:
+def datasets_of(session: Session, job_id: str) -> list[JobDataset]:
     """The job's datasets with their weights, in order."""
     statement = sa.select(JobDataset).where(JobDataset.job_id == job_id).order_by(JobDataset.position)
     return list(session.scalars(statement))
@@ -157,7 +157,7 @@ def retry(session: Session, project_id: str, job_id: str) -> Job:
         raise WrongState(f"{job_id} belongs to a batch, which keeps what it was answered; make another of the rest")
     if job.kind == "publish":
         raise WrongState(f"{job_id} no longer holds its checkpoint; publish that again")
-    datasets = [(row.dataset_id, row.weight) for row in dataset_ids(session, job_id)]
+    datasets = [(row.dataset_id, row.weight) for row in datasets_of(session, job_id)]
     if job.kind != "import" and len(datasets) < max(1, len(job.request.get("datasets") or [])):
         raise WrongState(f"{job_id} cannot be retried: a dataset of it was deleted")
     needed = job.request.get("base_model") or job.request.get("model")

@@ -10,7 +10,7 @@ from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
 from app.storage import Storage, storage_at
-from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, sweep_once, take_back
+from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, take_back
 from tests import rows
 from tests.little_room import little_room
 
@@ -32,11 +32,11 @@ def queue_job(database: Database) -> Job:
         return jobs.create(session, project_id=project_id, kind="pretrain", queue="train", request={})
 
 
-def test_a_job_that_nobody_was_told_of_is_rung_once(database: Database, settings: Settings, folder: Storage) -> None:
+def test_a_job_that_nobody_was_told_of_is_rung_once(database: Database, settings: Settings) -> None:
     queue_job(database)
     time.sleep(settings.sweep_seconds)
     for _ in range(3):
-        sweep_once(settings, database, folder)
+        ring_again(settings, database)
     assert settings.broker_url is not None
     assert waiting(settings.broker_url, "train") == 1
 
@@ -65,12 +65,14 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_rung(database: Databas
     assert waiting(settings.broker_url, "train") == 1
 
 
-def test_a_sweep_without_a_broker_still_takes_back(database: Database, tmp_path: Path, folder: Storage) -> None:
+def test_a_sweep_without_a_broker_still_takes_back(database: Database, tmp_path: Path) -> None:
     job = queue_job(database)
     with database.session() as session:
         leases.claim(session, job.id, "here", 0.1)
     time.sleep(0.2)
-    sweep_once(Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0"), database, folder)
+    settings = Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0")
+    take_back(settings, database)
+    ring_again(settings, database)
     with database.reading() as session:
         assert jobs.load(session, job.id).status == "queued"
 

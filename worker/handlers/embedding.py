@@ -50,7 +50,7 @@ def run(reporter: Reporter) -> None:
     """Embeds the dataset that the job names. Raises Stopped when asked to leave, and Fenced."""
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
-        used = jobs.dataset_ids(session, job.id)
+        used = jobs.datasets_of(session, job.id)
         row = session.get_one(DatasetRow, used[0].dataset_id)
         held = objects.held(session, row.id)
         kept = objects.shards(session, job.id, SHARD)

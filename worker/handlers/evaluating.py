@@ -17,7 +17,7 @@ def run(reporter: Reporter) -> None:
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
         version = session.get_one(Version, job.base_version_id)
-        row = session.get_one(Dataset, jobs.dataset_ids(session, job.id)[0].dataset_id)
+        row = session.get_one(Dataset, jobs.datasets_of(session, job.id)[0].dataset_id)
         held = objects.held(session, row.id)
     asked = EvaluateJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, asked.model)

@@ -35,7 +35,7 @@ class Gradients:
     """Of a network on a GPU, which is asked for the same operations at every step."""
 
     def add(self, batch: Batch, parts: int) -> Loss:
-        """Adds the gradient of this device's share of `sum / rows`; `parts` is what each device computes at once.
+        """Adds the gradient of this device's share of `sum / rows`, which it computes in so many `parts`.
 
         Returns what this device has summed, detached.
         """
@@ -96,10 +96,9 @@ class Gradients:
             represented = self._represent(network, part)
             represented.backward(cached[begin : begin + len(part.rows)])  # type: ignore[no-untyped-call]
             begin += len(part.rows)
-        share = loss.count if self.devices.first else 0
-        return Loss(
-            loss.sum.detach() * bool(share), share, {k: v.detach() * bool(share) for k, v in loss.parts.items()}
-        )
+        told = self.devices.first  # all have the loss of all rows
+        parts_told = {name: value.detach() * told for name, value in loss.parts.items()}
+        return Loss(loss.sum.detach() * told, loss.count * told, parts_told)
 
     def _represent(self, network: Comparison, part: Batch) -> Tensor:
         self.seed(part.seed)

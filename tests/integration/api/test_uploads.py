@@ -10,7 +10,7 @@ from openai import OpenAI
 from app.registry import keys, objects
 from app.registry.tables import Upload
 from app.settings import Settings
-from app.sweep import sweep_once
+from app.sweep import clear_up
 from tests.integration.api.conftest import Garden, serve
 from tests.integration.api.faults import refused
 from tests.integration.api.parts import PIECES, REQUEST, WHOLE, arrived, complete, expire, opened, send, status, stored
@@ -119,7 +119,7 @@ def test_a_sweep_lets_the_bytes_of_an_expired_upload_go(garden: Garden) -> None:
     gone, [kept] = arrived(garden.client, upload), arrived(garden.client, other, PIECES[:1])
     expire(garden, upload)
     here = garden.house.services
-    sweep_once(here.settings, here.database, here.storage)
+    clear_up(here.settings, here.database, here.storage)
     with garden.database.reading() as session:
         row = session.get(Upload, upload)
         assert row is not None

@@ -106,7 +106,7 @@ def test_a_dataset_goes_when_every_job_on_it_has_ended(session: Session, project
     with pytest.raises(NotFound):
         datasets.get(session, project_id, dataset.id)
     assert objects.held(session, dataset.id) == {}
-    assert jobs.dataset_ids(session, job.id) == []
+    assert jobs.datasets_of(session, job.id) == []
 
 
 def test_a_dataset_that_is_being_made_cannot_go(session: Session, project_id: str) -> None:

@@ -109,6 +109,6 @@ def test_only_a_failed_or_cancelled_job_is_retried(session: Session, project_id:
         return
     again = jobs.retry(session, project_id, job.id)
     assert (again.status, again.retry_of, again.request) == ("queued", job.id, job.request)
-    assert [row.dataset_id for row in jobs.dataset_ids(session, again.id)] == [dataset.id]
+    assert [row.dataset_id for row in jobs.datasets_of(session, again.id)] == [dataset.id]
     assert jobs.retry(session, project_id, job.id) is again, "asking twice does no harm"
     assert job.status == source
