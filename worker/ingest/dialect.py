@@ -23,6 +23,8 @@ SEPARATOR = re.compile(r"sep=(.)\r?\n")
 POINT, COMMA = ".", ","
 FRACTIONS = {sign: re.compile(rf"[-+]?\d+{re.escape(sign)}(\d{{1,2}}|\d{{4,}})") for sign in (POINT, COMMA)}
 """Numbers with this decimal sign that cannot be whole ones with a sign between thousands."""
+GROUPED = re.compile(r"\s*[-+]?[1-9]\d{0,2}(\.\d{3})\s*")
+"""A number with three places behind its point, as a whole one with a point between thousands has."""
 MONEY = "$€£¥"
 
 
@@ -69,6 +71,14 @@ class Dialect:
     def skipped(self) -> int:
         """Lines in front of the first row."""
         return self.before + self.header
+
+    def doubt(self, cells: Sequence[str]) -> str:
+        """What may be wrong with numbers that are read as they stand: `1.999` where a comma is as likely the decimal
+        sign; empty where nothing is."""
+        if self.decimal != COMMA or self.certain or not cells or not all(map(GROUPED.fullmatch, cells)):
+            return ""
+        read = f"numbers like {cells[0]!r}, read with '.' before fractions"
+        return f"{read}; where it stands between thousands, give decimal ','"
 
     def written(self, cells: Sequence[str], numbers: int) -> Written | None:
         """How the numbers of a column are written, by its first cells, so many of which are numbers as they are; None

@@ -79,16 +79,16 @@ def cells_head(name: str, cells: list[str], dialect: Dialect) -> tuple[Head, Wri
     The second is how these are written, None for plain ones.
     """
     if not dialect.certain and are_numbers(cells):  # at once: most columns of most tables
-        return number_head(name, FLOAT, cells), None
+        return number_head(name, FLOAT, cells, dialect.doubt(cells)), None
     filled = [cell for cell in cells if cell.strip()]
     known = [cell for cell in filled if cell.strip().casefold() not in ABSENT]
     numbers = sum(map(is_number, known))
     style = dialect.written(known, numbers) if known else None
     if style is None and (2 * numbers < len(known) or (filled and not known)):
         return text_head(name, filled), None
-    note = (
-        f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise" if style else ""
-    )
+    note = dialect.doubt(known)
+    if style:
+        note = f"numbers like {known[0]!r}, with {dialect.decimal!r} before fractions; decimal says otherwise"
     return number_head(name, FLOAT, known, note), style
 
 

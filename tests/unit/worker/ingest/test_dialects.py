@@ -29,6 +29,20 @@ def test_decimal_commas(ingest: Any, delimiter: str, thousands: str, named: bool
     assert "','" in made.profile["inferred"][column["name"]]
 
 
+@pytest.mark.parametrize("gap", ["", "n/a"])
+def test_thousands_that_could_be_fractions_are_told(ingest: Any, gap: str) -> None:
+    rows = [f"{n}.{n:03};{n}.5;{n}" for n in range(100, 130)]
+    text = "\n".join(["price;weight;label", *rows, f"{gap};1.5;1"]).encode()
+    told = ingest({"x.csv": text}, cleaning={"non_finite": "impute"}).profile["inferred"]
+    assert "price" not in told  # another column has points before fractions
+    whole = "\n".join(["price;stock", *(f"{n}.{n:03};{n}" for n in range(100, 130)), f"{gap};7"]).encode()
+    told = ingest({"x.csv": whole}, cleaning={"non_finite": "impute"}).profile["inferred"]
+    assert told["price"] == (
+        "numbers like '100.100', read with '.' before fractions; where it stands between thousands, give decimal ','"
+    )
+    assert "stock" not in told
+
+
 def test_decimal_signs_as_asked(ingest: Any) -> None:
     text = "a;b;label\n" + "".join(f"{n},{n:03};{n}.{n:03};{'xy'[n % 2]}\n" for n in range(1, 30))
     comma = ingest({"x.csv": text.encode()}, decimal=",").read("input")
