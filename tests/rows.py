@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidData, TrainerCrashed
-from app.registry import batches, datasets, files, jobs, keys, leases, models
+from app.registry import batches, datasets, fenced, files, jobs, keys, leases, models
 from app.registry.tables import Batch, Dataset, File, Job, Version
 
 LEASE = 60.0
@@ -90,11 +90,11 @@ def dataset(session: Session, project_id: str, status: str = "ready") -> Dataset
         token = claim(session, ingest).token
         if status == "ready":
             ready(session, made.id)
-            jobs.succeed(session, ingest.id, token)
+            fenced.succeed(session, ingest.id, token)
         else:
             error = InvalidData("row 2 is ragged").body()
             datasets.failed(session, made.id, error=error, report={"total": 1, "faults": []})
-            jobs.fail(session, ingest.id, token, error)
+            fenced.fail(session, ingest.id, token, error)
     return made
 
 
@@ -136,9 +136,9 @@ def job(
         jobs.ask(session, project_id, made.id, "cancel")
         leases.leave(session, made.id, token)
     elif status == "succeeded":
-        jobs.succeed(session, made.id, token)
+        fenced.succeed(session, made.id, token)
     elif status == "failed":
-        jobs.fail(session, made.id, token, TrainerCrashed("it crashed").body())
+        fenced.fail(session, made.id, token, TrainerCrashed("it crashed").body())
     return made
 
 

@@ -2,7 +2,7 @@
 
 from app.ml.augmentations.none import Nothing
 from app.ml.resolving.augmenting import shown
-from app.registry import jobs
+from app.registry import fenced, jobs
 from worker.audit import audit, rows_for
 from worker.progress import Reporter
 from worker.training_run import Run
@@ -33,4 +33,4 @@ def settle_augmentation(reporter: Reporter, run: Run) -> None:
     choice = {"key": "augmentation", "value": value, "reason": "; ".join(findings)}
     choices = [each for each in job.choices or [] if each["key"] != "augmentation"]
     with reporter.database.session() as session:
-        jobs.set_spec(session, reporter.job_id, reporter.token, spec, [*choices, choice])
+        fenced.set_spec(session, reporter.job_id, reporter.token, spec, [*choices, choice])

@@ -23,8 +23,9 @@ from typing import Any, Self
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import NotReady, OutOfMemory, RootstockError
-from app.registry import jobs
+from app.registry import fenced
 from app.registry.db import Database, PatientDatabase, is_away, is_full
+from app.registry.states import Fenced
 from app.settings import settings
 from app.storage import Storage, open_storage
 from worker.crew import lead
@@ -135,11 +136,11 @@ def carry_out(order: Order, handlers: Mapping[str, str], stop: threading.Event, 
         getattr(importlib.import_module(module), name)(reporter)
     except Stopped:
         return LEFT
-    except jobs.Fenced:
+    except Fenced:
         log.warning("%s was taken away from this process", order.job_id)
     except NotReady as error:  # no fault of the job's
         log.warning("%s waits: %s", order.job_id, error.message)
-        with contextlib.suppress(jobs.Fenced):
+        with contextlib.suppress(Fenced):
             reporter.event("warning", f"{error.message}; the job goes on when it does", level="warn")
         wait_for_store(storage, stop)
         return LEFT
@@ -169,8 +170,8 @@ def wait_for_store(storage: Storage, stop: threading.Event) -> None:
 
 
 def write_failure(database: Database, order: Order, error: RootstockError) -> None:
-    with contextlib.suppress(jobs.Fenced), database.session() as session:
-        jobs.fail(session, order.job_id, order.token, error.body())
+    with contextlib.suppress(Fenced), database.session() as session:
+        fenced.fail(session, order.job_id, order.token, error.body())
 
 
 if __name__ == "__main__":

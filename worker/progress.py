@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import InsufficientStorage
-from app.registry import events, jobs, metrics
+from app.registry import events, fenced, metrics
 from app.registry.db import Database, is_full
 from app.settings import Settings
 from app.storage import Storage
@@ -71,18 +71,18 @@ class Reporter:
     def progress(self, progress: dict[str, Any], latest: dict[str, Any] | None = None) -> None:
         """`progress` is the job's object of that name; `latest` are the metrics shown on the job meanwhile."""
         self._progress = progress
-        self._write(lambda session: jobs.set_progress(session, self.job_id, self.token, progress, latest))
+        self._write(lambda session: fenced.set_progress(session, self.job_id, self.token, progress, latest))
 
     def stage(self, stage: str | None) -> None:
         """What is done now that the steps do not count, and has no rate; None once that is over."""
         progress = self._progress
         if stage is not None:
             progress = {**progress, "samples_per_second": None, "estimated_remaining_seconds": None, "stage": stage}
-        self._write(lambda session: jobs.set_progress(session, self.job_id, self.token, progress))
+        self._write(lambda session: fenced.set_progress(session, self.job_id, self.token, progress))
 
     def resolved(self, spec: dict[str, Any], choices: list[Any]) -> None:
         """What the job's request became, and why."""
-        self._write(lambda session: jobs.set_spec(session, self.job_id, self.token, spec, choices))
+        self._write(lambda session: fenced.set_spec(session, self.job_id, self.token, spec, choices))
 
     def when_there_is_room(self, write: Callable[[], T]) -> T:
         """What `write` gives, tried again while a disk is full, of which the job is told once.

@@ -15,7 +15,7 @@ from app.disk import needing_room
 from app.ml import artifact
 from app.ml.modalities.base import Tensors
 from app.ml.runtime import engines, onnx
-from app.registry import jobs, models
+from app.registry import fenced, jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version
 from app.storage import Stored
@@ -86,7 +86,7 @@ def publish(
                 trained_by=trained_by,
                 alias=spec.publish.alias if spec.publish is not None else None,
             )
-            jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
+            fenced.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=metrics)
 
     reporter.when_there_is_room(end)
 

@@ -16,6 +16,7 @@ from app.errors import TrainerCrashed
 from app.queue import enqueue
 from app.registry import jobs, leases
 from app.registry.db import Database, is_full
+from app.registry.states import Fenced
 from app.settings import Settings
 from worker.launcher import Launcher, kill, release
 from worker.process import LEFT, Order
@@ -89,7 +90,7 @@ class Watch:
                 try:
                     if self.beat():
                         self.ask_to_leave(process)
-                except jobs.Fenced:
+                except Fenced:
                     # Also the moment between a job's last write and the end of its process: killing is right then, too.
                     self.log_end()
                     return False
@@ -143,7 +144,7 @@ class Watch:
                     else:
                         now = leases.lose(session, claim.job_id, claim.token, TrainerCrashed(words).body())
                 break
-            except jobs.Fenced:
+            except Fenced:
                 self.log_end()  # the usual case: it ended by itself and wrote so
                 return
             except OUTAGE as error:

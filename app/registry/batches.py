@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound, WrongState
-from app.registry import batch_files, files, jobs
+from app.registry import batch_files, fenced, files, jobs
 from app.registry import objects as stored
 from app.registry.batch_files import ERRORS as ERRORS
 from app.registry.batch_files import OUTPUT as OUTPUT
@@ -111,7 +111,7 @@ def add_shard(
 
     `hashes` are the sha256 of all `output` and of all `errors` up to this shard. Raises Fenced.
     """
-    jobs.set_progress(session, _job_id(batch), token, progress)
+    fenced.set_progress(session, _job_id(batch), token, progress)
     held = session.get_one(Batch, batch.id)
     held.counts = {key: held.counts[key] + counts[key] for key in held.counts}
     held.hashes = dict(hashes)
@@ -132,7 +132,7 @@ def finish(session: Session, batch: Batch, token: int, given: Mapping[str, Whole
     held = session.get_one(Batch, batch.id)
     for name, whole in given.items():
         batch_files.give(session, held, name, whole.objects, whole.sha256, whole.ending)
-    jobs.succeed(session, _job_id(batch), token, metrics=dict(held.counts))
+    fenced.succeed(session, _job_id(batch), token, metrics=dict(held.counts))
 
 
 def _job_id(batch: Batch) -> str:

@@ -1,4 +1,4 @@
-"""The jobs: made, found, steered by their owners, ended by their workers. Knows no lease and no broker.
+"""The jobs: made, found, steered by their owners. Knows no lease and no broker.
 
 Every change of state is a `states.move`; every change that a client can see makes the job's revision grow.
 """
@@ -13,11 +13,9 @@ from app.errors import NotFound, WrongState
 from app.registry import events
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
-from app.registry.metrics import finite
 from app.registry.moves import TERMINAL
 from app.registry.page import Page, behind, paginate
-from app.registry.states import Fenced as Fenced
-from app.registry.states import dataset_failed, holder, lock, move
+from app.registry.states import dataset_failed, lock, move
 from app.registry.tables import Dataset, Job, JobDataset
 
 ENDS = {"cancel": "cancelled", "pause": "paused"}
@@ -203,57 +201,3 @@ def _request(session: Session, job: Job, what: str | None) -> Job:
     job.revision += 1
     session.flush()
     return job
-
-
-def succeed(
-    session: Session,
-    job_id: str,
-    token: int,
-    *,
-    version_id: str | None = None,
-    output_file_id: str | None = None,
-    metrics: dict[str, Any] | None = None,
-) -> Job:
-    """Ends the job well, even when a cancel was requested meanwhile: the first terminal write wins.
-
-    Raises Fenced when the token is stale or the job no longer runs.
-    """
-    values: dict[str, Any] = {"version_id": version_id, "output_file_id": output_file_id}
-    values |= {} if metrics is None else {"metrics": finite(metrics)}
-    return _end(session, job_id, token, "succeeded", message="succeeded", level="info", **values)
-
-
-def fail(session: Session, job_id: str, token: int, error: dict[str, Any]) -> Job:
-    """Ends the job with `error`, the body of a named error.
-
-    Raises Fenced when the token is stale or the job no longer runs.
-    """
-    error = finite(error)
-    return _end(session, job_id, token, "failed", message=error["message"], level="error", error=error)
-
-
-def _end(session: Session, job_id: str, token: int, to: str, *, message: str, level: str, **values: Any) -> Job:
-    job = move(session, to, holder(job_id, token), event=f"job.{to}", message=message, level=level, **values)
-    if job is None:
-        raise Fenced(job_id, token)
-    return job
-
-
-def set_spec(session: Session, job_id: str, token: int, spec: dict[str, Any], choices: list[Any]) -> None:
-    """Stores what the request was resolved to; raises Fenced."""
-    _write(session, job_id, token, spec=spec, choices=choices)
-
-
-def set_progress(
-    session: Session, job_id: str, token: int, progress: dict[str, Any], metrics: dict[str, Any] | None = None
-) -> None:
-    """Stores how far the job is and, if given, its latest metrics; raises Fenced."""
-    values = {} if metrics is None else {"metrics": finite(metrics)}
-    _write(session, job_id, token, progress=finite(progress), **values)
-
-
-def _write(session: Session, job_id: str, token: int, **values: Any) -> None:
-    statement = sa.update(Job).where(holder(job_id, token)).values(revision=Job.revision + 1, **values)
-    written = session.scalar(statement.returning(Job.id), execution_options={"synchronize_session": False})
-    if written is None:
-        raise Fenced(job_id, token)

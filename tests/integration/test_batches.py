@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from openai import OpenAI
 
 from app.errors import TrainerCrashed
-from app.registry import batches, jobs, keys, leases
+from app.registry import batches, fenced, jobs, keys, leases
 from app.registry.tables import Link
 from app.settings import Settings
 from tests.integration.api.conftest import House, serve
@@ -269,7 +269,7 @@ def test_what_a_batch_was_answered_that_comes_to_nothing_is_kept(
             jobs.ask(session, school.workshop.project_id, made.job, "cancel")
             leases.leave(session, made.job, reporter.token)
         else:
-            jobs.fail(session, made.job, reporter.token, TrainerCrashed("it crashed").body())
+            fenced.fail(session, made.job, reporter.token, TrainerCrashed("it crashed").body())
     with school.workshop.database.reading() as session:
         assert list(session.scalars(sa.select(Link).where(Link.owner == made.job))) == []
     ended: Any = school.client.batches.retrieve(made.id)

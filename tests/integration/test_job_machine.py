@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from app.queue import enqueue
-from app.registry import jobs
+from app.registry import fenced, jobs
 from app.registry.db import Database
 from tests import servers
 from tests.integration.machine.machine import Machine, alive, wait_until_dead
@@ -166,7 +166,7 @@ def test_a_job_whose_lease_went_to_another_is_left_alone(machine: Machine) -> No
     pid = machine.at_work(job_id)
     with machine.database.session() as session:
         token = jobs.load(session, job_id).token
-        jobs.fail(session, job_id, token, {"message": "ended from elsewhere", "code": "internal"})
+        fenced.fail(session, job_id, token, {"message": "ended from elsewhere", "code": "internal"})
     wait_until_dead(pid)
     assert machine.look(job_id).error == {"message": "ended from elsewhere", "code": "internal"}
 

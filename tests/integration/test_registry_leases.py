@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import TrainerCrashed
-from app.registry import checkpoints, events, jobs, leases, metrics
+from app.registry import checkpoints, events, fenced, jobs, leases, metrics
 from app.registry.db import Database, now
 from app.registry.moves import TERMINAL
 from app.registry.tables import Checkpoint, Event, Job, Metric, StoredObject
@@ -49,8 +49,8 @@ def test_the_first_terminal_write_wins_and_never_changes(database: Database, job
         try:
             with database.session() as session:
                 if index % 2:
-                    return jobs.fail(session, job.id, token, ERROR).status
-                return jobs.succeed(session, job.id, token, metrics={"writer": index}).status
+                    return fenced.fail(session, job.id, token, ERROR).status
+                return fenced.succeed(session, job.id, token, metrics={"writer": index}).status
         except leases.Fenced:
             return None
 
@@ -60,7 +60,7 @@ def test_the_first_terminal_write_wins_and_never_changes(database: Database, job
     assert ended.status in TERMINAL
     assert (ended.error is None) == (won == "succeeded")
     with database.session() as session, pytest.raises(leases.Fenced):
-        jobs.succeed(session, job.id, token)
+        fenced.succeed(session, job.id, token)
     with database.session() as session:
         assert [event.type for event in events.after(session, job.id, 2, 9)] == [f"job.{won}"]
     assert load(database, job.id).finished_at == ended.finished_at
@@ -71,10 +71,10 @@ WRITES: dict[str, Write] = {
     "heartbeat": lambda session, job_id, token: leases.heartbeat(session, job_id, token, 60),
     "leave": lambda session, job_id, token: leases.leave(session, job_id, token),
     "lose": lambda session, job_id, token: leases.lose(session, job_id, token, ERROR),
-    "succeed": lambda session, job_id, token: jobs.succeed(session, job_id, token, metrics={"mse": 0.0}),
-    "fail": lambda session, job_id, token: jobs.fail(session, job_id, token, ERROR),
-    "spec": lambda session, job_id, token: jobs.set_spec(session, job_id, token, {"late": True}, []),
-    "progress": lambda session, job_id, token: jobs.set_progress(session, job_id, token, {"step": 9}),
+    "succeed": lambda session, job_id, token: fenced.succeed(session, job_id, token, metrics={"mse": 0.0}),
+    "fail": lambda session, job_id, token: fenced.fail(session, job_id, token, ERROR),
+    "spec": lambda session, job_id, token: fenced.set_spec(session, job_id, token, {"late": True}, []),
+    "progress": lambda session, job_id, token: fenced.set_progress(session, job_id, token, {"step": 9}),
     "event": lambda session, job_id, token: events.add(session, job_id, type="message", message="late", token=token),
     "metrics": lambda session, job_id, token: metrics.put(
         session, job_id, token, step=9, epoch=1.0, split="train", values={"loss": 1.0}
@@ -93,7 +93,7 @@ def test_a_stale_token_can_write_nothing(database: Database, job: Job, state: st
         if state != "queued again":
             other = rows.claim(session, job).token
             if state == "ended":
-                jobs.succeed(session, job.id, other)
+                fenced.succeed(session, job.id, other)
 
     def everything() -> list[object]:
         with database.reading() as session:

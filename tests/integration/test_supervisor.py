@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from sqlalchemy.orm import Session
 
-from app.registry import events, jobs, keys
+from app.registry import events, fenced, jobs, keys
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
@@ -75,7 +75,7 @@ def test_a_process_that_does_not_leave_is_killed_and_the_job_says_why(run: Run, 
 
 def test_the_log_says_what_was_run_and_how_it_ended(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "worker.supervisor")
-    job = run(UNTIL_TOLD, lambda session, job: jobs.fail(session, job.id, job.token, {"code": "x", "message": "y"}))
+    job = run(UNTIL_TOLD, lambda session, job: fenced.fail(session, job.id, job.token, {"code": "x", "message": "y"}))
     began, ended = (record.getMessage() for record in caplog.records)
     assert began == f"{job.id} is running: pretrain, attempt 1"
     assert ended.startswith(f"{job.id} is failed, after ")

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.queue import waiting
-from app.registry import checkpoints, datasets, jobs, keys, leases, objects
+from app.registry import checkpoints, datasets, fenced, jobs, keys, leases, objects
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
@@ -103,7 +103,7 @@ def test_only_what_nothing_needs_is_kept_no_longer(database: Database, tmp_path:
         rows.job(session, project, datasets=[busy])
         ended, running = rows.job(session, project), rows.job(session, project)
         saved = {job.id: save(session, job) for job in (ended, running)}
-        jobs.succeed(session, ended.id, 1)
+        fenced.succeed(session, ended.id, 1)
 
     assert remove_kept_long_enough(Settings(home=tmp_path), database) == [], "nobody said that anything goes"
     names = [name for name in Settings.model_fields if name.startswith("keep_")]

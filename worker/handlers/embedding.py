@@ -23,7 +23,7 @@ from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.evaluation_job import refusing
 from app.ml.operations.embed import Embed, EmbedRequest
 from app.ml.spec import NetworkSpec
-from app.registry import files, jobs, objects
+from app.registry import fenced, files, jobs, objects
 from app.registry.tables import Dataset as DatasetRow
 from app.registry.tables import Job
 from worker.handlers import computing
@@ -131,7 +131,7 @@ def keep(reporter: Reporter, number: int, content: bytes, progress: dict[str, An
     """Stores a shard; may be tried again. Raises Fenced."""
     stored = reporter.storage.put(reporter.key("embeddings", f"{number}"), content)
     with reporter.database.session() as session:
-        jobs.set_progress(session, reporter.job_id, reporter.token, progress)
+        fenced.set_progress(session, reporter.job_id, reporter.token, progress)
         objects.hold(session, reporter.job_id, {f"{SHARD}-{number:09d}": stored})
 
 
@@ -156,4 +156,4 @@ def finish(reporter: Reporter, job: Job, name: str, form: str, sha256: str, rows
             sha256=sha256,
             size_bytes=sum(part.size_bytes for part in parts),
         )
-        jobs.succeed(session, job.id, reporter.token, output_file_id=file.id, metrics={"rows": rows})
+        fenced.succeed(session, job.id, reporter.token, output_file_id=file.id, metrics={"rows": rows})

@@ -3,7 +3,7 @@
 from app.dataset import open_dataset
 from app.ml.evaluation_job import EvaluateJob, refusing
 from app.ml.spec import NetworkSpec
-from app.registry import jobs, objects
+from app.registry import fenced, jobs, objects
 from app.registry.metrics import finite
 from app.registry.tables import Dataset, Version
 from worker.evaluate import evaluate_fitting
@@ -35,4 +35,4 @@ def run(reporter: Reporter) -> None:
         metrics = evaluate_fitting(exam)
     reporter.leave_if_asked()
     with reporter.database.session() as session:
-        jobs.succeed(session, job.id, reporter.token, metrics=finite(metrics))
+        fenced.succeed(session, job.id, reporter.token, metrics=finite(metrics))

@@ -20,7 +20,7 @@ from app.errors import ArtifactDamaged, InvalidModel, NotFound
 from app.ml import artifact
 from app.ml.build import build_network
 from app.ml.spec import TrainSpec
-from app.registry import files, jobs, objects
+from app.registry import fenced, files, jobs, objects
 from app.registry.tables import File, Job
 from worker.handlers import hugging_face, wordpiece
 from worker.ingest.archives import BROKEN, Archive, Member, is_tar, open_tar, open_zip
@@ -154,7 +154,7 @@ def publish(reporter: Reporter, job: Job, file: File, made: Proved, about: str) 
     reporter.event("message", f"{file.filename} is {about}: {made.parameters:,} parameters, proved by its answers")
     with reporter.database.session() as session:
         version = register(session, job, made, name=name, spec=spec, metrics=metrics or {}, alias=alias)
-        jobs.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=version.metrics)
+        fenced.succeed(session, reporter.job_id, reporter.token, version_id=version.id, metrics=version.metrics)
 
 
 def refused(faults: Faults) -> InvalidModel:

@@ -15,7 +15,7 @@ from typing import IO, Any
 from app import queue
 from app.dataset import FORMAT, INFO
 from app.dataset_options import DatasetOptions
-from app.registry import datasets, jobs, objects
+from app.registry import datasets, fenced, jobs, objects
 from app.registry.tables import Dataset, File, StoredObject
 from app.storage import CHUNK, Stored
 from worker.ingest.assembly import Assembled, assemble
@@ -122,7 +122,7 @@ def _fail(reporter: Reporter, dataset: Dataset, faults: Faults) -> None:
     error = faults.error().body()
     with reporter.database.session() as session:
         datasets.failed(session, dataset.id, error=error, report=faults.report())
-        jobs.fail(session, reporter.job_id, reporter.token, error)
+        fenced.fail(session, reporter.job_id, reporter.token, error)
 
 
 def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faults) -> None:
@@ -144,7 +144,7 @@ def _publish(reporter: Reporter, dataset: Dataset, made: Assembled, faults: Faul
             modality=made.profile["modality"],
             objects=stored,
         )
-        jobs.succeed(session, reporter.job_id, reporter.token, metrics={"rows": made.profile["rows"]})
+        fenced.succeed(session, reporter.job_id, reporter.token, metrics={"rows": made.profile["rows"]})
         waiting = [(job.queue, job.id) for job in datasets.waiting_jobs(session, dataset.id)]
     if reporter.settings.broker_url is not None:
         for name, job_id in waiting:

@@ -12,7 +12,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from app.errors import ArtifactDamaged
-from app.registry import checkpoints, jobs, leases, models, objects
+from app.registry import checkpoints, fenced, jobs, leases, models, objects
 from app.registry.tables import Dataset
 from app.sweep import remove_orphans
 from tests.integration.api.conftest import Garden
@@ -145,7 +145,7 @@ def test_what_a_training_had_learned_outlives_its_end(bench: Bench, end: str) ->
     training = bench.cut(bench.dataset(blobs()), at=EPOCH + 3)
     with bench.database.session() as session:
         if end == "failed":
-            jobs.fail(session, training.job_id, training.token, LOST)
+            fenced.fail(session, training.job_id, training.token, LOST)
         else:
             jobs.ask(session, bench.project_id, training.job_id, "cancel")
             leases.leave(session, training.job_id, training.token)
@@ -212,7 +212,7 @@ def test_a_damaged_checkpoint_fails_and_can_be_asked_for_again(bench: Bench) -> 
     with pytest.raises(ArtifactDamaged) as raised:
         publishing.run(reporter)
     with bench.database.session() as session:
-        jobs.fail(session, job_id, reporter.token, raised.value.body())
+        fenced.fail(session, job_id, reporter.token, raised.value.body())
     refused(bench.client.post(f"/v1/jobs/{job_id}/retry"), 409, "wrong_state")
 
     bench.rehash(checkpoint, whole)
@@ -233,7 +233,7 @@ def test_what_cannot_become_a_model_is_refused(bench: Bench, stranger: httpx.Cli
     path = f"/v1/jobs/{training.job_id}/checkpoints/{newest['id']}/publish"
     refused(stranger.post(path, json={}), 404, "not_found")
     with bench.database.session() as session:
-        jobs.fail(session, training.job_id, training.token, LOST)
+        fenced.fail(session, training.job_id, training.token, LOST)
     assert bench.client.delete(f"/v1/datasets/{dataset.id}").is_success
     assert "deleted" in refused(bench.publish(training.job_id, newest["id"]), 409, "wrong_state")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.registry import checkpoints, jobs
+from app.registry import checkpoints, fenced
 from app.settings import Settings
 from tests import rows
 from tests.integration.api.conftest import Garden, House, serve
@@ -60,7 +60,7 @@ def test_metrics_count_requests_and_jobs(garden: Garden) -> None:
         rows.job(session, garden.project_id)
         for rate in (2000.0, 0.5, None):
             job = rows.job(session, garden.project_id, "running")
-            jobs.set_progress(session, job.id, job.token, {"samples_per_second": rate})
+            fenced.set_progress(session, job.id, job.token, {"samples_per_second": rate})
             for seconds in (30.0, 0.25 if rate is None else 0.75):
                 saved: dict[str, Any] = {"step": int(seconds * 100), "metrics": {}, "objects": {"state": rows.stored()}}
                 checkpoints.add(session, job.id, job.token, write_seconds=seconds, **saved)

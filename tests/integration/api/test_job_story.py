@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.registry import checkpoints, events, jobs, metrics
+from app.registry import checkpoints, events, fenced, jobs, metrics
 from app.registry.tables import Job
 from tests import rows
 from tests.integration.api.conftest import Garden
@@ -29,7 +29,7 @@ def job(garden: Garden) -> Job:
 
 def end(garden: Garden, job: Job) -> None:
     with garden.database.session() as session:
-        jobs.succeed(session, job.id, jobs.load(session, job.id).token)
+        fenced.succeed(session, job.id, jobs.load(session, job.id).token)
 
 
 def parsed(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:

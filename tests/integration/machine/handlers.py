@@ -3,7 +3,7 @@
 import os
 import time
 
-from app.registry import jobs
+from app.registry import fenced, jobs
 from worker.progress import Reporter, Stopped
 
 STEP_SECONDS = 0.05
@@ -29,4 +29,4 @@ def count(reporter: Reporter) -> None:
         if reporter.stop.is_set() and not request.get("deaf"):
             raise Stopped
     with reporter.database.session() as session:
-        jobs.succeed(session, reporter.job_id, reporter.token, metrics={"counted": step})
+        fenced.succeed(session, reporter.job_id, reporter.token, metrics={"counted": step})

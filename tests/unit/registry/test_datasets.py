@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.errors import InUse, NotFound
-from app.registry import datasets, events, jobs, leases, objects
+from app.registry import datasets, events, fenced, jobs, leases, objects
 from tests import rows
 
 
@@ -54,7 +54,7 @@ def test_a_ready_dataset_has_its_profile_and_its_bytes(session: Session, project
         modality="vectors",
         objects={"train.arrow": part},
     )
-    jobs.succeed(session, ingest.id, token)
+    fenced.succeed(session, ingest.id, token)
     assert (dataset.status, dataset.rows, dataset.modality, dataset.size_bytes) == ("ready", 5, "vectors", 5)
     assert dataset.profile == {"rows": 5, "columns": [{"mean": None}]}
     assert dataset.ready_at is not None
@@ -77,7 +77,7 @@ def test_a_failed_dataset_fails_the_queued_jobs_that_wait_for_it(session: Sessio
     }
     report = {"total": 1, "faults": [{"row": 7, "value": math.nan}]}
     datasets.failed(session, dataset.id, error=error, report=report)
-    jobs.fail(session, ingest.id, token, error)
+    fenced.fail(session, ingest.id, token, error)
     assert (dataset.status, dataset.error) == ("failed", error)
     assert dataset.report == {"total": 1, "faults": [{"row": 7, "value": None}]}
     assert (waiting.status, (waiting.error or {})["code"]) == ("failed", "dataset_failed")

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.errors import DatasetFailed, NotFound, OutOfRange, WrongState
-from app.registry import datasets, events, jobs, leases, models
+from app.registry import datasets, events, fenced, jobs, leases, models
 from tests import rows
 
 
@@ -49,12 +49,12 @@ def test_progress_and_the_resolved_spec_are_visible_changes(session: Session, pr
     job = rows.job(session, project_id)
     token = rows.claim(session, job).token
     before = job.revision
-    jobs.set_spec(session, job.id, token, {"name": "digits"}, [{"key": "epochs", "value": 5, "reason": "small"}])
-    jobs.set_progress(session, job.id, token, {"step": 3}, {"loss": math.nan, "mse": 0.5})
+    fenced.set_spec(session, job.id, token, {"name": "digits"}, [{"key": "epochs", "value": 5, "reason": "small"}])
+    fenced.set_progress(session, job.id, token, {"step": 3}, {"loss": math.nan, "mse": 0.5})
     session.refresh(job)
     assert job.revision == before + 2
     assert (job.spec, job.progress, job.metrics) == ({"name": "digits"}, {"step": 3}, {"loss": None, "mse": 0.5})
-    jobs.set_progress(session, job.id, token, {"step": 4})
+    fenced.set_progress(session, job.id, token, {"step": 4})
     session.refresh(job)
     assert job.metrics == {"loss": None, "mse": 0.5}, "progress alone leaves the metrics"
 
@@ -63,7 +63,7 @@ def test_a_job_whose_cancel_was_requested_may_still_succeed(session: Session, pr
     job = rows.job(session, project_id, "running")
     jobs.ask(session, project_id, job.id, "cancel")
     version = rows.version(session, project_id)
-    jobs.succeed(session, job.id, job.token, version_id=version.id, metrics={"mse": 0.1})
+    fenced.succeed(session, job.id, job.token, version_id=version.id, metrics={"mse": 0.1})
     assert (job.status, job.requested, job.version_id, job.metrics) == ("succeeded", None, version.id, {"mse": 0.1})
 
 

@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.errors import TrainerCrashed
-from app.registry import datasets, jobs, leases
+from app.registry import datasets, fenced, jobs, leases
 from app.registry.states import waiting_jobs
 from app.registry.tables import Dataset, Job
 from tests import rows
@@ -35,7 +35,7 @@ def test_a_job_waits_for_its_dataset(session: Session, project_id: str) -> None:
     assert leases.to_ring(session, "data", idle_seconds=0) == [ingest.id]
     token = rows.claim(session, ingest).token
     rows.ready(session, dataset.id)
-    jobs.succeed(session, ingest.id, token)
+    fenced.succeed(session, ingest.id, token)
     assert leases.to_ring(session, "train", idle_seconds=0) == [job.id]
     assert rows.claim(session, job).token == 1
 
@@ -45,7 +45,7 @@ def test_a_claim_fails_a_job_whose_dataset_failed(session: Session, project_id: 
     job = rows.job(session, project_id, datasets=[dataset])
     jobs.ask(session, project_id, job.id, "pause")  # so that it is not queued when the dataset fails
     ingest = datasets.job(session, dataset.id)
-    jobs.fail(session, ingest.id, rows.claim(session, ingest).token, ERROR)
+    fenced.fail(session, ingest.id, rows.claim(session, ingest).token, ERROR)
     assert job.status == "paused"
     jobs.resume(session, project_id, job.id)
     assert leases.to_ring(session, "train", idle_seconds=0) == [job.id]
@@ -134,5 +134,5 @@ def test_a_retried_ingest_makes_its_dataset_after_all(session: Session, project_
     assert (dataset.status, dataset.error, dataset.report) == ("validating", None, None)
     token = rows.claim(session, again).token
     rows.ready(session, dataset.id)
-    jobs.succeed(session, again.id, token)
+    fenced.succeed(session, again.id, token)
     assert dataset.status == "ready"

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from app.registry import checkpoints, jobs, leases, overview
+from app.registry import checkpoints, fenced, leases, overview
 from app.registry.tables import Job
 from tests import rows
 
@@ -61,7 +61,7 @@ def test_what_runs_is_summed_by_kind(session: Session, project_id: str) -> None:
     assert overview.newest_checkpoints(session) == (None, None)
     rows.job(session, project_id)
     first, second = (rows.job(session, project_id, "running") for _ in range(2))
-    jobs.set_progress(session, first.id, first.token, {"samples_per_second": 12.5})
+    fenced.set_progress(session, first.id, first.token, {"samples_per_second": 12.5})
     leases.heartbeat(session, second.id, second.token, 7.0)
     (found,) = overview.under_way(session)
     assert (found.kind, found.samples_per_second) == ("pretrain", 12.5)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.errors import TrainerCrashed, WrongState
-from app.registry import events, jobs, leases, states
+from app.registry import events, fenced, jobs, leases, states
 from app.registry.moves import TERMINAL
 from app.registry.tables import Job
 from tests import rows
@@ -57,8 +57,8 @@ VERBS: dict[str, Verb] = {
     "claim": lambda session, job: leases.claim(session, job.id, "worker-2", 60),
     "leave": lambda session, job: leases.leave(session, job.id, job.token),
     "lose": lambda session, job: leases.lose(session, job.id, job.token, ERROR),
-    "succeed": lambda session, job: jobs.succeed(session, job.id, job.token),
-    "fail": lambda session, job: jobs.fail(session, job.id, job.token, ERROR),
+    "succeed": lambda session, job: fenced.succeed(session, job.id, job.token),
+    "fail": lambda session, job: fenced.fail(session, job.id, job.token, ERROR),
     "cancel": lambda session, job: jobs.ask(session, job.project_id, job.id, "cancel"),
     "pause": lambda session, job: jobs.ask(session, job.project_id, job.id, "pause"),
     "resume": lambda session, job: jobs.resume(session, job.project_id, job.id),
