@@ -185,12 +185,17 @@ class Paging:
     descending: bool
 
 
-def paging(
-    limit: Annotated[int, Query(ge=1, le=100, description="Most entries on the page.")] = 20,
-    after: Annotated[str | None, Query(description="Id behind which the page begins.")] = None,
-    order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
-) -> Paging:
-    return Paging(limit, after, order == "desc")
+def pages(most: int) -> Callable[..., Paging]:
+    """What reads a page's place and its size, `most` entries or fewer."""
+
+    def paging(
+        limit: Annotated[int, Query(ge=1, le=most, description="Most entries on the page.")] = 20,
+        after: Annotated[str | None, Query(description="Id behind which the page begins.")] = None,
+        order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
+    ) -> Paging:
+        return Paging(limit, after, order == "desc")
+
+    return paging
 
 
 def metadata_filter(request: Request) -> dict[str, str]:
@@ -214,5 +219,5 @@ METADATA_FILTER: dict[str, Any] = {
 
 ServicesHere = Annotated[Services, Depends(services)]
 CallerHere = Annotated[Caller, Depends(caller)]
-PagingHere = Annotated[Paging, Depends(paging)]
+PagingHere = Annotated[Paging, Depends(pages(100))]
 MetadataHere = Annotated[dict[str, str], Depends(metadata_filter)]

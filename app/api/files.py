@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, get_args
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api import shown
-from app.api.deps import CallerHere, PagingHere, ServicesHere, caller, guarded_router, services
+from app.api.deps import CallerHere, Paging, ServicesHere, caller, guarded_router, pages, services
 from app.api.idempotency import HEADERS, Made, asked, create_from_form
 from app.api.intake import Arrived, take_in
 from app.api.schemas import Deleted, FileObject, ListOf, Purpose
@@ -18,6 +18,8 @@ from app.storage import Storage
 
 router = guarded_router("files")
 
+LONGEST_PAGE = 10_000
+"""Entries for which stock clients may ask."""
 FORM = {
     "requestBody": {
         "required": True,
@@ -73,7 +75,10 @@ def register(session: Session, storage: Storage, project_id: str, arrived: Arriv
 
 @router.get("/v1/files", response_model=ListOf[FileObject])
 def list_files(
-    here: ServicesHere, who: CallerHere, paging: PagingHere, purpose: Annotated[Purpose | None, Query()] = None
+    here: ServicesHere,
+    who: CallerHere,
+    paging: Annotated[Paging, Depends(pages(LONGEST_PAGE))],
+    purpose: Annotated[Purpose | None, Query()] = None,
 ) -> dict[str, Any]:
     """Lists the project's files."""
     with here.database.reading() as session:
