@@ -88,11 +88,10 @@ def remove_orphans(settings: Settings, database: Database, storage: Storage) -> 
         if len(keys) < BATCH:
             break
     stored = storage.listing()
-    while listed := list(islice(stored, BATCH)):
-        old = [key for key, seconds in listed if seconds > age]
+    while listed := dict(islice(stored, BATCH)):
         with database.reading() as session:
-            unknown = set(old) - objects.known(session, old)
-        storage.delete(sorted(unknown))
+            unknown = objects.unknown(session, listed, age)
+        storage.delete(unknown)
 
 
 def remove_scratch(settings: Settings) -> None:

@@ -85,6 +85,14 @@ def known(session: Session, keys: Iterable[str]) -> set[str]:
     return set(session.scalars(sa.select(StoredObject.key).where(StoredObject.key.in_(list(keys)))))
 
 
+def unknown(session: Session, written: Mapping[str, float], older_than_seconds: float) -> list[str]:
+    """Those of the keys, each with the unix time of its bytes, that have no row and are old enough not to be on their
+    way to one: by the database's clock, since that of whoever sweeps may be hours off."""
+    before = session.execute(sa.select(now())).scalar_one() - older_than_seconds
+    old = [key for key, seconds in written.items() if seconds < before]
+    return sorted(set(old) - known(session, old))
+
+
 def take_turns(session: Session, sha256: str) -> None:
     """Lets nobody else who stores this content go on before the transaction ends. SQLite has one writer anyhow."""
     if session.get_bind().dialect.name == "postgresql":

@@ -91,7 +91,7 @@ class Storage(ABC):
 
     @abstractmethod
     def listing(self, prefix: str = "") -> Iterator[tuple[str, float]]:
-        """Key and age in seconds of every object whose key begins with the folder `prefix`."""
+        """Key of every object below the folder `prefix`, and when it was written, in unix seconds by its clock."""
 
     @abstractmethod
     def check(self) -> None:

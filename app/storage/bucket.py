@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,7 @@ class BucketStorage(Storage):
     def listing(self, prefix: str = "") -> Iterator[tuple[str, float]]:
         with _answering():
             for page in obstore.list(self._bucket, prefix or None):
-                now = datetime.now(UTC)
-                yield from ((meta["path"], (now - meta["last_modified"]).total_seconds()) for meta in page)
+                yield from ((meta["path"], meta["last_modified"].timestamp()) for meta in page)
 
     def check(self) -> None:
         with _answering():

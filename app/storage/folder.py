@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -85,7 +84,7 @@ class FolderStorage(Storage):
             for name in names:
                 path = Path(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    yield path.relative_to(self.folder).as_posix(), time.time() - path.stat().st_mtime
+                    yield path.relative_to(self.folder).as_posix(), path.stat().st_mtime
 
     def check(self) -> None:
         if not os.access(self.folder / INCOMING, os.W_OK):

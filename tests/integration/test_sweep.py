@@ -93,6 +93,16 @@ def test_bytes_die_when_nothing_refers_to_them(database: Database, storage: Stor
         assert objects.known(session, ["files/kept", "files/released"]) == {"files/kept"}
 
 
+def test_a_clock_that_is_hours_ahead_removes_nothing_on_its_way(
+    database: Database, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.put("files/new", b"its row is about to be written")
+    true = time.time
+    monkeypatch.setattr(time, "time", lambda: true() + 7200)
+    remove_orphans(Settings(home=tmp_path, orphan_seconds=3600), database, storage)
+    assert [key for key, _ in storage.listing()] == ["files/new"]
+
+
 def test_only_what_nothing_needs_is_kept_no_longer(database: Database, tmp_path: Path) -> None:
     with database.session() as session:
         project = rows.project(session)
