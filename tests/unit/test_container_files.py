@@ -59,12 +59,19 @@ def test_workers_may_save_a_checkpoint_before_they_are_killed(compose: dict[str,
 def test_everything_is_watched_and_kept(compose: dict[str, Any]) -> None:
     for name in ("api", "postgres", "valkey", "storage"):
         assert "test" in compose[name]["healthcheck"], f"{name} has no health check"
-    for name in ("postgres", "valkey", "storage"):
+    for name in ("postgres", "storage"):
         assert compose[name]["volumes"], f"{name} would forget everything"
     for name, service in compose.items():
         for other, condition in service.get("depends_on", {}).items():
             if condition["condition"] == "service_healthy":
                 assert "test" in compose[other]["healthcheck"], f"{name} waits for {other}, whose health nobody checks"
+
+
+def test_the_broker_needs_no_disk(compose: dict[str, Any]) -> None:
+    command = compose["valkey"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert (options["--appendonly"], options["--save"]) == ("no", "")
+    assert "volumes" not in compose["valkey"]
 
 
 def test_every_part_of_ours_gets_what_an_operator_adds(compose: dict[str, Any]) -> None:
