@@ -117,9 +117,8 @@ def api(options: argparse.Namespace) -> int:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
-    from app.api.wire import Gathering
-
+    if options.workers == 1:
+        import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
     if options.gate is not None:
         with open(options.gate, "rb") as gate:
             gate.read()
@@ -127,11 +126,11 @@ def api(options: argparse.Namespace) -> int:
         "app.main:from_environment",
         factory=True,
         workers=options.workers,
-        http=Gathering,
+        http="app.api.wire:Gathering",  # by its name: each of several is alive to its parent before it imports torch
         ws="none",
         proxy_headers=False,
         access_log=False,
-        timeout_worker_healthcheck=30,  # a process that imports torch on a busy machine is slow, not dead
+        timeout_worker_healthcheck=60,  # a process that starts on a busy machine is slow, not dead
         timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
     if options.workers > 1:

@@ -43,6 +43,30 @@ def test_a_port_in_use_is_named(command: str, tmp_path: Path) -> None:
     assert_one_line(result, f"127.0.0.1:{port}", "--port")
 
 
+SEVERAL = """
+import pickle, sys
+import uvicorn.supervisors
+from app import cli
+
+class Parent:
+    def __init__(self, configuration, sockets):
+        self.configuration = configuration
+
+    def run(self):
+        pickle.dumps(self.configuration)
+        print("torch" in sys.modules)
+
+uvicorn.supervisors.Multiprocess = Parent
+cli.main(["api", "--workers", "2", "--port", "0"])
+"""
+
+
+def test_what_each_of_several_processes_is_given_needs_no_large_library(tmp_path: Path) -> None:
+    """One that imported torch first told its parent so late, on a busy machine, that it was killed, again and again."""
+    given = subprocess.check_output([sys.executable, "-c", SEVERAL], env=os.environ | {"ROOTSTOCK_HOME": str(tmp_path)})
+    assert given == b"False\n"
+
+
 def test_a_worker_without_a_broker_is_told_what_it_needs() -> None:
     assert_one_line(rootstock("worker", "train"), "ROOTSTOCK_BROKER_URL")
 
