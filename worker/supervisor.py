@@ -1,6 +1,6 @@
 """Answers for running jobs: claims them, starts their processes, keeps leases, hears cancel and pause, tells the end.
 
-A database that does not answer for a while is waited for until the lease has run out. Knows no torch and no Celery.
+A job whose lease runs out while the database does not answer is handed back when it does. Knows no torch and no Celery.
 """
 
 import logging
@@ -68,6 +68,8 @@ class Watch:
         """When the process, which has been asked to leave, will be killed."""
         self.killed = False
         """True once it was, since it had not left by then."""
+        self.silenced = False
+        """True when it was killed since the database did not answer for longer than the lease."""
 
     def watch(self) -> None:
         claim = self.claim
@@ -79,7 +81,10 @@ class Watch:
             kill(process)
 
     def accompany(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Keeps the lease until the process has ended; False when the job is no longer ours."""
+        """Keeps the lease until the process has ended; False when the job is another worker's.
+
+        A process whose lease has run out is ended: nobody knows meanwhile whose the job is.
+        """
         beat_seconds = min(BEAT_SECONDS, self.settings.lease_seconds / 5)
         next_beat = time.monotonic() + beat_seconds
         while not ended(process, LOOK_SECONDS):
@@ -99,7 +104,9 @@ class Watch:
                     self.wait_on(error)
             if time.monotonic() > self.lease_ends:
                 log.error("the lease of %s has run out while the database did not answer", self.claim.job_id)
-                return False
+                self.silenced = True
+                kill(process)
+                break
             if self.kill_at is not None and time.monotonic() > self.kill_at:
                 log.error("%s did not leave in %g s and is killed", self.claim.job_id, self.settings.stop_seconds)
                 self.killed = True
@@ -132,10 +139,12 @@ class Watch:
         """Writes how the process ended, unless its job has done so, and rings if it is to be taken up again."""
         claim = self.claim
         # one that was asked to leave before it could hear ends by the asking, and has nothing to save
-        left = status == LEFT or (status == -signal.SIGTERM and self.kill_at is not None)
+        left = status == LEFT or self.silenced or (status == -signal.SIGTERM and self.kill_at is not None)
         words = describe(status)
         if self.killed:
             words = f"its process did not leave within {self.settings.stop_seconds:g} s after it was asked to"
+        elif self.silenced:
+            words = "its process was ended, since the database did not answer for longer than a lease"
         while True:
             try:
                 with self.supervisor.database.session() as session:
@@ -148,9 +157,7 @@ class Watch:
                 self.log_end()  # the usual case: it ended by itself and wrote so
                 return
             except OUTAGE as error:
-                if not self.supervisor.stopping.is_set():
-                    self.wait_on(error)
-                if time.monotonic() > self.lease_ends:
+                if self.supervisor.stopping.is_set() and time.monotonic() > self.lease_ends:
                     log.error("nobody could be told how %s ended: %s", claim.job_id, error)
                     return
                 time.sleep(LOOK_SECONDS)

@@ -205,3 +205,19 @@ def test_a_job_outlives_its_database(
         job = machine.wait_for(job_id, "succeeded")
         assert (job.attempt, job.metrics) == (1, {"counted": 60})  # in the middle of a write it is handed back
         assert job.token == 1 or not silent
+
+
+def test_a_database_that_is_away_for_longer_than_a_lease_costs_no_attempt(
+    postgres_registry: Database, valkey_url: str, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        machine = Machine(postgres_registry, valkey_url, tmp_path, stack)
+        machine.worker()
+        job_id = machine.job(steps=150, silent=True)
+        pid = machine.at_work(job_id)
+        postgres_registry.close()
+        with servers.postgres_outage(machine.settings.database_url or ""):
+            wait_until_dead(pid)  # another worker may have the job, for all that it knows
+        job = machine.wait_for(job_id, "succeeded")
+        assert (job.attempt, job.token) == (1, 2)
+        assert machine.told(job_id, "job.lost") == []
