@@ -21,6 +21,7 @@ from app.api.deps import ServicesHere, authenticate, bearer, services
 from app.api.health import CHECKS
 from app.api.inference import OPERATIONS
 from app.api.oip_tensors import BYTES, decode, encode
+from app.api.schemas import Wire
 from app.errors import MissingKey, RootstockError, UnknownChoice, WrongType
 from app.ml.inference.admission import Permit
 from app.ml.operations.base import Operation
@@ -53,8 +54,16 @@ class Spoken(APIRoute):
         return handle
 
 
+class Refusal(Wire):
+    """Why it was not answered."""
+
+    error: str
+    """In words."""
+
+
 FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"description": '`{"error": …}`'} for status in (400, 401, 403, 404, 413, 422, 424, 429, 503)
+    status: {"model": Refusal, "description": "Not answered."}
+    for status in (400, 401, 403, 404, 413, 422, 424, 429, 503)
 }
 router = APIRouter(
     prefix="/v2", tags=["open inference protocol"], route_class=Spoken, responses=FAULTS, dependencies=[Depends(bearer)]

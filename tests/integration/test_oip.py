@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -156,6 +157,9 @@ def test_bodies_that_are_none(school: School, body: bytes, size: Any, status: in
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
-def test_without_a_key_nothing_is_told(school: School) -> None:
+def test_without_a_key_nothing_is_told_in_the_shape_that_is_documented(school: School) -> None:
     answer = httpx.get(f"{school.url}/v2/models/rows")
     assert (answer.status_code, list(answer.json())) == (401, ["error"])
+    document = httpx.get(f"{school.url}/openapi.json").json()
+    told = document["paths"]["/v2/models/{model}"]["get"]["responses"]["401"]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json(), {**told, "components": document["components"]})
