@@ -23,14 +23,15 @@ class BatchSize:
         self.here = 0
         """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
         self.doubted = False
-        """True after a batch took longer than is known of its cost: the next one is to be measured by the time that its
-        thread itself worked, however busy the machine is. To ask for that costs more than a small batch."""
+        """True after a batch took longer than is known of its cost, or too long to tell whether as large ones may be
+        computed here: the next one is to be measured by the time that its thread itself worked, however busy the
+        machine and the interpreter are. To ask for that costs more than a small batch."""
 
     def learn(self, cost: int, seconds: float, worked: float | None = None) -> None:
         """From a batch that took so many `seconds`, of which its thread `worked`, where that was measured."""
         measured = worked is not None
         taken = seconds if worked is None else worked
-        self.doubted = not measured and taken > HERE_SECONDS and cost <= self.here
+        self.doubted = not measured and taken > (HERE_SECONDS if cost <= self.here else HERE_SECONDS / 2)
         if taken < HERE_SECONDS / 2:
             self.here = max(self.here, 2 * cost)
         elif measured and taken > HERE_SECONDS:

@@ -29,8 +29,15 @@ def test_what_really_works_for_long_goes_to_the_thread() -> None:
     size.learn(150, SLOW)
     size.learn(150, SLOW, SLOW)
     assert (size.here, size.doubted) == (75, False)
-    size.learn(150, SLOW)
-    assert not size.doubted, "it was computed in the thread, where it may take as long"
+
+
+def test_what_the_thread_computes_while_others_hold_it_up_may_be_computed_on_the_event_loop_next() -> None:
+    size = BatchSize(0.0)
+    size.learn(100, QUICK)
+    size.learn(1000, SLOW)
+    assert (size.here, size.doubted) == (200, True)
+    size.learn(1000, SLOW, QUICK)
+    assert (size.here, size.doubted) == (2000, False)
 
 
 def test_the_budget_follows_what_full_batches_take() -> None:
