@@ -108,7 +108,7 @@ def api(options: argparse.Namespace) -> int:
     settings = read_settings()
     if options.workers < 1:
         raise SettingsError(f"--workers {options.workers}: at least 1 is needed")
-    from app.listening import listen, share
+    from app.listening import doors, listen, share
 
     if options.descriptor is not None:
         listener = socket.socket(fileno=options.descriptor)
@@ -134,9 +134,9 @@ def api(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
     if options.workers > 1:
-        Multiprocess(configuration, sockets=[listener]).run()
+        Multiprocess(configuration, sockets=doors(listener)).run()
     else:
-        uvicorn.Server(configuration).run(sockets=[listener])
+        uvicorn.Server(configuration).run(sockets=doors(listener))
     return 0
 
 

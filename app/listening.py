@@ -7,6 +7,8 @@ from typing import Any
 from app.settings import SettingsError
 
 ROOM_BYTES = 512 * 1024
+DOORS = 16
+"""Connections that are accepted in one turn of the event loop."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -60,6 +62,15 @@ def bound(family: int, address: tuple[Any, ...], kind: type[socket.socket]) -> s
     _make_room(made)
     made.bind(address)
     return made
+
+
+def doors(listener: socket.socket) -> list[socket.socket]:
+    """The same address DOORS times.
+
+    The event loop accepts one connection a turn from each socket that it is given. Turns are long while the server is
+    busy: a crowd that comes at once would stand before a single door for a second.
+    """
+    return [listener, *(listener.dup() for _ in range(DOORS - 1))]
 
 
 def _make_room(listener: socket.socket) -> None:
