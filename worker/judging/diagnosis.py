@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.ml.runtime.threads import computing_with
+
 ENOUGH_VALIDATIONS = 5
 WORSE = 0.1
 """Share of its progress that a loss must lose again before it counts as rising."""
@@ -94,7 +96,8 @@ def effective_rank(rows: Tensor) -> float:
 
     RankMe (Garrido 2022); 0 when all rows are equal.
     """
-    strengths = torch.linalg.svdvals((rows - rows.mean(0)).double())
+    with computing_with(1):  # several take longer for so little, and many times longer beside other programs
+        strengths = torch.linalg.svdvals((rows - rows.mean(0)).double())
     if not strengths.sum() > 0:
         return 0.0
     shares = strengths / strengths.sum()

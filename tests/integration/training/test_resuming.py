@@ -16,6 +16,7 @@ from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs
 from worker.checkpoint import Writer
+from worker.judging.judge import Judge
 from worker.progress import Reporter, Stopped
 from worker.timing import threads
 from worker.trainer import Trainer, run
@@ -75,13 +76,42 @@ def interrupt(workshop: Workshop, job: Job, at: int, monkeypatch: pytest.MonkeyP
         assert leases.leave(session, job.id, reporter.token) == "queued"
 
 
-@on_a_processor
-def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
-    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Resumed, and with a last batch of each epoch that is not worth dividing."""
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A job whose rows two threads divide."""
     monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
     monkeypatch.setattr("app.ml.runtime.threads.ALL_THREADS", 2)
+    return {
+        "encoder": {"name": "mlp", "widths": [16, 8], "activation": "relu", "norm": "none"},
+        "objective": {"name": "autoencoding", "residual": False},
+        "training": {"epochs": 10, "batch_size": 256, "clip_norm": 1.0, "precision": "fp32"},
+    }
+
+
+@on_a_processor
+@pytest.mark.parametrize(("few", "count"), [(60, 1), (59, 2)])
+def test_few_rows_are_judged_by_one_of_several_threads(
+    sqlite: Workshop, divided: dict[str, Any], few: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.trainer.FEW_JUDGED", few)
+    used = set()
+    judge = Judge.judge
+
+    def noted(self: Judge, *given: Any) -> None:
+        used.add((self.validation.rows, torch.get_num_threads()))
+        judge(self, *given)
+
+    monkeypatch.setattr(Judge, "judge", noted)
+    with computing_with(2):
+        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=600)), **divided))
+    assert used == {(60, count)}
+
+
+@on_a_processor
+def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
+    sqlite: Workshop, divided: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed, and with a last batch of each epoch that is not worth dividing."""
     sizes = set()
     learn = Autoencoder.learn
 
@@ -90,15 +120,10 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
         return learn(self, batch, share, descent)
 
     monkeypatch.setattr(Autoencoder, "learn", noted)
-    body: dict[str, Any] = {
-        "encoder": {"name": "mlp", "widths": [16, 8], "activation": "relu", "norm": "none"},
-        "objective": {"name": "autoencoding", "residual": False},
-        "training": {"epochs": 10, "batch_size": 256, "clip_norm": 1.0, "precision": "fp32"},
-    }
     dataset = sqlite.dataset(blobs(rows=600))
     with computing_with(2):
-        whole = sqlite.train(sqlite.job(dataset, **body))
-        interrupted = sqlite.job(dataset, **body)
+        whole = sqlite.train(sqlite.job(dataset, **divided))
+        interrupted = sqlite.job(dataset, **divided)
         interrupt(sqlite, interrupted, 17, monkeypatch)
         resumed = sqlite.train(interrupted)
     assert {team for team, _ in sizes} == {2}

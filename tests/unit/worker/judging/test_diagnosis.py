@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from app.ml.runtime.threads import computing_with
 from worker.judging.diagnosis import dead, effective_rank, of_curves, of_embeddings
 
 CURVES = {
@@ -104,3 +105,19 @@ def test_a_cloud_is_no_collapse() -> None:
     assert found == []
     assert figures["effective_rank"] > 7
     assert dead(torch.randn(200, 8)) == 0
+
+
+def test_directions_are_counted_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    strengths = torch.linalg.svdvals
+
+    def noted(rows: torch.Tensor) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        found: torch.Tensor = strengths(rows)
+        return found
+
+    monkeypatch.setattr(torch.linalg, "svdvals", noted)
+    with computing_with(2):
+        of_embeddings(torch.randn(100, 8))
+        assert torch.get_num_threads() == 2
+    assert threads == [1]
