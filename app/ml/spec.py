@@ -124,7 +124,10 @@ class TrainRequest(Settings):
         if self.base_model is not None and (self.encoder is not None or self.modality is not None or self.roles):
             raise ValueError("base_model brings its own encoder and modality; leave encoder, modality and roles out")
         if self.kind == "finetune" and self.base_model is None:
-            raise ValueError("a finetune job needs base_model; without one, use kind 'pretrain'")
+            raise ValueError(
+                "a finetune job needs base_model; without one, use kind 'pretrain' and name what is learned, such as "
+                'objective {"name": "classification"}: without an objective it leaves labels aside'
+            )
         if self.roles is not None and (self.encoder is not None or self.modality is not None):
             raise ValueError("modality and encoder are short for roles.input; give one or the other")
         return self

@@ -215,6 +215,13 @@ def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[st
         resolved({"kind": "pretrain", **body}, TABLE)
 
 
+def test_a_finetune_job_without_a_base_is_told_how_labels_are_learned_from_nothing() -> None:
+    with pytest.raises(
+        ValueError, match=r"use kind 'pretrain' and name what .* objective {\"name\": \"classification\"}"
+    ):
+        resolved({"kind": "finetune"}, IMAGES)
+
+
 def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
     captioned = IMAGES | {"target": None, "caption": {"name": "words", "modality": "text"}}
     with pytest.raises(
