@@ -240,10 +240,9 @@ def test_texts_and_what_becomes_of_them_are_told_what_can_be_learned_of_them() -
             resolved({"kind": "pretrain", **body}, profile)
 
 
-@pytest.mark.parametrize("modality", ["boxes", "text"])
-def test_a_target_that_nothing_predicts_is_told_what_is_predicted(modality: str) -> None:
-    profile = TABLE | {"target": {"name": "there", "modality": modality}}
-    with pytest.raises(Invalid, match=f"of modality '{modality}', only 'classes', 'numbers', 'tags'"):
+def test_a_target_that_nothing_predicts_is_told_what_is_predicted() -> None:
+    profile = TABLE | {"target": {"name": "there", "modality": "audio"}}
+    with pytest.raises(Invalid, match=r"of modality 'audio', only .*'classes', 'numbers', 'tags'"):
         resolved({"kind": "finetune", "base_model": "b"}, profile)
 
 
