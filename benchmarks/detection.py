@@ -43,6 +43,7 @@ PHOTOGRAPHS = (
     "motorcycle_left",
     "retina",
 )
+FIGURES = {"average_precision": "AP", "average_precision_50": "AP50", "f1": "F1"}
 PLACES = {"train": 0.65, "validation": 0.1, "test": 0.25}
 
 
@@ -163,6 +164,12 @@ def learn(
     return client.train(f"{kind} {seed}", asked)
 
 
+def judged(job: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The figures of the model and of what stands beside it."""
+    every = {"rootstock": job["metrics"], **job["metrics"]["baselines"]}
+    return {name: {key: round(each[key], 4) for key in FIGURES} for name, each in every.items()}
+
+
 def main() -> None:
     makers: dict[str, Callable[[int, np.random.Generator, Path], dict[str, list[Scene]]]] = {
         "digits": lambda count, draw, cache: pasted(digits(cache), count, draw, cache),
@@ -182,17 +189,14 @@ def main() -> None:
             for seed in range(arguments.draws):
                 scenes = makers[kind](arguments.pictures, np.random.default_rng(seed), arguments.cache)
                 jobs.append(learn(client, kind, scenes, seed, arguments.request))
+                print(f"{kind} {seed}: {judged(jobs[-1])}", flush=True)
             took = [seconds(job) for job in jobs]
             counts = ", ".join(f"{len(each)} {split}" for split, each in scenes.items())
             print(f"{kind}: {counts} scenes, {np.mean(took):.0f} s a job")
-            every = [{"rootstock": job["metrics"], **job["metrics"]["baselines"]} for job in jobs]
+            every = [judged(job) for job in jobs]
             for name in every[0]:
-                figures = {key: shown([each[name][key] for each in every]) for key in every[0]["mean"]}
-                print(
-                    f"  {name:10} AP {figures['average_precision']:11} AP50 {figures['average_precision_50']:11} "
-                    f"F1 {figures['f1']}",
-                    flush=True,
-                )
+                figures = {key: shown([each[name][key] for each in every]) for key in FIGURES}
+                print(f"  {name:10}" + "".join(f" {FIGURES[key]} {figure:11}" for key, figure in figures.items()))
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ def tensors_of(answer: dict[str, Any]) -> dict[str, Any]:
         values = [entry[key] for entry in entries]
         if all(isinstance(value, str) for value in values):
             found[key] = values
-        elif isinstance(values[0], dict) or (isinstance(values[0], list) and values[0] and not _numeric(values[0])):
+        elif isinstance(values[0], dict) or (isinstance(values[0], list) and not all(map(_numeric, values))):
             found[key] = [orjson.dumps(value).decode() for value in values]
         else:
             found[key] = np.asarray(values, np.float32)

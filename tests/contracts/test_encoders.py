@@ -37,6 +37,13 @@ def test_features_have_the_declared_shapes(encoder: EncoderSettings, modality: M
     assert (rows, width) == (ROWS, built.width)
     assert features.mask is None or features.mask.shape == (ROWS, length)
     assert features.grid is None or features.grid[0] * features.grid[1] == length
+    assert features.grid is not None or "grid" not in encoder.capabilities or fitted.shape.layout != "grid"
+    sides = [max(level.shape[2:]) for level in features.levels]
+    assert sides == sorted(sides, reverse=True)
+    assert all(
+        len(level) == ROWS and side > max(features.grid or ())
+        for level, side in zip(features.levels, sides, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("encoder", "modality"), ALL)

@@ -1,5 +1,6 @@
 """The Open Inference Protocol through Triton's own client: metadata, readiness, JSON and binary tensors, refusals."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from app.api.oip import outline, tensors_of
 from app.registry import keys
 from app.settings import Settings
 from tests.integration.api.conftest import House, serve
@@ -117,6 +119,18 @@ def test_pictures_texts_and_labels(school: School) -> None:
     answer = school.ask("kinds", blobs()["features"][:4], "FP32")
     assert {label.decode() for label in answer.as_numpy("label")} <= {"0", "1", "2"}
     assert answer.as_numpy("score").dtype == np.float32
+
+
+@pytest.mark.parametrize("first", [[], [{"label": "cat", "score": 0.5, "box": [0.0, 0.0, 1.0, 1.0]}]])
+def test_lists_of_any_length_are_json_even_where_the_first_is_empty(first: list[Any]) -> None:
+    entries: list[dict[str, Any]] = [
+        {"object": "prediction", "index": 0, "boxes": first},
+        {"boxes": [{"label": "owl"}]},
+        {"boxes": []},
+    ]
+    found = tensors_of({"data": entries})
+    assert [json.loads(each) for each in found["boxes"]] == [each["boxes"] for each in entries]
+    assert outline({"data": entries[:1]}) == {"boxes": ("BYTES", [])}
 
 
 @pytest.mark.parametrize(

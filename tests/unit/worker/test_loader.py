@@ -13,7 +13,7 @@ from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import Text
 from app.ml.modalities.vectors import Vectors
-from worker.loader import Loader
+from worker.loader import Loader, rows_at_once
 
 WIDTH = 3
 SIZES = [40, 40, 40, 17]
@@ -137,3 +137,8 @@ def test_texts_are_as_long_as_the_longest_of_their_batch(tmp_path: Path, windows
     for start in range(len(whole)):
         resumed = next(loaded.epoch(2, start))
         assert torch.equal(resumed.roles["input"]["values"], whole[start].roles["input"]["values"])
+
+
+@pytest.mark.parametrize(("numbers", "rows"), [(1, 1024), (784, 1024), (3 * 128 * 128, 170), (2**30, 1)])
+def test_large_rows_are_judged_a_few_at_once(numbers: int, rows: int) -> None:
+    assert rows_at_once(numbers) == rows
