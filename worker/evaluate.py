@@ -183,7 +183,8 @@ def prediction(exam: Exam, train: Rows, test: Rows, result: dict[str, Any], scor
 def judged_by_itself(exam: Exam, split: str, train: Rows, test: Rows, result: dict[str, Any], scores: Scores) -> None:
     """The objective's own figures and their baselines; what is judged above already stays."""
     if len(exam.fitted) > 1:
-        kept = [list(exam.loader(name, exam.fitted).in_order(OWN_ROWS)) for name in ("train", split)]
+        limits = {"train": exam.network.learned_rows, split: OWN_ROWS}
+        kept = [list(exam.loader(name, exam.fitted).in_order(rows)) for name, rows in limits.items()]
         if all(kept):
             result |= exam.network.metrics(kept[1]) | result
             for name, figures in exam.network.baselines(*kept).items():

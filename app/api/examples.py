@@ -92,6 +92,9 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
             "candidate_labels": ["a photo of an oak", "a photo of an elm"],
         },
     },
+    ("post", "/v1/translations"): {
+        "two texts": {"model": "catalogue", "input": ["Save changes", "Delete %(name)s?"], "beams": 4},
+    },
     ("post", "/v1/generations"): {"three items": {"model": MODEL, "n": 3, "seed": 7, "temperature": 0.8}},
     ("post", "/v1/images/generations"): {"three pictures": {"model": MODEL, "prompt": "", "n": 3, "seed": 7}},
     ("post", "/v1/audio/speech"): {"a sentence": {"model": MODEL, "input": "Hello.", "voice": "default"}},

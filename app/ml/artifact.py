@@ -156,7 +156,7 @@ def verify(artifact: Artifact, device: torch.device | None = None) -> None:
             which = torch.arange(size) % rows
             inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
             answer, wanted = show(artifact.network, ability, inputs).cpu(), expected[which]
-            if answer.ndim > 2 and answer.shape[1] < wanted.shape[1]:  # the longest answer is not among these
+            if answer.ndim > 1 and answer.shape[1] < wanted.shape[1]:  # the longest answer is not among these
                 answer = joined_answers([answer, wanted])[:size]
             if not agrees(answer, wanted):
                 raise ArtifactDamaged(

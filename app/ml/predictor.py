@@ -144,8 +144,8 @@ class Predictor:
                 param="candidate_labels",
             )
         side, other = compared_sides(request.input, {name: roles[name] for name in network.sides})
-        inputs = await aside(True, self._encode, request.input, side)
-        texts = await aside(True, self._encode, labels, other)
+        inputs = await aside(True, self._encode, operation, request, request.input, side)
+        texts = await aside(True, self._encode, operation, request, labels, other)
         preprocess = time.perf_counter() - began
         works = await asyncio.gather(
             self.batcher.submit(network.sides[side], inputs), self.batcher.submit(network.sides[other], texts)
@@ -182,7 +182,7 @@ class Predictor:
 
     def _inputs(self, operation: Operation, request: Any, side: str) -> Tensors:
         if operation.of_items:
-            return self._encode(request.input, side)
+            return self._encode(operation, request, request.input, side)
         return operation.wanted(request, self.modality, self._artifact.network, self._artifact.dimensions)
 
     def encode(self, items: Any) -> Arrays:
@@ -201,12 +201,12 @@ class Predictor:
         assert answers is None or len(answers.outputs) == len(values), "there are not as many answers as rows: a bug"
         return answers
 
-    def _encode(self, items: Any, role: str) -> Tensors:
+    def _encode(self, operation: Operation, request: Any, items: Any, role: str) -> Tensors:
         modality = self._artifact.roles[role]
         column = modality.read(items)
         if len(column) > self._max_inputs:
             raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
-        return modality.encode(column)
+        return operation.encoded(request, modality, column)
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """By torch, in whatever thread computes."""

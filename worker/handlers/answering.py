@@ -116,7 +116,7 @@ class Answering:
             if self.operation.compared(request.body) is not None or getattr(request.body, "side", None) is not None:
                 raise DoesNotFit("candidate_labels and side are answered outside of batches alone", param="body")
             request.model = request.body.model
-            request.inputs = self.encode(self.model(request.model), request.body.input)
+            request.inputs = self.encode(self.model(request.model), request.body)
         except NotReady:
             raise
         except RootstockError as error:
@@ -147,7 +147,7 @@ class Answering:
         given["body"][INPUT] = array
         return given
 
-    def encode(self, model: Model | RootstockError, items: Any) -> Tensors:
+    def encode(self, model: Model | RootstockError, request: Any) -> Tensors:
         if isinstance(model, RootstockError):
             raise model
         if self.operation.ability not in model.loaded.abilities:
@@ -156,11 +156,11 @@ class Answering:
                 f"model {model.reference} cannot {self.operation.ability}; it can {can}", param="model"
             )
         modality = model.loaded.roles[model.loaded.asked]
-        column = modality.read(items)
+        column = modality.read(request.input)
         most = self.reporter.settings.max_inputs
         if len(column) > most:
             raise OutOfRange(f"input: holds {len(column)} items; at most {most} are allowed", param="input")
-        return modality.encode(column)
+        return self.operation.encoded(request, modality, column)
 
     def model(self, name: str) -> Model | RootstockError:
         """The model of that name, loaded at its first request; or why there is none."""

@@ -184,13 +184,23 @@ class FittedText(Fitted):
         known = self._known.get
         return [[known(word, UNKNOWN) for word in self._split(text)] for text in texts]
 
+    def too_long(self, column: Column) -> int | None:
+        """The first of the read items of which not all is read, as it has more than `max_length` tokens."""
+        for place, (item, row) in enumerate(zip(column, self._whole(column), strict=True)):
+            if len(row) > self.max_length or (isinstance(item, str) and len(item) > self.max_length * PER_TOKEN):
+                return place
+        return None
+
     def _ids(self, column: Column) -> list[Sequence[int]]:
-        if len(column) and isinstance(column[0], np.ndarray):
-            return [row[: self.max_length].tolist() for row in column]
-        texts = [text[: self.max_length * PER_TOKEN] for text in column]
-        rows = [self._spelled(text) for text in texts] if self.ngrams else self.cut(texts)
         empty = [UNKNOWN] if self.swapped is None else []
-        return [row[: self.max_length] or empty for row in rows]
+        return [row[: self.max_length] or empty for row in self._whole(column)]
+
+    def _whole(self, column: Column) -> list[Sequence[int]]:
+        """The ids of items, as far as they are looked at."""
+        if len(column) and isinstance(column[0], np.ndarray):
+            return [row.tolist() for row in column]
+        texts = [text[: self.max_length * PER_TOKEN] for text in column]
+        return [self._spelled(text) for text in texts] if self.ngrams else list(self.cut(texts))
 
     def _spelled(self, text: str) -> list[int]:
         """The ids of a text, unknown words followed by their n-grams."""

@@ -47,15 +47,23 @@ class Attention(nn.Module):
         self.tell = quiet(width, width, depth)
 
     def forward(self, tokens: Tensor, angles: Angles | None, mask: Tensor | None, causal: bool) -> Tensor:
-        rows, length, width = tokens.shape
-        asked: Tensor = self.ask(tokens)
-        queries, keys, values = asked.view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each [B, H, L, 2P]
-        if angles is not None:
-            queries, keys = turned(queries, angles), turned(keys, angles)
+        queries, keys, values = self.asked(tokens, angles)
         # padding stands at the end, where nothing causal looks: no mask then, which keeps the fast kernels
         seen = mask[:, None, None, :] if mask is not None and not causal else None
-        heard = scaled_dot_product_attention(queries, keys, values, attn_mask=seen, is_causal=causal)
-        told: Tensor = self.tell(heard.transpose(1, 2).reshape(rows, length, width))
+        return self.told(scaled_dot_product_attention(queries, keys, values, attn_mask=seen, is_causal=causal))
+
+    def asked(self, tokens: Tensor, angles: Angles | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of `tokens` [B, L, D], each [B, H, L, 2P]."""
+        rows, length, _ = tokens.shape
+        asked: Tensor = self.ask(tokens)
+        queries, keys, values = asked.view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if angles is not None:
+            queries, keys = turned(queries, angles), turned(keys, angles)
+        return queries, keys, values
+
+    def told(self, heard: Tensor) -> Tensor:
+        """What tokens [B, L, D] take from what their heads [B, H, L, 2P] have heard."""
+        told: Tensor = self.tell(heard.transpose(1, 2).flatten(2))
         return told
 
 

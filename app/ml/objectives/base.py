@@ -105,6 +105,9 @@ class Objective(nn.Module):
         """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""
         return {}
 
+    learned_rows: ClassVar[int] = 2000
+    """Training rows of which `baselines` learns at most."""
+
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """What simple answers, learned from `train`, reach on `test`: by their names, the figures of `metrics`."""
         return {}
@@ -176,7 +179,9 @@ class ObjectiveSettings(Settings):
     it is `settled`: for classes and tags probabilities, for boxes [B, P, 4 + K] what each of P places says, which is
     continuous where a choice among them is not; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E]
     that are normally distributed; `synthesize(inputs: Tensors) -> Tensor` [B, F, 1 + M], per frame a 1 and what is
-    heard in it, zeros behind a sound's end, of inputs that hold `speed` [B], too.
+    heard in it, zeros behind a sound's end, of inputs that hold `speed` [B], too; `translate(inputs:
+    Tensors) -> Tensor` [B, T] ids of the target's modality, zeros behind a text's end, of inputs that may hold `beams`
+    [B] and `most` [B] tokens.
     """
 
     name: str
@@ -207,7 +212,7 @@ class ObjectiveSettings(Settings):
     tells_words: ClassVar[bool] = False
     """True when the loss of a text scores every word of the vocabulary at its places: large batches would not fit."""
     reads: ClassVar[Mapping[str, Any]] = {}
-    """Values for keys of the input's modality that a client leaves open."""
+    """Values for keys of the modalities that a client leaves open, where these have them."""
 
     solved: ClassVar[bool] = False
     """True when the built module is a `Solved`."""
@@ -220,8 +225,11 @@ class ObjectiveSettings(Settings):
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""
 
-    def shares(self, parts: Mapping[str, Any]) -> Mapping[str, str]:
-        """Roles that take over the preprocessing and the encoder of another one, given the resolved parts of each."""
+    def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
+        """Roles that take over the preprocessing and the encoder of another one, given the resolved parts of each.
+
+        `base` are those of the base model, if there is one.
+        """
         return {}
 
     def reading(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.modalities.base import AnyColumn, Arrays, Fitted, Tensors
 from app.ml.objectives.base import Objective
 
 Input = Annotated[
@@ -57,6 +57,10 @@ class Operation:
     """True where making an answer of the outputs takes long."""
     numbers: ClassVar[str | None] = None
     """Key of an entry's numbers, where the answer has a binary form."""
+
+    def encoded(self, request: Any, modality: Fitted, column: AnyColumn) -> Tensors:
+        """The items that were read, as the network is asked with them. Raises what is wrong with them."""
+        return modality.encode(column)
 
     def adapt(self, request: Any, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The ability's outputs [B, …] as the request wants them. Raises subclasses of Invalid for what cannot be."""

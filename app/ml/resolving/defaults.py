@@ -64,9 +64,9 @@ def resolve(
     check_fit(objective, roles)
     if request.evaluation is not None:
         check_words(objective, roles)
-    for role, other in objective.shares(roles).items():
-        roles[role] = roles[role].model_copy(update={"like": other})
-        choices.note(f"roles.{role}.like", other, "both are of one kind and ask for the same encoder")
+    for role, other in objective.shares(roles, base_roles).items():
+        roles[role] = roles[role].model_copy(update={"like": other, "modality": roles[other].modality})
+        choices.note(f"roles.{role}.like", other, "both are read in the same way")
     for dataset, each in zip(ids, profiles, strict=True):
         check_rows(objective, each, dataset if len(ids) > 1 else None)
     check_classes(objective, profile)
@@ -117,6 +117,8 @@ def _objective(
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
+    elif profile.get("input") is None and profile.get("source") is not None:
+        name, reason = "translation", "the dataset holds texts and what becomes of them"
     elif profile.get("input") is None:
         raise lacks("input", "a pretraining without objective", profile)
     else:
@@ -159,7 +161,7 @@ def _for_target(modality: str) -> tuple[str, str]:
     modalities = find("modalities", Modality)
     layouts = set[str]()
     for name, objective in find("objectives", ObjectiveSettings).items():
-        if "predict" in objective.abilities:
+        if "target" in objective.roles:
             if modalities[modality].layout in objective.roles["target"].layouts:
                 return name, f"the dataset's target is {modality!r}"
             layouts |= objective.roles["target"].layouts

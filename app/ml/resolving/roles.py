@@ -52,7 +52,7 @@ def decide_roles(
             modality, encoder = base[role].modality, base[role].encoder
             choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
         else:
-            reads = objective.reading(facts) if needs.encoded else {}
+            reads = objective.reading(facts) if needs.encoded else objective.reads
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
             if encoder is not None:
@@ -74,9 +74,8 @@ def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
         why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
     if role in ("input", *SIDES) and profile.get("source") and profile.get("target"):
         names = {side: profile[part]["name"] for side, part in zip(SIDES, ("source", "target"), strict=True)}
-        why = (
-            f"make it with columns {json.dumps(names)} for pairs, which 'alignment' learns; nothing learns to translate"
-        )
+        columns = json.dumps(names)
+        why = f"make it with columns {columns} for pairs, which 'alignment' learns; 'translation' takes it as it is"
     if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
         why = (
             f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"

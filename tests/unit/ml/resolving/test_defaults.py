@@ -34,6 +34,14 @@ SOUNDS: dict[str, Any] = TABLE | {
     "input": {"name": "audio", "modality": "audio", "rate": 8000, "seconds": {"p99": 1.0, "max": 40.0}},
 }
 
+PAIRS: dict[str, Any] = {
+    "modality": "text",
+    "rows": 900,
+    "splits": {"train": 720, "validation": 90, "test": 90},
+    "source": {"name": "en", "modality": "text", "characters": {"mean": 40.0}},
+    "target": {"name": "de", "modality": "text", "characters": {"mean": 50.0}},
+}
+
 
 def resolved(body: dict[str, Any], profile: dict[str, Any], base: dict[str, Any] | None = None) -> Resolved:
     return resolve(JobRequest.validate_python({"dataset": "ds-1", **body}), [profile], base, name="from-dataset")
@@ -48,6 +56,28 @@ def test_nothing_is_left_open(profile: dict[str, Any]) -> None:
     assert "auto" not in str(found.spec.training.model_dump(exclude={"precision"}))
     assert all(choice["reason"] for choice in found.choices)
     assert TrainSpec.model_validate(found.spec.model_dump(mode="json")) == found.spec
+
+
+def test_pairs_of_sources_and_targets_are_translated_with_one_vocabulary() -> None:
+    spec = resolved({"kind": "pretrain"}, PAIRS).spec
+    assert spec.objective.name == "translation"
+    assert {role: part.like for role, part in spec.roles.items()} == {"source": None, "target": "source"}
+    assert [part.modality.model_dump()["vocabulary"] for part in spec.roles.values()] == [4000, 4000]
+    apart = resolved({"kind": "pretrain", "objective": {"name": "translation", "shared": False}}, PAIRS).spec
+    assert apart.roles["target"].like is None
+
+
+def test_a_base_model_of_one_language_brings_no_vocabulary_for_another() -> None:
+    texts = {"input": {"modality": {"name": "text"}, "encoder": {"name": "rnn"}}}
+    base = {"reference": "texts:1", "spec": {"roles": texts, "objective": {"name": "next_token"}}}
+    body = {"kind": "finetune", "base_model": "texts:1"}
+    spec = resolved(body, PAIRS, base).spec
+    assert (spec.objective.name, spec.roles["target"].like) == ("translation", None)
+    translator = {"reference": "en-de:1", "spec": resolved({"kind": "pretrain"}, PAIRS).spec.model_dump(mode="json")}
+    going_on = resolved({"kind": "pretrain", "base_model": "en-de:1"}, PAIRS, translator).spec
+    assert going_on.roles["target"].like == "source", "where the base had one for both, it stays"
+    with pytest.raises(Invalid, match="cannot share a vocabulary"):
+        resolved({**body, "objective": {"name": "translation", "shared": True}}, PAIRS, base)
 
 
 def test_what_is_given_beside_auto_is_kept() -> None:
@@ -233,7 +263,7 @@ def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
 def test_texts_and_what_becomes_of_them_are_told_what_can_be_learned_of_them() -> None:
     sides = {"source": {"name": "en", "modality": "text"}, "target": {"name": "de", "modality": "text"}}
     profile = {key: value for key, value in TABLE.items() if key != "input"} | sides
-    for body in ({}, {"objective": {"name": "alignment"}}, {"objective": {"name": "sentence_embeddings"}}):
+    for body in ({"objective": {"name": "alignment"}}, {"objective": {"name": "sentence_embeddings"}}):
         with pytest.raises(
             Invalid, match=r'none \(make it with columns {"left": "en", "right": "de"} for pairs, which'
         ):

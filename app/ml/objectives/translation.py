@@ -1,0 +1,269 @@
+"""Learns to translate, or to rewrite in any other way: from a text and what becomes of it (Vaswani 2017).
+
+Legend: `B` batch, `L` tokens of the source, `T` of the target, `S` width of the encoder's features, `D` width of the
+decoder, `V` vocabulary of the targets.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, embedding, linear, pad
+
+from app.errors import DoesNotFit
+from app.ml.batch import Batch, Loss, Stream
+from app.ml.modalities.base import Tensors
+from app.ml.modalities.text import FittedText
+from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.padding import joined_answers, shortened
+from app.ml.passes import Data
+from app.ml.text.tokenization import BEGIN, END, MASK, PAD, UNKNOWN
+from app.ml.translation.beam_search import BEAMS, search
+from app.ml.translation.continuing import Continuing
+from app.ml.translation.decoder import Memory, TextDecoder
+from app.ml.translation.judging import easy_answers, judged
+
+NORMALISATION = 1.0
+"""Power of the length by which log-probabilities are divided: at 0 short translations would win."""
+JUDGED = 500
+"""Rows that are translated to be judged."""
+AT_ONCE = 128
+"""Rows that are translated together."""
+SPARE, STRETCH = 10, 3
+"""Tokens that a translation may have beside, and times, what the training rows let expect of its source."""
+SEEN = 1_500_000
+"""Tokens of sources that a training sees by default: some ten minutes of two cores."""
+MOST_EPOCHS = 60
+
+
+class Translation(ObjectiveSettings):
+    """Turn every source into its target: another language, another spelling, an answer. Learns from pairs of texts."""
+
+    name: Literal["translation"] = "translation"
+    """Translate."""
+    roles: ClassVar[Mapping[str, RoleNeeds]] = {
+        "source": RoleNeeds(frozenset({"tokens"}), encoded=True),
+        "target": RoleNeeds(frozenset({"tokens"})),
+    }
+    abilities: ClassVar[frozenset[str]] = frozenset({"translate"})
+    asked: ClassVar[str] = "source"
+    watch: ClassVar[tuple[str, bool]] = ("chrf", True)
+    augments: ClassVar[bool] = False
+    tells_words: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, Any]] = {"vocabulary": 4000, "max_length": 512}
+
+    shared: bool | None = None
+    """One vocabulary for sources and targets, whose vectors they share. By default where both are read in one way and
+    no base model brings its own."""
+    width: int = Field(256, ge=8, le=4096)
+    """Numbers per token of the decoder."""
+    depth: int = Field(2, ge=1, le=32)
+    """Layers of the decoder."""
+    heads: int = Field(4, ge=1, le=64)
+    """Parts in which a token looks at others at once; `width / heads` must be a multiple of 4."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of what each of its layers contributes, and of what it reads, that is set to zero while training."""
+    hidden: float = Field(0.1, ge=0, lt=1)
+    """Share of the tokens of both texts that are hidden while training, so that few pairs are not learned by heart."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of certainty that is spread over all words (Szegedy 2016)."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Translation":
+        if self.width % (4 * self.heads):
+            raise ValueError(
+                f"width {self.width} cannot be shared by {self.heads} heads: width / heads must be a multiple of 4, "
+                f"as in width {-(-self.width // (4 * self.heads)) * 4 * self.heads}"
+            )
+        return self
+
+    def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
+        alike = parts["source"].modality == parts["target"].modality
+        if base:  # that of another objective knows nothing of targets
+            alike = "target" in base and base["target"].like == "source"
+        if self.shared and not alike:
+            raise DoesNotFit(
+                "objective.shared: sources and targets cannot share a vocabulary, since they are read in different "
+                "ways or a base model brings one for the sources alone; leave shared out",
+                param="objective.shared",
+            )
+        return {"target": "source"} if alike and self.shared is not False else {}
+
+    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+        batch = min(max(2 ** round(math.log2(max(1, data.rows / 64))), 16), 64)
+        passes = data.bounded(MOST_EPOCHS, SEEN)
+        return (
+            {**passes, "batch_size": batch, "learning_rate": 1e-3, "warmup": 0.1, "schedule": "cosine"},
+            f"{data.rows:,} pairs with {data.length:.0f} tokens each, {passes['epochs']} times over",
+        )
+
+    def build(self, roles: Mapping[str, Role]) -> "Translator":
+        return Translator(self, roles["source"], roles["target"])
+
+
+class Translator(Objective):
+    """An encoder of sources, and a decoder that tells each token of the target from those before it and the source."""
+
+    learned_rows: ClassVar[int] = 20_000
+    pace: Tensor
+    never: Tensor
+
+    def __init__(self, settings: Translation, source: Role, target: Role) -> None:
+        super().__init__()
+        assert source.encoder is not None
+        assert isinstance(source.modality, FittedText)
+        assert isinstance(target.modality, FittedText)
+        self.settings, self.source, self.target = settings, source.modality, target.modality
+        shape, width, read = target.modality.shape, settings.width, source.encoder.width
+        assert shape.vocabulary is not None
+        self.most = shape.size[0]
+        self.encoders = nn.ModuleDict({"source": source.encoder})
+        self.read_norm, self.dropout = nn.LayerNorm(read), nn.Dropout(settings.dropout)
+        alike = target.modality.state() == source.modality.state()
+        lent = getattr(source.encoder, "embed", None) if alike else None
+        fits = isinstance(lent, nn.Embedding) and lent.weight.shape == (shape.vocabulary, width)
+        self.own = None if fits else nn.Embedding(shape.vocabulary, width)
+        """Vectors of the targets' words; None where they are those of the encoder."""
+        self.decoder = TextDecoder(
+            width=width,
+            heads=settings.heads,
+            depth=settings.depth,
+            source=read,
+            places=self.most + 1,
+            dropout=settings.dropout,
+        )
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        self.register_buffer("pace", torch.ones(()))
+        """Tokens of a target for each of its source, in the mean."""
+        never = torch.zeros(shape.vocabulary, dtype=torch.bool)
+        never[[PAD, UNKNOWN, MASK, BEGIN]] = True
+        never[shape.words :] = True
+        self.register_buffer("never", never, persistent=False)
+        """What no translation holds."""
+
+    @property
+    def words(self) -> Tensor:
+        """Vectors [V, D] of the targets' words: those that are read, and those that scores are products with."""
+        lender = self.encoders["source"].embed if self.own is None else self.own
+        assert isinstance(lender, nn.Embedding)
+        return lender.weight
+
+    def begin(self, stream: Stream) -> None:
+        """Sets how long targets are. Raises DoesNotFit where all are the same."""
+        sources, targets, texts = 0, 0, set[tuple[int, ...]]()
+        for batch in stream():
+            source, target = batch.roles["source"], batch.roles["target"]
+            sources, targets = sources + int(source["mask"].sum()), targets + int(target["mask"].sum())
+            texts.update(
+                tuple(ids[there].tolist()) for ids, there in zip(target["values"], target["mask"], strict=True)
+            )
+        if len(texts) == 1:
+            raise DoesNotFit(
+                "all targets of the training rows are the same text: there is nothing to learn; which column is the "
+                "target?",
+                param="dataset",
+            )
+        self.pace.fill_(targets / max(1, sources))
+
+    def chances(self, batch: Batch) -> dict[str, Tensor]:
+        if not self.training or not self.settings.hidden:
+            return {}
+        random = batch.generator()
+        return {role: torch.rand(part["values"].shape, generator=random) for role, part in batch.roles.items()}
+
+    def loss(self, batch: Batch) -> Loss:
+        """Sum of the smoothed cross-entropies, in nats, over all tokens and the end of each target; their number."""
+        scores, wanted, told = self._judged(batch)
+        smoothing = self.settings.label_smoothing
+        each = cross_entropy(scores.transpose(1, 2), wanted, reduction="none", label_smoothing=smoothing)
+        return Loss((each * told).sum(), int(told.sum()))
+
+    def translate(self, inputs: Tensors) -> Tensor:
+        """Ids [B, T] of the likeliest translation of each source, zeros behind its end.
+
+        `inputs` may hold `beams` [B], and `most` [B], how many tokens there may be at most.
+        """
+        parts = []
+        for rows in torch.split(torch.arange(len(inputs["values"])), AT_ONCE):
+            given = shortened({name: tensor[rows] for name, tensor in inputs.items()})
+            parts.append(self._translated(given))
+        return joined_answers(parts)
+
+    def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`perplexity` of the targets' tokens; `chrf` and `exact_match` of the translations of up to JUDGED rows."""
+        entropy, count = 0.0, 0
+        pairs: list[tuple[str, str]] = []
+        for batch in batches:
+            scores, wanted, told = self._judged(batch)
+            entropy += float((cross_entropy(scores.transpose(1, 2), wanted, reduction="none") * told).sum())
+            count += int(told.sum())
+            rows = {name: tensor[: JUDGED - len(pairs)] for name, tensor in batch.roles["source"].items()}
+            if len(rows["values"]):
+                made = self.target.render(self.translate(rows).cpu())
+                pairs += zip(made, self.target.render(batch.roles["target"]["values"].cpu()), strict=False)
+        return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **judged(pairs)}
+
+    def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
+        """As `easy_answers` has them."""
+        return easy_answers(self._texts(train), self._texts(test)[:JUDGED])
+
+    def _texts(self, batches: Sequence[Batch]) -> list[tuple[str, str]]:
+        """Sources and their targets."""
+        return [
+            pair
+            for batch in batches
+            for pair in zip(
+                self.source.render(batch.roles["source"]["values"]),
+                self.target.render(batch.roles["target"]["values"]),
+                strict=True,
+            )
+        ]
+
+    def _judged(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores [B, T, V] of the next tokens, those that come [B, T] and which of them count [B, T]."""
+        target, hidden = batch.roles["target"], self._hidden(batch)
+        length = min(target["values"].shape[1] + 1, self.most)
+        lengths = target["mask"].sum(1, keepdim=True)
+        wanted = pad(target["values"], (0, 1))[:, :length]
+        wanted = wanted.where(torch.arange(length, device=wanted.device) != lengths, END)
+        begun = pad(hidden.get("target", target["values"]), (1, 0), value=BEGIN)[:, :length]
+        told = pad(target["mask"], (1, 0), value=True)[:, :length]
+        source = {**batch.roles["source"], "values": hidden.get("source", batch.roles["source"]["values"])}
+        following = self.decoder(embedding(begun, self.words), self._read(source))
+        return self.scores(following), wanted, told
+
+    def scores(self, following: Tensor) -> Tensor:
+        """[…, D] to [..., V]"""
+        return linear(following / math.sqrt(self.settings.width), self.words.to(following.dtype), self.bias).float()
+
+    def _hidden(self, batch: Batch) -> dict[str, Tensor]:
+        """Ids of both sides, some of them hidden, where it learns."""
+        if not self.training or not self.settings.hidden:
+            return {}
+        return {
+            role: batch.roles[role]["values"].masked_fill(chance < self.settings.hidden, MASK)
+            for role, chance in self.drawn(batch).items()
+        }
+
+    def _read(self, inputs: Tensors) -> Memory:
+        """What the decoder looks at: a summary of the source, then its tokens."""
+        features = self.encoders["source"](inputs)
+        tokens = torch.cat([features.pooled[:, None].to(features.tokens.dtype), features.tokens], 1)
+        return self.decoder.remember(self.dropout(self.read_norm(tokens)), pad(inputs["mask"], (1, 0), value=True))
+
+    def _translated(self, inputs: Tensors) -> Tensor:
+        lengths = inputs["mask"].sum(1)
+        most = (SPARE + STRETCH * self.pace * lengths).long().clamp(max=self.most)
+        most = torch.minimum(most, inputs["most"]) if "most" in inputs else most
+        beams = inputs.get("beams", torch.full_like(lengths, BEAMS))
+        made, order = [], []
+        for count in torch.unique(beams).tolist():
+            rows = (beams == count).nonzero()[:, 0]
+            memory = self._read({name: inputs[name][rows] for name in ("values", "mask")})
+            speaker = Continuing(self.decoder, memory, self.words, self.scores, self.never)
+            made.append(search(speaker, most[rows], count, NORMALISATION))
+            order.append(rows)
+        return joined_answers(made)[torch.cat(order).argsort()]
