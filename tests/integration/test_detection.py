@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from app.errors import OutOfRange
+from app.errors import DoesNotFit, OutOfRange
 from app.ml import artifact
 from app.registry import objects
 from app.registry.db import Database
@@ -18,6 +18,7 @@ from tests.picture_archives import to_zip
 from tests.workshop import Workshop
 
 NAMES = ("bright", "dark")
+SIDE = 24
 
 
 @pytest.fixture
@@ -45,18 +46,17 @@ def scene(draw: np.random.Generator, side: int, share: float) -> tuple[Any, list
     return picture, found
 
 
-def archive(count: int, sides: tuple[int, ...] = (24,), share: float = 0.7, **extra: Any) -> bytes:
+def archive(count: int, share: float = 0.7, **extra: Any) -> bytes:
     """A ZIP of pictures and their COCO file; `extra` puts further boxes into the first picture."""
     draw, members = np.random.default_rng(0), {}
     categories = [*NAMES, *extra]
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number in range(count):
-        side = sides[number % len(sides)]
-        picture, found = scene(draw, side, share)
+        picture, found = scene(draw, SIDE, share)
         if number == 0:
             found += list(extra.items())
         members[f"images/{number}.png"] = png(picture)
-        images.append({"id": number, "file_name": f"{number}.png", "width": side, "height": side})
+        images.append({"id": number, "file_name": f"{number}.png", "width": SIDE, "height": SIDE})
         annotations += [
             {"id": len(annotations) + place, "image_id": number, "category_id": categories.index(name), "bbox": box}
             for place, (name, box) in enumerate(found)
@@ -71,8 +71,8 @@ def request(**changed: Any) -> dict[str, Any]:
     return {"kind": "pretrain", **small, "training": {"epochs": 25, "learning_rate": 5e-3}} | changed
 
 
-def test_pictures_of_several_sizes_become_a_model_that_finds_what_is_in_them(workshop: Workshop) -> None:
-    dataset = workshop.dataset(archive(150, (24, 32)), "scenes.zip", image_size=24, cleaning={"duplicates": "keep"})
+def test_boxes_become_a_model_that_finds_such_things_in_pictures_of_any_size(workshop: Workshop) -> None:
+    dataset = workshop.dataset(archive(150), "scenes.zip", cleaning={"duplicates": "keep"})
     assert (dataset.profile or {})["target"]["modality"] == "boxes"
     version = workshop.train(workshop.job(dataset, **request()))
     metrics, beside = version.metrics, version.metrics["baselines"]
@@ -125,3 +125,9 @@ def test_one_picture_is_too_few(workshop: Workshop, count: int, message: str) ->
         return
     with pytest.raises(OutOfRange, match=message):
         workshop.train(workshop.job(dataset, **request()))
+
+
+def test_what_is_no_picture_is_refused(workshop: Workshop) -> None:
+    dataset = workshop.dataset(b"text,label\noak,a\nelm,b\nash,a\nyew,b\n" * 10, "trees.csv", modality="text")
+    with pytest.raises(DoesNotFit, match="objective 'detection' cannot use modality 'text' as 'input'; it takes"):
+        workshop.train(workshop.job(dataset, kind="pretrain", objective={"name": "detection"}))

@@ -64,7 +64,10 @@ class Detection(ObjectiveSettings):
     """Channels of the map that boxes are read from."""
 
     def reading(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"size": READ} if max(facts.get("shape", [0])[:2]) > LARGE else {}
+        """Pictures of any size can be asked about where all are scaled to one."""
+        sides = facts.get("shape", ())[:2]  # none of texts, which are refused once all roles are known
+        longest = max(sides, default=1)
+        return {"size": READ if longest > LARGE else longest}
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         epochs = max(4, min(200, round(SEEN / data.rows)))

@@ -125,10 +125,10 @@ def test_typical_boxes_are_means_of_their_kinds_the_frequent_ones_first() -> Non
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [([128, 128, 3], {}), ([480, 640, 3], {"size": 128}), ([8, 200, 1], {"size": 128})]
+    ("shape", "size"), [([96, 96, 3], 96), ([192, 100, 3], 192), ([480, 640, 3], 128), ([8, 200, 1], 128), ([], 1)]
 )
-def test_large_pictures_are_read_smaller(shape: list[int], size: dict[str, int]) -> None:
-    assert Detection().reading({"shape": shape}) == size
+def test_pictures_are_read_as_squares_and_large_ones_smaller(shape: list[int], size: int) -> None:
+    assert Detection().reading({"shape": shape}) == {"size": size}
 
 
 def test_few_pictures_are_seen_more_often_and_time_is_bounded() -> None:
