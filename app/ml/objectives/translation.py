@@ -19,7 +19,7 @@ from app.ml.modalities.base import Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.padding import joined_answers, shortened
-from app.ml.passes import Data
+from app.ml.passes import ENOUGH_SECONDS, Data
 from app.ml.text.tokenization import BEGIN, END, MASK, PAD, UNKNOWN
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing
@@ -35,7 +35,7 @@ AT_ONCE = 128
 SPARE, STRETCH = 10, 3
 """Tokens that a translation may have beside, and times, what the training rows let expect of its source."""
 SEEN = 1_500_000
-"""Tokens of sources that a training sees by default: some ten minutes of two cores."""
+"""Tokens of sources that a training sees by default, where ten minutes are enough for them."""
 MOST_EPOCHS = 60
 
 
@@ -96,7 +96,14 @@ class Translation(ObjectiveSettings):
         batch = min(max(2 ** round(math.log2(max(1, data.rows / 64))), 16), 64)
         passes = data.bounded(MOST_EPOCHS, SEEN)
         return (
-            {**passes, "batch_size": batch, "learning_rate": 1e-3, "warmup": 0.1, "schedule": "cosine"},
+            {
+                **passes,
+                "max_seconds": ENOUGH_SECONDS,
+                "batch_size": batch,
+                "learning_rate": 1e-3,
+                "warmup": 0.1,
+                "schedule": "cosine",
+            },
             f"{data.rows:,} pairs with {data.length:.0f} tokens each, {passes['epochs']} times over",
         )
 

@@ -61,6 +61,7 @@ def test_nothing_is_left_open(profile: dict[str, Any]) -> None:
 def test_pairs_of_sources_and_targets_are_translated_with_one_vocabulary() -> None:
     spec = resolved({"kind": "pretrain"}, PAIRS).spec
     assert spec.objective.name == "translation"
+    assert spec.training.max_seconds == 600, "pairs are dear: time is a bound, too"
     assert {role: part.like for role, part in spec.roles.items()} == {"source": None, "target": "source"}
     assert [part.modality.model_dump()["vocabulary"] for part in spec.roles.values()] == [4000, 4000]
     apart = resolved({"kind": "pretrain", "objective": {"name": "translation", "shared": False}}, PAIRS).spec
