@@ -18,7 +18,7 @@ from openai import OpenAI
 from app.children import Guard
 from app.demo.terminal import Bar
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.25
 ROWS_PER_REQUEST = 500
