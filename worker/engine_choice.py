@@ -43,8 +43,8 @@ def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
 
     `{"name", "rows", "beyond": [{"name", "rows"}, …], "milliseconds": {engine: {rows: …}}}`: `rows` up to which an
     engine is taken where that has an end, and what is taken `beyond`, which is fp32 where nothing says otherwise;
-    with the worst golden row's `cosine` in bf16. Times are medians on this machine, with the threads that it is served
-    with. Raises InsufficientStorage where the disk of `folder` has no room for the graph.
+    with the worst golden row's `cosine` in bf16. Times are the shortest on this machine, with the threads that it is
+    served with. Raises InsufficientStorage where the disk of `folder` has no room for the graph.
     """
     if ABILITY not in artifact.abilities:
         return {"name": "fp32"}
@@ -53,7 +53,7 @@ def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
         session = _exported(artifact, folder / onnx.FILE, threads)
         half = halved(artifact.network) if can("bf16") else None
         cosine = None if half is None else closeness(half, artifact)
-        return decided(_measured(artifact, None if cosine is None else half, session), cosine)
+        return decided(_compared(artifact, None if cosine is None else half, session), cosine)
 
 
 def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | None:
@@ -74,7 +74,7 @@ def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | No
     return None
 
 
-def _measured(artifact: Artifact, half: Objective | None, session: onnx.Session | None) -> Milliseconds:
+def _compared(artifact: Artifact, half: Objective | None, session: onnx.Session | None) -> Milliseconds:
     """Of every engine that there is, on the sizes that it can answer."""
     engines: dict[str, Answering] = {"fp32": partial(ask, artifact.network, ABILITY)}
     if half is not None:
@@ -85,7 +85,7 @@ def _measured(artifact: Artifact, half: Objective | None, session: onnx.Session 
     for size in SIZES:
         rows = _rows(artifact.golden_inputs, size)
         able = {name: run for name, run in engines.items() if name != "onnx" or onnx.whole(rows)}
-        for name, seconds in _median_seconds(able, rows).items():
+        for name, seconds in measured(able, rows).items():
             found[name][str(size)] = round(seconds * 1e3, 4)
     return found
 
@@ -119,13 +119,14 @@ def _rows(inputs: Tensors, size: int) -> Tensors:
     return {name: tensor[which] for name, tensor in inputs.items()}
 
 
-def _median_seconds(engines: Mapping[str, Answering], rows: Tensors) -> dict[str, float]:
-    """Of engines that take turns, so that what else the machine does meets them alike."""
-    taken: dict[str, list[float]] = {name: [] for name in engines}
-    until = time.perf_counter() + MEASURED_SECONDS * len(engines)
-    while len(taken["fp32"]) < 3 or time.perf_counter() < until:
+def measured(engines: Mapping[str, Answering], rows: Tensors) -> dict[str, float]:
+    """The shortest seconds of engines that take turns: what a busy machine adds to a batch says nothing of them."""
+    taken = dict.fromkeys(engines, math.inf)
+    rounds, until = 0, time.perf_counter() + MEASURED_SECONDS * len(engines)
+    while rounds < 3 or time.perf_counter() < until:
         for name, run in engines.items():
             began = time.perf_counter()
             run(rows)
-            taken[name].append(time.perf_counter() - began)
-    return {name: sorted(times)[len(times) // 2] for name, times in taken.items()}
+            taken[name] = min(taken[name], time.perf_counter() - began)
+        rounds += 1
+    return taken

@@ -141,7 +141,7 @@ def test_both_ways_say_the_same_of_odd_requests(client: httpx.Client, path: str)
             assert short.json()["data"][0].keys() == long.json()["data"][0].keys()
         seen[short.status_code] += 1
     assert seen.keys() >= {400, 401, 404, 422}, seen
-    assert seen[200] > 10 or path == "/v1/predictions", seen
+    assert seen[200] > 10 or path not in ("/v1/embeddings", "/v1/reconstructions"), seen  # the model can these two
 
 
 @pytest.mark.parametrize("path", [*(operation.path for operation in OPERATIONS), "/v1/jobs", "/v2/models/tiny/infer"])

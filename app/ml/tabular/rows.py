@@ -111,20 +111,25 @@ class FittedVectors(Fitted):
 
     def _check_row(self, row: Any, name: str) -> None:
         if isinstance(row, np.ndarray):
-            self._read_array(row[None] if row.ndim == 1 else row, name)
+            self._read_array(row, name)
             return
         if not isinstance(row, list | tuple):
             raise WrongType(f"{name}: expected a list of numbers, got {type(row).__name__}", param=name)
         if not set(map(type, row)) <= {float, int}:
             place, value = next((i, v) for i, v in enumerate(row) if type(v) not in (float, int))
             raise WrongType(f"{name}: expected numbers, got {value!r:.100} at position {place}", param=name)
-        if len(row) != self.shape.count:
-            raise WrongShape(f"{name}: has {len(row)} numbers; the model reads {self.shape.count}", param=name)
+        self._check_count(len(row), name)
+
+    def _check_count(self, count: int, name: str) -> None:
+        if count != self.shape.count:
+            raise WrongShape(f"{name}: has {count} numbers; the model reads {self.shape.count}", param=name)
 
     def _read_array(self, array: NDArray[Any], name: str = "input") -> NDArray[Any]:
         if array.dtype.kind not in "fiu":
             raise WrongType(f"{name}: expected an array of numbers, got one of {array.dtype}", param=name)
         rows = array[None] if array.ndim == 1 else array
+        if rows.size > 0 and rows.ndim == 2:  # numbers of a JSON body come in lists or in an array
+            self._check_count(rows.shape[1], name if array.ndim == 1 else f"{name}[0]")
         if rows.ndim != 2 or rows.shape[1] != self.shape.count:
             raise WrongShape(
                 f"{name}: has shape {list(array.shape)}; the model reads [{self.shape.count}] "

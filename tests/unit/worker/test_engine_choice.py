@@ -1,17 +1,21 @@
 """The engine of a network is chosen by measurement and parity."""
 
+import time
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from app.errors import InsufficientStorage
 from app.ml import artifact
+from app.ml.modalities.base import Tensors
 from app.ml.runtime import engines, onnx
 from tests import networks
 from tests.little_room import little_room
-from worker.engine_choice import choose, decided
+from worker.engine_choice import choose, decided, measured
 
 
 @pytest.fixture
@@ -36,6 +40,20 @@ def test_no_engine_is_chosen_where_its_graph_found_no_room(tmp_path: Path, loade
     with little_room(1000), pytest.raises(InsufficientStorage):
         choose(loaded, tmp_path)
     assert choose(loaded, tmp_path)
+
+
+def test_waits_of_a_busy_machine_are_not_an_engines() -> None:
+    def taking(*seconds: float) -> Any:
+        waits = cycle(seconds)
+
+        def answer(rows: Tensors) -> Tensor:
+            time.sleep(next(waits))
+            return rows["values"]
+
+        return answer
+
+    found = measured({"fp32": taking(0.02), "onnx": taking(0.05, 0.05, 0.0)}, {"values": torch.zeros(1, 4)})
+    assert found["onnx"] < found["fp32"]
 
 
 @pytest.mark.parametrize(

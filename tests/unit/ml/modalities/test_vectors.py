@@ -190,7 +190,9 @@ GOOD = [1.0, 2.0, 3.0]
         ([GOOD, [1.0, -(10**400), 3.0]], NonFinite, "input[1]", "position 1"),
         ([], EmptyInput, "input", "is empty"),
         (np.zeros((0, 3)), EmptyInput, "input", "no rows"),
-        (np.zeros((2, 4)), WrongShape, "input", r"shape \[2, 4\]; the model reads \[3\] or \[rows, 3\]"),
+        (np.zeros(2), WrongShape, "input", "has 2 numbers; the model reads 3"),  # as lists are told
+        (np.zeros((2, 4)), WrongShape, "input[0]", "has 4 numbers; the model reads 3"),
+        (np.zeros((1, 2, 3)), WrongShape, "input", r"shape \[1, 2, 3\]; the model reads \[3\] or \[rows, 3\]"),
         (np.zeros((2, 3), dtype=bool), WrongType, "input", "array of numbers, got one of bool"),
         (np.array([[1.0, 2.0, 1e300]]), NonFinite, "input[0]", "1e\\+300 at position 2"),
         ({"a": 1}, WrongType, "input", "columns have no names"),
