@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.dataset_options import DatasetOptions
-from app.registry import datasets, files, jobs, keys, leases
+from app.registry import datasets, files, jobs, keys, leases, objects
 from app.registry.db import Database
 from app.registry.tables import Dataset, Job, Version
 from app.settings import Settings
@@ -110,6 +110,12 @@ class Workshop:
     def look(self, job: Job) -> Job:
         with self.database.reading() as session:
             return session.get_one(Job, job.id)
+
+    def files_of(self, version: Version) -> dict[str, Path]:
+        """A version's files by their names."""
+        with self.database.reading() as session:
+            held = objects.held(session, version.id)
+        return {name: self.storage.local(parts[0]) for name, parts in held.items()}
 
     def weights(self, version: Version) -> bytes:
         """The published weights, as stored."""

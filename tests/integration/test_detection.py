@@ -11,7 +11,6 @@ from PIL import Image as Pillow
 
 from app.errors import DoesNotFit, OutOfRange
 from app.ml import artifact
-from app.registry import objects
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.picture_archives import to_zip
@@ -79,9 +78,7 @@ def test_boxes_become_a_model_that_finds_such_things_in_pictures_of_any_size(wor
     assert beside.keys() == {"mean", "frequent"}
     assert all(metrics["average_precision_50"] > each["average_precision_50"] + 0.2 for each in beside.values())
     assert version.abilities == ["predict"]
-    with workshop.database.reading() as session:
-        held = objects.held(session, version.id)
-    model = artifact.load({name: workshop.storage.local(parts[0]) for name, parts in held.items()})
+    model = artifact.load(workshop.files_of(version))
     picture = np.full((48, 96), 125, np.uint8)
     picture[6:18, 60:84] = 255
     sent = png(picture)

@@ -12,7 +12,6 @@ import soundfile
 
 from app.errors import DoesNotFit
 from app.ml.audio.sounds import decode
-from app.registry import objects
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version
 from app.storage import storage_at
@@ -51,10 +50,7 @@ def voice(workshop: Workshop, dataset: Dataset) -> Version:
 @pytest.fixture(scope="module")
 def client(workshop: Workshop, voice: Version, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("home")
-    with workshop.database.reading() as session:
-        held = objects.held(session, voice.id)
-    files: dict[str, Path] = {name: workshop.storage.local(parts[0]) for name, parts in held.items()}
-    with asking(home, {"voice": files, "plain": networks.write(home / "plain")}) as client:
+    with asking(home, {"voice": workshop.files_of(voice), "plain": networks.write(home / "plain")}) as client:
         yield client
 
 

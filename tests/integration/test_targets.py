@@ -8,7 +8,6 @@ from sklearn.datasets import load_diabetes
 
 from app.errors import OutOfRange
 from app.ml import artifact
-from app.registry import objects
 from app.registry.db import Database
 from app.registry.tables import Version
 from app.storage import storage_at
@@ -23,9 +22,7 @@ def workshop(sqlite_registry: Database, tmp_path: Path) -> Workshop:
 
 
 def load(workshop: Workshop, version: Version) -> artifact.Artifact:
-    with workshop.database.reading() as session:
-        held = objects.held(session, version.id)
-    return artifact.load({name: workshop.storage.local(parts[0]) for name, parts in held.items()})
+    return artifact.load(workshop.files_of(version))
 
 
 def test_a_graft_predicts_numbers_in_their_unit(workshop: Workshop) -> None:

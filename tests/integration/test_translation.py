@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +11,6 @@ import pytest
 import tritonclient.http as triton
 
 from app.errors import DoesNotFit
-from app.registry import objects
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version
 from app.storage import storage_at
@@ -68,10 +66,7 @@ def translator(workshop: Workshop) -> Version:
 @pytest.fixture(scope="module")
 def client(workshop: Workshop, translator: Version, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home = tmp_path_factory.mktemp("home")
-    with workshop.database.reading() as session:
-        held = objects.held(session, translator.id)
-    files: dict[str, Path] = {name: workshop.storage.local(parts[0]) for name, parts in held.items()}
-    with asking(home, {"capitals": files, "plain": networks.write(home / "plain")}) as client:
+    with asking(home, {"capitals": workshop.files_of(translator), "plain": networks.write(home / "plain")}) as client:
         yield client
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.transformer import Transformer, TransformerDecoder
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.networks.attention import quiet
+from app.ml.networks.attention import check_heads, quiet
 from app.ml.networks.layers import activated, linear
 from app.ml.text.tokenization import BEGIN, END
 
@@ -59,11 +59,7 @@ class Bert(EncoderSettings):
 
     @model_validator(mode="after")
     def _divides(self) -> "Bert":
-        if self.width % (4 * self.heads):
-            raise ValueError(
-                f"width {self.width} cannot be shared by {self.heads} heads: width / heads must be a multiple of 4, "
-                f"as in width {-(-self.width // (4 * self.heads)) * 4 * self.heads}"
-            )
+        check_heads(self.width, self.heads)
         return self
 
     def build(self, shape: Shape) -> "BertEncoder":

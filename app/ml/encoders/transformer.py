@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.image import patches
 from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.networks.attention import Angles, Layer, chosen, masked_mean, rotations
+from app.ml.networks.attention import Angles, Layer, check_heads, chosen, masked_mean, rotations
 from app.ml.networks.layers import linear
 
 Positions = Literal["rotary", "learned"]
@@ -50,11 +50,7 @@ class Transformer(EncoderSettings):
 
     @model_validator(mode="after")
     def _divides(self) -> "Transformer":
-        if self.width % (4 * self.heads):
-            raise ValueError(
-                f"width {self.width} cannot be shared by {self.heads} heads: width / heads must be a multiple of 4, "
-                f"as in width {-(-self.width // (4 * self.heads)) * 4 * self.heads}"
-            )
+        check_heads(self.width, self.heads)
         return self
 
     def build(self, shape: Shape) -> "TransformerEncoder":

@@ -19,6 +19,15 @@ Angles = tuple[Tensor, Tensor]
 """Cosines and sines [L, P], or [B, L, P] where items keep different tokens."""
 
 
+def check_heads(width: int, heads: int) -> None:
+    """Raises ValueError where `width` numbers cannot be shared by so many heads whose tokens are turned."""
+    if width % (4 * heads):
+        raise ValueError(
+            f"width {width} cannot be shared by {heads} heads: width / heads must be a multiple of 4, "
+            f"as in width {-(-width // (4 * heads)) * 4 * heads}"
+        )
+
+
 def rotations(places: Sequence[int], head: int) -> Tensor:
     """Angles [L, head / 2] of rotary positions (Su 2021) for tokens on a lattice of `places` per axis.
 

@@ -17,6 +17,7 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.modalities.base import Tensors
 from app.ml.modalities.text import FittedText
+from app.ml.networks.attention import check_heads
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.padding import joined_answers, shortened
 from app.ml.passes import ENOUGH_SECONDS, Data
@@ -73,11 +74,7 @@ class Translation(ObjectiveSettings):
 
     @model_validator(mode="after")
     def _divides(self) -> "Translation":
-        if self.width % (4 * self.heads):
-            raise ValueError(
-                f"width {self.width} cannot be shared by {self.heads} heads: width / heads must be a multiple of 4, "
-                f"as in width {-(-self.width // (4 * self.heads)) * 4 * self.heads}"
-            )
+        check_heads(self.width, self.heads)
         return self
 
     def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:

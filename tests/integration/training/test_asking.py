@@ -8,7 +8,6 @@ import pytest
 
 from app.errors import RootstockError
 from app.ml import artifact
-from app.registry import objects
 from app.registry.tables import Dataset
 from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop
@@ -25,9 +24,7 @@ def test_a_model_of_scaled_pictures_reads_pictures_of_any_size(sqlite: Workshop)
     dataset = sqlite.dataset(to_zip(members), "pictures.zip", image_size=8)
     version = sqlite.train(sqlite.job(dataset, objective={"name": "classification"}, training={"epochs": 2}))
 
-    with sqlite.database.reading() as session:
-        held = objects.held(session, version.id)
-    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    loaded = artifact.load(sqlite.files_of(version))
     uri = "data:image/png;base64," + base64.b64encode(picture(100, size=(31, 17))).decode()
     assert np.asarray(loaded.roles["input"].read([uri])).shape == (1, 8, 8, 1)
 
@@ -45,9 +42,7 @@ def test_a_table_with_categories_and_gaps_is_learned_and_asked_in_its_own_words(
     version = sqlite.train(sqlite.job(dataset, objective={"name": "classification"}, training=SHORT))
 
     assert version.metrics["accuracy"] > 0.8
-    with sqlite.database.reading() as session:
-        held = objects.held(session, version.id)
-    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    loaded = artifact.load(sqlite.files_of(version))
     rows = loaded.roles["input"].read([[40, "red"], {"colour": "blue", "age": 5}, [None, "green"]])
     answers = loaded.network.predict(loaded.roles["input"].encode(rows))  # type: ignore[operator]
     assert [answer["label"] for answer in loaded.roles["target"].render(answers)[:2]] == ["adult", "child"]
@@ -66,9 +61,7 @@ def test_a_table_of_numbers_is_asked_by_the_names_of_its_columns(sqlite: Worksho
         return sqlite.dataset("\n".join(lines).encode(), "people.csv")
 
     version = sqlite.train(sqlite.job(table([0, 1]), name="people", training={"epochs": 1}))
-    with sqlite.database.reading() as session:
-        held = objects.held(session, version.id)
-    loaded = artifact.load({name: sqlite.storage.local(parts[0]) for name, parts in held.items()})
+    loaded = artifact.load(sqlite.files_of(version))
     read = loaded.roles["input"].read([{"height": 1.5, "age": 30}, [50, 2]])
     assert np.asarray(read).tolist() == [[30, 1.5], [50, 2]]
     with pytest.raises(RootstockError, match="column 1 of the dataset is 'height', and of the model 'age'"):
