@@ -96,9 +96,13 @@ def likely_path(request: Request) -> str | None:
     has a typing mistake."""
     steps = list(filter(None, request.url.path.split("/")))
     slashes = "/" + "/".join(steps)
-    words = {word for path in request.app.openapi()["paths"] for word in path.split("/")}
-    spelled = "/" + "/".join((difflib.get_close_matches(step, words, n=1, cutoff=CLOSE) or [step])[0] for step in steps)
-    tried = (slashes, f"/v1{slashes}", slashes.replace("/v1/v1/", "/v1/", 1), spelled, f"/v1{spelled}")
+    tried = [slashes, f"/v1{slashes}", slashes.replace("/v1/v1/", "/v1/", 1)]
+    known = [path.split("/") for path in request.app.openapi()["paths"]]
+    if len(steps) < max(map(len, known)):  # anybody may send a path of ten thousand words: none of those is meant
+        words = {word for path in known for word in path}
+        each = ((difflib.get_close_matches(step, words, n=1, cutoff=CLOSE) or [step])[0] for step in steps)
+        spelled = "/" + "/".join(each)
+        tried += [spelled, f"/v1{spelled}"]
 
     def leads(path: str) -> bool:
         return any(route.matches({**request.scope, "path": path})[0] != Match.NONE for route in request.app.routes)
