@@ -3,7 +3,9 @@
 Order: record batches are drawn in random order and gathered into windows of bounded size; rows are permuted within a
 window. A split that fits one window is permuted as a whole and stays encoded from epoch to epoch. Everything is keyed
 by seed and epoch, so that any step can be found again without replaying those before it. Rows of different lengths are
-held without padding, and a batch is as long as its longest row.
+held without padding, and a batch is as long as its longest row; where they may be sorted, its rows are of about one
+length. In batches of 32 messages of programs, of which half have 4 tokens and few have 37, three of four places were
+padding, and a step took three times as long.
 """
 
 import itertools
@@ -28,6 +30,8 @@ MOST_PLACES = 2**18
 """Of rows of different lengths that are given in order, with padding: a long row must not make all others wide."""
 CHUNK, NUMBERS = 1024, 2**23
 """Rows, and numbers of them, that are judged at once: the maps of large pictures are many times as large."""
+POOL = 16
+"""Batches among whose rows those of about one length are looked for: with more, a row would always meet the same."""
 LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes", "frames")
 
 Held = dict[str, Packed]
@@ -45,9 +49,17 @@ class Loader:
     """Batches of one split for a network's roles. Rows that lack a role (no label) are never part of it."""
 
     def __init__(
-        self, split: Rows, roles: Mapping[str, Fitted], *, batch_size: int, seed: int, window_bytes: int
+        self,
+        split: Rows,
+        roles: Mapping[str, Fitted],
+        *,
+        batch_size: int,
+        seed: int,
+        window_bytes: int,
+        sorts: bool = False,
     ) -> None:
-        self.split, self.roles = split, roles
+        """`sorts` puts rows of about one length into a batch; all roles then have lengths."""
+        self.split, self.roles, self.sorts = split, roles, sorts
         self.batch_size, self.seed = batch_size, seed
         used = np.ones(split.rows, dtype=bool)
         for role in roles:
@@ -72,10 +84,14 @@ class Loader:
         step = start
         for window in self._windows(order):
             permutation = torch.from_numpy(order.permutation(window.rows))
+            shuffled = torch.from_numpy(order.permutation(window.rows // self.batch_size)) if self.sorts else None
             if skip >= window.rows:
                 skip -= window.rows
                 continue
             roles, positions = self._load(window)
+            if shuffled is not None:
+                lengths = torch.stack([held.lengths for held in roles.values()]).sum(0)
+                permutation = alike(permutation, lengths, shuffled, self.batch_size)
             permutation, skip = permutation[skip:], 0
             done = 0
             if left is not None:  # the rest of the window before begins this window's first batch
@@ -165,6 +181,17 @@ class Loader:
 
     def _batch(self, part: tuple[Roles, Tensor], epoch: int, step: int) -> Batch:
         return Batch(part[0], part[1], batch_seed(self.seed, epoch, step), epoch=epoch)
+
+
+def alike(permutation: Tensor, lengths: Tensor, shuffled: Tensor, batch_size: int) -> Tensor:
+    """A permutation [N] of rows of these `lengths`, sorted by them within pools of `POOL` batches.
+
+    `shuffled` says in which order whole batches then come; what is left of the rows stays at the end.
+    """
+    whole = permutation[: batch_size * len(shuffled)]
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(whole, POOL * batch_size)]
+    batches = torch.cat(pools).view(-1, batch_size)[shuffled]
+    return torch.cat([batches.flatten(), permutation[len(whole) :]])
 
 
 def rows_at_once(numbers: int) -> int:

@@ -22,6 +22,7 @@ from app.storage import Stored
 from worker.continuation import before_and_after
 from worker.engine_choice import choose
 from worker.evaluate import evaluate
+from worker.judging.diagnosis import of_baselines
 from worker.progress import Reporter
 from worker.training_run import Run
 
@@ -53,6 +54,9 @@ def publish(
     network = run.network.to(torch.device("cpu")).eval()
     reporter.stage("evaluating")
     metrics = {**judge(reporter, run), **metrics}
+    watched, more = spec.objective.watch
+    for finding in of_baselines(metrics, watched, more=more):
+        reporter.event("warning", finding.message, level="warn", data={"finding": finding.name})
     reporter.stage("publishing")
 
     def write() -> Proved:

@@ -11,6 +11,7 @@ import pytest
 import tritonclient.http as triton
 
 from app.errors import DoesNotFit
+from app.registry import events
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version
 from app.storage import storage_at
@@ -184,6 +185,17 @@ def test_an_encoder_of_texts_is_the_source_side_of_a_graft(workshop: Workshop) -
     assert graft.abilities == ["translate"], "the target decides"
     assert graft.spec["roles"]["source"]["encoder"]["name"] == "transformer"
     assert graft.spec["roles"]["target"]["like"] is None, "the base knows nothing of targets"
+
+
+def test_a_model_that_is_worth_less_than_a_simple_answer_says_so(workshop: Workshop) -> None:
+    job = workshop.job(pairs(workshop), **{**BODY, "training": {"epochs": 1, "learning_rate": 1e-6}})
+    metrics = workshop.train(job).metrics
+    assert metrics["chrf"] < metrics["baselines"]["nearest"]["chrf"]
+    with workshop.database.reading() as session:
+        told = [event for event in events.after(session, job.id, 0, 1000) if event.data and "finding" in event.data]
+    (finding,) = [event for event in told if event.data["finding"] == "outdone"]
+    assert finding.type == "warning"
+    assert "the simple answer 'nearest' has" in finding.message
 
 
 def test_data_that_nothing_can_be_learned_from_are_named(workshop: Workshop) -> None:

@@ -4,8 +4,9 @@ Rules compare differences with how far a loss has come, so that its unit and its
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ STILL_FALLING = 0.3
 unfinished: a loss that falls evenly makes half of it there, one that comes near its end by e^-2 a quarter."""
 COLLAPSED_RANK, COLLAPSED_SHARE = 2.0, 0.5
 ENOUGH_ROWS = 64
-NAMES = ("overfits", "diverges", "underfits", "collapses")
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,24 @@ def of_embeddings(rows: Tensor) -> tuple[dict[str, float], list[Finding]]:
         "they collapse; try a smaller learning_rate, fewer dimensions, another objective or stronger augmentation"
     )
     return figures, [Finding("collapses", message)]
+
+
+def of_baselines(metrics: Mapping[str, Any], watched: str, *, more: bool) -> list[Finding]:
+    """Whether a simple answer is better than the network by the metric that chose its weights.
+
+    `metrics` are those of the network on held-out rows, under `baselines` those of simple answers.
+    """
+    known = {name: each[watched] for name, each in metrics["baselines"].items() if watched in each}
+    if not known or watched not in metrics:
+        return []
+    best = (max if more else min)(known, key=lambda name: known[name])
+    if metrics[watched] >= known[best] if more else metrics[watched] <= known[best]:
+        return []
+    return [
+        Finding(
+            "outdone",
+            f"{watched} is {metrics[watched]:.3g} on the {metrics['split']} rows, and the simple answer {best!r} has "
+            f"{known[best]:.3g} without learning anything: the model is worth less than that. Try more data, more time "
+            "(training.max_seconds) or a base_model",
+        )
+    ]

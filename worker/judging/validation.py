@@ -91,7 +91,7 @@ class Validation(Scored):
 
         with torch.inference_mode(), self.run.autocast():
             batches = judged()
-            metrics = network.metrics(batches)
+            metrics = network.watched(batches)
             for _ in batches:  # whatever the metrics had no use for
                 pass
         network.train()

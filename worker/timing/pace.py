@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain, count
 
 import torch
 from torch import nn
@@ -59,11 +60,11 @@ def plan(
     def measured(bf16: bool) -> float:
         """Seconds that a step takes; `parts` are those that memory then makes of a batch."""
         position.bf16, position.accumulation = bf16, training.accumulation
-        batch = next(loader.epoch(0))
+        batches = chain.from_iterable(loader.epoch(0) for _ in count())
         before = weights.values.clone()
 
         def whole() -> None:
-            step(batch)
+            step(next(batches))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)  # a GPU is only told what to do, and the step returns
 
@@ -158,8 +159,9 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = TRIAL_SECONDS) -> float:
-    """Median time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more.
+    """Mean time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more.
 
+    Batches of texts differ in length; the slowest tenth of the steps, which something else disturbed, does not count.
     All devices make as many: a step waits for the others.
     """
     step()
@@ -169,7 +171,8 @@ def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = 
         before = time.monotonic()
         step()
         times.append(time.monotonic() - before)
-    return sorted(times)[len(times) // 2]
+    counted = sorted(times)[: max(1, len(times) - len(times) // 10)]
+    return sum(counted) / len(counted)
 
 
 def planned_steps(budget: float, step: float, validation: float, most: int, interval: Callable[[int], int]) -> int:

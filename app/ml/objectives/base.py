@@ -105,6 +105,10 @@ class Objective(nn.Module):
         """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""
         return {}
 
+    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`metrics` for the validations of a training, where these can be had for less."""
+        return self.metrics(batches)
+
     learned_rows: ClassVar[int] = 2000
     """Training rows of which `baselines` learns at most."""
 
@@ -208,6 +212,9 @@ class ObjectiveSettings(Settings):
     """False when every row has to be learned as it is."""
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
+
+    sorts: ClassVar[bool] = False
+    """True when a batch's rows may be of about one length, so that little of it is padding."""
 
     tells_words: ClassVar[bool] = False
     """True when the loss of a text scores every word of the vocabulary at its places: large batches would not fit."""

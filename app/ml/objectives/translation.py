@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding, linear, pad
+from torch.nn.functional import cross_entropy, pad
 
 from app.errors import DoesNotFit
 from app.ml.batch import Batch, Loss, Stream
@@ -21,16 +21,18 @@ from app.ml.networks.attention import check_heads
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.padding import joined_answers, shortened
 from app.ml.passes import ENOUGH_SECONDS, Data
-from app.ml.text.tokenization import BEGIN, END, MASK, PAD, UNKNOWN
+from app.ml.text.tokenization import MASK
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing
 from app.ml.translation.decoder import Memory, TextDecoder
 from app.ml.translation.judging import easy_answers, judged
+from app.ml.translation.teaching import Lesson, counted, lesson
+from app.ml.translation.vocabulary import Vocabulary
 
 NORMALISATION = 1.0
 """Power of the length by which log-probabilities are divided: at 0 short translations would win."""
-JUDGED = 500
-"""Rows that are translated to be judged."""
+JUDGED, WATCHED = 500, 200
+"""Rows that are translated to be judged, at the end and now and then before."""
 AT_ONCE = 128
 """Rows that are translated together."""
 SPARE, STRETCH = 10, 3
@@ -53,12 +55,13 @@ class Translation(ObjectiveSettings):
     asked: ClassVar[str] = "source"
     watch: ClassVar[tuple[str, bool]] = ("chrf", True)
     augments: ClassVar[bool] = False
+    sorts: ClassVar[bool] = True
     tells_words: ClassVar[bool] = True
     reads: ClassVar[Mapping[str, Any]] = {"vocabulary": 4000, "max_length": 512}
 
     shared: bool | None = None
-    """One vocabulary for sources and targets, whose vectors they share. By default where both are read in one way and
-    no base model brings its own."""
+    """One vocabulary for sources and targets. By default where both are read in one way and no base model brings its
+    own."""
     width: int = Field(256, ge=8, le=4096)
     """Numbers per token of the decoder."""
     depth: int = Field(2, ge=1, le=32)
@@ -113,7 +116,6 @@ class Translator(Objective):
 
     learned_rows: ClassVar[int] = 20_000
     pace: Tensor
-    never: Tensor
 
     def __init__(self, settings: Translation, source: Role, target: Role) -> None:
         super().__init__()
@@ -126,11 +128,7 @@ class Translator(Objective):
         self.most = shape.size[0]
         self.encoders = nn.ModuleDict({"source": source.encoder})
         self.read_norm, self.dropout = nn.LayerNorm(read), nn.Dropout(settings.dropout)
-        alike = target.modality.state() == source.modality.state()
-        lent = getattr(source.encoder, "embed", None) if alike else None
-        fits = isinstance(lent, nn.Embedding) and lent.weight.shape == (shape.vocabulary, width)
-        self.own = None if fits else nn.Embedding(shape.vocabulary, width)
-        """Vectors of the targets' words; None where they are those of the encoder."""
+        self.words = Vocabulary(shape.vocabulary, width, known=shape.words)
         self.decoder = TextDecoder(
             width=width,
             heads=settings.heads,
@@ -139,38 +137,14 @@ class Translator(Objective):
             places=self.most + 1,
             dropout=settings.dropout,
         )
-        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
         self.register_buffer("pace", torch.ones(()))
         """Tokens of a target for each of its source, in the mean."""
-        never = torch.zeros(shape.vocabulary, dtype=torch.bool)
-        never[[PAD, UNKNOWN, MASK, BEGIN]] = True
-        never[shape.words :] = True
-        self.register_buffer("never", never, persistent=False)
-        """What no translation holds."""
-
-    @property
-    def words(self) -> Tensor:
-        """Vectors [V, D] of the targets' words: those that are read, and those that scores are products with."""
-        lender = self.encoders["source"].embed if self.own is None else self.own
-        assert isinstance(lender, nn.Embedding)
-        return lender.weight
 
     def begin(self, stream: Stream) -> None:
-        """Sets how long targets are. Raises DoesNotFit where all are the same."""
-        sources, targets, texts = 0, 0, set[tuple[int, ...]]()
-        for batch in stream():
-            source, target = batch.roles["source"], batch.roles["target"]
-            sources, targets = sources + int(source["mask"].sum()), targets + int(target["mask"].sum())
-            texts.update(
-                tuple(ids[there].tolist()) for ids, there in zip(target["values"], target["mask"], strict=True)
-            )
-        if len(texts) == 1:
-            raise DoesNotFit(
-                "all targets of the training rows are the same text: there is nothing to learn; which column is the "
-                "target?",
-                param="dataset",
-            )
-        self.pace.fill_(targets / max(1, sources))
+        """Sets how long targets are and how frequent their words. Raises DoesNotFit where all are the same."""
+        pace, counts = counted(stream, self.words.bias.shape[0])
+        self.pace.fill_(pace)
+        self.words.expect(counts)
 
     def chances(self, batch: Batch) -> dict[str, Tensor]:
         if not self.training or not self.settings.hidden:
@@ -180,39 +154,49 @@ class Translator(Objective):
 
     def loss(self, batch: Batch) -> Loss:
         """Sum of the smoothed cross-entropies, in nats, over all tokens and the end of each target; their number."""
-        scores, wanted, told = self._judged(batch)
+        scores, taught = self._told(batch)
         smoothing = self.settings.label_smoothing
-        each = cross_entropy(scores.transpose(1, 2), wanted, reduction="none", label_smoothing=smoothing)
-        return Loss((each * told).sum(), int(told.sum()))
+        each = cross_entropy(scores.transpose(1, 2), taught.wanted, reduction="none", label_smoothing=smoothing)
+        return Loss((each * taught.counts).sum(), int(taught.counts.sum()))
 
     def translate(self, inputs: Tensors) -> Tensor:
         """Ids [B, T] of the likeliest translation of each source, zeros behind its end.
 
         `inputs` may hold `beams` [B], and `most` [B], how many tokens there may be at most.
         """
+        order = inputs["mask"].sum(1).argsort(stable=True)  # what is of one length ends together
         parts = []
-        for rows in torch.split(torch.arange(len(inputs["values"])), AT_ONCE):
+        for rows in torch.split(order, AT_ONCE):
             given = shortened({name: tensor[rows] for name, tensor in inputs.items()})
             parts.append(self._translated(given))
-        return joined_answers(parts)
+        return joined_answers(parts)[order.argsort()]
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`perplexity` of the targets' tokens; `chrf` and `exact_match` of the translations of up to JUDGED rows."""
-        entropy, count = 0.0, 0
-        pairs: list[tuple[str, str]] = []
-        for batch in batches:
-            scores, wanted, told = self._judged(batch)
-            entropy += float((cross_entropy(scores.transpose(1, 2), wanted, reduction="none") * told).sum())
-            count += int(told.sum())
-            rows = {name: tensor[: JUDGED - len(pairs)] for name, tensor in batch.roles["source"].items()}
-            if len(rows["values"]):
-                made = self.target.render(self.translate(rows).cpu())
-                pairs += zip(made, self.target.render(batch.roles["target"]["values"].cpu()), strict=False)
-        return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **judged(pairs)}
+        return self._figures(batches, JUDGED, BEAMS)
+
+    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same of up to WATCHED rows, whose likeliest token is taken each time."""
+        return self._figures(batches, WATCHED, 1)
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """As `easy_answers` has them."""
         return easy_answers(self._texts(train), self._texts(test)[:JUDGED])
+
+    def _figures(self, batches: Iterable[Batch], most: int, beams: int) -> dict[str, float]:
+        """Of all batches the perplexity, of `most` rows what they are translated to with so many beams."""
+        entropy, count = 0.0, 0
+        pairs: list[tuple[str, str]] = []
+        for batch in batches:
+            scores, taught = self._told(batch)
+            each = cross_entropy(scores.transpose(1, 2), taught.wanted, reduction="none")
+            entropy, count = entropy + float((each * taught.counts).sum()), count + int(taught.counts.sum())
+            rows = {name: tensor[: most - len(pairs)] for name, tensor in batch.roles["source"].items()}
+            if len(rows["values"]):
+                asked = {**rows, "beams": torch.full_like(rows["values"][:, 0], beams)}
+                made = self.target.render(self.translate(asked).cpu())
+                pairs += zip(made, self.target.render(batch.roles["target"]["values"].cpu()), strict=False)
+        return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **judged(pairs)}
 
     def _texts(self, batches: Sequence[Batch]) -> list[tuple[str, str]]:
         """Sources and their targets."""
@@ -226,22 +210,12 @@ class Translator(Objective):
             )
         ]
 
-    def _judged(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores [B, T, V] of the next tokens, those that come [B, T] and which of them count [B, T]."""
-        target, hidden = batch.roles["target"], self._hidden(batch)
-        length = min(target["values"].shape[1] + 1, self.most)
-        lengths = target["mask"].sum(1, keepdim=True)
-        wanted = pad(target["values"], (0, 1))[:, :length]
-        wanted = wanted.where(torch.arange(length, device=wanted.device) != lengths, END)
-        begun = pad(hidden.get("target", target["values"]), (1, 0), value=BEGIN)[:, :length]
-        told = pad(target["mask"], (1, 0), value=True)[:, :length]
-        source = {**batch.roles["source"], "values": hidden.get("source", batch.roles["source"]["values"])}
-        following = self.decoder(embedding(begun, self.words), self._read(source))
-        return self.scores(following), wanted, told
-
-    def scores(self, following: Tensor) -> Tensor:
-        """[…, D] to [..., V]"""
-        return linear(following / math.sqrt(self.settings.width), self.words.to(following.dtype), self.bias).float()
+    def _told(self, batch: Batch) -> tuple[Tensor, Lesson]:
+        """Scores [B, T, V] of the next tokens, and those that come."""
+        shown = {role: part["values"] for role, part in batch.roles.items()} | self._hidden(batch)
+        taught = lesson(batch, shown["target"], self.most)
+        memory = self._read({**batch.roles["source"], "values": shown["source"]})
+        return self.words.scores(self.decoder(self.words.read(taught.begun), memory)), taught
 
     def _hidden(self, batch: Batch) -> dict[str, Tensor]:
         """Ids of both sides, some of them hidden, where it learns."""
@@ -267,7 +241,6 @@ class Translator(Objective):
         for count in torch.unique(beams).tolist():
             rows = (beams == count).nonzero()[:, 0]
             memory = self._read({name: inputs[name][rows] for name in ("values", "mask")})
-            speaker = Continuing(self.decoder, memory, self.words, self.scores, self.never)
-            made.append(search(speaker, most[rows], count, NORMALISATION))
+            made.append(search(Continuing(self.decoder, memory, self.words), most[rows], count, NORMALISATION))
             order.append(rows)
         return joined_answers(made)[torch.cat(order).argsort()]

@@ -29,6 +29,10 @@ class Speaker:
     def turn(self, parents: Tensor) -> None:
         """From now on the texts of each row are those that were at the places `parents` [B, K]."""
 
+    @abstractmethod
+    def stay(self, rows: Tensor) -> None:
+        """From now on there are those of the B rows alone that have the numbers `rows`."""
+
 
 def search(speaker: Speaker, most: Tensor, beams: int, normalisation: float) -> Tensor:
     """The best texts [B, T] of at least one and at most `most` [B] tokens, without their end, zeros behind it.
@@ -45,7 +49,6 @@ def search(speaker: Speaker, most: Tensor, beams: int, normalisation: float) -> 
     likely[:, 0] = 0.0  # all begin alike: one of them is enough
     best, found = torch.full((rows, longest), PAD, device=device), torch.full((rows,), -math.inf, device=device)
     ended, each = torch.zeros(rows, dtype=torch.long, device=device), torch.arange(rows, device=device)
-    going = torch.ones(rows, dtype=torch.bool, device=device)
     for place in range(longest + 1):
         following = speaker.following(tokens).float()
         if place == 0:
@@ -57,18 +60,24 @@ def search(speaker: Speaker, most: Tensor, beams: int, normalisation: float) -> 
         score, where = torch.where(ends, scores, -math.inf).max(1)
         forced, parent = (likely + following[:, :, END]).max(1)
         full = most == place  # no other word fits in
-        score, parent = torch.where(full, forced, score), torch.where(full, parent, parents[each, where])
+        parent = torch.where(full, parent, parents.gather(1, where[:, None])[:, 0])
+        score = torch.where(full, forced, score)
         score = score / (place + 1) ** normalisation
-        better = going & (score > found)
-        best = torch.where(better[:, None], texts[each, parent], best)
+        better = score > found
+        best[each[better]] = texts[better, parent[better]]
         found, ended = torch.where(better, score, found), ended + ends.sum(1)
         likely, kept = torch.where(words == END, -math.inf, scores).topk(beams, 1)
         hope = likely[:, 0] / (most + 1) ** normalisation
-        going = going & ~full & (ended < beams) & (found < hope)
-        if not bool(going.any()):
+        going = (~full & (ended < beams) & (found < hope)).nonzero()[:, 0]
+        if not len(going):
             break
         parents, tokens = parents.gather(1, kept), words.gather(1, kept)
         texts = texts.gather(1, parents[:, :, None].expand_as(texts))
         texts[:, :, place] = tokens
         speaker.turn(parents)
+        if len(going) < len(each):
+            speaker.stay(going)
+            tokens, texts, likely, found, ended, each, most = (
+                part[going] for part in (tokens, texts, likely, found, ended, each, most)
+            )
     return best[:, : max(1, int((best != PAD).sum(1).max()))]

@@ -4,30 +4,37 @@ Legend: `B` batch, `K` beams, `D` width, `V` vocabulary.
 """
 
 import math
-from collections.abc import Callable
 
 from torch import Tensor, arange
-from torch.nn.functional import embedding, log_softmax
+from torch.nn.functional import log_softmax
 
 from app.ml.translation.beam_search import Speaker
 from app.ml.translation.decoder import KeysValues, Memory, TextDecoder
+from app.ml.translation.vocabulary import Vocabulary
 
 
 class Continuing(Speaker):
     """K texts for each of B others, and what the decoder needs to say of each what comes next."""
 
-    def __init__(
-        self, decoder: TextDecoder, memory: Memory, words: Tensor, scores: Callable[[Tensor], Tensor], never: Tensor
-    ) -> None:
-        """`words` [V, D] are their vectors, `scores` gives [B, K, V] of [B, K, D], `never` [V] what is never said."""
-        self.decoder, self.memory, self.words, self.scores, self.never = decoder, memory, words, scores, never
+    def __init__(self, decoder: TextDecoder, memory: Memory, words: Vocabulary) -> None:
+        self.decoder, self.memory, self.words = decoder, memory, words
         self.before: list[KeysValues] = []
 
     def following(self, tokens: Tensor) -> Tensor:
-        following, self.before = self.decoder.step(embedding(tokens, self.words), self.memory, self.before)
-        return log_softmax(self.scores(following), 2).masked_fill(self.never, -math.inf)
+        following, self.before = self.decoder.step(self.words.read(tokens), self.memory, self.before)
+        return log_softmax(self.words.scores(following), 2).masked_fill(self.words.never, -math.inf)
 
     def turn(self, parents: Tensor) -> None:
         rows, beams = parents.shape
-        places = (parents + beams * arange(rows, device=parents.device)[:, None]).flatten()
+        if beams > 1:
+            self._keep((parents + beams * arange(rows, device=parents.device)[:, None]).flatten())
+
+    def stay(self, rows: Tensor) -> None:
+        beams = len(self.before[0][0]) // len(self.memory.mask)
+        layers = [(keys[rows], values[rows]) for keys, values in self.memory.layers]
+        self.memory = Memory(layers, self.memory.mask[rows])
+        self._keep((beams * rows[:, None] + arange(beams, device=rows.device)).flatten())
+
+    def _keep(self, places: Tensor) -> None:
+        """Of the texts those at `places` alone, in this order."""
         self.before = [(keys[places], values[places]) for keys, values in self.before]

@@ -13,7 +13,7 @@ from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import Text
 from app.ml.modalities.vectors import Vectors
-from worker.loader import Loader, rows_at_once
+from worker.loader import Loader, alike, rows_at_once
 
 WIDTH = 3
 SIZES = [40, 40, 40, 17]
@@ -114,18 +114,23 @@ def test_in_order_is_in_order_and_bounded(split: Split, fitted: dict[str, Fitted
     assert (len(some), some[0], some[-1]) == (50, 0, ROWS - 1)
 
 
-@pytest.mark.parametrize("windows", [1, 3])
-def test_texts_are_as_long_as_the_longest_of_their_batch(tmp_path: Path, windows: int) -> None:
-    texts = [" ".join(["word"] * (1 + row % 7)) for row in range(100)]
-    path = tmp_path / "texts.arrow"
+def reading(folder: Path, texts: list[str], *, windows: int, sorts: bool = False) -> Loader:
+    """A loader of texts, in record batches of 20."""
+    path = folder / "texts.arrow"
     described = pa.schema([field("input", "text"), ROW])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, described) as writer:
-        for first in range(0, 100, 20):
-            rows = list(range(first, first + 20))
+        for first in range(0, len(texts), 20):
+            rows = list(range(first, min(len(texts), first + 20)))
             columns = [pa.array([texts[row] for row in rows]), pa.array(rows, pa.int64())]
             writer.write_batch(pa.record_batch(columns, schema=described))
     roles: dict[str, Fitted] = {"input": Text(tokenizer="words").fit([np.array(texts, dtype=object)])}
-    loaded = Loader(Split(path), roles, batch_size=16, seed=0, window_bytes=100 // windows * 40)
+    window = len(texts) // windows * 40
+    return Loader(Split(path), roles, batch_size=16, seed=0, window_bytes=window, sorts=sorts)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_texts_are_as_long_as_the_longest_of_their_batch(tmp_path: Path, windows: int) -> None:
+    loaded = reading(tmp_path, [" ".join(["word"] * (1 + row % 7)) for row in range(100)], windows=windows)
     whole = list(loaded.epoch(2))
 
     assert sorted(row for batch in whole for row in batch.rows.tolist()) == list(range(100))
@@ -137,6 +142,40 @@ def test_texts_are_as_long_as_the_longest_of_their_batch(tmp_path: Path, windows
     for start in range(len(whole)):
         resumed = next(loaded.epoch(2, start))
         assert torch.equal(resumed.roles["input"]["values"], whole[start].roles["input"]["values"])
+
+
+@pytest.mark.parametrize("sizes", [(100, 16), (64, 16), (5, 16), (300, 8)])
+def test_sorted_batches_are_of_about_one_length_and_come_in_any_order(sizes: tuple[int, int]) -> None:
+    rows, batch = sizes
+    lengths = torch.from_numpy(np.random.default_rng(0).integers(1, 100, rows))
+    permutation = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+    shuffled = torch.arange(rows // batch).flip(0)
+    found = alike(permutation, lengths, shuffled, batch)
+
+    assert sorted(found.tolist()) == list(range(rows))
+    whole = batch * len(shuffled)
+    assert torch.equal(found[whole:], permutation[whole:]), "the shorter batch stays a random one"
+    if len(shuffled) > 1:
+        spread, usual = (
+            float(lengths[order[:whole]].view(-1, batch).float().std(1).mean()) for order in (found, permutation)
+        )
+        assert spread < usual / 3
+        firsts = lengths[found[:whole]].view(-1, batch)[:, 0]
+        assert firsts.tolist() != firsts.sort().values.tolist()
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_a_loader_that_sorts_gives_every_row_and_finds_any_step_again(tmp_path: Path, windows: int) -> None:
+    texts = [" ".join(["word"] * (1 + row % 7)) for row in range(600)]
+    loaded = reading(tmp_path, texts, windows=windows, sorts=True)
+    whole = list(loaded.epoch(2))
+    assert sorted(row for batch in whole for row in batch.rows.tolist()) == list(range(600))
+    padding = [int((~batch.roles["input"]["mask"]).sum()) for batch in whole]
+    plain = [int((~batch.roles["input"]["mask"]).sum()) for batch in reading(tmp_path, texts, windows=windows).epoch(2)]
+    assert sum(padding) < sum(plain) / 2
+    for start in range(0, len(whole), 5):
+        resumed = list(reading(tmp_path, texts, windows=windows, sorts=True).epoch(2, start))
+        assert [batch.rows.tolist() for batch in resumed] == [batch.rows.tolist() for batch in whole[start:]]
 
 
 @pytest.mark.parametrize(("numbers", "rows"), [(1, 1024), (784, 1024), (3 * 128 * 128, 170), (2**30, 1)])

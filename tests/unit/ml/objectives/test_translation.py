@@ -9,11 +9,11 @@ from app.errors import DoesNotFit
 from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.encoders.rnn import Rnn
-from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.translation import Translation, Translator
-from app.ml.text.tokenization import MASK
+from app.ml.text.tokenization import END, MASK
+from app.ml.translation.chrf import chrf
 
 STEPS = 200
 LETTERS = "abcdef"
@@ -115,14 +115,27 @@ def test_an_untaught_network_ends(network: Translator) -> None:
     assert made.translate(BOTH.encode(column([LETTERS]))).shape[1] <= 10
 
 
-def test_one_vocabulary_has_one_set_of_vectors() -> None:
-    encoder = Transformer(width=32, depth=1, heads=2)
-    one, two = untaught(encoder=encoder), untaught(SOURCES, TARGETS, encoder=encoder)
-    assert one.own is None
-    assert two.own is not None
-    assert untaught(encoder=Transformer(preset="nano")).own is not None, "its vectors have another width"
-    loss = two.train().loss(batch(LINES[:8], SOURCES, TARGETS))
+def test_sources_and_targets_may_have_vocabularies_of_their_own() -> None:
+    loss = untaught(SOURCES, TARGETS).train().loss(batch(LINES[:8], SOURCES, TARGETS))
     assert bool(loss.sum.isfinite())
+
+
+def test_frequent_words_are_likely_before_the_first_step() -> None:
+    """A network that knew nothing of them would begin by learning it, with all its weights."""
+    made = untaught().eval().requires_grad_(False)
+    without = made.metrics([batch(FRESH)])["perplexity"]
+    made.begin(lambda: iter([batch(LINES)]))
+    assert made.metrics([batch(FRESH)])["perplexity"] < 0.7 * without
+    assert made.words.bias[END] > made.words.bias[MASK]
+
+
+def test_validations_translate_greedily_and_know_the_same_perplexity(network: Translator) -> None:
+    lessons = [batch(LINES[:20]), batch(FRESH)]
+    whole, glance = network.metrics(lessons), network.watched(lessons)
+    assert glance["perplexity"] == whole["perplexity"]
+    one = torch.ones(len(FRESH), dtype=torch.int64)
+    greedy = [*translated(network, LINES[:20], beams=one[:20]), *translated(network, FRESH, beams=one)]
+    assert glance["chrf"] == chrf(zip(greedy, capitals(LINES[:20] + FRESH), strict=True))
 
 
 def test_tokens_are_hidden_while_it_learns_and_at_no_other_time() -> None:

@@ -37,6 +37,11 @@ class Remembering(Speaker):
         assert self.texts is not None
         self.texts = [[row[place] for place in own] for row, own in zip(self.texts, parents.tolist(), strict=True)]
 
+    def stay(self, rows: Tensor) -> None:
+        assert self.texts is not None
+        self.seeds = [self.seeds[row] for row in rows.tolist()]
+        self.texts = [self.texts[row] for row in rows.tolist()]
+
 
 def likely(seed: int, text: tuple[int, ...]) -> Tensor:
     draw = torch.Generator().manual_seed(hash((seed, text)) % 2**31)
@@ -87,6 +92,17 @@ def test_more_beams_find_better_texts() -> None:
         means.append(sum(score(seed, text, 1.0) for seed, text in enumerate(texts)))
     assert means == sorted(means)
     assert means[0] < means[-1]
+
+
+def test_rows_that_have_ended_are_not_continued() -> None:
+    class Counting(Remembering):
+        def following(self, tokens: Tensor) -> Tensor:
+            asked.append(len(tokens))
+            return super().following(tokens)
+
+    asked: list[int] = []
+    search(Counting(list(range(4))), torch.tensor([1, 1, 1, LONGEST]), 2, 1.0)
+    assert asked[:3] == [4, 4, 1]
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.ml.runtime.threads import computing_with
-from worker.judging.diagnosis import dead, effective_rank, of_curves, of_embeddings
+from worker.judging.diagnosis import dead, effective_rank, of_baselines, of_curves, of_embeddings
 
 CURVES = {
     "overfits": ([5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2, 0.1], [5.0, 4.0, 3.5, 3.2, 3.6, 3.9, 4.2, 4.5]),
@@ -121,3 +121,21 @@ def test_directions_are_counted_by_one_thread(monkeypatch: pytest.MonkeyPatch) -
         of_embeddings(torch.randn(100, 8))
         assert torch.get_num_threads() == 2
     assert threads == [1]
+
+
+@pytest.mark.parametrize(
+    ("ours", "more", "outdone"), [(0.5, True, False), (0.15, True, True), (0.4, True, False), (0.5, False, True)]
+)
+def test_what_is_worth_less_than_a_simple_answer_is_told(ours: float, more: bool, outdone: bool) -> None:
+    baselines = {"copy": {"chrf": 0.2}, "nearest": {"chrf": 0.4}, "other": {"mse": 9.0}}
+    found = of_baselines({"chrf": ours, "split": "test", "baselines": baselines}, "chrf", more=more)
+    assert [finding.name for finding in found] == (["outdone"] if outdone else [])
+    if found:
+        best = "'nearest' has 0.4" if more else "'copy' has 0.2"
+        assert best in found[0].message
+        assert f"chrf is {ours:.3g} on the test rows" in found[0].message
+
+
+def test_what_has_no_simple_answer_beside_it_is_not_judged_by_one() -> None:
+    assert of_baselines({"mse": 1.0, "split": "test", "baselines": {"pca": {"mse": 0.5}}}, "loss", more=False) == []
+    assert of_baselines({"chrf": 1.0, "split": "test", "baselines": {}}, "chrf", more=True) == []

@@ -1,0 +1,50 @@
+"""The words that a decoder reads and says: their vectors, how likely each of them is, and those that are never said.
+
+Legend: `D` width of the decoder, `V` vocabulary.
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear
+
+from app.ml.text.tokenization import BEGIN, MASK, PAD, UNKNOWN
+
+
+class Vocabulary(nn.Module):
+    """What words are read as, and the scores of those that follow, with one vector for both (Press & Wolf 2016).
+
+    Vectors are kept at 1 / sqrt(D) of the size at which they are read (Vaswani 2017): a step of Adam's is then as large
+    beside them as it is beside other weights.
+    """
+
+    UNSAID: ClassVar[tuple[int, ...]] = (PAD, UNKNOWN, MASK, BEGIN)
+    never: Tensor
+
+    def __init__(self, size: int, width: int, *, known: int) -> None:
+        """`size` is V; ids from `known` on belong to no word."""
+        super().__init__()
+        self.size = math.sqrt(width)
+        self.vectors = nn.Parameter(torch.randn(size, width) / self.size)
+        self.bias = nn.Parameter(torch.zeros(size))
+        never = torch.zeros(size, dtype=torch.bool)
+        never[list(self.UNSAID)] = True
+        never[known:] = True
+        self.register_buffer("never", never, persistent=False)
+        """[V], what no text holds."""
+
+    @torch.no_grad()
+    def expect(self, counts: Tensor) -> None:
+        """From now on words are as likely, before anything is learned, as they are frequent: `counts` [V]."""
+        seen = counts.to(self.bias) + 0.5
+        self.bias.copy_((seen / seen.sum()).log())
+
+    def read(self, ids: Tensor) -> Tensor:
+        """[…] to [..., D]"""
+        return embedding(ids, self.vectors) * self.size
+
+    def scores(self, following: Tensor) -> Tensor:
+        """[…, D] to [..., V]"""
+        return linear(following, self.vectors.to(following.dtype), self.bias).float()
