@@ -15,7 +15,7 @@ from app.api.deps import CallerHere, Services, ServicesHere, guarded_router
 from app.api.job_schemas import JobEvent, MetricPoint
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
-from app.errors import WrongType
+from app.errors import UnknownChoice, WrongType
 from app.registry import events, jobs, metrics
 from app.registry.moves import TERMINAL
 
@@ -27,6 +27,8 @@ AT_ONCE = 500
 SPARE = 1000
 """A page of metrics may be longer than its limit by this, so that it ends with a whole step."""
 LARGEST = 2**53
+CURVES, CURVES_OF_ONE = ("train", "validation"), "validation:"
+"""Splits that curves are of; the latter goes before the id of one of a job's several datasets."""
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page, or with `Accept: text/event-stream` a stream that ends with `data: [DONE]`.",
@@ -103,10 +105,16 @@ def list_metrics(
     who: CallerHere,
     limit: Annotated[int, Query(ge=1, le=1000, description="Rounded up to whole steps.")] = 1000,
     after: Annotated[int | None, Query(ge=-1, le=LARGEST, description="Step behind which the page begins.")] = None,
-    split: Annotated[str | None, Query(max_length=64)] = None,
+    split: Annotated[
+        str | None,
+        Query(max_length=64, description="`train`, `validation`, or `validation:<dataset>` where a job has several."),
+    ] = None,
     name: Annotated[str | None, Query(max_length=128)] = None,
 ) -> dict[str, Any]:
     """The curves of a job, by step; the ids of this list are steps."""
+    if split is not None and split not in CURVES and not split.startswith(CURVES_OF_ONE):
+        known = "'train', 'validation', or 'validation:<dataset>' where a job has several"
+        raise UnknownChoice(f"split {split!r} is unknown; choose one of {known}", param="split")
     with here.database.reading() as session:
         jobs.get(session, who.project_id, job_id)
         rows = metrics.series(session, job_id, limit=limit + SPARE, after_step=after, split=split, name=name)

@@ -109,12 +109,14 @@ def _objective(
 ) -> ObjectiveSettings:
     if not isinstance(request.objective, Auto):
         return request.objective
+    given = request.objective.given()
     if request.kind == "finetune":
         if profile["target"] is None:
             raise lacks("target", "a finetune job without objective", profile)
         name, reason = _for_target(profile["target"]["modality"])
     elif base is not None:
-        name, reason = base["spec"]["objective"]["name"], "the objective of the base model"
+        name, reason = base["spec"]["objective"]["name"], "the objective of the base model, with its settings"
+        given = base["spec"]["objective"] | given
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
     elif profile.get("input") is None and profile.get("source") is not None:
@@ -128,7 +130,7 @@ def _objective(
         if modality.pretext_of_few is not None and width is not None and width <= FEW:
             name, reason = modality.pretext_of_few, f"an embedding of {width} numbers is a code to rebuild rows from"
     choices.note("objective", name, reason)
-    return complete(OBJECTIVE, name, request.objective.given(), "objective")
+    return complete(OBJECTIVE, name, given, "objective")
 
 
 def _settled(

@@ -44,6 +44,12 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
             f"as {_either(fitting)} has",
             param="encoder",
         )
+    if spec.dimensions is not None and "embed" not in objective.abilities:
+        raise DoesNotFit(
+            f"encoder.dimensions {spec.dimensions} does not fit: it is the width of embeddings, and objective "
+            f"{objective.name!r} makes a model that can {', '.join(sorted(objective.abilities))} alone; leave it out",
+            param="encoder.dimensions",
+        )
 
 
 def _either(names: Iterable[str]) -> str:

@@ -119,7 +119,9 @@ def test_metrics_come_in_whole_steps(garden: Garden, job: Job) -> None:
     assert (first["data"][1]["value"], first["data"][1]["finite"]) == (None, False)
     loss = garden.client.get(path, params={"name": "loss", "split": "train"}).json()["data"]
     assert [point["value"] for point in loss] == [0.1, 0.05, 1 / 30]
+    assert garden.client.get(path, params={"split": "validation:ds-1"}).json()["data"] == []
     refused(garden.client.get(path, params={"after": 2**60}), 422, "out_of_range", "after")
+    refused(garden.client.get(path, params={"split": "vald"}), 422, "unknown_choice", "split")
 
 
 def test_checkpoints_are_listed(garden: Garden, job: Job) -> None:

@@ -105,6 +105,26 @@ def test_going_on_keeps_the_form_of_the_base_model() -> None:
     assert (on["residual"], on["code_noise"]) == (True, 0.2)
 
 
+def test_going_on_without_an_objective_takes_the_settings_of_the_base() -> None:
+    asked = {"name": "denoising", "noise": "gaussian", "strength": 0.4}
+    base = resolved({"kind": "pretrain", "objective": asked}, TABLE).spec
+    told = {"reference": "root:1", "spec": base.model_dump(mode="json")}
+    goes_on = {"kind": "pretrain", "base_model": "root"}
+
+    def of(**objective: Any) -> Any:
+        return resolved({**goes_on, **objective}, TABLE, told).spec.objective
+
+    assert of() == base.objective
+    assert of(objective={"name": "auto", "strength": 0.1}) == base.objective.model_copy(update={"strength": 0.1})
+    assert of(objective={"name": "denoising"}).noise == "masking"
+
+
+def test_a_width_of_embeddings_is_refused_where_nothing_embeds() -> None:
+    roles = {"source": {"encoder": {"name": "auto", "dimensions": 8}}}
+    with pytest.raises(Invalid, match=r"dimensions 8 does not fit.*'translation'.*can translate alone; leave it out"):
+        resolved({"kind": "pretrain", "roles": roles}, PAIRS)
+
+
 @pytest.mark.parametrize(
     ("encoder", "objective"),
     [
