@@ -59,8 +59,7 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
     for kind in made.values():
         kind.settle(places != splits.OUT)
     written, syncing = _write(groups, made, places, context), Aside(context.opened, len(SPLITS))
-    if context.inferred_encodings:
-        plan.inferred["encoding"] = "; ".join(context.inferred_encodings)
+    plan.inferred |= {key: "; ".join(notes) for key, notes in context.inferred.items()}
     # meanwhile the last rows reach their files
     described = describe(plan, groups[0].heads, made, places, context.faults, rows)
     described["warnings"] += parted(groups, places)

@@ -19,7 +19,7 @@ def decode(file: Input, codec: str, context: Context) -> Input | None:
     head = codecs.getincrementaldecoder(codec)("replace").decode(file.stream.read(LINE_ENDS))
     returns = "\r" in head[:-1] and "\n" not in head  # a CR at the very end may belong to a LF behind it
     if returns:
-        context.inferred_encodings.append(f"{file.name} has lines that end in CR")
+        context.inferred["encoding"].append(f"{file.name} has lines that end in CR")
     elif codec == encoding.OURS:
         return file
     return _decoded(file, codec, io.IncrementalNewlineDecoder(None, translate=returns), context)

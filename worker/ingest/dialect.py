@@ -26,6 +26,9 @@ FRACTIONS = {sign: re.compile(rf"[-+]?\d+{re.escape(sign)}(\d{{1,2}}|\d{{4,}})")
 GROUPED = re.compile(r"\s*[-+]?[1-9]\d{0,2}(\.\d{3})\s*")
 """A number with three places behind its point, as a whole one with a point between thousands has."""
 MONEY = "$€£¥"
+BLANK = ("\n", "\r\n")
+NARROWEST_TITLED = 3
+"""Columns of a table with titles over it: of two, the first may be an index without a name."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Dialect:
     """Whether that is a comma beyond doubt, so that a point stands between thousands."""
     rows: Sequence[Sequence[str]]
     """The first ones, the header among them."""
+    titles: Sequence[str] = ()
+    """What stands in the lines of titles in front of the header."""
 
     @property
     def skipped(self) -> int:
@@ -98,7 +103,7 @@ def find_dialect(text: str, delimiters: str, decimal: str | None, header: bool |
         text, before = text[said.end() :], 1
     delimiter = said[1] if said else None
     rest, comments = text, 0
-    while rest.startswith("#") and "\n" in rest:
+    while rest.startswith(("#", *BLANK)) and "\n" in rest:
         rest, comments = rest.split("\n", 1)[1], comments + 1
     delimiter = delimiter or _delimiter(rest, delimiters)
     if comments:
@@ -108,10 +113,13 @@ def find_dialect(text: str, delimiters: str, decimal: str | None, header: bool |
         text = "\n".join(text.split("\n")[comments:])
         text = text[1:].lstrip(" ") if is_header else text
     rows = first_rows(text, delimiter)
+    over = 0 if header is False else _titles(rows)
+    titles, rows = [cell.strip() for row in rows[:over] for cell in row if cell.strip()], rows[over:]
+    before += comments + (_lines(text, delimiter, over) if over else 0)
     if header is None:
         header = not rows or _has_header(rows)
     found, certain = (decimal, decimal == COMMA) if decimal else _decimal(rows[header:], delimiter)
-    return Dialect(delimiter, before + comments, header, found, certain, rows)
+    return Dialect(delimiter, before, header, found, certain, rows, titles)
 
 
 def first_rows(text: str, delimiter: str) -> list[list[str]]:
@@ -153,6 +161,40 @@ def _delimiter(text: str, delimiters: str) -> str:
         if is_regular(first_rows(text, delimiter)):
             return delimiter
     return max(delimiters, key=first.count)
+
+
+def _titles(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows are titles over the table, as spreadsheets save them: as wide as it, with one cell filled or none.
+
+    Only where no name is missing below them, so that the row that follows is a header without doubt.
+    """
+    over = next((number for number, row in enumerate(rows) if sum(map(_is_filled, row)) > 1), 0)
+    table, width = rows[over:], len(rows[0]) if rows else 0
+    if not over or width < NARROWEST_TITLED or any(len(row) != width for row in rows[: over + 1]):
+        return 0
+    return over if not _lacks_names(table) and _has_header(table) else 0
+
+
+def _lacks_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names not every column that holds something."""
+    nameless = [place for place, name in enumerate(rows[0]) if not name.strip()]
+    return any(_is_filled(row[place]) for row in rows[1:] for place in nameless if len(row) > place)
+
+
+def _is_filled(cell: str) -> bool:
+    return bool(cell.strip())
+
+
+def _lines(text: str, delimiter: str, rows: int) -> int:
+    """Lines in front of the row behind the first `rows`; blank ones are no rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    seen = lines = 0
+    for row in reader:
+        seen += bool(row)
+        if seen > rows:
+            break
+        lines = reader.line_num
+    return lines
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:

@@ -1,6 +1,7 @@
 """Says what a text's letters are written in, and what to do about those that cannot be told. Reads nothing."""
 
 import codecs
+import re
 
 from worker.ingest.faults import Faults, shown
 from worker.ingest.source import Input
@@ -14,6 +15,8 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+WINDOWS = re.compile(rb"[\x80-\x9f]")
+"""Quotes, dashes and the euro in cp1252, control characters in Latin-1."""
 AROUND = 20
 SEEN = 64
 """Bytes among which a text in UTF-16 shows by its zeros."""
@@ -50,11 +53,12 @@ def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -
     except UnicodeDecodeError as error:
         start = error.start
         part = raw[max(0, start - AROUND) : start + AROUND]
-        as_latin = part.decode("cp1252", "replace")
+        as_windows = part.decode("cp1252", "replace")
+        likely = "cp1252" if WINDOWS.search(raw) else "Latin-1"
         faults.add(
             "not_utf8",
-            f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; in Latin-1 it would read {shown(as_latin)}. "
-            "Save it as UTF-8, or give encoding latin-1 or cp1252",
+            f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; in {likely} it would read {shown(as_windows)}. "
+            f"Save it as UTF-8, or give encoding {likely.lower()}",
             file=file.id,
             row=row,
         )

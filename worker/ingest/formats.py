@@ -74,7 +74,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if wanted is None and found == "csv" and beside is None and sparse.is_sparse(first):
         return sparse.open_sparse(file, context)
     if wanted is None and found == "csv" and beside is None and is_spaced(first):
-        context.inferred_encodings.append(f"{file.name} has numbers between spaces; format txt reads it as text")
+        context.inferred["encoding"].append(f"{file.name} has numbers between spaces; format txt reads it as text")
         table = to_csv(file, context)
         if table is None:
             return None
@@ -127,7 +127,7 @@ def _codec(file: Input, first: bytes, options: DatasetOptions, context: Context)
     certain = encoding.certain(first)
     if options.encoding is None or first.startswith(tuple(encoding.MARKS)):
         if certain not in (None, encoding.OURS):
-            context.inferred_encodings.append(f"{file.name} is {encoding.shown_as(str(certain))}")
+            context.inferred["encoding"].append(f"{file.name} is {encoding.shown_as(str(certain))}")
         return certain or (encoding.OURS if detect(first) in TEXTS else None)
     if options.encoding == "utf-16":
         return certain or ("utf-16-le" if detect(first) in (None, *TEXTS) else None)

@@ -6,7 +6,7 @@ Legend: `N` rows.
 
 import io
 import mmap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -70,8 +70,8 @@ class Context:
     expect: Callable[[int], None] = lambda rows: None
     """Called once it is known how many rows there are to do."""
 
-    inferred_encodings: list[str] = field(default_factory=list)
-    """Which files are no UTF-8 with line feeds, and were read all the same; the profile says it."""
+    inferred: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """What was read otherwise than it stands in a file: notes by the key under which the profile says them."""
     sizes: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     """Height, width and channels of all pictures that were looked at: they decide the size of all."""
     spans: list[tuple[int, int]] = field(default_factory=list)

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from worker.ingest import encoding
 from worker.ingest.cells import plainly, to_numbers
 from worker.ingest.dialect import DELIMITERS, NOTHING, Written, find_dialect
-from worker.ingest.faults import shown
-from worker.ingest.header import all_differ
+from worker.ingest.faults import shown, some
+from worker.ingest.header import all_differ, listed
 from worker.ingest.heads import cells_head
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
 from worker.ingest.stages import BYTE
@@ -43,6 +45,10 @@ class Table:
     """Lines in front of the first row."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """How numbers are written in columns where they are no plain ones."""
+    names: Sequence[str] = ()
+    """Of all columns as they stand, with a stand-in for each of `empty`."""
+    empty: Mapping[str, int] = field(default_factory=dict)
+    """Stand-ins of columns without name and, as far as anybody looked, without value: their places."""
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         try:
@@ -55,7 +61,7 @@ class Table:
 
         Else every cell is read as text first, so that each one that is no number can be named.
         """
-        names, faults = [head.name for head in self.heads], context.faults
+        names, faults = list(self.names), context.faults
         staging = Staging(self.file, self.heads, wanted, context)
         numbers = {name for part in wanted.numbers for name in part}
         plain = numbers - self.written.keys()
@@ -90,13 +96,15 @@ class Table:
             types |= dict.fromkeys(plain, pa.float64())
         converting = arrow_csv.ConvertOptions(
             column_types=types,
-            include_columns=list(dict.fromkeys([*wanted.columns, names[-1]])),
+            include_columns=list(dict.fromkeys([*wanted.columns, *self.empty, names[-1]])),
             null_values=NOTHING,
         )
         try:
             end = None
             for batch in self._batches(names, parsing, converting, trusting=trusting):
                 columns = {name: batch.column(name) for name in wanted.columns}
+                for name in self.empty:
+                    self._check_empty(batch.column(name), name, None if trusting else staging)
                 for name in numbers & self.written.keys():
                     columns[name] = plainly(columns[name], self.written[name])
                 for name in numbers - plain if trusting else numbers:
@@ -138,6 +146,15 @@ class Table:
         if stream.tell() < self.file.size:  # with threads, ragged rows have no numbers
             options = arrow_csv.ReadOptions(use_threads=trusting, block_size=size, column_names=names)
             yield from arrow_csv.open_csv(stream, options, parsing, converting)
+
+    def _check_empty(self, column: pa.StringArray, name: str, staging: Staging | None) -> None:
+        """Each value in a column without a name is a fault. Without `staging` raises pa.ArrowInvalid for one."""
+        filled = pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(filled).tolist():
+            if staging is None:
+                raise pa.ArrowInvalid
+            problem = f": {shown(column[row].as_py())} stands in a column without a name; name it, or empty the cell"
+            staging.fault("unnamed_column", problem, staging.rows + row, str(self.empty[name] + 1))
 
     def _ends_in_quote(self) -> bool:
         """Whether the file's last quotes close a cell: an even number of them stands for half as many in its text."""
@@ -191,15 +208,28 @@ def open_table(
         return Table(file, [])
     names = rows[0] if dialect.header and rows else [f"f{number}" for number in range(len(rows[0]) if rows else 0)]
     names = [name.strip() for name in names]
-    distinct = all_differ(file, names, context.faults)
     body = [row for row in rows[dialect.header :] if len(row) == len(names)]
+    nameless = [place for place, name in enumerate(names) if not name]
+    empty = [place for place in nameless if not any(row[place].strip() for row in body)]
+    if not all_differ(file, names, context.faults, empty):
+        return Table(file, [])
     heads, written = [], {}
-    for position, name in enumerate(names if distinct else []):
+    for position, name in enumerate(names):
+        if position in empty:
+            continue
         head, style = cells_head(name, [row[position] for row in body], dialect)
         heads.append(head)
         if style is not None:
             written[name] = style
-    return Table(file, heads, dialect.delimiter, dialect.skipped, written)
+    if dialect.titles:
+        titles = f"{some(dialect.titles)} before the header {'are' if dialect.titles[1:] else 'is'} passed over"
+        context.inferred["header"].append(f"{file.name}: {titles}; header false reads every line")
+    if empty:
+        what = f"columns {listed(empty)} of {len(names)} hold neither name nor value"
+        context.inferred["empty columns"].append(f"{file.name}: {what} and are passed over")
+    stand_ins = {f"\0{place}": place for place in empty}
+    every = [f"\0{place}" if place in empty else name for place, name in enumerate(names)]
+    return Table(file, heads, dialect.delimiter, dialect.skipped, written, every, stand_ins)
 
 
 def _is_open(text: str, delimiter: str) -> bool:

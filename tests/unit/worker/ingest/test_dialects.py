@@ -186,3 +186,43 @@ def test_a_cell_between_spaces_that_is_no_number_is_named(ingest: Any, monkeypat
     rows = "".join(f"{n} {n % 7} 1\n" for n in range(40)) + "1 what 2\n3 4 5"
     made = ingest({"x.txt": rows.encode()})
     assert [(fault.code, fault.row, fault.column) for fault in made.faults] == [("not_a_number", 41, "f1")]
+
+
+EXPORTED = "".join(f"{n},5;{n}.500;{'xy'[n % 2]};;;\r\n" for n in range(1, N))
+TITLED = "Penguins;;;;;\r\n;;;;;\r\n\r\nAs of 1 March;;;;;\r\n\r\n"
+
+
+@pytest.mark.parametrize("titles", ["", TITLED, "\r\n\r\n", "# no title\r\n\r\n"])
+def test_titles_and_empty_columns_of_a_spreadsheet_are_passed_over(ingest: Any, titles: str) -> None:
+    made = ingest({"x.csv": f"{titles}a;b;label;;;\r\n{EXPORTED}".encode()})
+    np.testing.assert_array_equal(made.read("input"), [(n + 0.5, 1000 * n + 500) for n in range(1, N)])
+    told = made.profile["inferred"]
+    assert told["empty columns"] == "x.csv: columns 4, 5, 6 of 6 hold neither name nor value and are passed over"
+    passed = "x.csv: 'Penguins', 'As of 1 March' before the header are passed over; header false reads every line"
+    assert told.get("header") == (passed if titles == TITLED else None)
+
+
+def test_a_value_in_a_column_without_a_name_is_a_fault(ingest: Any) -> None:
+    rows = [f"{n};{n / 2};" for n in range(300_000)]  # beyond what is looked at to tell the columns
+    rows[250_000] += "lost"
+    text = "\n".join(["a;b;", *rows]).encode()
+    (fault,) = ingest({"x.csv": text}).faults
+    assert (fault.row, fault.column, fault.code) == (250_001, "3", "unnamed_column")
+    assert "'lost' stands in a column without a name" in fault.message
+    assert ingest({"x.csv": text}, on_fault="drop").profile["rows"] == 299_999
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a;;;\n" + "".join(f"{n};x{n};{n};y{n}\n" for n in range(N)),  # three names are missing
+        "Title;;;\na;;b;c\n" + "".join(f"{n};x{n};{n};y{n}\n" for n in range(N)),
+    ],
+)
+def test_what_may_be_no_title_is_no_title(ingest: Any, text: str) -> None:
+    assert ingest({"x.csv": text.encode()}).codes == ["duplicate_column"]
+
+
+def test_an_index_without_a_name_is_no_title(ingest: Any) -> None:
+    made = ingest({"x.csv": (";name\n" + "".join(f"r{n};{'xy'[n % 2]}\n" for n in range(N))).encode()})
+    assert "header" not in made.profile.get("inferred", {})

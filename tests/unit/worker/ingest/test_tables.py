@@ -168,7 +168,7 @@ def test_a_column_named_twice(ingest: Any) -> None:
 
 
 def test_columns_without_a_name(ingest: Any) -> None:
-    made = ingest(csv("List of 2024;;;;;;\nname;price;stock;a;b;c;d\nlamp;2;3;1;2;3;4\n"))
+    made = ingest(csv("List of 2024;;;;;;\nname;price;;a;b;c;d\nlamp;2;3;1;2;3;4\n"))
     (fault,) = made.faults
     assert "columns 2, 3, 4, 5, 6 … of 7 have no name" in fault.message
     assert "does the header begin with 'List of 2024'?" in fault.message
@@ -193,6 +193,9 @@ def test_text_in_latin1_is_named(ingest: Any) -> None:
     assert made.codes == ["not_utf8"]
     assert "0xe9; in Latin-1 it would read" in made.faults[0].message
     assert "café" in made.faults[0].message
+    assert "give encoding latin-1" in made.faults[0].message
+    windows = ingest({"x.csv": IRIS.replace("setosa", "“café”").encode("cp1252")})
+    assert "in cp1252 it would read" in windows.faults[0].message
 
 
 def test_tabs_as_asked(ingest: Any) -> None:
