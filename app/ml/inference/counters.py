@@ -79,12 +79,13 @@ class Histogram:
         self.seconds = 0.0
 
     def add(self, *seconds: float) -> None:
-        last, place = -1.0, 0
-        for each in seconds:
-            if each != last:  # those of one batch are often the same
-                last, place = each, bisect_left(BUCKETS, each)
-            self.counts[place] += 1
-            self.seconds += each
+        place = bisect_left(BUCKETS, min(seconds))
+        if place == bisect_left(BUCKETS, max(seconds)):  # those of one batch often are
+            self.counts[place] += len(seconds)
+        else:
+            for each in seconds:
+                self.counts[bisect_left(BUCKETS, each)] += 1
+        self.seconds += sum(seconds)
 
     def copy(self) -> "Histogram":
         made = Histogram()

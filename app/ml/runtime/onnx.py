@@ -73,7 +73,7 @@ class Session:
     def run(self, inputs: Arrays) -> NDArray[np.float32]:
         """The same in NumPy."""
         (answer,) = self._session.run([ANSWER], inputs)
-        return cast(NDArray[np.float32], answer)
+        return cast("NDArray[np.float32]", answer)
 
 
 def whole(inputs: Tensors) -> bool:

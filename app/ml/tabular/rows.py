@@ -42,6 +42,7 @@ class FittedVectors(Fitted):
         self._scaling: Scaling = scaling
         self._offset, self._scale = offset, scale
         self._offset32, self._scale32 = offset.astype(np.float32), scale.astype(np.float32)
+        self._moves = bool(self._offset32.any())  # else there is nothing to subtract
         limits = {"none": (-LARGEST, LARGEST), "unit": (0.0, 1.0)}
         self._limits = limits.get(scaling, (-FARTHEST, FARTHEST))
 
@@ -85,8 +86,8 @@ class FittedVectors(Fitted):
 
     def arrays(self, column: Column) -> Arrays:
         with np.errstate(over="ignore"):
-            values: NDArray[np.float32] = np.subtract(column, self._offset32, dtype=np.float32)
-            np.divide(values, self._scale32, out=values)
+            moved = np.subtract(column, self._offset32, dtype=np.float32) if self._moves else column
+            values: NDArray[np.float32] = np.divide(moved, self._scale32, dtype=np.float32)
         return {"values": values.clip(*self._limits, out=values)}
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:

@@ -20,6 +20,15 @@ def test_a_histogram_adds_up() -> None:
     assert f"rootstock_request_seconds_sum{{{labels}}} 100.0405" in lines
 
 
+def test_durations_that_are_counted_together_count_as_they_would_alone() -> None:
+    together, alone = Telemetry(), Telemetry()
+    for group in ((0.02, 0.021, 0.02), (0.0001, 100.0, 0.3, 0.3)):
+        together.requests("GET", "/v1/jobs", 200, *group)
+        for seconds in group:
+            alone.requests("GET", "/v1/jobs", 200, seconds)
+    assert together.lines() == alone.lines()
+
+
 def test_labels_are_escaped() -> None:
     assert sample("jobs", {"kind": 'a"b\\c\nd'}, 2) == 'jobs{kind="a\\"b\\\\c\\nd"} 2'
     assert sample("jobs", {}, 1e9) == "jobs 1e+09"

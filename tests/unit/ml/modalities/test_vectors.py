@@ -118,6 +118,17 @@ def test_unit_divides_by_one_bound_and_cuts_what_lies_beyond() -> None:
     assert learned.render(values)[0] == pytest.approx([51.0, 255.0])
 
 
+@pytest.mark.parametrize("scaling", ["standard", "unit", "none"])
+def test_what_is_read_stays_as_it_came(scaling: str) -> None:
+    """Rows are views of a request's body, and are shared by all who look at them."""
+    column = np.array([[0.0, 128.0], [255.0, 3.0]], dtype=np.float32)
+    learned = Vectors(scaling=scaling).fit([column])
+    before = column.copy()
+    column.flags.writeable = False
+    assert learned.encode(column)["values"].numpy().max() <= 255
+    np.testing.assert_array_equal(column, before)
+
+
 def test_unit_refuses_negative_values() -> None:
     with pytest.raises(OutOfRange, match=r"the smallest is -5\b") as caught:
         Vectors(scaling="unit").fit([np.array([[1.0, -5.0]], dtype=np.float32)])
