@@ -1,48 +1,36 @@
 """The short way: a question that arrives whole, is made of numbers, and asks a model at hand.
 
-No task, no message and no future is made for it. What arrives in one turn of the event loop is read, computed and
-answered together, up to a size; what its head asks for is looked up once a turn, and a head that was read before is
-known by its bytes. Everything else, whatever is wrong with a question included, is left as it came to the careful way
+No task, no message and no future is made for it. What arrives together is computed and answered together
+(`app.api.turn`); what its head asks for is looked up once for all, and a head that was read before is known by its
+bytes. Everything else, whatever is wrong with a question included, is left as it came to the careful way
 (`app.api.inference`), whose errors have names: the short way answers 200, or 429 where no permit came in time. Knows no
 socket.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from app import numbers
 from app.api import asked
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
-from app.api.packing import head_lines, server_timing
-from app.api.question import Alike, Asker, Question, part_of, parts
+from app.api.question import Alike, Asker, Question
 from app.api.refusals import Refusals
 from app.api.telemetry import Telemetry
+from app.api.turn import Turn
 from app.errors import RootstockError
 from app.ml.inference.admission import Permit, Place
-from app.ml.inference.counters import Timings
-from app.ml.inference.work import Answers, Work
-from app.ml.modalities.base import Arrays, as_tensors
 from app.ml.operations.base import Operation
-from app.ml.predictor import MANY, Predictor
+from app.ml.predictor import MANY
 from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings
 
 LARGEST = 1024 * 1024
 """Bodies beyond this are worked on off the event loop."""
-FULL = 128 * 1024
-"""Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""
-
-
-Answered = tuple[int, Timings, float]
-"""Rows of an answered question, where its time went, and how long it took."""
 
 
 class Lane:
@@ -60,10 +48,7 @@ class Lane:
         self._max_inputs = settings.max_inputs
         careful = ("origin",) if settings.origins else ()  # its answers have more headers
         self.head = Heads(operations, min(settings.max_body_bytes, LARGEST), careful).find
-        self._turn: dict[tuple[Head, int], Alike] = {}
-        """What came in this turn of the event loop, by head and by the options' identity."""
-        self._numbers = 0
-        """In those."""
+        self._turn = Turn(serving.permits, telemetry)
         self._refusals = Refusals(serving.permits)
 
     def take(self, head: Head, data: bytes, asker: Asker, waited: float = 0.0) -> Question | None:
@@ -71,8 +56,7 @@ class Lane:
 
         There must be a permit for it; `waited` says for how long there was none.
         """
-        if self._numbers >= FULL:
-            self._answer()
+        self._turn.begin()
         began = time.perf_counter()
         request, rows = head.options, None
         if head.kind != asked.RAW:
@@ -80,8 +64,7 @@ class Lane:
             if read is None:
                 return None
             request, rows = read
-        key = head, id(request)
-        alike = self._turn.get(key)
+        alike = self._turn.like(head, request)
         if alike is None:
             alike = self._alike(head, request)
             if alike is None:
@@ -94,13 +77,8 @@ class Lane:
             return None
         if not 0 < count <= alike.most:
             return None
-        if not self._turn:
-            asyncio.get_running_loop().call_soon(self._answer)  # behind all that is ready now
         question = Question(asker, data, rows, count, waited, began)
-        alike.questions.append(question)
-        self._turn[key] = alike
-        self._numbers += count * alike.width
-        self._serving.permits.take()
+        self._turn.add(alike, question)
         return question
 
     def line_up(self, head: Head, asker: Asker) -> Place | None:
@@ -159,98 +137,3 @@ class Lane:
         most = min(self._max_inputs, MANY // answer)  # to render more would hold up the event loop
         count, more = divmod(head.size - head.end, 4 * predictor.row_numbers)
         return Alike(head, request, predictor, predictor.row_numbers, most, 0 if more else count)
-
-    def _answer(self) -> None:
-        """All questions of the turn, those to one model together."""
-        turn, self._turn, self._numbers = self._turn, {}, 0
-        together: dict[tuple[Predictor, Operation], list[Alike]] = {}
-        for alike in turn.values():
-            asked_still = [question for question in alike.questions if not question.gone]
-            self._serving.permits.give_back(len(alike.questions) - len(asked_still))
-            alike.questions = asked_still
-            if asked_still:
-                together.setdefault((alike.predictor, alike.head.operation), []).append(alike)
-        for (predictor, operation), group in together.items():
-            try:
-                rows = [alike.rows() for alike in group]
-                inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
-                encoded = time.perf_counter()
-                answers = predictor.answer_here(operation.ability, inputs)
-            except Exception:  # each alone then, so that only a bad one fails, and under its name
-                for alike in group:
-                    self._carefully(alike)
-                continue
-            if answers is None:
-                self._queue(group, inputs, encoded)
-            else:
-                self._tell(group, inputs, encoded, answers)
-
-    def _tell(self, group: list[Alike], inputs: Arrays, encoded: float, answers: Answers) -> None:
-        """Writes what was computed together; where the time went was for all the same."""
-        timings = Timings(encoded - group[0].questions[0].began, answers.started_at - encoded, answers.seconds)
-        answered: list[Answered] = []
-        for alike, part in parts(group):
-            given = part_of(inputs, part)
-            answered += self._respond(alike, given, answers.outputs[part], answers.finite, timings)
-        self._count(group[0], answered)
-
-    def _queue(self, group: list[Alike], inputs: Arrays, encoded: float) -> None:
-        """Leaves them to the model's thread, each by itself."""
-        for alone, part in parts([alone for alike in group for alone in alike.each()]):
-            [question] = alone.questions
-            given = part_of(inputs, part)
-            question.work = work = alone.predictor.batcher.put(alone.head.operation.ability, as_tensors(given))
-            work.future.add_done_callback(partial(self._finish, alone, work, given, encoded))
-
-    def _finish(self, alike: Alike, work: Work, given: Arrays, encoded: float, future: Any) -> None:
-        [question] = alike.questions
-        if question.gone:
-            self._serving.permits.give_back()
-        elif future.exception() is not None:
-            self._carefully(alike)
-        else:
-            timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
-            self._count(alike, self._respond(alike, given, work.outputs, work.finite, timings))
-
-    def _respond(
-        self, alike: Alike, given: Arrays, outputs: NDArray[np.float32], finite: bool, timings: Timings
-    ) -> list[Answered]:
-        """Writes the answers, and gives what is to be counted; nothing where they cannot be told this way."""
-        questions = alike.questions
-        try:
-            if not finite:
-                alike.predictor.check_finite(outputs)
-            packed = alike.packed(given, outputs)
-        except Exception:
-            if len(questions) == 1:
-                self._carefully(alike)
-                return []
-            return [
-                answered
-                for alone, part in parts(alike.each())
-                for answered in self._respond(alone, part_of(given, part), outputs[part], finite, timings)
-            ]
-        self._serving.permits.give_back(len(questions))
-        now = time.perf_counter()
-        answered: list[Answered] = []
-        written: tuple[Any, Timings] | None = None
-        for question, (content, about) in zip(questions, packed, strict=True):
-            took = timings._replace(queue=question.waited + timings.queue) if question.waited else timings
-            if (about, took) != written:
-                written = about, took
-                lines = b"%bserver-timing: %b\r\n" % (head_lines(about), server_timing(took))
-                opening = question.asker.opening(200, lines)
-            question.asker.respond(opening, alike.head.request_id or request_id(), content)
-            answered.append((question.count, took, question.waited + now - question.began))
-        return answered
-
-    def _count(self, alike: Alike, answered: list[Answered]) -> None:
-        if answered:
-            rows, timings, seconds = zip(*answered, strict=True)
-            alike.predictor.count(sum(rows), *timings)
-            self._telemetry.requests("POST", alike.head.operation.path, 200, *seconds)
-
-    def _carefully(self, alike: Alike) -> None:
-        self._serving.permits.give_back(len(alike.questions))
-        for question in alike.questions:
-            question.asker.carefully(question.data)

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api import heads, inference, lane, wire
+from app.api import heads, inference, turn, wire
 from app.known import WATCH_SECONDS
 from app.ml import artifact
 from tests import networks
@@ -270,6 +270,31 @@ def test_a_model_whose_answer_is_not_finite_never_gives_a_200(
     assert 20 <= len(careful) < 40, "all bad ones, and few others, on a busy machine"
 
 
+def test_what_comes_while_others_are_read_is_computed_with_them(
+    client: httpx.Client, held: list[wire.Gathering]
+) -> None:
+    question = message(body())
+    with connected(client) as one, connected(client) as other:
+        for connection in (one, other):
+            connection.sendall(question)
+            answers(connection, 1)
+        before, loop = batches(client), held[0].loop
+
+        def read() -> None:
+            held[0].data_received(question)
+            loop.call_soon(held[1].data_received, question)  # as from a socket that the next turn finds ready
+
+        loop.call_soon_threadsafe(read)
+        assert [answers(connection, 1)[0][0] for connection in (one, other)] == [200, 200]
+    assert batches(client) - before == 1
+
+
+def batches(client: httpx.Client) -> float:
+    """How many this server has computed."""
+    name = "rootstock_inference_batches_total "
+    return float(next(line for line in client.get("/metrics").text.splitlines() if line.startswith(name))[len(name) :])
+
+
 def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> None:
     """A thousand requests, forty at a time, one row or a few each: as close to the answers alone as float32 allows."""
     rows, sizes = networks.rows(3000, seed=9), np.random.default_rng(0).integers(1, 5, 1000)
@@ -288,12 +313,12 @@ def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> 
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("full", [1, 100, lane.FULL])
+@pytest.mark.parametrize("full", [1, 100, turn.FULL])
 def test_a_crowd_that_brings_bytes_is_answered_each_in_its_own_form(
     client: httpx.Client, careful: list[int], monkeypatch: pytest.MonkeyPatch, full: int
 ) -> None:
     """Bodies of one length and of others, in all forms at once: each gets the rows that it asked for."""
-    monkeypatch.setattr(lane, "FULL", full)
+    monkeypatch.setattr(turn, "FULL", full)
     rows, sizes = networks.rows(1200, seed=4), np.random.default_rng(1).integers(1, 4, 480)
     wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
     expected = np.array([item["embedding"] for item in wanted])
