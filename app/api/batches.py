@@ -195,7 +195,7 @@ def show(batch: Batch, job: Job) -> dict[str, Any]:
             in_progress_at=shown.seconds(job.started_at),
             completed_at=ended.get("succeeded"),
             failed_at=ended.get("failed"),
-            cancelling_at=None,
+            cancelling_at=shown.seconds(job.cancelling_at) or ended.get("cancelled"),
             cancelled_at=ended.get("cancelled"),
             metadata=batch.metadata_,
         )

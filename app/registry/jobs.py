@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, WrongState
 from app.registry import events
+from app.registry.db import now
 from app.registry.filters import metadata_equals
 from app.registry.ids import new_id
 from app.registry.moves import TERMINAL
@@ -198,6 +199,8 @@ def _moved(session: Session, job: Job, to: str, **how: Any) -> Job:
 
 def _request(session: Session, job: Job, what: str | None) -> Job:
     job.requested = what
+    if what == "cancel":
+        job.cancelling_at = now()
     job.revision += 1
     session.flush()
     return job

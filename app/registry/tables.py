@@ -203,6 +203,8 @@ class Job(Table):
     status: Mapped[str] = mapped_column(default="queued")
     requested: Mapped[str | None]
     """cancel or pause: what the owner asked of a running job"""
+    cancelling_at: Mapped[float | None]
+    """When it was asked to end while it was running."""
     retry_of: Mapped[str | None]
     base_version_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))
     version_id: Mapped[str | None] = mapped_column(ForeignKey("versions.id"))

@@ -4,6 +4,7 @@ import codecs
 import hashlib
 import io
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,9 +248,25 @@ def test_a_byte_order_mark_is_no_part_of_the_first_request(school: School) -> No
 
 def test_a_batch_is_cancelled_and_its_file_kept(school: School) -> None:
     made = school.ask([line(0)])
-    assert school.client.batches.cancel(made.id).status == "cancelled"
+    cancelled = school.client.batches.cancel(made.id)
+    assert cancelled.status == "cancelled"
+    assert cancelled.cancelling_at == cancelled.cancelled_at == pytest.approx(time.time(), abs=600)
     with pytest.raises(openai.ConflictError, match="batch"):
         school.client.files.delete(made.input_file_id)
+
+
+def test_a_batch_tells_since_when_it_is_being_cancelled(school: School) -> None:
+    made = school.ask([line(0)])
+    reporter = school.workshop.claim(made.job)
+    assert made.cancelling_at is None
+    told = school.client.batches.cancel(made.id)
+    assert (told.status, told.cancelled_at) == ("cancelling", None)
+    assert told.cancelling_at == pytest.approx(time.time(), abs=600)
+    with school.workshop.database.session() as session:
+        leases.leave(session, made.job, reporter.token)
+    ended = school.client.batches.cancel(made.id)
+    assert (ended.status, ended.cancelling_at) == ("cancelled", told.cancelling_at)
+    assert ended.cancelled_at is not None
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "failed"])
