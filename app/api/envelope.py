@@ -29,12 +29,14 @@ from app.validation import from_validation
 
 log = logging.getLogger(__name__)
 
+PROTOCOL = "/v2"
+"""What lies below speaks the Open Inference Protocol, which says what is wrong as `{"error": "in words"}`."""
 CLOSE = 0.8
 """How alike two words are of which one may be the other with a typing mistake."""
 
 
-def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The envelope, with the headers that tell a client whether to try again."""
+def answer(error: RootstockError, path: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """What is wrong in the form of the `path` that was asked, with the headers that tell whether to try again."""
     hints = dict(headers or {})
     if error.retry_after is not None:
         hints["retry-after"] = str(error.retry_after)
@@ -44,7 +46,8 @@ def answer(error: RootstockError, headers: Mapping[str, str] | None = None) -> J
         hints["www-authenticate"] = "Bearer"
     if error.status == 408:
         hints["connection"] = "close"
-    return JSONResponse({"error": error.body()}, error.status, hints)
+    spoken = f"{path}/".startswith(f"{PROTOCOL}/")
+    return JSONResponse({"error": error.message if spoken else error.body()}, error.status, hints)
 
 
 def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) -> JSONResponse:
@@ -53,22 +56,25 @@ def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) 
     A database without room, one that does not answer, and a row that went away have a name; what else a database says
     is a bug, and is raised.
     """
+    path = scope["path"]
     if isinstance(error, ClientDisconnect):  # in the middle of its body; nobody reads this answer
-        return answer(Malformed("the body ended before it was complete"))
+        return answer(Malformed("the body ended before it was complete"), path)
     if isinstance(error, DBAPIError):
         if is_full(error):
             return answer(
-                InsufficientStorage("there is no room left on the database's disk: make some, then try again")
+                InsufficientStorage("there is no room left on the database's disk: make some, then try again"), path
             )
         if is_away(error):
             log.error("%s %s: the database does not answer: %s", scope["method"], scope["path"], error.orig)
-            return answer(NotReady("the database does not answer; try again soon"))
+            return answer(NotReady("the database does not answer; try again soon"), path)
         if is_orphan(error):
-            return answer(ChangedMeanwhile("what this is about was deleted meanwhile; look again, then try again"))
+            return answer(
+                ChangedMeanwhile("what this is about was deleted meanwhile; look again, then try again"), path
+            )
         raise error
     if error.status == 500:
         log.error("%s %s failed: %s", scope["method"], scope["path"], error, exc_info=error)
-    return answer(error)
+    return answer(error, path)
 
 
 async def named(request: Request, error: Exception) -> JSONResponse:
@@ -88,7 +94,7 @@ async def invalid(request: Request, error: Exception) -> JSONResponse:
         given = dict(request.headers)
     route = request.scope["route"]
     model = route.body if where == "body" and isinstance(route, Guarded) else None
-    return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given, model))
+    return answer(from_validation([{**each, "loc": each["loc"][1:]} for each in found], given, model), request.url.path)
 
 
 def likely_path(request: Request) -> str | None:
@@ -113,15 +119,16 @@ def likely_path(request: Request) -> str | None:
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own refusals."""
     refusal = cast(HTTPException, error)
-    here = f"{request.method} {request.url.path}"
+    path = request.url.path
+    here = f"{request.method} {path}"
     if refusal.status_code == 404:
         meant = likely_path(request)
         hint = "" if meant is None else f"did you mean {meant}? "
-        return answer(NotFound(f"there is no route {here}; {hint}/docs lists all routes"))
+        return answer(NotFound(f"there is no route {here}; {hint}/docs lists all routes"), path)
     if refusal.status_code == 405:
         allowed = (refusal.headers or {}).get("allow") or (refusal.headers or {}).get("Allow") or "another method"
-        return answer(MethodNotAllowed(f"{here} is not possible; use {allowed}"), refusal.headers)
-    return answer(Malformed(str(refusal.detail)), refusal.headers)
+        return answer(MethodNotAllowed(f"{here} is not possible; use {allowed}"), path, refusal.headers)
+    return answer(Malformed(str(refusal.detail)), path, refusal.headers)
 
 
 def install(app: FastAPI) -> None:

@@ -53,7 +53,7 @@ class RequestContext:
         try:
             if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
                 refusal = Malformed("the address holds the character U+0000, which no name here contains")
-                await answer(refusal)(scope, receive, send_with_id)
+                await answer(refusal, scope["path"])(scope, receive, send_with_id)
             else:
                 await self.app(scope, receive, send_with_id)
         except Exception:
@@ -61,7 +61,7 @@ class RequestContext:
             if status:
                 raise
             bug = Internal(f"this is a bug on the server; its log has the trace under request id {identity.decode()}")
-            await answer(bug)(scope, receive, send_with_id)
+            await answer(bug, scope["path"])(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             self.telemetry.requests(scope["method"], route, status, time.perf_counter() - began)

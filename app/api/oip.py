@@ -5,28 +5,27 @@ outputs of all that it can: `embedding`, `reconstruction`, `error`, `label`, `sc
 in BYTES.
 """
 
-from collections.abc import Callable, Coroutine
 from importlib.metadata import version as installed
-from typing import Any
+from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import ServicesHere, authenticate, bearer, services
+from app.api.deps import Services, ServicesHere, authenticate, bearer
+from app.api.envelope import PROTOCOL
 from app.api.health import CHECKS
 from app.api.inference import OPERATIONS
 from app.api.oip_tensors import BYTES, decode, encode
 from app.api.schemas import Wire
-from app.errors import MissingKey, RootstockError, UnknownChoice, WrongType
+from app.errors import MissingKey, UnknownChoice, WrongType
 from app.ml.inference.admission import Permit
 from app.ml.operations.base import Operation
 from app.ml.predictor import Predictor
 from app.registry import models
+from app.registry.keys import Caller
 
 HEADER = "inference-header-content-length"
 INPUT = "input"
@@ -36,22 +35,12 @@ GIVEN: WeakKeyDictionary[Predictor, dict[Operation, list[dict[str, Any]]]] = Wea
 """Of every loaded model; goes with it."""
 
 
-class Spoken(APIRoute):
-    """Says what is wrong as the protocol does: `{"error": …}`."""
+def asker(request: Request) -> Caller:
+    """Who asks a model."""
+    return authenticate(request, "infer")
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = super().get_route_handler()
 
-        async def handle(request: Request) -> Response:
-            try:
-                if "/models/" in request.url.path:
-                    request.state.caller = await run_in_threadpool(authenticate, request, "infer")
-                return await inner(request)
-            except RootstockError as error:
-                hint = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
-                return JSONResponse({"error": error.message}, error.status, hint)
-
-        return handle
+AskerHere = Annotated[Caller, Depends(asker)]
 
 
 class Refusal(Wire):
@@ -65,9 +54,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": "Not answered."}
     for status in (400, 401, 403, 404, 413, 422, 424, 429, 503)
 }
-router = APIRouter(
-    prefix="/v2", tags=["open inference protocol"], route_class=Spoken, responses=FAULTS, dependencies=[Depends(bearer)]
-)
+router = APIRouter(prefix=PROTOCOL, tags=["open inference protocol"], responses=FAULTS, dependencies=[Depends(bearer)])
 
 
 @router.get("")
@@ -92,14 +79,13 @@ def ready(here: ServicesHere) -> dict[str, bool]:
 
 @router.get("/models/{model}")
 @router.get("/models/{model}/versions/{number}")
-async def metadata(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+async def metadata(here: ServicesHere, who: AskerHere, model: str, number: str | None = None) -> dict[str, Any]:
     """Inputs and outputs of a model."""
-    here, project = services(request), request.state.caller.project_id
-    predictor = await find(request, model, number)
+    predictor = await find(here, who, model, number)
 
     def versions() -> list[str]:
         with here.database.reading() as session:
-            found = models.get(session, project, predictor.reference.partition(":")[0])
+            found = models.get(session, who.project_id, predictor.reference.partition(":")[0])
             return [str(each.number) for each in models.versions(session, found.id)]
 
     return {
@@ -113,9 +99,9 @@ async def metadata(request: Request, model: str, number: str | None = None) -> d
 
 @router.get("/models/{model}/ready")
 @router.get("/models/{model}/versions/{number}/ready")
-async def model_ready(request: Request, model: str, number: str | None = None) -> dict[str, Any]:
+async def model_ready(here: ServicesHere, who: AskerHere, model: str, number: str | None = None) -> dict[str, Any]:
     """The model is loaded and gives its golden answers."""
-    predictor = await find(request, model, number)
+    predictor = await find(here, who, model, number)
     return {"name": predictor.reference, "ready": True}
 
 
@@ -125,9 +111,10 @@ INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json
 
 @router.post("/models/{model}/infer", responses=INFERRED)
 @router.post("/models/{model}/versions/{number}/infer", responses=INFERRED)
-async def infer(request: Request, model: str, number: str | None = None) -> Response:
+async def infer(
+    request: Request, here: ServicesHere, who: AskerHere, model: str, number: str | None = None
+) -> Response:
     """Asks a model for all that it can, or for the named outputs."""
-    here = services(request)
     size = request.headers.get(HEADER)
     if size is not None and not (size.isascii() and size.isdigit()):
         raise WrongType(f"{HEADER} is {size!r}; a number of bytes is right", param=HEADER)
@@ -137,7 +124,7 @@ async def infer(request: Request, model: str, number: str | None = None) -> Resp
         wanted = await run_in_threadpool(decode, body, None if size is None else int(size))
         if set(wanted.inputs) != {INPUT}:
             raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")
-        predictor = await find(request, model, number)
+        predictor = await find(here, who, model, number)
         tensors: dict[str, Any] = {}
         for operation, outputs in given(predictor).items():
             names = {output["name"] for output in outputs}
@@ -159,11 +146,10 @@ async def infer(request: Request, model: str, number: str | None = None) -> Resp
     return Response(content, media_type="application/octet-stream", headers={HEADER: str(head_size)})
 
 
-async def find(request: Request, model: str, number: str | None) -> Predictor:
+async def find(here: Services, who: Caller, model: str, number: str | None) -> Predictor:
     """The loaded model of that name, which may hold a version or an alias itself."""
     reference = model if number is None else f"{model}:{number}"
-    here, project = services(request), request.state.caller.project_id
-    return here.serving.at_hand(project, reference) or await here.serving.model(project, reference)
+    return here.serving.at_hand(who.project_id, reference) or await here.serving.model(who.project_id, reference)
 
 
 def taken(predictor: Predictor) -> dict[str, Any]:

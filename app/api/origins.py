@@ -47,6 +47,6 @@ class Origins(CORSMiddleware):
         if made.status_code != 200:
             refusal = Malformed(f"{bytes(made.body).decode()}; ROOTSTOCK_CORS_ORIGINS names the origins that may call")
             kept = {name: value for name, value in made.headers.items() if not name.startswith("content-")}
-            made = answer(refusal, kept)
+            made = answer(refusal, headers=kept)
         made.headers["x-request-id"] = request_id(request_headers.get("x-request-id", "")).decode()
         return made

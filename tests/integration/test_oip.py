@@ -171,6 +171,19 @@ def test_bodies_that_are_none(school: School, body: bytes, size: Any, status: in
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
+def test_what_is_no_route_is_refused_in_words(school: School) -> None:
+    """Triton's clients know more routes than there are, and read `error` as a text."""
+    with pytest.raises(InferenceServerException) as caught:
+        school.client.get_model_config("rows", headers=school.headers)
+    assert caught.value.message() == "there is no route GET /v2/models/rows/config; /docs lists all routes"
+    for method, path in (("POST", "/v2/models/rows"), ("GET", "/v2/models/rows/infer"), ("GET", "/v2/models?a=%00")):
+        answer = httpx.request(method, school.url + path, headers=school.headers)
+        assert answer.status_code in (400, 405)
+        assert isinstance(answer.json()["error"], str)
+    beside = httpx.get(f"{school.url}/v2x", headers=school.headers)
+    assert (beside.status_code, beside.json()["error"]["code"]) == (404, "not_found")
+
+
 def test_without_a_key_nothing_is_told_in_the_shape_that_is_documented(school: School) -> None:
     answer = httpx.get(f"{school.url}/v2/models/rows")
     assert (answer.status_code, list(answer.json())) == (401, ["error"])
