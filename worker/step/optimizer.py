@@ -17,6 +17,9 @@ from app.ml.training import ResolvedTraining
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""
+QUICK = 24.0
+"""Times as far as others that quick weights move. In 15 passes over 1,318 pairs of texts, perplexity came to 23 where
+vectors of words moved so, and to 60 where they moved as other weights."""
 ALIGNMENT = 16
 """Every weight tensor begins at a multiple of this many numbers, 64 bytes: matrix products want that."""
 MESSAGE = 16
@@ -38,8 +41,8 @@ class Group:
 class Weights:
     """The network's weights as one buffer, with its gradients, its optimizer's moments and its moving average.
 
-    Groups follow each other in it: what decays (matrices and kernels) apart from what does not (norms, biases), and
-    encoders apart where they move at another rate than the rest.
+    Groups follow each other in it: what decays (matrices and kernels) apart from what does not (norms, biases),
+    encoders apart where they move at another rate than the rest, and what is quick apart from what is not.
     """
 
     def __init__(self, network: Objective, training: ResolvedTraining) -> None:
@@ -117,7 +120,7 @@ class Weights:
         """Moves the tensors into the buffers."""
         laid: list[Group] = []
         at = 0
-        for (encoded, decays), members in self.groups.items():
+        for (encoded, quick, decays), members in self.groups.items():
             begin = at
             for parameter in members:
                 assert parameter.dtype == torch.float32, "weights are fp32, whatever computes with them: this is a bug"
@@ -127,18 +130,21 @@ class Weights:
                 parameter.grad = self.gradient.as_strided(*place)
                 at += _room(parameter)
             values, gradient, *moments = (each[begin:at] for each in (self.values, self.gradient, *self.moments))
-            rate = self.training.learning_rate * (self.training.encoder_rate if encoded else 1.0)
-            laid.append(Group(values, gradient, moments, rate, self.training.weight_decay if decays else 0.0))
+            times = QUICK if quick and self.training.optimizer != "sgd" else 1.0
+            rate = self.training.learning_rate * (self.training.encoder_rate if encoded else 1.0) * times
+            laid.append(Group(values, gradient, moments, rate, self.training.weight_decay / times if decays else 0.0))
         return laid
 
 
-def _groups(network: Objective, *, encoders_apart: bool) -> dict[tuple[bool, bool], list[nn.Parameter]]:
-    """What learns, by whether it is an encoder's that moves at a rate of its own, and whether it decays."""
+def _groups(network: Objective, *, encoders_apart: bool) -> dict[tuple[bool, bool, bool], list[nn.Parameter]]:
+    """What learns, by whether it is an encoder's that moves at a rate of its own, is quick, and decays."""
     encoders = {id(parameter) for parameter in network.encoders.parameters()} if encoders_apart else set()
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    quick = {id(parameter) for parameter in network.quick}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in encoders, parameter.ndim > 1), []).append(parameter)
+            key = (id(parameter) in encoders, id(parameter) in quick, parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
     return groups
 
 

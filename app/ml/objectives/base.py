@@ -68,6 +68,11 @@ class Objective(nn.Module):
         """
 
     @property
+    def quick(self) -> list[Tensor]:
+        """Weights of about size 1, as vectors of words are: beside them what a step moves is small, so it is more."""
+        return []
+
+    @property
     def longest(self) -> int | None:
         """Tokens of the longest text that it learned from, where longer ones are to be answered in parts."""
         return None
@@ -250,6 +255,10 @@ class ObjectiveSettings(Settings):
         if shape.layout == "tokens":
             return "transformer", "words mean what stands around them"
         return "mlp", "rows of numbers"
+
+    def encoder_size(self, name: str, rows: int) -> tuple[dict[str, Any], str]:
+        """Values for keys of the default encoder `name` that so many rows teach, and why; of others it has its own."""
+        return {}, ""
 
     def default_dimensions(self, data: Data) -> int | None:
         """Width of the embedding when none is asked; None takes the features' own."""

@@ -25,7 +25,7 @@ from app.ml.text.tokenization import MASK
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing
 from app.ml.translation.decoder import Memory, TextDecoder
-from app.ml.translation.judging import easy_answers, judged
+from app.ml.translation.judging import easy_answers, judged, texts
 from app.ml.translation.teaching import Lesson, counted, lesson
 from app.ml.translation.vocabulary import Vocabulary
 
@@ -40,6 +40,8 @@ SPARE, STRETCH = 10, 3
 SEEN = 1_500_000
 """Tokens of sources that a training sees by default, where ten minutes are enough for them."""
 MOST_EPOCHS = 60
+MANY, NARROW = 100_000, 128
+"""Pairs from which networks are larger, and numbers per token below."""
 
 
 class Translation(ObjectiveSettings):
@@ -62,8 +64,8 @@ class Translation(ObjectiveSettings):
     shared: bool | None = None
     """One vocabulary for sources and targets. By default where both are read in one way and no base model brings its
     own."""
-    width: int = Field(256, ge=8, le=4096)
-    """Numbers per token of the decoder."""
+    width: int | None = Field(None, ge=8, le=4096)
+    """Numbers per token of the decoder. By default 128, and 256 where 100,000 pairs or more are learned from."""
     depth: int = Field(2, ge=1, le=32)
     """Layers of the decoder."""
     heads: int = Field(4, ge=1, le=64)
@@ -77,8 +79,17 @@ class Translation(ObjectiveSettings):
 
     @model_validator(mode="after")
     def _divides(self) -> "Translation":
-        check_heads(self.width, self.heads)
+        check_heads(self.width or NARROW, self.heads)
         return self
+
+    def encoder_size(self, name: str, rows: int) -> tuple[dict[str, Any], str]:
+        if name != "transformer" or rows >= MANY:
+            return {}, ""
+        return {"width": NARROW, "depth": 2}, f"{rows:,} pairs, fewer than {MANY:,}: it sees them more often"
+
+    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+        width = self.width or (NARROW if data.rows < MANY else 2 * NARROW)
+        return {"width": width}, f"{data.rows:,} pairs"
 
     def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
         alike = parts["source"].modality == parts["target"].modality
@@ -100,7 +111,7 @@ class Translation(ObjectiveSettings):
                 **passes,
                 "max_seconds": ENOUGH_SECONDS,
                 "batch_size": batch,
-                "learning_rate": 1e-3,
+                "learning_rate": 2e-3,
                 "warmup": 0.1,
                 "schedule": "cosine",
             },
@@ -123,7 +134,7 @@ class Translator(Objective):
         assert isinstance(source.modality, FittedText)
         assert isinstance(target.modality, FittedText)
         self.settings, self.source, self.target = settings, source.modality, target.modality
-        shape, width, read = target.modality.shape, settings.width, source.encoder.width
+        shape, width, read = target.modality.shape, settings.width or NARROW, source.encoder.width
         assert shape.vocabulary is not None
         self.most = shape.size[0]
         self.encoders = nn.ModuleDict({"source": source.encoder})
@@ -139,6 +150,12 @@ class Translator(Objective):
         )
         self.register_buffer("pace", torch.ones(()))
         """Tokens of a target for each of its source, in the mean."""
+
+    @property
+    def quick(self) -> list[Tensor]:
+        """Vectors of words; of the encoder's those that have not been taught before."""
+        read = [] if self.grafted else self.encoders.modules()
+        return [self.words.vectors, *(module.weight for module in read if isinstance(module, nn.Embedding))]
 
     def begin(self, stream: Stream) -> None:
         """Sets how long targets are and how frequent their words. Raises DoesNotFit where all are the same."""
@@ -181,7 +198,8 @@ class Translator(Objective):
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """As `easy_answers` has them."""
-        return easy_answers(self._texts(train), self._texts(test)[:JUDGED])
+        known, asked = (list(texts(batches, self.source, self.target)) for batches in (train, test))
+        return easy_answers(known, asked[:JUDGED])
 
     def _figures(self, batches: Iterable[Batch], most: int, beams: int) -> dict[str, float]:
         """Of all batches the perplexity, of `most` rows what they are translated to with so many beams."""
@@ -197,18 +215,6 @@ class Translator(Objective):
                 made = self.target.render(self.translate(asked).cpu())
                 pairs += zip(made, self.target.render(batch.roles["target"]["values"].cpu()), strict=False)
         return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **judged(pairs)}
-
-    def _texts(self, batches: Sequence[Batch]) -> list[tuple[str, str]]:
-        """Sources and their targets."""
-        return [
-            pair
-            for batch in batches
-            for pair in zip(
-                self.source.render(batch.roles["source"]["values"]),
-                self.target.render(batch.roles["target"]["values"]),
-                strict=True,
-            )
-        ]
 
     def _told(self, batch: Batch) -> tuple[Tensor, Lesson]:
         """Scores [B, T, V] of the next tokens, and those that come."""

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter
 
 from app.errors import DoesNotFit, WrongShape
 from app.ml.encoders.base import EncoderSettings
-from app.ml.modalities.base import Modality
+from app.ml.modalities.base import Modality, Shape
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import Auto, complete, find
 from app.ml.resolving.choices import Choices
+from app.ml.resolving.domains import usable_rows
 from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainRequest
 
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
@@ -41,11 +42,13 @@ def decide_roles(
                 f"objective {objective.name!r} has no role {role!r}, only {sorted(objective.roles)}",
                 param=f"roles.{role}",
             )
+    for role in objective.roles:
+        if profile.get(role) is None:
+            raise lacks(role, f"objective {objective.name!r}", profile)
+    rows = usable_rows(objective, profile)
     roles: dict[str, RoleSpec] = {}
     for role, needs in objective.roles.items():
-        facts = profile.get(role)
-        if facts is None:
-            raise lacks(role, f"objective {objective.name!r}", profile)
+        facts = profile[role]
         part = asked.get(role, RoleRequest())
         if role in base and needs.encoded:
             _check_base(facts, base[role])
@@ -54,7 +57,9 @@ def decide_roles(
         else:
             reads = objective.reading(facts) if needs.encoded else objective.reads
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
-            encoder = _encoder(part.encoder, modality, facts, objective, role, choices) if needs.encoded else None
+            encoder = None
+            if needs.encoded:
+                encoder = _encoder(part.encoder, modality.expected(facts), objective, rows, role, choices)
             if encoder is not None:
                 encoder.check(modality.expected(facts))
         dimensions = encoder.dimensions if encoder is not None else None
@@ -137,14 +142,20 @@ def _reader(kind: str, needs: RoleNeeds) -> str:
 
 def _encoder(
     asked: EncoderSettings | Auto | None,
-    modality: Modality,
-    facts: Mapping[str, Any],
+    shape: Shape,
     objective: ObjectiveSettings,
+    rows: int,
     role: str,
     choices: Choices,
 ) -> EncoderSettings:
     if isinstance(asked, EncoderSettings):
         return asked
-    name, reason = objective.default_encoder(modality.expected(facts))
+    name, reason = objective.default_encoder(shape)
     choices.note(f"roles.{role}.encoder", name, reason)
-    return complete(ENCODER, name, asked.given() if asked else {}, "encoder")
+    given = asked.given() if asked else {}
+    size, reason = objective.encoder_size(name, rows)
+    for key, value in size.items() if "preset" not in given else ():
+        if key not in given:
+            choices.note(f"roles.{role}.encoder.{key}", value, reason)
+            given[key] = value
+    return complete(ENCODER, name, given, "encoder")

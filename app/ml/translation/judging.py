@@ -1,12 +1,21 @@
 """What translations are worth, and what answers are that nobody had to learn. Knows no network."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from app.ml.batch import Batch
+from app.ml.modalities.base import Fitted
 from app.ml.translation.chrf import chrf
 from app.ml.translation.memory import TranslationMemory
 
 Pairs = Sequence[tuple[str, str]]
+
+
+def texts(batches: Iterable[Batch], source: Fitted, target: Fitted) -> Iterator[tuple[str, str]]:
+    """Sources and their targets, as they were read."""
+    for batch in batches:
+        parts = (role.render(batch.roles[name]["values"]) for name, role in (("source", source), ("target", target)))
+        yield from zip(*parts, strict=True)
 
 
 def judged(pairs: Pairs) -> dict[str, float]:

@@ -14,11 +14,7 @@ from app.ml.text.tokenization import BEGIN, MASK, PAD, UNKNOWN
 
 
 class Vocabulary(nn.Module):
-    """What words are read as, and the scores of those that follow, with one vector for both (Press & Wolf 2016).
-
-    Vectors are kept at 1 / sqrt(D) of the size at which they are read (Vaswani 2017): a step of Adam's is then as large
-    beside them as it is beside other weights.
-    """
+    """What words are read as, and the scores of those that follow, with one vector for both (Press & Wolf 2016)."""
 
     UNSAID: ClassVar[tuple[int, ...]] = (PAD, UNKNOWN, MASK, BEGIN)
     never: Tensor
@@ -26,8 +22,7 @@ class Vocabulary(nn.Module):
     def __init__(self, size: int, width: int, *, known: int) -> None:
         """`size` is V; ids from `known` on belong to no word."""
         super().__init__()
-        self.size = math.sqrt(width)
-        self.vectors = nn.Parameter(torch.randn(size, width) / self.size)
+        self.vectors = nn.Parameter(torch.randn(size, width))
         self.bias = nn.Parameter(torch.zeros(size))
         never = torch.zeros(size, dtype=torch.bool)
         never[list(self.UNSAID)] = True
@@ -43,8 +38,8 @@ class Vocabulary(nn.Module):
 
     def read(self, ids: Tensor) -> Tensor:
         """[…] to [..., D]"""
-        return embedding(ids, self.vectors) * self.size
+        return embedding(ids, self.vectors)
 
     def scores(self, following: Tensor) -> Tensor:
         """[…, D] to [..., V]"""
-        return linear(following, self.vectors.to(following.dtype), self.bias).float()
+        return linear(following / math.sqrt(following.shape[-1]), self.vectors.to(following.dtype), self.bias).float()

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from app.errors import Invalid
+from app.ml.encoders.transformer import Transformer
+from app.ml.objectives.translation import Translation
 from app.ml.resolving.defaults import Resolved, resolve
 from app.ml.spec import JobRequest, TrainSpec
 
@@ -66,6 +68,37 @@ def test_pairs_of_sources_and_targets_are_translated_with_one_vocabulary() -> No
     assert [part.modality.model_dump()["vocabulary"] for part in spec.roles.values()] == [4000, 4000]
     apart = resolved({"kind": "pretrain", "objective": {"name": "translation", "shared": False}}, PAIRS).spec
     assert apart.roles["target"].like is None
+
+
+@pytest.mark.parametrize(("rows", "width", "depth"), [(720, 128, 2), (99_999, 128, 2), (100_000, 256, 4)])
+def test_few_pairs_are_translated_by_a_small_network(rows: int, width: int, depth: int) -> None:
+    found = resolved({"kind": "pretrain"}, {**PAIRS, "splits": {**PAIRS["splits"], "train": rows}})
+    encoder, objective = found.spec.roles["source"].encoder, found.spec.objective
+    assert isinstance(encoder, Transformer)
+    assert isinstance(objective, Translation)
+    assert (encoder.width, encoder.depth, objective.width) == (width, depth, width)
+    told = {choice["key"]: choice["value"] for choice in found.choices}
+    assert told["objective.width"] == width
+    assert ("roles.source.encoder.depth" in told) == (rows < 100_000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "width", "depth"),
+    [({"preset": "small"}, 256, 4), ({"depth": 3}, 128, 3), ({"width": 64}, 64, 2)],
+)
+def test_a_client_decides_the_size_of_a_translators_encoder(asked: dict[str, Any], width: int, depth: int) -> None:
+    body = {"kind": "pretrain", "roles": {"source": {"encoder": {"name": "auto", **asked}}}}
+    encoder = resolved(body, PAIRS).spec.roles["source"].encoder
+    assert isinstance(encoder, Transformer)
+    assert (encoder.width, encoder.depth) == (width, depth)
+
+
+def test_a_decoder_as_wide_as_was_asked_for_stays_so() -> None:
+    spec = resolved({"kind": "pretrain", "objective": {"name": "translation", "width": 64}}, PAIRS).spec
+    assert isinstance(spec.objective, Translation)
+    assert spec.objective.width == 64
+    with pytest.raises(ValueError, match="cannot be shared by 5 heads"):
+        resolved({"kind": "pretrain", "objective": {"name": "translation", "heads": 5}}, PAIRS)
 
 
 def test_a_base_model_of_one_language_brings_no_vocabulary_for_another() -> None:
