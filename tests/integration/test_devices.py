@@ -44,26 +44,29 @@ def wait_for_steps(workshop: Workshop, job: Job, process: "subprocess.Popen[byte
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("objective", "parts"), [("autoencoding", 1), ("contrastive", 1), ("masked", 2)])
-def test_two_processes_learn_what_one_does_and_go_on_after_a_pause(
-    workshop: Workshop, tmp_path: Path, objective: str, parts: int
+@pytest.mark.parametrize(
+    ("objective", "parts", "pauses"), [("autoencoding", 1, 1), ("contrastive", 1, 0), ("masked", 2, 0)]
+)
+def test_two_processes_learn_what_one_does_also_after_a_pause(
+    workshop: Workshop, tmp_path: Path, objective: str, parts: int, pauses: int
 ) -> None:
     """What is hidden from an objective is drawn for every part of a batch: alone, it is computed in as many."""
     dataset = workshop.dataset(blobs())
     training = BODY["training"] | {"accumulation": parts}
     alone = workshop.job(dataset, objective={"name": objective}, **BODY | {"training": training})
     shared = workshop.job(dataset, objective={"name": objective}, **BODY)
-    token, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
-    try:
-        wait_for_steps(workshop, shared, process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == LEFT
-    finally:
-        kill(process)
-    left = workshop.look(shared).progress
-    assert left["step"] < left["max_steps"] == 50
-    with workshop.database.session() as session:
-        leases.leave(session, shared.id, token)
+    for _ in range(pauses):
+        token, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
+        try:
+            wait_for_steps(workshop, shared, process)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == LEFT
+        finally:
+            kill(process)
+        left = workshop.look(shared).progress
+        assert left["step"] < left["max_steps"] == 50
+        with workshop.database.session() as session:
+            leases.leave(session, shared.id, token)
     _, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         assert process.wait(120) == DONE
