@@ -99,7 +99,8 @@ class Gathering(HttpToolsProtocol):
             return
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_handler()
-        self._go_on()
+        if self._behind:
+            self._go_on()
 
     def carefully(self, data: bytes) -> None:
         """Gives the server a whole request that the lane could not answer, and what came behind it."""
@@ -199,10 +200,9 @@ class Gathering(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """With what came behind what has been answered."""
-        if self._behind:
-            behind, self._behind = self._behind, b""
-            self.flow.resume_reading()
-            self.data_received(behind)
+        behind, self._behind = self._behind, b""
+        self.flow.resume_reading()
+        self.data_received(behind)
 
     def _give_over(self) -> None:
         self._read(self._end_waiting())

@@ -79,13 +79,14 @@ class Histogram:
         self.seconds = 0.0
 
     def add(self, *seconds: float) -> None:
-        place = bisect_left(BUCKETS, min(seconds))
-        if place == bisect_left(BUCKETS, max(seconds)):  # those of one batch often are
-            self.counts[place] += len(seconds)
-        else:
-            for each in seconds:
-                self.counts[bisect_left(BUCKETS, each)] += 1
         self.seconds += sum(seconds)
+        if len(seconds) > 2:
+            place = bisect_left(BUCKETS, min(seconds))
+            if place == bisect_left(BUCKETS, max(seconds)):  # those of one batch often are in one bucket
+                self.counts[place] += len(seconds)
+                return
+        for each in seconds:
+            self.counts[bisect_left(BUCKETS, each)] += 1
 
     def copy(self) -> "Histogram":
         made = Histogram()
