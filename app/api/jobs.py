@@ -18,7 +18,8 @@ from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, rin
 from app.api.job_schemas import JobObject, JobStatus
 from app.api.schemas import ListOf
 from app.api.watch import Stamp, Watcher
-from app.errors import AbilityMissing, DatasetFailed, NotFound
+from app.errors import DatasetFailed, NotFound
+from app.ml.abilities import lacking
 from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.evaluation_job import EvaluateJob, refusing, require_fit
 from app.ml.resolving.defaults import resolve
@@ -70,8 +71,7 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     """A job that asks a model about a whole dataset."""
     version = models.resolve(session, who.project_id, body.model)
     if isinstance(body, EmbedJob) and "embed" not in version.abilities:
-        can = ", ".join(version.abilities)
-        raise AbilityMissing(f"model {models.reference(version)} cannot embed; it can {can}", param="model")
+        raise lacking(models.reference(version), "embed", version.abilities)
     row = dataset_of(session, who, body.dataset, "dataset")
     if row.status == "ready":
         spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})

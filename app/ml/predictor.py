@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import AbilityMissing, InferenceFailed, OutOfRange
+from app.ml.abilities import lacking
 from app.ml.artifact import Artifact, verify
 from app.ml.batching import Batcher
 from app.ml.finite import all_finite
@@ -167,10 +168,9 @@ class Predictor:
 
     def _require(self, operation: Operation) -> None:
         if operation.ability not in self._artifact.abilities:
-            can = ", ".join(self._artifact.abilities)
-            if self._artifact.network.sides and "candidate_labels" in operation.Request.model_fields:
-                can += ", and choose among candidate_labels"
-            raise AbilityMissing(f"model {self.reference} cannot {operation.ability}; it can {can}", param="model")
+            chooses = self._artifact.network.sides and "candidate_labels" in operation.Request.model_fields
+            more = ", and choose among candidate_labels" if chooses else ""
+            raise lacking(self.reference, operation.ability, self._artifact.abilities, more)
 
     def _side(self, operation: Operation, request: Any) -> tuple[str, str]:
         """The role that reads the request's items, and the network's method that answers them."""

@@ -194,7 +194,8 @@ def _remove(session: Session, going: Sequence[Version], *, with_default: str | N
     session.scalars(sa.select(Version.id).where(Version.id.in_(ids)).with_for_update()).all()
     child = session.scalar(sa.select(Version).where(Version.parent_id.in_(ids), Version.id.not_in(ids)).limit(1))
     if child is not None:
-        raise InUse(f"{reference(child)} descends from {reference(_of(going, child.parent_id))}; delete that first")
+        heir = reference(child)
+        raise InUse(f"{heir} descends from {reference(_of(going, child.parent_id))}; delete {heir} first")
     based = sa.select(Job).where(Job.base_version_id.in_(ids), Job.status.not_in(TERMINAL))
     job = session.scalar(based.limit(1))
     if job is not None:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from app import bounded_json, numbers
 from app.errors import (
-    AbilityMissing,
     DoesNotFit,
     InferenceFailed,
     Invalid,
@@ -22,6 +21,7 @@ from app.errors import (
     RootstockError,
     TooLarge,
 )
+from app.ml.abilities import lacking
 from app.ml.modalities.base import Tensors, as_arrays
 from app.ml.operations.base import Operation
 from app.ml.padding import joined
@@ -151,10 +151,7 @@ class Answering:
         if isinstance(model, RootstockError):
             raise model
         if self.operation.ability not in model.loaded.abilities:
-            can = ", ".join(model.loaded.abilities)
-            raise AbilityMissing(
-                f"model {model.reference} cannot {self.operation.ability}; it can {can}", param="model"
-            )
+            raise lacking(model.reference, self.operation.ability, model.loaded.abilities)
         modality = model.loaded.roles[model.loaded.asked]
         column = modality.read(request.input)
         most = self.reporter.settings.max_inputs

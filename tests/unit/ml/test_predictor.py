@@ -138,7 +138,9 @@ def test_a_model_that_does_not_give_its_golden_answers_is_not_served(loaded: art
 
 
 def test_an_ability_that_the_model_lacks_is_named(predictor: Predictor) -> None:
-    with pytest.raises(AbilityMissing, match="cannot predict; it can embed, reconstruct"):
+    with pytest.raises(
+        AbilityMissing, match=r"it can embed, reconstruct\. Models that learned by 'classification' .* can$"
+    ):
         asyncio.run(ask(predictor, Predict(), networks.rows(1).tolist()))
 
 

@@ -86,7 +86,7 @@ def test_a_version_goes_when_no_alias_child_or_job_needs_it(session: Session, pr
     job = rows.job(session, project_id, base_version_id=second.id)
     with pytest.raises(InUse, match="alias 'default'"):
         models.delete_version(session, project_id, "digits", 1)
-    with pytest.raises(InUse, match="graft:1 descends from digits:2"):
+    with pytest.raises(InUse, match="graft:1 descends from digits:2; delete graft:1 first"):
         models.delete_version(session, project_id, "digits", 2)
     models.delete_version(session, project_id, "graft", 1)
     with pytest.raises(ModelNotFound):
