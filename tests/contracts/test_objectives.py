@@ -150,6 +150,16 @@ def test_metrics_are_numbers_and_hold_what_is_watched(pair: Pair) -> None:
     assert metrics == pytest.approx(whole, rel=1e-4)
 
 
+@pytest.mark.parametrize("pair", ALL)
+@torch.inference_mode()
+def test_validations_say_what_the_metrics_do(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    loss, metrics, watched = network.loss(batch), network.metrics(iter([batch])), network.watched(iter([batch]))
+    left_out = {name: value for name, value in metrics.items() if name not in watched}
+    parts = {name: float(loss.parts[name]) / loss.count for name in left_out}
+    assert parts == pytest.approx(left_out, rel=1e-4)
+
+
 @pytest.mark.parametrize("pair", [pair for pair in pairs() if isinstance(pair.build(), Comparison)], ids=str)
 @torch.inference_mode()
 def test_parts_are_represented_apart_and_compared_together(pair: Pair) -> None:

@@ -151,7 +151,7 @@ class Autoencoder(Objective):
         if self.straight:
             drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)  # type: ignore[operator]
             each = misses(drawn.float(), inputs, self.shape)
-            return Loss(each.sum(), len(each))
+            return Loss(each.sum(), len(each), self.measured(each))
         code = self.embed(seen)
         drawn = code
         if self.code_noise and self.training:
@@ -160,7 +160,11 @@ class Autoencoder(Objective):
         if self.shortcut is not None and self.shrinkage and self.training:
             # how far codes are from the principal components of their items
             each = each + self.shrinkage * mean_squares(code, self.shortcut(seen["values"]))
-        return Loss(each.sum(), len(each))
+        return Loss(each.sum(), len(each), self.measured(each))
+
+    def measured(self, each: Tensor) -> Tensors:
+        """Of errors [B] of items, in evaluation mode, the part of a loss that is their `mse`; nothing of tokens."""
+        return {} if self.training or self.shape.layout == "tokens" else {"mse": each.sum().detach()}
 
     @property
     def divides(self) -> bool:
@@ -182,6 +186,10 @@ class Autoencoder(Objective):
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`mse`; of tokens `perplexity` and `token_accuracy`."""
         return measures((self.draw(batch.roles["input"]), batch.roles["input"], None) for batch in batches)
+
+    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Of numbers, the loss says all there is: they are not drawn a second time."""
+        return self.metrics(batches) if self.shape.layout == "tokens" else {}
 
     def corrupt(self, batch: Batch) -> Tensors:
         """What the encoder sees of a batch while learning: here, the batch itself."""

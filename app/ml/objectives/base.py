@@ -111,7 +111,8 @@ class Objective(nn.Module):
         return {}
 
     def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`metrics` for the validations of a training, where these can be had for less."""
+        """`metrics` for the validations of a training, where these can be had for less: without what stands among the
+        parts of the loss."""
         return self.metrics(batches)
 
     learned_rows: ClassVar[int] = 2000

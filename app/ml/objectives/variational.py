@@ -83,7 +83,7 @@ class VariationalAutoencoder(Autoencoder):
         each = misses(drawing(self.decoder, code, inputs, self.shape), inputs, self.shape)  # [B]
         said = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)  # [B, E], nats
         cost = self.settings.beta * said.clamp(min=self.settings.free_bits).sum(1)
-        parts = {"kl": said.sum().detach(), "error": each.sum().detach()}
+        parts = {"kl": said.sum().detach(), "error": each.sum().detach(), **self.measured(each)}
         if self.noise is None:
             return Loss((each + cost / real(inputs).sum(1).clamp(min=1)).sum(), len(each), parts)
         noise = (PACE * self.noise).clamp(min=FINEST)
