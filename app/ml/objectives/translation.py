@@ -31,7 +31,7 @@ from app.ml.translation.vocabulary import Vocabulary
 
 NORMALISATION = 1.0
 """Power of the length by which log-probabilities are divided: at 0 short translations would win."""
-JUDGED, WATCHED = 500, 200
+JUDGED, WATCHED = 500, 100
 """Rows that are translated to be judged, at the end and now and then before."""
 AT_ONCE = 128
 """Rows that are translated together."""
