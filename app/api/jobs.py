@@ -22,6 +22,7 @@ from app.errors import DatasetFailed, NotFound
 from app.ml.abilities import lacking
 from app.ml.embedding_job import EmbedJob, role_read
 from app.ml.evaluation_job import EvaluateJob, refusing, require_fit
+from app.ml.operations.embed import check_width
 from app.ml.resolving.defaults import resolve
 from app.ml.spec import NetworkSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
@@ -73,8 +74,10 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     if isinstance(body, EmbedJob) and "embed" not in version.abilities:
         raise lacking(models.reference(version), "embed", version.abilities)
     row = dataset_of(session, who, body.dataset, "dataset")
+    spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})
+    if isinstance(body, EmbedJob) and body.dimensions is not None and version.dimensions is not None:
+        check_width(body.dimensions, version.dimensions, spec.objective.shortest)
     if row.status == "ready":
-        spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})
         judged = isinstance(body, EvaluateJob)
         with refusing(models.reference(version), "be judged on" if judged else "embed", row.id):
             if judged:

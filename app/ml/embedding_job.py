@@ -34,11 +34,12 @@ def role_read(spec: NetworkSpec, profile: Mapping[str, Any]) -> str:
     """The role of a dataset of this profile that the network embeds. Raises DoesNotFit when it has none."""
     part = spec.roles[spec.objective.asked]
     wanted = part.modality.name
-    described = (role for role in profile if isinstance(profile[role], dict) and "modality" in profile[role])
-    there = {role: profile[role]["modality"] for role in described}
+    roles = (role for role in profile if isinstance(profile[role], dict) and role != "inferred")
+    there = {role: profile[role]["modality"] for role in roles if "modality" in profile[role]}
     role = next((each for each in (spec.objective.asked, "input") if there.get(each) == wanted), None)
     if role is None:
-        raise DoesNotFit(f"the model reads {wanted!r}, and the dataset has {there}", param="dataset")
+        held = ", ".join(f"{modality!r} as {role}" for role, modality in there.items())
+        raise DoesNotFit(f"the model reads {wanted!r}, and the dataset has {held}", param="dataset")
     if part.modality.layout == "vector":  # what else there is finds its size when it is read
         require_fit({role: part}, profile)
     return role

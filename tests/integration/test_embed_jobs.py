@@ -234,12 +234,16 @@ def test_what_cannot_be_embedded_is_refused(field: Field) -> None:
     refused(ask(model="nobody", dataset=here), 404, "model_not_found", "model")
     refused(ask(model="rows", dataset="ds-no"), 404, "not_found", "dataset")
     refused(ask(model="rows", dataset=here, format="csv"), 422, "unknown_choice", "format")
+    refused(ask(model="rows", dataset=here, dimensions=4000), 422, "out_of_range", "dimensions")
     refused(ask(model="rows", dataset=here, encoder={"name": "mlp"}), 422, "unknown_key", "encoder")
     refused(ask(dataset=here), 422, "missing_key", "model")
     refused(field.client.post("/v1/jobs", json={"kind": "paint"}), 422, "unknown_choice", "kind")
     refused(field.client.post("/v1/jobs", json={"dataset": here}), 422, "missing_key", "kind")
     narrow = field.workshop.dataset(blobs(50, width=5))
-    for model, dataset, said in (("tiny", field.rows, "reads 'text'"), ("rows", narrow, "made for [12]")):
+    for model, dataset, said in (
+        ("tiny", field.rows, "reads 'text', and the dataset has 'vectors' as input"),
+        ("rows", narrow, "made for [12]"),
+    ):
         assert said in refused(ask(model=model, dataset=dataset.id), 422, "does_not_fit", "dataset")
         with field.house.database.session() as session:  # as if it had been validating when the job was made
             job = jobs.create(

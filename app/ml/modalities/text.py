@@ -143,7 +143,7 @@ class FittedText(Fitted):
         self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary, spelled=self.ngrams)
         self._split = Words(tokenizer) if settings.kind == "words" else None
         self._known: dict[str, int] = tokenizer.get_vocab() if settings.kind == "words" else {}
-        self._reader = TextReader(self.vocabulary, max_length, swapped or {})
+        self._reader = TextReader(self.vocabulary, max_length, swapped)
 
     def state(self) -> dict[str, Any]:
         state = {"tokenizer": json.loads(self.tokenizer.to_str()), "max_length": self.max_length}

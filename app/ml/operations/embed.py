@@ -63,6 +63,17 @@ class EmbedAnswer(Answered):
     """How much was worked on."""
 
 
+def check_width(asked: int, width: int, least: int | None) -> None:
+    """Raises OutOfRange where embeddings of `width`, cut to `least` or not at all, have none of the `asked` width."""
+    if asked == width or (least is not None and least <= asked <= width):
+        return
+    can = "cannot shorten that" if least is None else f"can shorten that to {least}"
+    raise OutOfRange(
+        f"dimensions: {asked} asked, and this model embeds in {width} and {can}; leave dimensions out or send {width}",
+        param="dimensions",
+    )
+
+
 class Embed(Operation):
     name: ClassVar[str] = "embed"
     ability: ClassVar[str] = "embed"
@@ -76,14 +87,7 @@ class Embed(Operation):
         width = outputs.shape[1]
         if request.dimensions in (None, width):
             return outputs
-        least = network.shortest
-        if least is None or not least <= request.dimensions <= width:
-            can = "cannot shorten that" if least is None else f"can shorten that to {least}"
-            raise OutOfRange(
-                f"dimensions: {request.dimensions} asked, and this model embeds in {width} and {can}; "
-                f"leave dimensions out or send {width}",
-                param="dimensions",
-            )
+        check_width(request.dimensions, width, network.shortest)
         return network.shorten(torch.from_numpy(outputs), request.dimensions).numpy()
 
     def plain(self, request: EmbedRequest) -> bool:

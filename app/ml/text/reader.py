@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import EmptyInput, OutOfRange, WrongType
 from app.ml.modalities.base import Column
+from app.ml.text.tokenization import BEGIN, END
 
 MOST_CHARACTERS = 1_000_000
 """Of one text in a request."""
@@ -20,8 +21,8 @@ class TextReader:
 
     vocabulary: int
     max_length: int
-    swapped: Mapping[int, int]
-    """Ids that clients know by another number than they have here, and the one here."""
+    swapped: Mapping[int, int] | None
+    """Of an imported tokenizer: ids that clients know by another number than they have here, and the one here."""
 
     def read(self, items: Any) -> Column:
         """A text, a list of texts, a list of token ids or a list of such lists, to an object column [B].
@@ -74,9 +75,12 @@ class TextReader:
                     f"{name}: token id {token} at position {place} is unknown; ids go from 0 to {self.vocabulary - 1}",
                     param=name,
                 )
-        if self.swapped:
-            ids = [self.swapped.get(int(token), token) for token in ids]
-        return np.array(ids, np.int64)
+        if self.swapped is None:
+            return np.array(ids, np.int64)
+        ours = [self.swapped.get(int(token), int(token)) for token in ids]
+        if (ours[0], ours[-1]) == (BEGIN, END):  # as its own tokenizer says it; the encoder puts these around it, too
+            ours = ours[1:-1]
+        return np.array(ours, np.int64)
 
 
 def _is_list(items: Any) -> bool:

@@ -71,6 +71,8 @@ def test_ids_are_those_of_the_original_and_specials_lie_where_objectives_look(tm
     assert text.render(text.encode(text.read(["trees is rooted"]))["values"]) == ["trees is rooted"]
     again = text.settings.restore(json.loads(json.dumps(text.state())))
     assert again.encode(again.read(asked))["values"][0].tolist() == by_ids
+    marked = [[theirs["[CLS]"], *asked[0], theirs["[SEP]"]], [theirs["[CLS]"], theirs["[SEP]"]]]
+    assert [row.tolist() for row in text.read(marked)] == [by_ids, []], "the encoder puts the marks around each"
     with pytest.raises(OutOfRange, match="15"):
         text.read([[len(bert_folder.WORDS)]])
 
