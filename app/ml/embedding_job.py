@@ -38,7 +38,7 @@ def role_read(spec: NetworkSpec, profile: Mapping[str, Any]) -> str:
     there = {role: profile[role]["modality"] for role in roles if "modality" in profile[role]}
     role = next((each for each in (spec.objective.asked, "input") if there.get(each) == wanted), None)
     if role is None:
-        held = ", ".join(f"{modality!r} as {role}" for role, modality in there.items())
+        held = ", ".join(f"{modality!r} as {role}" for role, modality in sorted(there.items()))
         raise DoesNotFit(f"the model reads {wanted!r}, and the dataset has {held}", param="dataset")
     if part.modality.layout == "vector":  # what else there is finds its size when it is read
         require_fit({role: part}, profile)

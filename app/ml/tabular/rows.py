@@ -118,7 +118,10 @@ class FittedVectors(Fitted):
             raise WrongType(f"{name}: expected a list of numbers, got {type(row).__name__}", param=name)
         if not set(map(type, row)) <= {float, int}:
             place, value = next((i, v) for i, v in enumerate(row) if type(v) not in (float, int))
-            raise WrongType(f"{name}: expected numbers, got {value!r:.100} at position {place}", param=name)
+            given = f"null at {self._place(place)}, and the model learned from rows without gaps"
+            if value is not None:
+                given = f"{value!r:.100} at {self._place(place)}"
+            raise WrongType(f"{name}: expected numbers, got {given}", param=name)
         self._check_count(len(row), name)
 
     def _check_count(self, count: int, name: str) -> None:
@@ -151,8 +154,13 @@ class FittedVectors(Fitted):
             name = "input" if alone else f"input[{index}]"
             value = column[index, place]
             wrong = "is beyond the range of 32-bit floats (3.4e38)" if np.isfinite(value) else "is not a finite number"
-            raise NonFinite(f"{name}: {value} at position {place} {wrong}", param=name)
+            raise NonFinite(f"{name}: {value} at {self._place(int(place))} {wrong}", param=name)
         return narrow
+
+    def _place(self, place: int) -> str:
+        """Of a number in a row, with its column's name where it has one."""
+        names = list(self._names or ())
+        return f"position {place}" + (f" ({names[place]!r})" if place < len(names) else "")
 
 
 def _as_float(value: float) -> float:

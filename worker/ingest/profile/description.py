@@ -1,5 +1,6 @@
 """Describes a dataset: columns, splits, classes, what was inferred and cleaned, and what may surprise. Reads no row."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,11 +8,17 @@ import numpy as np
 
 from app.dataset_options import SPLITS
 from worker.ingest.assignment import Rows
-from worker.ingest.faults import Faults, counted, some
+from worker.ingest.faults import Faults, counted, shown, some
 from worker.ingest.kinds.base import Kind
 from worker.ingest.plan import Plan
 from worker.ingest.source import Head
 from worker.ingest.splits import OUT, Places
+
+DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2}))(\D|$)")
+DATES = (
+    "dates are no numbers here: add columns with what matters of them, such as the days since a day, the month or "
+    "the weekday"
+)
 
 
 def describe(
@@ -52,10 +59,17 @@ def _unused(plan: Plan, heads: Sequence[Head]) -> list[str]:
     """Texts in a table of numbers, where nobody said which columns are its features."""
     if plan.modality != "vectors" or "features" not in plan.inferred:
         return []
-    texts = [head.name for head in heads if head.is_text and head.name in plan.ignored]
-    if not texts:
-        return []
-    return [
-        f"not used, since they hold texts of many values: {some(texts)}; write numbers without units, "
-        "dates as numbers of days, and name columns of names in columns.features"
-    ]
+    free = [head for head in heads if head.is_text and head.name in (*plan.ignored, *plan.parts["input"].columns)]
+    dates = [head for head in free if DATE.match(head.example)]
+    texts = [head.name for head in free if head.name in plan.ignored and head not in dates]
+    found = [f"{head.name!r} holds dates like {shown(head.example)}, {_as_read(head, plan)}; {DATES}" for head in dates]
+    if texts:
+        found.append(
+            f"not used, since they hold texts of many values: {some(texts)}; write numbers without units, "
+            "and name columns of names in columns.features"
+        )
+    return found
+
+
+def _as_read(head: Head, plan: Plan) -> str:
+    return "which are not used" if head.name in plan.ignored else "each of which is a category of its own"

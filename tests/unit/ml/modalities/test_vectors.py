@@ -41,11 +41,12 @@ def test_rows_may_be_objects_by_the_names_of_their_columns() -> None:
             [[1, 2, 3], {"age": 1, "weight": 3}],
             r"input\[1\]: lacks 'height'; the columns are 'age', 'height', 'weight'",
         ),
-        ({"age": 1, "height": "tall", "weight": 3}, "input: expected numbers, got 'tall' at position 1"),
-        ({"age": 1, "height": float("nan"), "weight": 3}, "not a finite number"),
+        ({"age": 1, "height": "tall", "weight": 3}, "input: expected numbers, got 'tall' at position 1 .'height'."),
+        ([[1, None, 3]], r"got null at position 1 \('height'\), and the model learned from rows without gaps"),
+        ({"age": 1, "height": float("nan"), "weight": 3}, r"nan at position 1 \('height'\) is not a finite number"),
         ({}, "lacks 'age'"),
     ],
-    ids=["unknown", "absent", "word", "no number", "nothing"],
+    ids=["unknown", "absent", "word", "gap", "no number", "nothing"],
 )
 def test_objects_that_are_no_rows_are_refused(item: object, error: str) -> None:
     with pytest.raises(RootstockError, match=error):
@@ -195,7 +196,7 @@ GOOD = [1.0, 2.0, 3.0]
         ([GOOD, "abc"], WrongType, "input[1]", "got str"),
         ([1.0, "2", 3.0], WrongType, "input", "got '2' at position 1"),
         ([GOOD, [1.0, True, 3.0]], WrongType, "input[1]", "got True at position 1"),
-        ([GOOD, [None, 1.0, 3.0]], WrongType, "input[1]", "got None at position 0"),
+        ([GOOD, [None, 1.0, 3.0]], WrongType, "input[1]", "got null at position 0"),
         ([GOOD, [1.0, float("nan"), 3.0]], NonFinite, "input[1]", "position 1 is not a finite number"),
         ([1.0, 2.0, 1e39], NonFinite, "input", "beyond the range of 32-bit floats"),
         ([GOOD, [1.0, -(10**400), 3.0]], NonFinite, "input[1]", "position 1"),

@@ -226,3 +226,20 @@ def test_what_may_be_no_title_is_no_title(ingest: Any, text: str) -> None:
 def test_an_index_without_a_name_is_no_title(ingest: Any) -> None:
     made = ingest({"x.csv": (";name\n" + "".join(f"r{n};{'xy'[n % 2]}\n" for n in range(N))).encode()})
     assert "header" not in made.profile.get("inferred", {})
+
+
+@pytest.mark.parametrize(
+    ("day", "use"),
+    [
+        ("2012/01/{:02}", "which are not used"),
+        ("{:02}.11.2007 08:00", "which are not used"),
+        ("2012-0{}-01", "each of which is a category of its own"),
+    ],
+)
+def test_dates_are_told_with_what_to_do_about_them(ingest: Any, day: str, use: str) -> None:
+    few = "category" in use
+    rows = [(day.format(n % 3 + 1 if few else n % 28 + 1), n / 2, "xy"[n % 2]) for n in range(28)]
+    text = "day,a,label\n" + "".join(f"{when},{a},{label}\n" for when, a, label in rows)
+    told = ingest({"x.csv": text.encode()}).profile["warnings"]
+    assert any(one.startswith(f"'day' holds dates like {rows[0][0]!r}, {use}; dates are no numbers") for one in told)
+    assert not any("texts of many values" in one for one in told)
