@@ -64,6 +64,14 @@ def test_a_bug_becomes_an_envelope_and_a_trace(caplog: pytest.LogCaptureFixture)
     assert 'rootstock_requests_total{method="POST",route="unmatched",status="500"} 1' in telemetry.lines()
 
 
+def test_a_bug_under_the_open_inference_protocol_is_told_in_words() -> None:
+    start, body = call(
+        RequestContext(broken, Telemetry()), path="/v2/models/rows/infer", headers={"x-request-id": "r-1"}
+    )
+    assert start["status"] == 500
+    assert "r-1" in json.loads(body["body"])["error"]
+
+
 def test_a_bug_in_the_middle_of_an_answer_breaks_it_off(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(KeyError), caplog.at_level(logging.ERROR):
         call(RequestContext(broken_late, Telemetry()))
