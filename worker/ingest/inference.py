@@ -36,6 +36,11 @@ WHOLE = {"text": "texts", "audio": "recordings"}
 """Modalities whose input cannot be made from numbers."""
 LISTED = 20
 NAME_ONE = "name one in columns.text to read texts, or several in columns.features to read names as categories"
+CHAT = "messages"
+NO_CHAT = (
+    'conversations are not learned from: give a text and its label in each row, {"text": …, "label": …}, or a text and '
+    'what becomes of it, {"source": …, "target": …}'
+)
 WORDS = 3.0
 """From so many words on, in the mean, a column is text rather than names."""
 
@@ -161,7 +166,9 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
             plan.inferred["row numbers"] = f"{some(numbering)}: no features, since they only number the rows"
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
-            faults.add("no_input", f"no column can be the input; {_there(left)}; {NAME_ONE}")
+            asked = options.modality
+            needed, name_one = (f" as modality {asked} needs it", "") if asked == "image" else ("", f"; {NAME_ONE}")
+            faults.add("no_input", f"no column can be the input{needed}; {_there(left)}{name_one}")
             return
         count = len(columns) - len(named)
         beside = f" and {len(named)} of names" if named else ""
@@ -197,9 +204,8 @@ def _is_category(head: Head) -> bool:
 
 def _there(left: Mapping[str, Head]) -> str:
     """Which columns a client may have meant."""
-    kinds = {name: "numbers" if head.is_number else "bytes" for name, head in left.items()}
+    kinds = {name: "numbers" if head.is_number else "neither numbers nor text" for name, head in left.items()}
     kinds |= {name: f"text like {shown(head.example)}" for name, head in left.items() if head.is_text}
     listed = [f"{name!r} ({kinds[name]})" for name in left if name]
-    return f"apart from label and split there are {', '.join(listed[:LISTED]) or 'none'}" + (
-        " …" if listed[LISTED:] else ""
-    )
+    there = f"apart from label and split there are {', '.join(listed[:LISTED]) or 'none'}"
+    return there + (" …" if listed[LISTED:] else "") + (f"; {NO_CHAT}" if CHAT in left else "")

@@ -167,3 +167,17 @@ def test_a_table_of_small_whole_numbers_alone_offers_no_label(ingest: Any) -> No
     made = ingest({"x.csv": f"a,b,c\n{rows}".encode()})
     assert made.profile["target"] is None
     assert "target" not in made.profile["inferred"]
+
+
+def test_conversations_are_told_what_a_row_is_here(ingest: Any) -> None:
+    row = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}\n'
+    for asked in ({}, {"modality": "text"}):
+        (fault,) = ingest({"chat.jsonl": row * 12}, **asked).faults
+        assert "'messages' (neither numbers nor text); conversations are not learned from" in fault.message
+
+
+def test_texts_where_pictures_were_asked_for(ingest: Any) -> None:
+    text = "text,label\n" + "".join(f"a few words of number {n},{'xy'[n % 2]}\n" for n in range(20))
+    (fault,) = ingest({"x.csv": text.encode()}, modality="image").faults
+    assert fault.message.startswith("no column can be the input as modality image needs it; apart from label")
+    assert "columns.text" not in fault.message
