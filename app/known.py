@@ -51,6 +51,8 @@ class Known:
         self._names: dict[Name, Target] = {}
         self._looking: dict[Name, Future[Target]] = {}
         """Names that are being looked up."""
+        self._revision: int | None = None
+        """Of the registry, when it was last looked at."""
         self._generation = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -126,20 +128,24 @@ class Known:
                 self._names[name] = looking.result()
 
     def _watch(self) -> None:
-        seen: int | None = None
         while not self._stopped.wait(WATCH_SECONDS):
-            self._each_look()
-            try:
-                with self._database.reading() as session:
-                    revision = keys.revision(session)
-            except SQLAlchemyError as error:
-                log.warning("the registry does not answer; names and keys stay as they were: %s", error)
-                continue
-            if revision != seen:
-                seen = revision
-                with self._lock:
-                    self._forgets(self._names)
-                    self._generation += 1
-                    self._callers.clear()
-                    self._names.clear()
-                    self._looking.clear()  # who asks from now on must not hear what was read before the change
+            for look in (self._follow, self._each_look):
+                try:
+                    look()
+                except SQLAlchemyError as error:
+                    log.warning("the registry does not answer; names and keys stay as they were: %s", error)
+                except Exception:
+                    log.exception("a look failed; the next one comes in %g s", WATCH_SECONDS)
+
+    def _follow(self) -> None:
+        """Forgets everything when the registry has changed."""
+        with self._database.reading() as session:
+            revision = keys.revision(session)
+        if revision != self._revision:
+            with self._lock:
+                self._forgets(self._names)
+                self._generation += 1
+                self._callers.clear()
+                self._names.clear()
+                self._looking.clear()  # who asks from now on must not hear what was read before the change
+            self._revision = revision

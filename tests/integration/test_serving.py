@@ -1,6 +1,7 @@
 """Caches, loading and letting go, on real registries and stores."""
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -122,18 +123,38 @@ def test_a_moved_alias_and_a_revoked_key_are_noticed(
     with database.session() as session:
         models.set_alias(session, project, "tiny", "default", 2)
     until(lambda: get(serving, project, "tiny").reference == "tiny:2")
+    revoke(database, caller)
+    until(lambda: is_refused(serving))
+    assert serving.known(KEY) is None
+
+
+def test_a_revoked_key_is_noticed_whatever_fails_beside(
+    database: Database, project: str, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that looks also tidies up, which takes a file that cannot be had where clients hold all of them."""
+    failed = threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(serving._trimmer, "look", fail)
+    assert failed.wait(30)
+    revoke(database, serving.caller(KEY))
+    until(lambda: is_refused(serving))
+
+
+def revoke(database: Database, caller: keys.Caller) -> None:
     with database.session() as session:
         keys.revoke(session, caller.key_id)
 
-    def refused() -> bool:
-        try:
-            serving.caller(KEY)
-        except InvalidApiKey:
-            return True
-        return False
 
-    until(refused)
-    assert serving.known(KEY) is None
+def is_refused(serving: Serving) -> bool:
+    try:
+        serving.caller(KEY)
+    except InvalidApiKey:
+        return True
+    return False
 
 
 class Gate:
