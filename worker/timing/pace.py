@@ -37,6 +37,8 @@ VALIDATION_SHARE = 0.05
 """Share of the work of a training that validations may be, a judged row being a third of a learned one; but there are
 always `ENOUGH_VALIDATIONS`."""
 ENOUGH_VALIDATIONS = 5
+FEW_STEPS = 50
+"""Of a time budget, under which a model may well be no better than an untrained one."""
 LOOKS = 20
 """Times that a time budget is compared with the clock."""
 OFF = 0.05
@@ -99,6 +101,13 @@ def plan(
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
             f"a step took {1e3 * seconds:.3g} ms, a validation {judging:.3g} s",
         )
+        if position.total_steps < min(most, FEW_STEPS):
+            reporter.event(
+                "warning",
+                f"what is learned in {training.max_seconds:g} s is little, so few steps fit into it: give more "
+                "max_seconds, a smaller preset of the encoder, or smaller items (image_size of a dataset of pictures)",
+                level="warn",
+            )
     position.validate_every = interval(position.total_steps)
 
 

@@ -10,6 +10,7 @@ from app.registry import events, metrics, models
 from tests.workshop import Workshop, blobs
 from worker import publication
 from worker.evaluate import evaluate
+from worker.timing import pace
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
 
@@ -71,6 +72,17 @@ def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
     assert progress["step"] == progress["max_steps"] < 100_000
     assert progress["max_epoch"] < 100_000
     assert time.monotonic() - begun < 20
+
+
+def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *given: 1.0)
+    few = sqlite.job(sqlite.dataset(blobs()), training=SHORT | {"epochs": 100_000, "max_seconds": 2})
+    enough = sqlite.job(sqlite.dataset(blobs()), training=SHORT | {"epochs": 1, "max_seconds": 1000})
+    for job, warned in ((few, True), (enough, False)):
+        sqlite.train(job)
+        with sqlite.database.reading() as session:
+            told = [event.message for event in events.after(session, job.id, 0, 1000)]
+        assert any("so few steps fit into it: give more max_seconds" in message for message in told) is warned
 
 
 def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
