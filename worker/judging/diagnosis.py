@@ -1,6 +1,7 @@
 """Says in words what goes wrong with a training, from its curves and its embeddings, and what to try. Knows no network.
 
-Rules compare differences with how far a loss has come, so that its unit and its sign do not matter.
+Rules compare differences with how far a loss has come, so that its unit does not matter and, but for what counts as
+slight, neither does its sign.
 """
 
 import itertools
@@ -16,6 +17,9 @@ from app.ml.runtime.threads import computing_with
 ENOUGH_VALIDATIONS = 5
 WORSE = 0.1
 """Share of its progress that a loss must lose again before it counts as rising."""
+SLIGHT = 0.1
+"""Share of itself by which a loss may rise without diverging: the head of a graft is solved before the first step, and
+what a training then does to it may be as small as the noise of its batches."""
 IN_A_ROW = 3
 STILL_FALLING = 0.3
 """Share of all progress made in the second half of the schedule, by the rates of its steps, from which it counts as
@@ -53,11 +57,16 @@ def of_curves(
         return []
     best = min(validation)
     recent = validation[-IN_A_ROW:]
-    fallen = ""
+    fallen, harm, was = "", 0.0, 0.0
     if train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]:
         fallen = f"the training loss is {train[-1]:.4g} after {train[0]:.4g} at the first validation"
+        harm, was = train[-1] - train[0], train[0]
     elif began is not None and min(best, *train) > began:
         fallen = f"the validation loss was {began:.4g} before the first step and never better than {best:.4g} since"
+        harm, was = min(best, *train) - began, began
+    if fallen and harm <= SLIGHT * abs(was):
+        advice = "what the model knew before is as good; try a smaller learning_rate, or more data"
+        return [Finding("stalls", f"{fallen}: the training adds nothing; {advice}")] if ended else []
     if fallen:
         advice = "try a smaller learning_rate, a longer warmup or a smaller clip_norm"
         return [Finding("diverges", f"{fallen}: the training diverges; {advice}")]

@@ -58,6 +58,16 @@ def test_what_never_was_better_than_before_the_first_step_diverges() -> None:
     assert "validation loss was 1 before the first step and never better than 39 since" in told.message
 
 
+@pytest.mark.parametrize("train", [[1.02, 1.03, 1.05, 1.04, 1.06], [1.12, 1.03, 1.02, 1.04, 1.01]])
+def test_what_hardly_is_worse_than_before_stalls_and_does_not_diverge(train: list[float]) -> None:
+    """As a graft whose head was solved before the first step."""
+    validation = [1.121, 1.132, 1.11, 1.118, 1.107]
+    assert of_curves(train, validation, began=1.0) == []
+    (told,) = of_curves(train, validation, began=1.0, ended=True)
+    assert told.name == "stalls"
+    assert "the training adds nothing" in told.message
+
+
 def test_what_falls_by_rate_and_not_by_time_is_unfinished() -> None:
     """An evenly falling loss under a rate that falls to nothing: its last validations are all alike."""
     rates = [1.0, 0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01]
