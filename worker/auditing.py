@@ -11,12 +11,15 @@ from worker.training_run import Run
 def settle_augmentation(reporter: Reporter, run: Run) -> None:
     """Takes out of a default augmentation what harms rows like those of the training split, and tells the figures.
 
-    What was asked for by name or by key is used as it is, and a resumed job goes on with what it began with.
+    What was asked for by name or by key is used as it is, and a resumed job goes on with what it began with. Boxes go
+    with their pictures, so that changed ones are as true as the others: they are not tried.
     """
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
     asked = job.request.get("augmentation", {"name": "auto"})
     if run.tensors or asked != {"name": "auto"} or run.spec.augmentation.name == "none":
+        return
+    if any(each.shape.layout == "boxes" for each in run.fitted.values()):
         return
     rows = rows_for(run.fitted["input"].shape.count)
     batch = next(iter(run.loader("train", max(1, rows)).in_order(max(1, rows))))

@@ -95,7 +95,9 @@ def spec(pair: Pair, dataset: DatasetRow) -> TrainSpec:
         for role, modality in pair.modalities.items()
     }
     inputs = [modality.name for role, modality in pair.modalities.items() if role != "target"]
-    augmentation, _ = choose(Auto(), inputs, fit(pair.modalities[objective.asked]).shape, objective.views)
+    augmentation, _ = choose(
+        Auto(), inputs, fit(pair.modalities[objective.asked]).shape, objective.views, objective.changes
+    )
     training = ResolvedTraining(
         epochs=EPOCHS,
         batch_size=BATCH,

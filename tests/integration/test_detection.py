@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from app.errors import DoesNotFit, OutOfRange
 from app.ml import artifact
+from app.registry import events
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.picture_archives import to_zip
@@ -87,6 +88,15 @@ def test_boxes_become_a_model_that_finds_such_things_in_pictures_of_any_size(wor
     (told,) = model.roles["target"].told(model.network.settled(answers), fitted.sizes(sent))
     assert told["boxes"][0]["label"] == "bright"
     assert told["boxes"][0]["box"] == pytest.approx([60, 6, 84, 18], abs=12)
+
+
+def test_pictures_are_changed_with_their_boxes_by_default(workshop: Workshop) -> None:
+    dataset = workshop.dataset(archive(100), "scenes.zip", cleaning={"duplicates": "keep"})
+    job = workshop.job(dataset, **request(training={"epochs": 1}))
+    assert {"crop": 0.5, "name": "image"}.items() <= workshop.train(job).spec["augmentation"].items()
+    with workshop.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 1000)]
+    assert not [message for message in told if "augmentation tried" in message], "noise is nearest to no original"
 
 
 def test_a_class_that_is_seen_once_is_learned_beside_the_others(workshop: Workshop) -> None:

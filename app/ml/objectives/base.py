@@ -216,6 +216,8 @@ class ObjectiveSettings(Settings):
 
     augments: ClassVar[bool] = True
     """False when every row has to be learned as it is."""
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """By augmentation what is set of it where nobody says; of others nothing, and rows are learned as they are."""
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
 

@@ -58,6 +58,7 @@ class Detection(ObjectiveSettings):
         "target": RoleNeeds(frozenset({"boxes"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"predict"})
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}}
     watch: ClassVar[tuple[str, bool]] = ("average_precision", True)
 
     width: int = Field(64, ge=8, le=1024)

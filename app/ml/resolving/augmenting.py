@@ -1,6 +1,7 @@
 """Which augmentation a job uses, and what it does to some rows, for a person to look at. Knows no network."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,10 +18,16 @@ from app.ml.spec import AnyAugmentation
 AUGMENTATION: TypeAdapter[Augmentation] = TypeAdapter(AnyAugmentation)
 
 
-def choose(asked: Augmentation | Auto, inputs: Sequence[str], shape: Shape, views: int) -> tuple[Augmentation, str]:
+def choose(
+    asked: Augmentation | Auto,
+    inputs: Sequence[str],
+    shape: Shape,
+    views: int,
+    changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> tuple[Augmentation, str]:
     """The augmentation for inputs of these modalities, the first of them of `shape`, and why it is that one.
 
-    Raises subclasses of Invalid.
+    `changes` are what the objective sets of each where nobody else does. Raises subclasses of Invalid.
     """
     found = find("augmentations", Augmentation)
     reason = "as asked"
@@ -29,6 +36,8 @@ def choose(asked: Augmentation | Auto, inputs: Sequence[str], shape: Shape, view
         usual, reason = found[own].usual(shape, views)
         if asked.given():
             asked, reason = complete(AUGMENTATION, own, asked.given(), "augmentation"), "the modality of the inputs"
+        elif own in changes:
+            asked, reason = complete(AUGMENTATION, own, changes[own], "augmentation"), "the objective's usual changes"
         else:
             asked = usual or complete(AUGMENTATION, "none", {}, "augmentation")
     if asked.name not in ("none", *inputs):

@@ -79,7 +79,7 @@ def resolve(
                 roles[role] = part.model_copy(update={"dimensions": dimensions})
                 choices.note(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
     inputs = [part.modality.name for role, part in roles.items() if role != "target"]
-    augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views)
+    augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views, objective.changes)
     if not objective.augments and augmentation.name != "none":
         raise DoesNotFit(
             f"augmentation {augmentation.name!r} does not fit: {objective.name!r} learns every row as it is; leave it "

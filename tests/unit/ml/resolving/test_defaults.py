@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import Invalid
 from app.ml.encoders.transformer import Transformer
+from app.ml.objectives.detection import Detection
 from app.ml.objectives.translation import Translation
 from app.ml.resolving.defaults import Resolved, resolve
 from app.ml.spec import JobRequest, TrainSpec
@@ -268,6 +269,18 @@ def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
     assert flipped.spec.augmentation.name == "image"
     (choice,) = [choice for choice in flipped.choices if choice["key"] == "augmentation"]
     assert choice["value"] == {"name": "image", "flip": 0.5}
+
+
+def test_pictures_with_boxes_are_changed_unless_somebody_says_otherwise() -> None:
+    """Few pictures are seen hundreds of times."""
+    boxes = {"name": "boxes", "modality": "boxes", "labels": ["cat"], "picture": [28, 28]}
+    body: dict[str, Any] = {"kind": "pretrain", "objective": {"name": "detection"}}
+    found = resolved(body, {**IMAGES, "target": boxes}).spec.augmentation
+    assert (found.name, found.model_dump(exclude_defaults=True)) == ("image", Detection.changes["image"])
+    asked = resolved(body | {"augmentation": {"name": "auto", "flip": 0.5}}, {**IMAGES, "target": boxes})
+    assert asked.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}
+    without = resolved(body | {"augmentation": {"name": "none"}}, {**IMAGES, "target": boxes})
+    assert without.spec.augmentation.name == "none"
 
 
 @pytest.mark.parametrize(
