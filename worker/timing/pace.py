@@ -105,7 +105,7 @@ def plan(
             reporter.event(
                 "warning",
                 f"what is learned in {training.max_seconds:g} s is little, so few steps fit into it: give more "
-                "max_seconds, a smaller preset of the encoder, or smaller items (image_size of a dataset of pictures)",
+                "max_seconds, a smaller preset of the encoder, or smaller items (of pictures: modality.size)",
                 level="warn",
             )
     position.validate_every = interval(position.total_steps)
