@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PROTOCOL = "/v2"
 """What lies below speaks the Open Inference Protocol, which says what is wrong as `{"error": "in words"}`."""
+REFUSED = (RootstockError, ClientDisconnect, DBAPIError, NoConnection)
+"""What ends a request and has a name."""
 CLOSE = 0.8
 """How alike two words are of which one may be the other with a typing mistake."""
 
@@ -50,7 +53,7 @@ def answer(error: RootstockError, path: str = "", headers: Mapping[str, str] | N
     return JSONResponse({"error": error.message if spoken else error.body()}, error.status, hints)
 
 
-def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) -> JSONResponse:
+def refuse(error: RootstockError | ClientDisconnect | DBAPIError | NoConnection, scope: Scope) -> JSONResponse:
     """The envelope of what ended a request; one that is the server's own fault is logged.
 
     A database without room, one that does not answer, and a row that went away have a name; what else a database says
@@ -59,6 +62,9 @@ def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) 
     path = scope["path"]
     if isinstance(error, ClientDisconnect):  # in the middle of its body; nobody reads this answer
         return answer(Malformed("the body ended before it was complete"), path)
+    if isinstance(error, NoConnection):
+        log.error("%s %s: those before wait for the database: %s", scope["method"], path, error)
+        return answer(NotReady("the database does not answer; try again soon"), path)
     if isinstance(error, DBAPIError):
         if is_full(error):
             return answer(
@@ -78,7 +84,7 @@ def refuse(error: RootstockError | ClientDisconnect | DBAPIError, scope: Scope) 
 
 
 async def named(request: Request, error: Exception) -> JSONResponse:
-    return refuse(cast(RootstockError | ClientDisconnect | DBAPIError, error), request.scope)
+    return refuse(cast(RootstockError | ClientDisconnect | DBAPIError | NoConnection, error), request.scope)
 
 
 async def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -132,8 +138,7 @@ async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(RootstockError, named)
+    for refused in REFUSED:
+        app.add_exception_handler(refused, named)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused_by_router)
-    app.add_exception_handler(ClientDisconnect, named)
-    app.add_exception_handler(DBAPIError, named)

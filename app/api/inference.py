@@ -8,8 +8,7 @@ from typing import Any, Literal, NoReturn
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -20,7 +19,6 @@ from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticat
 from app.api.middleware import header
 from app.api.packing import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
-from app.errors import RootstockError
 from app.ml.inference.admission import Permit
 from app.ml.inference.aside import aside
 from app.ml.inference.counters import Timings
@@ -63,7 +61,7 @@ class Endpoint:
                 await permit.get(len(body))
                 with Watched(receive):
                     (content, about), timings = await self._answer(scope, caller.project_id, body, permit.waited)
-        except (RootstockError, ClientDisconnect, DBAPIError) as error:
+        except envelope.REFUSED as error:
             await envelope.refuse(error, scope)(scope, receive, send)
             return
         headers = [

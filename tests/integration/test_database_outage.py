@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.pool import QueuePool
 
 from tests import networks, servers
 from tests.service import ADMIN_KEY, asking
@@ -62,3 +64,16 @@ def test_what_is_known_is_answered_and_the_stock_sdk_waits_for_the_rest(
     finally:
         ended.set()
         outage.join()
+
+
+def test_who_waits_for_a_connection_in_vain_gets_a_503(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database hangs, those who asked first hold all connections."""
+
+    def connect(self: Any) -> None:
+        raise NoConnection("QueuePool limit of size 10 overflow 20 reached, connection timed out, timeout 30.00")
+
+    assert ask(client, "tiny").status_code == 200
+    monkeypatch.setattr(QueuePool, "connect", connect)
+    for refused in (ask(client, "tiny:1"), client.get("/v1/models")):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready"), refused.text
+        assert int(refused.headers["retry-after"]) >= 1
