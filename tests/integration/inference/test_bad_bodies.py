@@ -14,7 +14,7 @@ from tests.service import VECTOR, House, uri
         ({"model": "tiny", "input": VECTOR[:-1]}, 422, "wrong_shape", "11"),
         ({"model": "tiny", "input": [VECTOR, VECTOR[:3]]}, 422, "wrong_shape", "input[1]"),
         ({"model": "tiny", "input": [*VECTOR[:-1], "7"]}, 422, "wrong_type", "'7'"),
-        ({"model": "tiny", "input": [*VECTOR[:-1], None]}, 422, "wrong_type", "None"),
+        ({"model": "tiny", "input": [*VECTOR[:-1], None]}, 422, "wrong_type", "got null"),
         ({"model": "tiny", "input": [*VECTOR[:-1], 1e300]}, 422, "non_finite", "1e+300"),
         ({"model": "tiny", "input": "a text"}, 422, "wrong_type", "str"),
         ({"model": "tiny", "input": {}}, 422, "wrong_type", "no names"),
