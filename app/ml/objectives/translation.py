@@ -105,18 +105,10 @@ class Translation(ObjectiveSettings):
 
     def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
         batch = min(max(2 ** round(math.log2(max(1, data.rows / 64))), 16), 64)
-        passes = data.bounded(MOST_EPOCHS, SEEN)
-        return (
-            {
-                **passes,
-                "max_seconds": ENOUGH_SECONDS,
-                "batch_size": batch,
-                "learning_rate": 2e-3,
-                "warmup": 0.1,
-                "schedule": "cosine",
-            },
-            f"{data.rows:,} pairs with {data.length:.0f} tokens each, {passes['epochs']} times over",
-        )
+        passes = data.bounded(MOST_EPOCHS, SEEN) | {"max_seconds": ENOUGH_SECONDS}
+        rates = {"learning_rate": 2e-3, "warmup": 0.1, "schedule": "cosine"}
+        reason = f"{data.rows:,} pairs with {data.length:.0f} tokens each, {passes['epochs']} times over"
+        return {**passes, **rates, "batch_size": batch}, reason
 
     def build(self, roles: Mapping[str, Role]) -> "Translator":
         return Translator(self, roles["source"], roles["target"])
