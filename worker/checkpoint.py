@@ -67,6 +67,8 @@ class Position:
     """Losses at the validations, oldest first."""
     began: float | None = None
     """Validation loss before the first step."""
+    first_value: float | None = None
+    """What weights that are a solution before the first step are worth: less is not published."""
     told: list[str] = field(default_factory=list)
     """Names of the findings that its owner has been told."""
     validate_every: int = 0

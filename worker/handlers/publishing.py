@@ -38,7 +38,7 @@ def take_up(run: Run) -> int:
     best = checkpoint.under("best", run.tensors)
     if best:
         run.network.load_state_dict(best)
-        return run.position.best_step or run.position.step
+        return run.position.step if run.position.best_step is None else run.position.best_step
     run.network.load_state_dict(checkpoint.under("network", run.tensors))
     if "average.weights" in run.tensors:
         weights = Weights(run.network, run.spec.training)

@@ -29,13 +29,20 @@ class Judge:
         return self.validation.rows >= self.run.spec.objective.enough_to_choose
 
     def begin(self) -> None:
-        """Says so where the best weights cannot be told."""
-        if not self.can_choose:
+        """Keeps weights that are a solution before the first step; says so where the best ones cannot be told."""
+        if self.can_choose and self.position.first_value is not None:
+            self.position.best_step = 0
+            self.keep()
+        elif not self.can_choose:
             self.reporter.event(
                 "message",
                 f"{self.validation.rows} validation rows are too few to choose the best weights by: "
                 "the whole schedule is trained and the last weights are kept",
             )
+
+    def keep(self) -> None:
+        """These weights are to be published, unless better ones come."""
+        self.best = {name: tensor.detach().clone() for name, tensor in self.run.network.state_dict().items()}
 
     def stopped_early(self) -> bool:
         """True when patience is used up; the schedule's own end counts as no early stop."""
@@ -56,20 +63,28 @@ class Judge:
         }
         watched, more = self.run.spec.objective.watch
         (value,) = self.run.devices.agree(scores[watched]) if scores else (None,)
-        if value is None or not self.can_choose or self._is_better(value, more):
-            position.best_value, position.best_step, position.stale = value, position.step, 0
-            self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+        def gains(on: float | None) -> bool:
+            if on is None or value is None or not self.can_choose:
+                return True
+            return value > on if more else value < on
+
+        if gains(position.best_value):
+            position.best_value, position.stale = value, 0
+            if gains(position.first_value):
+                position.best_step = position.step
+                self.keep()
         else:
             position.stale += 1
         position.curves["train"].append(losses["loss"])
         position.curves["validation"] += [scores["loss"]] if scores else []
-        count = position.validations
+        count, ended = position.validations, position.step == position.total_steps or self.stopped_early()
         found += diagnosis.of_curves(
             position.curves["train"],
             position.curves["validation"],
             began=position.began,
             rates=[rate_factor(self.run.spec.training, (number + 0.5) / count) for number in range(count)],
-            ended=position.step == position.total_steps or self.stopped_early(),
+            ended=ended,
             kept="best" if self.can_choose else "last",
         )
         self._tell(found)
@@ -78,11 +93,10 @@ class Judge:
                 "message",
                 f"stopped early at step {position.step}: {watched} has not improved since step {position.best_step}",
             )
-
-    def _is_better(self, value: float, more: bool) -> bool:
-        """Whether it is above all values so far or, of those that are to fall, below them."""
-        best = self.position.best_value
-        return best is None or (value > best if more else value < best)
+        if ended and position.best_step == 0:
+            self.reporter.event(
+                "message", "no step was better by the validation rows than what it began with, which is kept"
+            )
 
     def _tell(self, found: list[diagnosis.Finding]) -> None:
         """Warns of what goes wrong, of everything once."""

@@ -91,7 +91,10 @@ def plan(
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
     position.total_steps = most = most_steps(training, loader)
     begun = time.monotonic()
-    position.began = validation.score(run.network).get("loss")
+    scores = validation.score(run.network)
+    position.began = scores.get("loss")
+    if run.network.begins_solved:
+        position.first_value = scores.get(run.spec.objective.watch[0])
     judging = time.monotonic() - begun
     if training.max_seconds is not None:
         seconds, judging = run.devices.agree(measured(position.bf16), judging)

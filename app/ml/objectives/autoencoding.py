@@ -51,8 +51,8 @@ class Autoencoding(ObjectiveSettings):
     residual: bool | None = None
     """Add the network to the principal components of the code's width, so that learning begins with their code and
     their drawing; few rows and many are then served alike. By default it is so for rows of numbers and small pictures,
-    where the network is not named either. What it begins with is not among the weights that validation chooses from:
-    of 134 rows of nine columns, eight numbers were redrawn with at least 1.5 times the components' squared error."""
+    where the network is not named either. Of numbers without bounds, the components themselves are what is published
+    where no step was better by the validation rows."""
     code_noise: float | None = Field(None, ge=0, le=10)
     """Deviation of the noise that training adds to the numbers of a code, so that alike items get codes that lie near
     each other. By default 0.1 with `residual`, where a code's numbers have a deviation of about 1, and 0 without."""
@@ -125,6 +125,10 @@ class Autoencoder(Objective):
             silence(self.bottleneck)
             if not self.shape.bounded:
                 silence(self.decoder)
+
+    @property
+    def begins_solved(self) -> bool:
+        return self.shortcut is not None and not self.shape.bounded
 
     def embed(self, inputs: Tensors) -> Tensor:
         code: Tensor = self.bottleneck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]

@@ -68,6 +68,11 @@ class Objective(nn.Module):
         """
 
     @property
+    def begins_solved(self) -> bool:
+        """True when the weights that `begin` sets are a solution: they are kept where no step leads to better ones."""
+        return False
+
+    @property
     def quick(self) -> list[Tensor]:
         """Weights of about size 1, as vectors of words are: beside them what a step moves is small, so it is more."""
         return []

@@ -87,7 +87,7 @@ def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, mo
 
 def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
     training = SHORT | {"epochs": 400, "early_stopping": {"patience": 3}, "schedule": "constant"}
-    job = sqlite.job(sqlite.dataset(blobs(rows=1200)), training=training)
+    job = sqlite.job(sqlite.dataset(blobs(rows=1200)), encoder={"name": "mlp"}, training=training)
     sqlite.train(job)
 
     with sqlite.database.reading() as session:
@@ -97,6 +97,27 @@ def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
     assert progress["step"] < progress["max_steps"]
     assert progress["best_step"] == min(points, key=lambda point: point.value or 0.0).step
     assert any("stopped early" in message for message in told)
+
+
+def test_components_are_kept_where_no_step_is_better(sqlite: Workshop) -> None:
+    """Rows in a plane, which two components redraw exactly."""
+    drawn = np.random.default_rng(0)
+    plane = (drawn.normal(size=(300, 2)) @ drawn.normal(size=(2, 9))).astype(np.float32)
+    training = SHORT | {"learning_rate": 1e-2}
+    objective = {"name": "autoencoding", "residual": True, "shrinkage": 0.0}
+    job = sqlite.job(
+        sqlite.dataset({"features": plane}),
+        encoder={"name": "auto", "dimensions": 2},
+        objective=objective,
+        training=training,
+    )
+    version = sqlite.train(job)
+
+    progress = sqlite.look(job).progress
+    assert progress["best_step"] == 0 < progress["step"]
+    with sqlite.database.reading() as session:
+        assert any("which is kept" in event.message for event in events.after(session, job.id, 0, 1000))
+    assert version.metrics["mse"] == pytest.approx(version.metrics["baselines"]["pca"]["mse"], abs=1e-9)
 
 
 def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
