@@ -42,7 +42,7 @@ def export(artifact: Artifact, ability: str, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
         torch.onnx.export(  # by tracing: the newer exporter takes 2 to 7 s for what this one does in 0.1 to 1.4
-            _Asked(artifact.network, ability, list(inputs)),
+            _Asked(artifact.network, ability, list(inputs)).eval(),  # the exporter gives the network the mode of this
             tuple(inputs.values()),
             path,
             dynamo=False,

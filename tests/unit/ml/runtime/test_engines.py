@@ -39,6 +39,11 @@ def test_an_engine_that_the_machine_lacks_is_not_used(
         assert set(engines.ready(published, loaded, device=CPU, threads=1, graph=None).names) == {"fp32"}
 
 
+def test_a_network_that_was_exported_still_answers_without_dropout(loaded: artifact.Artifact, graph: Path) -> None:
+    assert graph.exists()
+    assert not any(module.training for module in loaded.network.modules())
+
+
 def test_a_graph_answers_for_the_network_up_to_its_number_of_rows(loaded: artifact.Artifact, graph: Path) -> None:
     engine = engines.ready({"name": "onnx", "rows": 8}, loaded, device=CPU, threads=1, graph=lambda: graph)
     assert engine.names == ["onnx", "fp32"]
