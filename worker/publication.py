@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.disk import needing_room
 from app.ml import artifact
 from app.ml.modalities.base import Tensors
-from app.ml.runtime import engines, onnx
+from app.ml.runtime import engines, onnx, portable
 from app.registry import fenced, jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version
@@ -98,13 +98,16 @@ def publish(
 def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
     """Loads an artifact's files, compares its answers with the golden ones, chooses its engine, stores the files.
 
-    Raises ArtifactDamaged.
+    Beside them it stores the model's graphs. Raises ArtifactDamaged, and InsufficientStorage where they have no room.
     """
     loaded = artifact.load(written)
     artifact.verify(loaded)
     folder = written[artifact.MODEL].parent
     engine = choose(loaded, folder)
-    files = {**written, onnx.FILE: folder / onnx.FILE} if engines.uses(engine, "onnx") else written
+    graphs = [onnx.FILE] if engines.uses(engine, "onnx") else []
+    with needing_room(folder):
+        graphs += [portable.FILE] if portable.write(loaded, folder / portable.FILE) else []
+    files = {**written, **{name: folder / name for name in graphs}}
     stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in files.items()}
     return Proved(loaded, engine, stored)
 

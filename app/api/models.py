@@ -1,7 +1,7 @@
 """Models in OpenAI's shape and beyond it: versions, aliases, lineage, artifact."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
 from sqlalchemy.orm import Session
@@ -19,14 +19,17 @@ from app.api.model_schemas import (
 )
 from app.api.schemas import Deleted, ListOf
 from app.api.streaming import download, tar, tar_size
-from app.errors import OutOfRange, WrongType
+from app.errors import NotFound, OutOfRange, WrongType
 from app.ml import artifact
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.resolving.defaults import OBJECTIVE
+from app.ml.runtime import portable
+from app.ml.runtime.onnx import MOST_BYTES
 from app.registry import models, objects, overview
 from app.registry.tables import Model, Version
 
 router = guarded_router("models")
+TAR, ONNX = "application/x-tar", "application/octet-stream"
 
 
 def show_model(model: Model, version: Version, identity: str, aliases: dict[str, int]) -> dict[str, Any]:
@@ -168,16 +171,44 @@ def get_lineage(model: str, here: ServicesHere, who: CallerHere) -> dict[str, An
 @router.get(
     "/v1/models/{model}/artifact",
     response_class=Response,
-    responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
+    responses={200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (TAR, ONNX)}}},
 )
-def get_artifact(model: str, here: ServicesHere, who: CallerHere) -> Response:
-    """The files of a version as a tar archive: safetensors and JSON."""
+def get_artifact(
+    model: str,
+    here: ServicesHere,
+    who: CallerHere,
+    format: Annotated[
+        Literal["tar", "onnx"],
+        Query(description="`onnx` gives one graph, from raw items to answers, that ONNX Runtime and others compute."),
+    ] = "tar",
+) -> Response:
+    """The files of a version as a tar archive: safetensors and JSON. Or its graph, a 404 where it has none."""
     with here.database.reading() as session:
         version = models.resolve(session, who.project_id, model)
-        held = artifact.own(objects.held(session, version.id))
+        files = objects.held(session, version.id)
+        held = artifact.own(files)
         folder = f"{version.model.name}-{version.number}"
+        if format == "onnx":
+            graph = files.get(portable.FILE)
+            if graph is None:
+                raise no_graph(version)
+            size = objects.total_bytes({portable.FILE: graph})
+            return download(here.storage.open(graph), filename=f"{folder}.onnx", media_type=ONNX, size_bytes=size)
     chunks = tar(here.storage, held, folder, int(version.created_at))
-    return download(chunks, filename=f"{folder}.tar", media_type="application/x-tar", size_bytes=tar_size(held))
+    return download(chunks, filename=f"{folder}.tar", media_type=TAR, size_bytes=tar_size(held))
+
+
+def no_graph(version: Version) -> NotFound:
+    """Why a version cannot be had as ONNX, and what to do."""
+    encoders = sorted({role["encoder"]["name"] for role in version.spec["roles"].values() if role.get("encoder")})
+    objective = version.spec["objective"]["name"]
+    return NotFound(
+        f"model {models.reference(version)} has no ONNX graph: it was published before graphs were kept, its weights "
+        f"take more than {MOST_BYTES >> 20} MiB, or ONNX has no counterpart of what it computes (objective "
+        f"{objective!r}, encoder {', '.join(map(repr, encoders))}). Without format its artifact has the weights as "
+        "safetensors; POST /v1/models/import makes a version with a graph of that, where there can be one",
+        param="format",
+    )
 
 
 @router.patch("/v1/models/{model}", response_model=ModelObject)

@@ -1,6 +1,7 @@
 """Models from elsewhere through HTTP: our own artifacts, sentence encoders of Hugging Face, and what is refused."""
 
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
+from tokenizers import Tokenizer
 
 from app.errors import InvalidModel
 from app.registry import jobs, keys
@@ -92,6 +95,20 @@ def test_a_sentence_encoder_becomes_an_ordinary_model(server: Server, tiny: Any)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     by_ids = server.embed("tiny", [[1, 2, 3]])  # as the original numbers them
     np.testing.assert_allclose(by_ids, server.embed("tiny", "a rose is"), atol=1e-5)
+
+
+def test_it_leaves_as_a_graph_that_its_tokenizer_feeds(server: Server, tiny: Any) -> None:
+    assert tiny["model"] == "tiny:1"
+    with tarfile.open(fileobj=io.BytesIO(server.client.get("/v1/models/tiny/artifact").content)) as archive:
+        about = json.load(archive.extractfile("tiny-1/model.json"))  # type: ignore[arg-type]
+    tokenizer = Tokenizer.from_str(json.dumps(about["fitted"]["input"]["tokenizer"]))
+    tokenizer.enable_padding()
+    items = ["a rose is a rose", "tree"]
+    rows = tokenizer.encode_batch(items, add_special_tokens=False)
+    values, mask = np.array([row.ids for row in rows]), np.array([row.attention_mask for row in rows], np.bool_)
+    graph = server.client.get("/v1/models/tiny/artifact?format=onnx").content
+    (found,) = onnxruntime.InferenceSession(graph).run(["embed"], {"values": values, "mask": mask})
+    np.testing.assert_allclose(found, server.embed("tiny", items), atol=1e-4)
 
 
 def texts(server: Server) -> Dataset:

@@ -144,6 +144,8 @@ class Fitted:
     takes_arrays: ClassVar[bool] = False
     """True when `read` takes arrays [W] and [B, W] of floats for the same numbers in lists, W being `shape.count`."""
 
+    scales: ClassVar[bool] = False
+    """True where `encode` is arithmetic with raw numbers, which `scaled` does, too."""
     columns: Tensor | None = None
     """[W] int64: of a vector, to which column of the raw row each number belongs; None where each is its own."""
 
@@ -161,6 +163,10 @@ class Fitted:
     @abstractmethod
     def encode(self, column: Any) -> Tensors:
         """Raw column [B, …] to tensors, `values` [B, *shape.size]; class ids [B] int64 for classes."""
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        """What `encode` gives as `values` of a raw column, by torch alone: a part of a graph."""
+        raise AssertionError("this modality does not scale: this is a bug")
 
     def arrays(self, column: Any) -> Arrays:
         """What `encode` gives, for those who compute without torch."""

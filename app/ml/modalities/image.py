@@ -80,6 +80,7 @@ class FittedImage(Fitted):
 
     settings: Image
     takes_arrays: ClassVar[bool] = True
+    scales: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -132,12 +133,19 @@ class FittedImage(Fitted):
 
     def encode(self, column: Column) -> Tensors:
         values = np.divide(self._fitted(column).transpose(0, 3, 1, 2), np.float32(255), dtype=np.float32, order="C")
-        pixels = torch.from_numpy(values)
+        return {"values": self._normalised(torch.from_numpy(values))}
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        """Of pictures [B, H, W, C] in the model's size and colouring."""
+        return self._normalised(raw.permute(0, 3, 1, 2).float() / 255)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """Of pixels [B, C, H, W] from 0 to 1."""
         if self.settings.normalisation == "per_image":
             mean = pixels.mean((1, 2, 3), keepdim=True)
             deviation = pixels.std((1, 2, 3), correction=0, keepdim=True).clamp(min=FLATTEST)
-            return {"values": (pixels - mean) / deviation}
-        return {"values": pixels if self.shape.bounded else (pixels - self._mean) / self._deviation}
+            return (pixels - mean) / deviation
+        return pixels if self.shape.bounded else (pixels - self._mean) / self._deviation
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Nested whole numbers 0…255, [H][W] for gray and [H][W][C] for colour, or PNG `data:` URIs."""

@@ -7,7 +7,7 @@ Legend: `B` batch, `W` columns, `N` columns of numbers, `K` names of all categor
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -77,6 +77,8 @@ class Places:
 class FittedTable(Fitted):
     """Numbers as `numbers` scales them, with gaps filled and told, and categories one by one."""
 
+    scales: ClassVar[bool] = True
+
     def __init__(self, settings: Modality, numbers: Fitted, places: Places, medians: Sequence[float]) -> None:
         self.settings, self.numbers, self.places = settings, numbers, places
         self._medians = np.asarray(medians, np.float32)
@@ -123,6 +125,17 @@ class FittedTable(Fitted):
         named[rows, self.places.starts[at] + codes[rows, at].astype(np.int64)] = 1
         told = torch.from_numpy(gaps[:, self._holed].astype(np.float32))
         return {"values": torch.cat([scaled, torch.from_numpy(named), told], 1)}
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        numbers = raw[:, torch.from_numpy(self.places.numbers)]
+        gaps = numbers.isnan()
+        scaled = self.numbers.scaled(torch.where(gaps, torch.from_numpy(self._medians), numbers))
+        coded = [
+            raw[:, at, None] == torch.arange(len(names))
+            for at, names in zip(self.places.categories.tolist(), self.places.names, strict=True)
+        ]
+        told = gaps[:, torch.from_numpy(self._holed)]
+        return torch.cat([scaled, *(part.float() for part in [*coded, told])], 1)
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Lists of numbers in the unit of the data, of names, and of null where a gap is likelier than not."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,6 +27,7 @@ class FittedVectors(Fitted):
     """Subtracts an offset and divides by a scale, per column."""
 
     takes_arrays: ClassVar[bool] = True
+    scales: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -89,6 +91,10 @@ class FittedVectors(Fitted):
             moved = np.subtract(column, self._offset32, dtype=np.float32) if self._moves else column
             values: NDArray[np.float32] = np.divide(moved, self._scale32, dtype=np.float32)
         return {"values": values.clip(*self._limits, out=values)}
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        offset, scale = torch.from_numpy(self._offset32), torch.from_numpy(self._scale32)
+        return ((raw - offset) / scale).clamp(*self._limits)
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Lists of numbers in the unit of the data."""

@@ -1,0 +1,102 @@
+"""A model as one ONNX graph for other programs: what goes in is what a client has, scaling is a part of the graph.
+
+Unlike the graph that an engine computes with it reads raw numbers, and texts with padding. Written and proved by
+whoever publishes the model; nothing here reads it.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
+from app.ml.modalities.base import Fitted, Tensors
+from app.ml.objectives.base import Objective
+from app.ml.padding import runs
+from app.ml.runtime.onnx import exportable
+
+log = logging.getLogger(__name__)
+
+FILE = "model.onnx"
+"""Beside the files of the artifact in storage; no part of it."""
+ABILITIES = ("embed", "predict")
+"""What is a function of items alone; its answers are the outputs of that name."""
+
+
+def write(artifact: Artifact, path: Path) -> bool:
+    """Writes the graph; False, and no file, where the model has none that answers as its network does."""
+    able = [ability for ability in ABILITIES if ability in artifact.abilities]
+    if not able or not exportable(artifact):
+        return False
+    raw = _raw(artifact)
+    for abilities in (able, *([ability] for ability in reversed(able) if len(able) > 1)):
+        try:
+            _export(artifact, abilities, raw, path)
+            if _faithful(path, artifact, abilities, raw):
+                return True
+            log.info("there is no graph to %s: its answers differ", " and ".join(abilities))
+        except OSError:
+            raise
+        except Exception as error:  # the exporter raises anything at all
+            log.info("there is no graph to %s: %s: %.200s", " and ".join(abilities), type(error).__name__, error)
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _raw(artifact: Artifact) -> Tensors:
+    """The golden rows, or others like them, as the graph takes them."""
+    fitted, inputs = artifact.roles[artifact.asked], artifact.golden_inputs
+    if not fitted.scales:
+        return inputs
+    return {"values": torch.from_numpy(fitted.read(fitted.render(inputs["values"])))}
+
+
+def _export(artifact: Artifact, abilities: Sequence[str], raw: Tensors, path: Path) -> None:
+    axes = {name: {0: "rows", 1: "length"} if runs(raw, name) else {0: "rows"} for name in raw}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
+        torch.onnx.export(
+            _Whole(artifact.network, artifact.roles[artifact.asked], abilities, list(raw)).eval(),
+            tuple(raw.values()),
+            path,
+            dynamo=False,
+            input_names=list(raw),
+            output_names=list(abilities),
+            dynamic_axes={**axes, **{ability: {0: "rows"} for ability in abilities}},
+        )
+
+
+def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Tensors) -> bool:
+    """True when the graph answers as the network does, at all sizes of batches and for each row alone."""
+    import onnxruntime  # here, since most processes never need it
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    taken = [each.name for each in session.get_inputs()]
+    fitted, network = artifact.roles[artifact.asked], artifact.network
+    count = len(raw["values"])
+    for which in [torch.arange(size) % count for size in BATCH_SIZES]:
+        rows = {name: tensor[which] for name, tensor in raw.items()}
+        answers: list[Any] = session.run(list(abilities), {name: rows[name].numpy() for name in taken})
+        encoded = fitted.encode(rows["values"].numpy()) if fitted.scales else rows
+        for ability, answer in zip(abilities, answers, strict=True):
+            if not agrees(torch.from_numpy(answer), ask(network, ability, encoded)):
+                return False
+    return True
+
+
+class _Whole(nn.Module):
+    """Abilities as functions of raw items."""
+
+    def __init__(self, network: Objective, fitted: Fitted, abilities: Sequence[str], names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.fitted, self.abilities, self.names = network, fitted, abilities, names
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        inputs = dict(zip(self.names, tensors, strict=True))
+        if self.fitted.scales:
+            inputs["values"] = self.fitted.scaled(inputs["values"])
+        return tuple(getattr(self.network, ability)(inputs).float() for ability in self.abilities)
