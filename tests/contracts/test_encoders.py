@@ -10,7 +10,7 @@ from app.ml.batch import Batch, Loss
 from app.ml.encoders.base import Encoder, EncoderSettings
 from app.ml.modalities.base import Modality, Tensors
 from app.ml.objectives.base import Objective
-from app.ml.runtime import onnx
+from app.ml.runtime import onnx, portable
 from app.ml.runtime.halving import halved
 from tests.contracts.specimens import ROWS, column, fit, plugins
 
@@ -76,6 +76,18 @@ def test_a_trace_of_one_item_answers_for_all(encoder: EncoderSettings, modality:
     loaded = Artifact(Embedding(built), {}, {}, ["embed"], built.width, "input", inputs, golden, size_bytes=0, extra={})
     onnx.export(loaded, "embed", tmp_path / onnx.FILE)
     assert onnx.faithful(onnx.Session(tmp_path / onnx.FILE, 1), loaded, "embed", BATCH_SIZES)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_a_graph_for_other_programs_takes_raw_and_padded_items(
+    encoder: EncoderSettings, modality: Modality, tmp_path: Path
+) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape).eval().requires_grad_(False)
+    inputs = fitted.encode(column(modality))
+    roles, golden = {"input": fitted}, {"embed": built(inputs).pooled}
+    loaded = Artifact(Embedding(built), roles, {}, ["embed"], None, "input", inputs, golden, size_bytes=0, extra={})
+    assert portable.write(loaded, tmp_path / portable.FILE) == built.traceable
 
 
 class Embedding(Objective):

@@ -97,6 +97,11 @@ def test_no_graph_is_written_that_answers_otherwise(tmp_path: Path, monkeypatch:
     assert not path.exists()
 
 
+def test_boxes_have_no_graph(tmp_path: Path) -> None:
+    loaded = artifact.load(networks.write(tmp_path, modality="image", objective="detection"))
+    assert not portable.write(loaded, tmp_path / portable.FILE)
+
+
 def test_what_is_too_large_has_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = artifact.load(networks.write(tmp_path))
     monkeypatch.setattr("app.ml.runtime.onnx.MOST_BYTES", loaded.size_bytes - 1)
