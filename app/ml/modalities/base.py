@@ -168,6 +168,10 @@ class Fitted:
         """What `encode` gives as `values` of a raw column, by torch alone: a part of a graph."""
         raise AssertionError("this modality does not scale: this is a bug")
 
+    def unscaled(self, values: Tensor) -> Tensor:
+        """Encoded values, or answers like them, in the unit of raw ones where there is one: a part of a graph."""
+        return values
+
     def arrays(self, column: Any) -> Arrays:
         """What `encode` gives, for those who compute without torch."""
         return as_arrays(self.encode(column))

@@ -139,6 +139,10 @@ class FittedImage(Fitted):
         """Of pictures [B, H, W, C] in the model's size and colouring."""
         return self._normalised(raw.permute(0, 3, 1, 2).float() / 255)
 
+    def unscaled(self, values: Tensor) -> Tensor:
+        """Pixels [B, H, W, C] from 0 to 255, with fractions."""
+        return (values * self._deviation + self._mean).clamp(0, 1).permute(0, 2, 3, 1) * 255
+
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Of pixels [B, C, H, W] from 0 to 1."""
         if self.settings.normalisation == "per_image":

@@ -83,6 +83,9 @@ class FittedNumbers(Fitted):
         scaled = (column.astype(np.float64) - self._mean) / self._deviation
         return {"values": torch.from_numpy(scaled.astype(np.float32)[:, None])}
 
+    def unscaled(self, values: Tensor) -> Tensor:
+        return values * self._deviation + self._mean
+
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """`{"value": …}` in the unit of the data, from [B, 1]."""
         rows = values.detach().cpu().double()[:, 0] * self._deviation + self._mean

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
-from app.ml.modalities.base import Fitted, Tensors
-from app.ml.objectives.base import Objective
+from app.ml.modalities.base import Tensors
 from app.ml.padding import runs
 from app.ml.runtime.onnx import exportable
 
@@ -23,13 +22,13 @@ log = logging.getLogger(__name__)
 
 FILE = "model.onnx"
 """Beside the files of the artifact in storage; no part of it."""
-ABILITIES = ("embed", "predict")
+ABILITIES = ("reconstruct", "embed", "predict")
 """What is a function of items alone; its answers [B, …] are the outputs of that name. Boxes would need sorting out."""
 
 
 def write(artifact: Artifact, path: Path) -> bool:
     """Writes the graph; False, and no file, where the model has none that answers as its network does."""
-    able = [name for name in ABILITIES if name in artifact.golden_outputs and artifact.golden_outputs[name].ndim == 2]
+    able = [ability for ability in ABILITIES if _has(artifact, ability)]
     if not able or not exportable(artifact):
         return False
     raw = _raw(artifact)
@@ -47,6 +46,12 @@ def write(artifact: Artifact, path: Path) -> bool:
     return False
 
 
+def _has(artifact: Artifact, ability: str) -> bool:
+    if ability == "reconstruct":
+        return ability in artifact.abilities and artifact.roles[artifact.asked].scales
+    return ability in artifact.abilities and artifact.golden_outputs[ability].ndim == 2
+
+
 def _raw(artifact: Artifact) -> Tensors:
     """The golden rows, or others like them, as the graph takes them."""
     fitted, inputs = artifact.roles[artifact.asked], artifact.golden_inputs
@@ -60,7 +65,7 @@ def _export(artifact: Artifact, abilities: Sequence[str], raw: Tensors, path: Pa
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
         torch.onnx.export(
-            _Whole(artifact.network, artifact.roles[artifact.asked], abilities, list(raw)).eval(),
+            _Whole(artifact, abilities, list(raw)).eval(),
             tuple(raw.values()),
             path,
             dynamo=False,
@@ -78,7 +83,7 @@ def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Ten
     taken = [each.name for each in session.get_inputs()]
     fitted = artifact.roles[artifact.asked]
     encoded = fitted.encode(raw["values"].numpy()) if fitted.scales else raw
-    wanted = [ask(artifact.network, ability, encoded) for ability in abilities]
+    wanted = [_shown(artifact, ability, ask(artifact.network, ability, encoded)) for ability in abilities]
     count = len(raw["values"])
     for which in [torch.arange(size) % count for size in BATCH_SIZES]:
         rows = {name: raw[name][which].numpy() for name in taken}
@@ -88,15 +93,23 @@ def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Ten
     return True
 
 
+def _shown(artifact: Artifact, ability: str, answer: Tensor) -> Tensor:
+    """In the unit of the data, where it has one: reconstructions and predicted numbers."""
+    fitted = artifact.roles.get({"reconstruct": artifact.asked, "predict": "target"}.get(ability, ""))
+    return answer if fitted is None else fitted.unscaled(answer)
+
+
 class _Whole(nn.Module):
     """Abilities as functions of raw items."""
 
-    def __init__(self, network: Objective, fitted: Fitted, abilities: Sequence[str], names: Sequence[str]) -> None:
+    def __init__(self, artifact: Artifact, abilities: Sequence[str], names: Sequence[str]) -> None:
         super().__init__()
-        self.network, self.fitted, self.abilities, self.names = network, fitted, abilities, names
+        self.network, self.artifact, self.abilities, self.names = artifact.network, artifact, abilities, names
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        inputs = dict(zip(self.names, tensors, strict=True))
-        if self.fitted.scales:
-            inputs["values"] = self.fitted.scaled(inputs["values"])
-        return tuple(getattr(self.network, ability)(inputs).float() for ability in self.abilities)
+        inputs, fitted = dict(zip(self.names, tensors, strict=True)), self.artifact.roles[self.artifact.asked]
+        if fitted.scales:
+            inputs["values"] = fitted.scaled(inputs["values"])
+        return tuple(
+            _shown(self.artifact, ability, getattr(self.network, ability)(inputs).float()) for ability in self.abilities
+        )

@@ -137,6 +137,11 @@ class FittedTable(Fitted):
         told = gaps[:, torch.from_numpy(self._holed)]
         return torch.cat([scaled, *(part.float() for part in [*coded, told])], 1)
 
+    def unscaled(self, values: Tensor) -> Tensor:
+        """Numbers in their unit; categories and gaps stay what is told of each."""
+        count = len(self.places.numbers)
+        return torch.cat([self.numbers.unscaled(values[:, :count]), values[:, count:]], 1)
+
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Lists of numbers in the unit of the data, of names, and of null where a gap is likelier than not."""
         scaled, named, told = torch.split(values.detach().float().cpu(), self._splits, 1)

@@ -96,6 +96,9 @@ class FittedVectors(Fitted):
         offset, scale = torch.from_numpy(self._offset32), torch.from_numpy(self._scale32)
         return ((raw - offset) / scale).clamp(*self._limits)
 
+    def unscaled(self, values: Tensor) -> Tensor:
+        return values * torch.from_numpy(self._scale32) + torch.from_numpy(self._offset32)
+
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Lists of numbers in the unit of the data."""
         rows = values.detach().cpu().double().numpy() * self._scale + self._offset

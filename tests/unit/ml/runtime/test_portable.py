@@ -62,7 +62,19 @@ def test_a_graph_takes_raw_rows(tmp_path: Path, modality: dict[str, Any], column
     fitted = loaded.roles["input"]
     items = fitted.read(column[8:])
     wanted = artifact.ask(loaded.network, "embed", fitted.encode(items))
-    np.testing.assert_allclose(answers(path, values=items)["embed"], wanted, atol=1e-4)
+    found = answers(path, values=items)
+    np.testing.assert_allclose(found["embed"], wanted, atol=1e-4)
+    told = artifact.ask(loaded.network, "reconstruct", fitted.encode(items))
+    again = found["reconstruct"]
+    if modality["name"] == "image":
+        assert again.shape == (len(column) - 8, *column.shape[1:])
+        np.testing.assert_allclose(again.squeeze(), fitted.render(told), atol=0.51)  # which are whole numbers
+    elif "columns" in modality:
+        numbers = loaded.roles["input"].numbers  # type: ignore[attr-defined]
+        np.testing.assert_allclose(again[:, :2], numbers.render(told[:, :2]), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(again[:, 2:], told[:, 2:], atol=1e-4)
+    else:
+        np.testing.assert_allclose(again, fitted.render(told), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("encoder", ["rnn", "transformer"])
@@ -87,6 +99,27 @@ def test_a_graph_also_predicts(tmp_path: Path) -> None:
     assert set(found) == {"embed", "predict"}
     for ability, answer in found.items():
         np.testing.assert_allclose(answer, artifact.ask(loaded.network, ability, inputs), atol=1e-4)
+
+
+def test_a_number_is_predicted_in_its_unit(tmp_path: Path) -> None:
+    column, numbers = networks.rows(64), np.linspace(900, 1000, 64, dtype=np.float32)
+    fitted = {
+        "input": networks.MODALITY.validate_python({"name": "vectors"}).fit([column]),
+        "target": networks.MODALITY.validate_python({"name": "numbers"}).fit([numbers]),
+    }
+    encoder = {"name": "mlp", "preset": "nano"}
+    roles = {
+        "input": {"modality": {"name": "vectors"}, "encoder": encoder},
+        "target": {"modality": {"name": "numbers"}},
+    }
+    spec = {"roles": roles, "objective": {"name": "regression"}}
+    golden = fitted["input"].encode(column[:8])
+    files = artifact.save(tmp_path, build_network(spec, fitted), fitted, spec, golden_inputs=golden, extra={})
+    loaded = artifact.load(files)
+    assert portable.write(loaded, tmp_path / portable.FILE)
+    told = fitted["target"].render(artifact.ask(loaded.network, "predict", fitted["input"].encode(column)))
+    found = answers(tmp_path / portable.FILE, values=column)["predict"]
+    np.testing.assert_allclose(found[:, 0], [each["value"] for each in told], rtol=1e-4)
 
 
 def test_no_graph_is_written_that_answers_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
