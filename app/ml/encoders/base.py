@@ -89,6 +89,13 @@ class EncoderSettings(Settings):
         preset = given.get("preset") if isinstance(given, Mapping) else None
         return {**cls.presets[preset], **given} if isinstance(preset, str) and preset in cls.presets else given
 
+    def default_settings(self, shape: Shape, place: int | None = None) -> tuple[dict[str, Any], str]:
+        """Values for keys that a new job leaves open, and why. What is stored is built as it always was.
+
+        `place` is how many pixels of a side a place of the finest map may have, where maps are looked at.
+        """
+        return {}, ""
+
     def check(self, shape: Shape) -> None:
         """Raises DoesNotFit where these settings cannot read items of that shape."""
 

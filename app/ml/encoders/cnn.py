@@ -5,8 +5,10 @@ Legend: `B` batch, `C` channels, `H`, `W` height and width, `T` steps, `L` place
 features.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -20,6 +22,13 @@ from app.ml.networks.layers import convolution, linear, normalisation
 
 LAST_SIDE = 8
 """Maps are halved until no side is longer."""
+SMALL, FIRST_SIDE = 64, 24
+"""Of pictures of more pixels than a square of side `SMALL`, the first stage of a new network reads no more places than
+one of `FIRST_SIDE` has: in equal time the many steps teach more than fine maps do."""
+Stem = Literal[1, 2, 4, 8, 16]
+STEMS: tuple[Stem, ...] = get_args(Stem)
+LEAST_CHANNELS = 8
+"""Channels of a map before the first stage, if that has as many."""
 REACH = 5
 """Steps of a series that a convolution sees at once: two dimensions see 9 places with a side of 3."""
 
@@ -44,9 +53,21 @@ class Cnn(EncoderSettings):
     """Channels of the first stage; later stages have twice as many, the features four times."""
     blocks: int = Field(1, ge=1, le=16)
     """Residual blocks of each stage."""
+    stem: Stem | None = None
+    """Pixels of a side that become one place of the first stage, by convolutions of stride 2 that grow wider (He 2019).
+    By default 1 up to 16 pixels, 2 up to 64, then 4 up to 96, 8 up to 192 and 16, so that a step takes no longer.
+    Sounds and series have 2 at most, pictures with boxes 4."""
     channels: int | None = Field(None, ge=1, le=65536)
     """Of rows of numbers, which are read as series: numbers of each step, side by side; 1 where it is left out. Arrays
     of rows by steps by channels come in this order."""
+
+    def default_settings(self, shape: Shape, place: int | None = None) -> tuple[dict[str, Any], str]:
+        if shape.layout != "grid" or shape.aligned or math.prod(shape.size[1:]) <= SMALL**2:
+            return {}, ""
+        _, height, width = shape.size
+        fitting = [stem for stem in STEMS if stem <= (place or STEMS[-1])]
+        stem = next((stem for stem in fitting if height * width <= (FIRST_SIDE * stem) ** 2), fitting[-1])
+        return {"stem": stem}, f"steps of pictures of {height} by {width} would take too long"
 
     def check(self, shape: Shape) -> None:
         channels = self.channels or 1
@@ -74,13 +95,17 @@ class CnnEncoder(Encoder):
         channels, height, width = _map(settings, shape)
         self.series, self.steps = shape.layout == "vector", width
         narrow, wide, self.width = settings.width, 2 * settings.width, 4 * settings.width
-        self.stem_stride = 2 if max(height, width) > 2 * LAST_SIDE else 1
+        self.stem_stride = settings.stem or (2 if max(height, width) > 2 * LAST_SIDE else 1)
         self.stages = _halvings(max(height, width) // self.stem_stride)
-        layers: list[nn.Module] = [
-            _convolution(channels, narrow, stride=self.stem_stride, along=self.series),
-            normalisation(narrow),
-            nn.ReLU(),
-        ]
+        layers: list[nn.Module] = []
+        for outputs in _stem(narrow, self.stem_stride):
+            stride = min(2, self.stem_stride)
+            layers += [
+                _convolution(channels, outputs, stride=stride, along=self.series),
+                normalisation(outputs),
+                nn.ReLU(),
+            ]
+            channels = outputs
         layers += [Block(narrow, narrow, along=self.series) for _ in range(settings.blocks)]
         for stage in range(self.stages):
             layers.append(Block(narrow if stage == 0 else wide, wide, stride=2, along=self.series))
@@ -119,7 +144,8 @@ class CnnDecoder(nn.Module):
         self.series = series = shape.layout == "vector"
         narrow, wide = settings.width, 2 * settings.width
         self.sizes = [(height, width)]
-        for stride in [stem_stride] + stages * [2]:
+        stem = _stem(narrow, stem_stride)
+        for stride in len(stem) * [min(2, stem_stride)] + stages * [2]:
             self.sizes.append((-(-self.sizes[-1][0] // stride), -(-self.sizes[-1][1] // stride)))
         places = self.sizes[-1][0] * self.sizes[-1][1]
         self.expand = nn.Sequential(
@@ -135,7 +161,11 @@ class CnnDecoder(nn.Module):
             )
             for after in outputs
         )
-        self.draw = _convolution(narrow, channels, gain=1.0, bias=True, along=series)
+        self.stages.extend(
+            nn.Sequential(_convolution(before, after, along=series), normalisation(after), nn.ReLU())
+            for after, before in reversed(list(pairwise(stem)))
+        )
+        self.draw = _convolution(stem[0], channels, gain=1.0, bias=True, along=series)
 
     def forward(self, code: Tensor) -> Tensor:
         maps: Tensor = self.expand(code)  # [B, E] -> [B, C, h, w]
@@ -176,6 +206,12 @@ def _map(settings: Cnn, shape: Shape) -> tuple[int, int, int]:
         return channels, 1, shape.count // channels
     channels, height, width = shape.size
     return channels, height, width
+
+
+def _stem(narrow: int, stride: int) -> list[int]:
+    """Channels of the convolutions before the first stage, each twice as wide as the one before."""
+    count = max(1, stride.bit_length() - 1)
+    return [max(narrow >> left, min(narrow, LEAST_CHANNELS)) for left in reversed(range(count))]
 
 
 def _halvings(side: int) -> int:

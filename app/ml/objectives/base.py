@@ -44,6 +44,8 @@ class RoleNeeds:
     encoded: bool = False
     """True when the role has an encoder."""
     capabilities: frozenset[Capability] = frozenset()
+    place: int | None = None
+    """Pixels of a side that a place of the encoder's finest map may have; None where maps are not looked at."""
 
 
 class Objective(nn.Module):

@@ -30,8 +30,10 @@ MOST = 100
 """Boxes that are told of a picture."""
 SHOWN = 0.3
 """Score from which a box is told where nobody asks for another."""
+PLACE = 4
+"""Pixels along a picture's side for each place of the map."""
 COARSEST, FINEST = 32, 64
-"""Places along the longer side of the map: a quarter of the picture's pixels, within these bounds where it can be."""
+"""Places along the longer side of the map are within these bounds where they can be."""
 SEEN = 24_000
 """Pictures that a training sees by default."""
 FIRST = 0.01
@@ -54,7 +56,7 @@ class Detection(ObjectiveSettings):
     name: Literal["detection"] = "detection"
     """Find things in pictures."""
     roles: ClassVar[Mapping[str, RoleNeeds]] = {
-        "input": RoleNeeds(frozenset({"grid"}), encoded=True, capabilities=frozenset({"grid"})),
+        "input": RoleNeeds(frozenset({"grid"}), encoded=True, capabilities=frozenset({"grid"}), place=PLACE),
         "target": RoleNeeds(frozenset({"boxes"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"predict"})
@@ -94,7 +96,7 @@ class Detector(Objective):
         assert role.encoder is not None
         self.encoders = nn.ModuleDict({"input": role.encoder})
         width, classes = settings.width, target.modality.shape.size[1] - CORNERS
-        self.finest = min(max(max(role.modality.shape.size[1:]) // 4, COARSEST), FINEST)
+        self.finest = min(max(max(role.modality.shape.size[1:]) // PLACE, COARSEST), FINEST)
         with torch.no_grad():
             maps = self._maps(role.encoder({"values": torch.zeros(1, *role.modality.shape.size)}))
         self.joints = nn.ModuleList(convolution(each.shape[1], width, side=1, gain=1.0) for each in maps)

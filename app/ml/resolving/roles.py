@@ -59,9 +59,10 @@ def decide_roles(
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = None
             if needs.encoded:
-                encoder = _encoder(part.encoder, modality.expected(facts), objective, rows, role, choices)
-            if encoder is not None:
-                encoder.check(modality.expected(facts))
+                shape = modality.expected(facts)
+                encoder = _encoder(part.encoder, shape, objective, rows, role, choices)
+                encoder = _settled(encoder, shape, needs.place, role, choices)
+                encoder.check(shape)
         dimensions = encoder.dimensions if encoder is not None else None
         if role in base:  # a graft reads the encoder's features, not the narrow code of its base
             dimensions = base[role].dimensions if objective.keeps_dimensions else None
@@ -159,3 +160,12 @@ def _encoder(
             choices.note(f"roles.{role}.encoder.{key}", value, reason)
             given[key] = value
     return complete(ENCODER, name, given, "encoder")
+
+
+def _settled(encoder: EncoderSettings, shape: Shape, place: int | None, role: str, choices: Choices) -> EncoderSettings:
+    """With the keys that depend on what it reads, where they are open."""
+    settings, reason = encoder.default_settings(shape, place)
+    left = {key: value for key, value in settings.items() if getattr(encoder, key) is None}
+    for key, value in left.items():
+        choices.note(f"roles.{role}.encoder.{key}", value, reason)
+    return encoder.model_copy(update=left)

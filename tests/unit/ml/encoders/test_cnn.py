@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from app.ml.encoders.cnn import Cnn
+from app.ml.encoders.cnn import Cnn, Stem
 from app.ml.modalities.base import Shape
 
 
@@ -66,3 +66,72 @@ def test_channels_of_a_step_stand_side_by_side() -> None:
         built.layers[0].weight[:, 1] = 0  # type: ignore[operator]
     same = built({"values": row.flatten(1)}).tokens - built({"values": torch.zeros(1, 128)}).tokens
     assert not same.any()
+
+
+@pytest.mark.parametrize(
+    ("size", "stem"),
+    [
+        ((1, 28, 28), None),
+        ((3, 64, 64), None),
+        ((3, 65, 64), 4),
+        ((1, 32, 256), 4),
+        ((3, 96, 96), 4),
+        ((3, 128, 128), 8),
+        ((3, 224, 224), 16),
+        ((3, 2000, 2000), 16),
+    ],
+)
+def test_the_first_stage_of_large_pictures_reads_no_more_than_that_of_small_ones(
+    size: tuple[int, int, int], stem: int | None
+) -> None:
+    settings, reason = Cnn().default_settings(Shape("grid", size))
+    assert settings.get("stem") == stem
+    assert bool(reason) == bool(stem)
+
+
+@pytest.mark.parametrize(("side", "stem"), [(64, None), (128, 4), (512, 4)])
+def test_the_first_stage_is_as_fine_as_the_objective_needs(side: int, stem: int | None) -> None:
+    settings, _ = Cnn().default_settings(Shape("grid", (3, side, side)), place=4)
+    assert settings.get("stem") == stem
+
+
+@pytest.mark.parametrize("shape", [Shape("grid", (1, 64, 400), aligned=True), Shape("vector", (5000,))])
+def test_sounds_and_series_keep_their_first_stage(shape: Shape) -> None:
+    assert Cnn().default_settings(shape) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("stem", "sides"),
+    [(2, [64, 32, 16]), (4, [64, 32, 16]), (8, [64, 32, 16]), (16, [64, 32, 16, 8])],
+)
+@pytest.mark.parametrize("width", [4, 32])
+def test_a_stem_halves_by_steps_and_a_decoder_goes_the_same_way_back(stem: Stem, sides: list[int], width: int) -> None:
+    shape = Shape("grid", (3, 128, 120))
+    built = Cnn(width=width, stem=stem).build(shape)
+    features = built({"values": torch.rand(2, *shape.size)})
+    assert [level.shape[2] for level in features.levels] == sides
+    assert features.grid == ((8, 8) if stem < 16 else (4, 4))
+    assert features.pooled.shape == (2, 4 * width)
+    assert built.decoder(shape, 5)(torch.randn(2, 5)).shape == (2, *shape.size)
+
+
+def test_every_pixel_reaches_the_first_stage() -> None:
+    built = Cnn(width=8, stem=8).build(Shape("grid", (1, 64, 64)))
+    picture = torch.rand(1, 1, 64, 64, requires_grad=True)
+    built({"values": picture}).tokens.sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.ne(0).all()
+
+
+@pytest.mark.parametrize(("size", "stem"), [((3, 128, 128), 2), ((1, 32, 32), 2), ((1, 12, 16), 1)])
+def test_stored_settings_without_a_stem_are_the_network_that_they_were(size: tuple[int, int, int], stem: Stem) -> None:
+    weights = []
+    for settings in (Cnn.model_validate({"name": "cnn", "width": 8}), Cnn(width=8, stem=stem)):
+        torch.manual_seed(0)
+        built = settings.build(Shape("grid", size))
+        weights.append({**built.state_dict(), **built.decoder(Shape("grid", size), 4).state_dict(prefix="decoder.")})
+    stored, now = weights
+    assert stored.keys() == now.keys()
+    assert all(torch.equal(stored[name], now[name]) for name in stored)
+    assert stored["layers.0.weight"].shape == (8, size[0], 3, 3)
+    assert stored["layers.3.first.weight"].shape == (8, 8, 3, 3), "a block comes after one convolution"

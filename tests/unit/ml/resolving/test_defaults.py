@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import Invalid
+from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.transformer import Transformer
 from app.ml.objectives.detection import Detection
 from app.ml.objectives.translation import Translation
@@ -271,6 +272,15 @@ def test_what_augmentation_does_is_decided_and_given_a_reason() -> None:
     assert choice["value"] == {"name": "image", "flip": 0.5}
 
 
+def test_boxes_keep_maps_as_fine_as_they_need() -> None:
+    boxes = {"name": "boxes", "modality": "boxes", "labels": ["cat"], "picture": [256, 256]}
+    photos = IMAGES | {"input": IMAGES["input"] | {"shape": [256, 256, 3]}, "target": boxes}
+    body = {"kind": "pretrain", "objective": {"name": "detection"}, "modality": {"name": "image", "size": 256}}
+    encoder = resolved(body, photos).spec.roles["input"].encoder
+    assert isinstance(encoder, Cnn)
+    assert encoder.stem == 4
+
+
 def test_pictures_with_boxes_are_changed_unless_somebody_says_otherwise() -> None:
     """Few pictures are seen hundreds of times."""
     boxes = {"name": "boxes", "modality": "boxes", "labels": ["cat"], "picture": [28, 28]}
@@ -356,3 +366,30 @@ def test_a_base_of_other_columns_names_them(gaps: bool) -> None:
         resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income"), told)
     with pytest.raises(Invalid, match=r"have 4: it lacks 'default' and it has 'a', 'b' besides$"):
         resolved({"kind": "pretrain", "base_model": "root"}, table("age", "income", "a", "b"), told)
+
+
+def test_large_pictures_get_a_stem_for_their_size_and_are_told_so() -> None:
+    photos = IMAGES | {"input": IMAGES["input"] | {"shape": [128, 128, 3]}}
+
+    def stem(profile: dict[str, Any], encoder: dict[str, Any] | None, base: dict[str, Any] | None = None) -> Any:
+        body = {"kind": "pretrain", "objective": {"name": "contrastive"}}
+        found = resolved(
+            body | ({"encoder": encoder} if encoder else {"base_model": "old"} if base else {}), profile, base
+        )
+        told = {choice["key"]: choice["value"] for choice in found.choices}
+        made = found.spec.roles["input"].encoder
+        assert isinstance(made, Cnn)
+        assert told.get("roles.input.encoder.stem", made.stem) == made.stem
+        return made.stem, "roles.input.encoder.stem" in told
+
+    assert stem(photos, None) == stem(photos, {"name": "cnn", "preset": "nano"}) == (8, True)
+    assert stem(photos, {"name": "cnn", "stem": 2}) == stem(photos, {"name": "auto", "stem": 2}) == (2, False)
+    assert stem(IMAGES, None) == (None, False)
+    large = IMAGES | {"input": IMAGES["input"] | {"shape": [256, 256, 3]}}
+    assert stem(large, None) == (16, True)
+    old: dict[str, Any] = {
+        "reference": "old:1",
+        "spec": resolved({"kind": "pretrain"}, photos).spec.model_dump(mode="json"),
+    }
+    del old["spec"]["roles"]["input"]["encoder"]["stem"]
+    assert stem(photos, None, old) == (None, False), "a base keeps the network that it has"
