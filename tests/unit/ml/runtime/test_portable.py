@@ -14,6 +14,7 @@ from app.ml.modalities.base import Column
 from app.ml.runtime import portable
 from app.ml.tabular.rows import FittedVectors
 from tests import networks
+from tests.little_room import little_room
 
 
 def answers(path: Path, **inputs: Any) -> dict[str, Any]:
@@ -139,3 +140,11 @@ def test_what_is_too_large_has_no_graph(tmp_path: Path, monkeypatch: pytest.Monk
     loaded = artifact.load(networks.write(tmp_path))
     monkeypatch.setattr("app.ml.runtime.onnx.MOST_BYTES", loaded.size_bytes - 1)
     assert not portable.write(loaded, tmp_path / portable.FILE)
+
+
+def test_a_full_disk_is_no_lack_of_a_graph(tmp_path: Path) -> None:
+    """Or a model could never leave, since a disk was full for a moment."""
+    loaded = artifact.load(networks.write(tmp_path))
+    with little_room(1000), pytest.raises(OSError, match="too large"):
+        portable.write(loaded, tmp_path / portable.FILE)
+    assert portable.write(loaded, tmp_path / portable.FILE)
