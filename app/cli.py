@@ -115,7 +115,8 @@ def api(options: argparse.Namespace) -> int:
     else:
         listener = (share if options.workers > 1 else listen)(settings.host, settings.port)
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from app.siblings import Siblings
 
     if options.workers == 1:
         import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
@@ -134,7 +135,7 @@ def api(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
     if options.workers > 1:
-        Multiprocess(configuration, sockets=doors(listener)).run()
+        Siblings(configuration, sockets=doors(listener)).run()
     else:
         uvicorn.Server(configuration).run(sockets=doors(listener))
     return 0

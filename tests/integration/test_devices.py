@@ -45,16 +45,21 @@ def wait_for_steps(workshop: Workshop, job: Job, process: "subprocess.Popen[byte
 
 
 @pytest.mark.parametrize(
-    ("objective", "parts", "pauses"), [("autoencoding", 1, 1), ("contrastive", 1, 0), ("masked", 2, 0)]
+    ("objective", "parts", "pauses", "width"),
+    [("autoencoding", 1, 1, 1024), ("contrastive", 1, 0, 64), ("masked", 2, 0, 64)],
 )
 def test_two_processes_learn_what_one_does_also_after_a_pause(
-    workshop: Workshop, tmp_path: Path, objective: str, parts: int, pauses: int
+    workshop: Workshop, tmp_path: Path, objective: str, parts: int, pauses: int, width: int
 ) -> None:
-    """What is hidden from an objective is drawn for every part of a batch: alone, it is computed in as many."""
+    """What is hidden from an objective is drawn for every part of a batch: alone, it is computed in as many.
+
+    What is to be paused is wide, so that it is not over before.
+    """
+    body = BODY | {"encoder": {"name": "mlp", "widths": [width, width]}}
     dataset = workshop.dataset(blobs())
-    training = BODY["training"] | {"accumulation": parts}
-    alone = workshop.job(dataset, objective={"name": objective}, **BODY | {"training": training})
-    shared = workshop.job(dataset, objective={"name": objective}, **BODY)
+    training = body["training"] | {"accumulation": parts}
+    alone = workshop.job(dataset, objective={"name": objective}, **body | {"training": training})
+    shared = workshop.job(dataset, objective={"name": objective}, **body)
     for _ in range(pauses):
         token, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
         try:

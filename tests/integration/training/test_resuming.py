@@ -103,6 +103,7 @@ def test_few_rows_are_judged_by_one_of_several_threads(
 
     monkeypatch.setattr(Judge, "judge", noted)
     with computing_with(2):
+        divided["training"]["epochs"] = 2
         sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=600)), **divided))
     assert used == {(60, count)}
 
