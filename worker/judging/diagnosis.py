@@ -150,7 +150,7 @@ def of_baselines(metrics: Mapping[str, Any], watched: str, *, more: bool) -> lis
         Finding(
             "outdone",
             f"{watched} is {metrics[watched]:.3g} on the {metrics['split']} rows, and the simple answer {best!r} has "
-            f"{known[best]:.3g} without learning anything: the model is worth less than that. Try more data, more time "
-            "(training.max_seconds) or a base_model",
+            f"{known[best]:.3g}: the model is worth less than that. Try more data, more time (training.max_seconds) or "
+            "a base_model",
         )
     ]
