@@ -3,6 +3,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -17,6 +18,12 @@ PATIENCE = 60
 
 async def application(scope: object, receive: object, send: object) -> None:
     raise AssertionError("nobody asks")
+
+
+def stands_still(pid: int | None) -> bool:
+    """Whether all threads of a process are stopped: a signal takes its time."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +47,7 @@ def test_a_process_that_dies_while_it_is_asked_whether_it_is_well_is_replaced() 
             assert first.ping(PATIENCE)
             assert first.pid is not None
             os.kill(first.pid, signal.SIGSTOP)  # so that no answer comes
+            wait_until(lambda: stands_still(first.pid), "the stop")
             keeping = threading.Thread(target=siblings.keep_subprocess_alive, daemon=True)
             keeping.start()
             time.sleep(0.5)
