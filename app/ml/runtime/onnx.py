@@ -5,6 +5,7 @@ it; one that a client brings is never read. What is traced are rows without padd
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -38,17 +39,25 @@ def export(artifact: Artifact, ability: str, path: Path) -> None:
     Raises whatever torch's exporter does when it has no counterpart of an operation.
     """
     inputs = row(artifact.golden_inputs, 0)
+    trace(_Asked(artifact.network, ability, list(inputs)), inputs, [ANSWER], path)
+
+
+def trace(asked: nn.Module, inputs: Tensors, outputs: Sequence[str], path: Path) -> None:
+    """Writes the graph of a function of tensors side by side, [B, …] each, to its `outputs`.
+
+    Raises whatever torch's exporter does when it has no counterpart of an operation.
+    """
     axes = {name: {0: "rows", 1: "length"} if runs(inputs, name) else {0: "rows"} for name in inputs}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
         torch.onnx.export(  # by tracing: the newer exporter takes 2 to 7 s for what this one does in 0.1 to 1.4
-            _Asked(artifact.network, ability, list(inputs)).eval(),  # the exporter gives the network the mode of this
+            asked.eval(),  # the exporter gives the network the mode of this
             tuple(inputs.values()),
             path,
             dynamo=False,
             input_names=list(inputs),
-            output_names=[ANSWER],
-            dynamic_axes=axes,
+            output_names=list(outputs),
+            dynamic_axes={**axes, **{name: {0: "rows"} for name in outputs}},
         )
 
 

@@ -5,7 +5,6 @@ whoever publishes the model; nothing here reads it.
 """
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
 from app.ml.modalities.base import Tensors
-from app.ml.padding import runs
-from app.ml.runtime.onnx import exportable
+from app.ml.runtime.onnx import exportable, trace
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +32,7 @@ def write(artifact: Artifact, path: Path) -> bool:
     raw = _raw(artifact)
     for abilities in (able, *([ability] for ability in reversed(able) if len(able) > 1)):
         try:
-            _export(artifact, abilities, raw, path)
+            trace(_Whole(artifact, abilities, list(raw)), raw, abilities, path)
             if _faithful(path, artifact, abilities, raw):
                 return True
             log.info("there is no graph to %s: its answers differ", " and ".join(abilities))
@@ -58,21 +56,6 @@ def _raw(artifact: Artifact) -> Tensors:
     if not fitted.scales:
         return inputs
     return {"values": torch.from_numpy(fitted.read(fitted.render(inputs["values"])))}
-
-
-def _export(artifact: Artifact, abilities: Sequence[str], raw: Tensors, path: Path) -> None:
-    axes = {name: {0: "rows", 1: "length"} if runs(raw, name) else {0: "rows"} for name in raw}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
-        torch.onnx.export(
-            _Whole(artifact, abilities, list(raw)).eval(),
-            tuple(raw.values()),
-            path,
-            dynamo=False,
-            input_names=list(raw),
-            output_names=list(abilities),
-            dynamic_axes={**axes, **{ability: {0: "rows"} for ability in abilities}},
-        )
 
 
 def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Tensors) -> bool:
