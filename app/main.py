@@ -20,7 +20,7 @@ from app.api import (
     health,
     imports,
     inference,
-    job_story,
+    job_history,
     jobs,
     models,
     oip,
@@ -28,12 +28,12 @@ from app.api import (
     retention,
     uploads,
 )
+from app.api.cors import Origins
 from app.api.deps import Services
+from app.api.job_watch import Watcher
 from app.api.lane import Lane
 from app.api.middleware import BodyLimit, RequestContext
-from app.api.origins import Origins
 from app.api.telemetry import Telemetry
-from app.api.watch import Watcher
 from app.registry.db import Database
 from app.serving import Serving
 from app.settings import Settings, read_settings
@@ -110,7 +110,7 @@ def create_app(settings: Settings) -> House:
         datasets,
         jobs,
         checkpoints,
-        job_story,
+        job_history,
         fine_tuning,
         batches,
         models,

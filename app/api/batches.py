@@ -7,7 +7,7 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
@@ -142,7 +142,7 @@ def list_batches(here: ServicesHere, who: CallerHere, paging: PagingHere, metada
     with here.database.reading() as session:
         found = batches.list_page(session, who.project_id, **vars(paging), metadata=metadata)
         answering = overview.by_id(session, Job, [row.job_id or "" for row in found.rows])
-        return shown.page([show(row, answering[row.job_id or ""]) for row in found.rows], found.has_more)
+        return serializers.page([show(row, answering[row.job_id or ""]) for row in found.rows], found.has_more)
 
 
 @router.get("/v1/batches/{batch_id}", response_model=BatchObject)
@@ -174,13 +174,13 @@ def delete_batch(batch_id: str, here: ServicesHere, who: CallerHere) -> dict[str
 
 
 def show(batch: Batch, job: Job) -> dict[str, Any]:
-    ended = {job.status: shown.seconds(job.finished_at)}
+    ended = {job.status: serializers.seconds(job.finished_at)}
     cancelling = job.requested == "cancel" and job.status == "running"
     errors = None
     if job.error is not None:
         entry = {"code": job.error["code"], "message": job.error["message"], "param": job.error["param"], "line": None}
         errors = {"object": "list", "data": [entry]}
-    return shown.wire(
+    return serializers.wire(
         BatchObject(
             id=batch.id,
             endpoint=batch.endpoint,
@@ -192,10 +192,10 @@ def show(batch: Batch, job: Job) -> dict[str, Any]:
             errors=errors,
             request_counts=Counts.model_validate(batch.counts),
             created_at=int(batch.created_at),
-            in_progress_at=shown.seconds(job.started_at),
+            in_progress_at=serializers.seconds(job.started_at),
             completed_at=ended.get("succeeded"),
             failed_at=ended.get("failed"),
-            cancelling_at=shown.seconds(job.cancelling_at) or ended.get("cancelled"),
+            cancelling_at=serializers.seconds(job.cancelling_at) or ended.get("cancelled"),
             cancelled_at=ended.get("cancelled"),
             metadata=batch.metadata_,
         )

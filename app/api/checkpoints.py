@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy.orm import Session
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import CallerHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, Made, create
 from app.api.job_schemas import CheckpointObject, JobObject
@@ -30,7 +30,7 @@ def list_checkpoints(job_id: str, here: ServicesHere, who: CallerHere, paging: P
         jobs.get(session, who.project_id, job_id)
         found = checkpoints.list_page(session, job_id, **vars(paging))
         names = published(session, found.rows)
-    return shown.page_of(found, lambda row: shown.checkpoint(row, names.get(row.id)))
+    return serializers.page_of(found, lambda row: serializers.checkpoint(row, names.get(row.id)))
 
 
 @router.post("/v1/jobs/{job_id}/checkpoints/{checkpoint_id}/publish", response_model=JobObject, openapi_extra=HEADERS)
@@ -48,7 +48,7 @@ def publish_checkpoint(
 
     def make(session: Session) -> Made:
         job = publication(session, here, ask.caller, job_id, checkpoint_id, body)
-        return Made(shown.job(session, job), [(job.queue, job.id)] if job.status == "queued" else [])
+        return Made(serializers.job(session, job), [(job.queue, job.id)] if job.status == "queued" else [])
 
     answer, _ = create(here, ask, 200, make)
     return answer

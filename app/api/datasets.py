@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import shown
+from app.api import serializers
 from app.api.augmentation_trial import AugmentationTrial, AugmentedRows, try_on_rows
 from app.api.dataset_rows import read_rows
 from app.api.dataset_schemas import DatasetObject, DatasetRequest, DatasetStatus, Profile, Report, Row
@@ -25,8 +25,8 @@ from app.api.deps import (
     services,
 )
 from app.api.files import register
-from app.api.idempotency import HEADERS, Made, asked, create, create_from_form
-from app.api.intake import Intake, take_in
+from app.api.forms import Form, receive_form
+from app.api.idempotency import HEADERS, Made, create, create_from_form, idempotent_request
 from app.api.openapi import json_body
 from app.api.schemas import Deleted, ListOf
 from app.dataset_options import DatasetOptions, SplitName
@@ -60,19 +60,19 @@ async def create_dataset(request: Request) -> Response:
     here = services(request)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         options = check(await read_json(request, FORM_TOO))
-        ask = asked(request, hashlib.sha256(await request.body()).hexdigest())
+        ask = idempotent_request(request, hashlib.sha256(await request.body()).hexdigest())
         project = ask.caller.project_id
         making = run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, options))
         return (await making)[0]
-    async with take_in(request, here.settings, here.storage, fields=FIELDS, max_files=MAX_FILES) as intake:
-        options = check({"files": [file.filename for file in intake.files], **intake.body(TEXTS)})
-        ask = asked(request, intake.sha256(), counts_retries=False)
+    async with receive_form(request, here.settings, here.storage, fields=FIELDS, max_files=MAX_FILES) as form:
+        options = check({"files": [file.filename for file in form.files], **form.body(TEXTS)})
+        ask = idempotent_request(request, form.sha256(), counts_retries=False)
         project = ask.caller.project_id
 
         def make_all(session: Session) -> Made:
-            return make_from_form(session, here, project, options, intake)
+            return make_from_form(session, here, project, options, form)
 
-        return await create_from_form(here, ask, 202, make_all, intake)
+        return await create_from_form(here, ask, 202, make_all, form)
 
 
 def check(body: Any) -> DatasetRequest:
@@ -82,11 +82,11 @@ def check(body: Any) -> DatasetRequest:
         raise from_validation([dict(each) for each in error.errors()], body, DatasetRequest) from None
 
 
-def make_from_form(session: Session, here: Services, project_id: str, options: DatasetRequest, intake: Intake) -> Made:
+def make_from_form(session: Session, here: Services, project_id: str, options: DatasetRequest, form: Form) -> Made:
     """The rows of the form's files, and the dataset made from them."""
-    ordered = sorted(intake.files, key=lambda file: file.stored.sha256)  # forms that wait for each other's content
+    ordered = sorted(form.files, key=lambda file: file.stored.sha256)  # forms that wait for each other's content
     rows = {file.filename: register(session, here.storage, project_id, file, "pretrain") for file in ordered}
-    ids = {file.filename: rows[file.filename].id for file in intake.files}
+    ids = {file.filename: rows[file.filename].id for file in form.files}
     body = options.model_dump()
     body["files"] = list(ids.values())
     if body["split"] is not None and "files" in body["split"]:
@@ -106,7 +106,7 @@ def make(session: Session, here: Services, project_id: str, options: DatasetRequ
         max_attempts=here.settings.max_attempts,
     )
     session.refresh(dataset)
-    return Made(shown.dataset(session, dataset), [(ingest.queue, ingest.id)])
+    return Made(serializers.dataset(session, dataset), [(ingest.queue, ingest.id)])
 
 
 @router.get("/v1/datasets", response_model=ListOf[DatasetObject], openapi_extra=METADATA_FILTER)
@@ -120,14 +120,14 @@ def list_datasets(
     """Lists the project's datasets."""
     with here.database.reading() as session:
         found = datasets.list_page(session, who.project_id, **vars(paging), status=status, metadata=metadata)
-        return shown.page(shown.datasets(session, found.rows), found.has_more)
+        return serializers.page(serializers.datasets(session, found.rows), found.has_more)
 
 
 @router.get("/v1/datasets/{dataset_id}", response_model=DatasetObject)
 def get_dataset(dataset_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
     """A dataset's particulars."""
     with here.database.reading() as session:
-        return shown.dataset(session, datasets.get(session, who.project_id, dataset_id))
+        return serializers.dataset(session, datasets.get(session, who.project_id, dataset_id))
 
 
 @router.get("/v1/datasets/{dataset_id}/profile", response_model=Profile)
@@ -162,7 +162,7 @@ def get_rows(
         dataset = ready(datasets.get(session, who.project_id, dataset_id))
         held = objects.held(session, dataset.id)
     rows, has_more = read_rows(here.storage, held, split, after + 1, limit)
-    return shown.page(rows, has_more)
+    return serializers.page(rows, has_more)
 
 
 @router.post("/v1/datasets/{dataset_id}/augmentations", response_model=AugmentedRows)

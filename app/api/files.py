@@ -5,10 +5,10 @@ from typing import Annotated, Any, get_args
 from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import CallerHere, Paging, ServicesHere, caller, guarded_router, pages, services
-from app.api.idempotency import HEADERS, Made, asked, create_from_form
-from app.api.intake import Arrived, take_in
+from app.api.forms import Arrived, receive_form
+from app.api.idempotency import HEADERS, Made, create_from_form, idempotent_request
 from app.api.schemas import Deleted, FileObject, ListOf, Purpose
 from app.api.streaming import download
 from app.errors import MissingKey, UnknownChoice
@@ -43,20 +43,20 @@ FORM = {
 async def create_file(request: Request) -> Response:
     """Uploads a file. It is stored and hashed while it arrives; one that is too large is refused on the way."""
     here = services(request)
-    async with take_in(request, here.settings, here.storage, fields=frozenset({"purpose"}), max_files=1) as intake:
-        purpose = intake.fields.get("purpose")
+    async with receive_form(request, here.settings, here.storage, fields=frozenset({"purpose"}), max_files=1) as form:
+        purpose = form.fields.get("purpose")
         known = ", ".join(get_args(Purpose))
         if purpose is None:
             raise MissingKey(f"the form has no field 'purpose', which is one of {known}", param="purpose")
         if purpose not in get_args(Purpose):
             raise UnknownChoice(f"purpose {purpose!r} is unknown; choose one of {known}", param="purpose")
-        ask = asked(request, intake.sha256(), counts_retries=False)
+        ask = idempotent_request(request, form.sha256(), counts_retries=False)
         project = caller(request).project_id
 
         def make(session: Session) -> Made:
-            return Made(shown.file(register(session, here.storage, project, intake.files[0], purpose)))
+            return Made(serializers.file(register(session, here.storage, project, form.files[0], purpose)))
 
-        return await create_from_form(here, ask, 200, make, intake)
+        return await create_from_form(here, ask, 200, make, form)
 
 
 def register(session: Session, storage: Storage, project_id: str, arrived: Arrived, purpose: str) -> File:
@@ -83,14 +83,14 @@ def list_files(
     """Lists the project's files."""
     with here.database.reading() as session:
         found = files.list_page(session, who.project_id, **vars(paging), purpose=purpose)
-    return shown.page_of(found, shown.file)
+    return serializers.page_of(found, serializers.file)
 
 
 @router.get("/v1/files/{file_id}", response_model=FileObject)
 def get_file(file_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
     """A file's particulars."""
     with here.database.reading() as session:
-        return shown.file(files.get(session, who.project_id, file_id))
+        return serializers.file(files.get(session, who.project_id, file_id))
 
 
 @router.get(

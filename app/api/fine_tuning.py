@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
-from app.api import shown
+from app.api import serializers
 from app.api.checkpoints import published
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.fine_tuning_schemas import FineTuningCheckpoint, FineTuningEvent, FineTuningJob, FineTuningRequest
 from app.api.idempotency import HEADERS, Made, create
-from app.api.job_story import number
+from app.api.job_history import number
 from app.api.jobs import AskedHere, make_training, steer
 from app.api.schemas import ListOf
 from app.dataset_options import DatasetOptions
@@ -92,7 +92,7 @@ def list_fine_tunings(
             based=True,
             metadata=metadata,
         )
-        return shown.page(shown_as(session, found.rows), found.has_more)
+        return serializers.page(shown_as(session, found.rows), found.has_more)
 
 
 @router.get(PATH + "/{job_id}", response_model=FineTuningJob)
@@ -136,7 +136,7 @@ def list_events(
         job = find(session, who, job_id)
         start = None if after is None else number(after, "after")
         found = events.list_page(session, job.id, limit=limit, after=start, descending=True)
-    return shown.page_of(found, event)
+    return serializers.page_of(found, event)
 
 
 @router.get(PATH + "/{job_id}/checkpoints", response_model=ListOf[FineTuningCheckpoint])
@@ -152,7 +152,7 @@ def list_checkpoints(
         job = find(session, who, job_id)
         found = checkpoints.list_page(session, job.id, limit=limit, after=after, descending=True)
         names = published(session, found.rows)
-    return shown.page_of(found, lambda row: checkpoint(row, names.get(row.id)))
+    return serializers.page_of(found, lambda row: checkpoint(row, names.get(row.id)))
 
 
 def own(job_id: str) -> str:
@@ -176,12 +176,12 @@ def shown_as(session: Session, rows: list[Job]) -> list[dict[str, Any]]:
     names = overview.version_names(session, versions)
     first = {row.id: used[row.id][0].dataset_id for row in rows if used[row.id]}
     datasets = overview.by_id(session, Dataset, set(first.values()))
-    return [shown.wire(FineTuningJob.of(row, datasets.get(first.get(row.id, "")), names)) for row in rows]
+    return [serializers.wire(FineTuningJob.of(row, datasets.get(first.get(row.id, "")), names)) for row in rows]
 
 
 def event(row: Event) -> dict[str, Any]:
-    plain = shown.event(row)
-    return shown.wire(
+    plain = serializers.event(row)
+    return serializers.wire(
         FineTuningEvent(
             id=plain["id"],
             created_at=plain["created_at"],
@@ -193,7 +193,7 @@ def event(row: Event) -> dict[str, Any]:
 
 
 def checkpoint(row: Checkpoint, model: str | None) -> dict[str, Any]:
-    return shown.wire(
+    return serializers.wire(
         FineTuningCheckpoint(
             id=row.id,
             created_at=int(row.created_at),

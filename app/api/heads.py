@@ -9,9 +9,9 @@ from typing import Any
 
 import httptools
 
-from app.api import asked
+from app.api import request_bodies
 from app.api.middleware import request_id
-from app.api.packing import Packed, binary, packer
+from app.api.response_bodies import Packed, binary, packer
 from app.errors import RootstockError
 from app.ml.operations.base import Operation
 
@@ -88,12 +88,19 @@ class Heads:
         authorization, length, kind, accept, given = (said.get(name, "") for name in READ_HERE)
         scheme, _, secret = authorization.partition(" ")
         kind = kind.partition(";")[0].strip().lower()
-        if scheme != "Bearer" or not length.isdigit() or int(length) > self._max_body_bytes or kind == asked.FORM:
+        if (
+            scheme != "Bearer"
+            or not length.isdigit()
+            or int(length) > self._max_body_bytes
+            or kind == request_bodies.FORM
+        ):
             return None
         options = None
-        if kind in (asked.RAW, asked.NPY):
+        if kind in (request_bodies.RAW, request_bodies.NPY):
             try:
-                options = asked.validated(operation, {**asked.options(operation, query), asked.INPUT: None})
+                options = request_bodies.validated(
+                    operation, {**request_bodies.options(operation, query), request_bodies.INPUT: None}
+                )
             except RootstockError:
                 return None
         named = request_id(given) if given else None

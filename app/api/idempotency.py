@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import Services, caller
-from app.api.intake import Intake
+from app.api.forms import Form
 from app.errors import OutOfRange, RootstockError, WrongType
 from app.queue import enqueue
 from app.registry import idempotency
@@ -34,7 +34,7 @@ HEADERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class IdempotentRequest:
     """Who asks for what to be created, and which repetition of it this is."""
 
     caller: Caller
@@ -52,7 +52,7 @@ class Made:
     rings: list[tuple[str, str]] = field(default_factory=list)
 
 
-def asked(request: Request, body_sha256: str, *, counts_retries: bool = True) -> Asked:
+def idempotent_request(request: Request, body_sha256: str, *, counts_retries: bool = True) -> IdempotentRequest:
     """Reads the headers. Only JSON creates take part in the stock SDK's counting of retries.
 
     Raises OutOfRange, WrongType.
@@ -64,20 +64,22 @@ def asked(request: Request, body_sha256: str, *, counts_retries: bool = True) ->
     if count is not None and not (count.isascii() and count.isdigit() and len(count) < 6):
         raise WrongType(f"x-stainless-retry-count is {count!r}; a count is right", param="x-stainless-retry-count")
     retry_count = int(count) if count is not None and counts_retries else None
-    return Asked(caller(request), f"POST {request.url.path}", key, body_sha256, retry_count)
+    return IdempotentRequest(caller(request), f"POST {request.url.path}", key, body_sha256, retry_count)
 
 
-async def asked_in_json(request: Request) -> Asked:
+async def idempotent_json_request(request: Request) -> IdempotentRequest:
     """As a dependency of routes with a JSON body, or none."""
-    return asked(request, hashlib.sha256(await request.body()).hexdigest())
+    return idempotent_request(request, hashlib.sha256(await request.body()).hexdigest())
 
 
-def create(services: Services, asked: Asked, status: int, make: Callable[[Session], Made]) -> tuple[JSONResponse, bool]:
+def create(
+    services: Services, request: IdempotentRequest, status: int, make: Callable[[Session], Made]
+) -> tuple[JSONResponse, bool]:
     """Runs `make` in one transaction with the key's row, then rings; or gives the earlier answer.
 
     The second value says whether anything was made.
     """
-    who = (asked.caller, asked.route, asked.key, asked.body_sha256, asked.retry_count)
+    who = (request.caller, request.route, request.key, request.body_sha256, request.retry_count)
     with services.database.session() as session:
         earlier = idempotency.replay(session, *who)
         if earlier is not None:
@@ -89,14 +91,14 @@ def create(services: Services, asked: Asked, status: int, make: Callable[[Sessio
 
 
 async def create_from_form(
-    services: Services, asked: Asked, status: int, make: Callable[[Session], Made], intake: Intake
+    services: Services, request: IdempotentRequest, status: int, make: Callable[[Session], Made], form: Form
 ) -> JSONResponse:
     """`create`, which then owns the form's bytes: they are removed only where it is certain that no row names them."""
-    intake.kept = True
+    form.kept = True
     try:
-        answer, intake.kept = await run_in_threadpool(create, services, asked, status, make)
+        answer, form.kept = await run_in_threadpool(create, services, request, status, make)
     except RootstockError:  # raised inside the transaction, which was rolled back
-        intake.kept = False
+        form.kept = False
         raise
     return answer
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import FORM_TOO, Services, guarded_router, read_json, services
 from app.api.files import register
-from app.api.idempotency import HEADERS, Made, asked, create, create_from_form
-from app.api.intake import take_in
+from app.api.forms import receive_form
+from app.api.idempotency import HEADERS, Made, create, create_from_form, idempotent_request
 from app.api.job_schemas import JobObject
 from app.api.openapi import json_body
 from app.errors import NotFound
@@ -60,21 +60,21 @@ async def import_model(request: Request) -> Response:
     here = services(request)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         wanted = check(await read_json(request, FORM_TOO))
-        ask = asked(request, hashlib.sha256(await request.body()).hexdigest())
+        ask = idempotent_request(request, hashlib.sha256(await request.body()).hexdigest())
         project = ask.caller.project_id
         return (await run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, wanted)))[
             0
         ]
-    async with take_in(request, here.settings, here.storage, fields=FIELDS, max_files=1) as intake:
-        wanted = check({"file": "", **intake.body(TEXTS)})
-        ask = asked(request, intake.sha256(), counts_retries=False)
+    async with receive_form(request, here.settings, here.storage, fields=FIELDS, max_files=1) as form:
+        wanted = check({"file": "", **form.body(TEXTS)})
+        ask = idempotent_request(request, form.sha256(), counts_retries=False)
         project = ask.caller.project_id
 
         def make_all(session: Session) -> Made:
-            file = register(session, here.storage, project, intake.files[0], "user_data")
+            file = register(session, here.storage, project, form.files[0], "user_data")
             return make(session, here, project, wanted.model_copy(update={"file": file.id}))
 
-        return await create_from_form(here, ask, 202, make_all, intake)
+        return await create_from_form(here, ask, 202, make_all, form)
 
 
 def check(body: Any) -> ImportRequest:
@@ -99,4 +99,4 @@ def make(session: Session, here: Services, project_id: str, wanted: ImportReques
         metadata=wanted.metadata,
         max_attempts=here.settings.max_attempts,
     )
-    return Made(shown.job(session, job), [(job.queue, job.id)])
+    return Made(serializers.job(session, job), [(job.queue, job.id)])

@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app import numbers
-from app.api import asked, envelope
-from app.api.arrival import PERMIT, Watched, read_body
+from app.api import envelope, request_bodies
 from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header
-from app.api.packing import Packed, described, packer, server_timing
+from app.api.receiving import PERMIT, DisconnectWatch, read_body
+from app.api.response_bodies import Packed, described, packer, server_timing
 from app.api.schemas import ErrorEnvelope, Wire
 from app.ml.inference.admission import Permit
 from app.ml.inference.aside import aside
@@ -59,7 +59,7 @@ class Endpoint:
                 permits.check(int(announced) if announced.isdigit() else 0)
                 body = await read_body(receive, self._body_seconds)
                 await permit.get(len(body))
-                with Watched(receive):
+                with DisconnectWatch(receive):
                     (content, about), timings = await self._answer(scope, caller.project_id, body, permit.waited)
         except envelope.REFUSED as error:
             await envelope.refuse(error, scope)(scope, receive, send)
@@ -86,13 +86,17 @@ class Endpoint:
         large = len(body) > LARGE_NUMBERS_BYTES
         predictor: Predictor | None = None
         request: Any
-        if kind in (asked.RAW, asked.NPY):
-            given = asked.options(operation, scope["query_string"])
+        if kind in (request_bodies.RAW, request_bodies.NPY):
+            given = request_bodies.options(operation, scope["query_string"])
             predictor = await self._model(project_id, given["model"])
-            items = asked.npy(body) if kind == asked.NPY else asked.raw(body, predictor.row_numbers)
-            request = asked.validated(operation, {**given, asked.INPUT: items})
-        elif kind == asked.FORM:
-            request = await asked.form(operation, scope, body)
+            items = (
+                request_bodies.npy(body)
+                if kind == request_bodies.NPY
+                else request_bodies.raw(body, predictor.row_numbers)
+            )
+            request = request_bodies.validated(operation, {**given, request_bodies.INPUT: items})
+        elif kind == request_bodies.FORM:
+            request = await request_bodies.form(operation, scope, body)
             large = True
         else:
             quick = await aside(large, self._quick, project_id, body) if operation.of_items else None
@@ -100,10 +104,10 @@ class Endpoint:
                 request, predictor = quick
             else:
                 large = len(body) > LARGE_BYTES
-                request = await aside(large, asked.decode, operation, body)
-                large = large or (operation.of_items and asked.has_text(request.input))
+                request = await aside(large, request_bodies.decode, operation, body)
+                large = large or (operation.of_items and request_bodies.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
-        if operation.of_items and asked.short(request.input) and predictor.modality.shape.layout == "tokens":
+        if operation.of_items and request_bodies.short(request.input) and predictor.modality.shape.layout == "tokens":
             large = predictor.asks_sides(request)
         pack = packer(operation, header(scope, b"accept"))
         return await predictor.answer(operation, request, large=large, pack=pack, waited=waited)
@@ -113,7 +117,7 @@ class Endpoint:
 
     def _quick(self, project_id: str, body: bytes) -> tuple[Any, Predictor] | None:
         """The request, its numbers in an array, and the loaded model that it asks; None where that is not so simple."""
-        read = numbers.read(body, asked.INPUT)
+        read = numbers.read(body, request_bodies.INPUT)
         if read is None:
             return None
         beside, array = read
@@ -121,7 +125,7 @@ class Endpoint:
         if predictor is None or predictor.row_numbers is None:
             return None
         try:
-            return self._operation.Request.model_validate({**beside, asked.INPUT: array}), predictor
+            return self._operation.Request.model_validate({**beside, request_bodies.INPUT: array}), predictor
         except ValidationError:
             return None
 
@@ -141,7 +145,7 @@ def mount(operation: Operation) -> None:
         responses={200: _forms(operation)},
         response_class=Response if operation.media else JSONResponse,
         response_model=None,
-        openapi_extra=asked.described(operation),
+        openapi_extra=request_bodies.described(operation),
     )
 
 

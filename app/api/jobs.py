@@ -1,4 +1,4 @@
-"""Jobs: asked for, listed, waited for, steered by their owners. What they tell on the way is in `job_story.py`."""
+"""Jobs: asked for, listed, waited for, steered by their owners. What they tell on the way is in `job_history.py`."""
 
 import hashlib
 import time
@@ -12,12 +12,12 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
-from app.api.idempotency import HEADERS, Asked, Made, asked_in_json, create, ring
+from app.api.idempotency import HEADERS, IdempotentRequest, Made, create, idempotent_json_request, ring
 from app.api.job_schemas import JobObject, JobStatus
+from app.api.job_watch import Stamp, Watcher
 from app.api.schemas import ListOf
-from app.api.watch import Stamp, Watcher
 from app.errors import DatasetFailed, NotFound
 from app.ml.abilities import lacking
 from app.ml.embedding_job import EmbedJob, role_read
@@ -34,13 +34,13 @@ router = guarded_router("jobs")
 
 LONGEST_WAIT = 60
 JobBody = Annotated[TrainRequest | EmbedJob | EvaluateJob, Field(discriminator="kind")]
-AskedHere = Annotated[Asked, Depends(asked_in_json)]
+IdempotentHere = Annotated[IdempotentRequest, Depends(idempotent_json_request)]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
 
 
 @router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
-def create_job(body: JobBody, here: ServicesHere, ask: AskedHere) -> Response:
+def create_job(body: JobBody, here: ServicesHere, ask: IdempotentHere) -> Response:
     """Queues a job: a training (`pretrain`, `finetune`), the embedding of a dataset (`embed`), or the judging of a
     model on a dataset (`evaluate`).
 
@@ -97,7 +97,7 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
         metadata=body.metadata,
         max_attempts=here.settings.max_attempts,
     )
-    return Made(shown.job(session, job), [(job.queue, job.id)])
+    return Made(serializers.job(session, job), [(job.queue, job.id)])
 
 
 def make_training(session: Session, here: Services, who: Caller, body: TrainRequest) -> Made:
@@ -136,7 +136,7 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
         metadata=body.metadata,
         max_attempts=here.settings.max_attempts,
     )
-    return Made(shown.job(session, job), [(job.queue, job.id)])
+    return Made(serializers.job(session, job), [(job.queue, job.id)])
 
 
 @router.get("/v1/jobs", response_model=ListOf[JobObject], openapi_extra=METADATA_FILTER, responses=UNCHANGED)
@@ -152,7 +152,7 @@ def list_jobs(
     """Lists the project's jobs."""
     with here.database.reading() as session:
         found = jobs.list_page(session, who.project_id, **vars(paging), status=status, kind=kind, metadata=metadata)
-        body = shown.page(shown.jobs_page(session, found.rows), found.has_more)
+        body = serializers.page(serializers.jobs_page(session, found.rows), found.has_more)
     return tagged(body, if_none_match)
 
 
@@ -179,7 +179,7 @@ def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) ->
     """The job as it is, or a 304, and what a change can be told by."""
     with here.database.reading() as session:
         job = jobs.get(session, who.project_id, job_id)
-        body = shown.job(session, job)
+        body = serializers.job(session, job)
     return tagged(body, if_none_match), Stamp(job.revision, job.events)
 
 
@@ -214,19 +214,19 @@ def resume(job_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
 def steer(here: Services, do: Callable[[Session], Job]) -> dict[str, Any]:
     with here.database.session() as session:
         job = do(session)
-        body = shown.job(session, job)
+        body = serializers.job(session, job)
     if job.status == "queued":
         ring(here, [(job.queue, job.id)])
     return body
 
 
 @router.post("/v1/jobs/{job_id}/retry", response_model=JobObject, openapi_extra=HEADERS)
-def retry(job_id: str, here: ServicesHere, ask: AskedHere) -> Response:
+def retry(job_id: str, here: ServicesHere, ask: IdempotentHere) -> Response:
     """Makes a new job that does what a failed or cancelled one was to do."""
 
     def make(session: Session) -> Made:
         job = jobs.retry(session, ask.caller.project_id, job_id)
-        return Made(shown.job(session, job), [(job.queue, job.id)])
+        return Made(serializers.job(session, job), [(job.queue, job.id)])
 
     answer, _ = create(here, ask, 200, make)
     return answer

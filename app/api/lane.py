@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app import numbers
-from app.api import asked
+from app.api import request_bodies
 from app.api.heads import Head, Heads
 from app.api.middleware import request_id
 from app.api.question import Alike, Asker, Question
@@ -59,7 +59,7 @@ class Lane:
         self._turn.begin()
         began = time.perf_counter()
         request, rows = head.options, None
-        if head.kind != asked.RAW:
+        if head.kind != request_bodies.RAW:
             read = self._read(head, data)
             if read is None:
                 return None
@@ -112,13 +112,13 @@ class Lane:
             return None
         body = data[head.end :]
         if head.options is None:
-            read = numbers.read(body, asked.INPUT)
+            read = numbers.read(body, request_bodies.INPUT)
             if read is None:
                 return None
-            request, rows = asked.remembered(head.operation, read[0]), read[1]
+            request, rows = request_bodies.remembered(head.operation, read[0]), read[1]
         else:
             try:
-                request, rows = head.options, asked.npy(body)
+                request, rows = head.options, request_bodies.npy(body)
             except RootstockError:
                 return None
         return request, rows[None] if rows.ndim == 1 else rows

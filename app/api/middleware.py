@@ -8,9 +8,9 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.decompression import PACKINGS, Unpacked
 from app.api.envelope import answer
 from app.api.telemetry import Telemetry
-from app.api.unpacking import PACKINGS, Unpacked
 from app.errors import Internal, Malformed, PackedBody, RootstockError, TooLarge
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import CallerHere, PagingHere, ServicesHere, guarded_router
 from app.api.model_schemas import (
     AliasObject,
@@ -33,7 +33,7 @@ TAR, ONNX = "application/x-tar", "application/octet-stream"
 
 
 def show_model(model: Model, version: Version, identity: str, aliases: dict[str, int]) -> dict[str, Any]:
-    return shown.wire(
+    return serializers.wire(
         ModelObject(
             id=identity,
             created=int(version.created_at),
@@ -62,7 +62,7 @@ def shortest(version: Version) -> int | None:
 
 
 def show_version(version: Version, aliases: dict[str, int], parents: dict[str, str]) -> dict[str, Any]:
-    return shown.wire(
+    return serializers.wire(
         VersionObject(
             id=models.reference(version),
             model=version.model.name,
@@ -105,7 +105,7 @@ def list_models(
             for begin in range(0, len(rows), 100)
             for shown_one in show_models(session, rows[begin : begin + 100])
         ]
-    return shown.page(listed, has_more)
+    return serializers.page(listed, has_more)
 
 
 def show_models(session: Session, rows: list[Model]) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def list_versions(model: str, here: ServicesHere, who: CallerHere, paging: Pagin
         aliases = models.aliases(session, found.id)
         page = models.versions_page(session, found.id, limit=paging.limit, after=after, descending=paging.descending)
         parents = overview.version_names(session, {row.parent_id for row in page.rows if row.parent_id is not None})
-    return shown.page_of(page, lambda version: show_version(version, aliases, parents))
+    return serializers.page_of(page, lambda version: show_version(version, aliases, parents))
 
 
 def number(given: str) -> int:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from app.api import examples, glossary
+from app.api import openapi_examples, openapi_glossary
 
 REFERENCE = "#/components/schemas/{model}"
 HOISTED = "x-schemas"
@@ -47,8 +47,8 @@ def install(app: FastAPI) -> None:
             for operations in made["paths"].values():
                 for operation in operations.values():
                     made["components"]["schemas"] |= operation.pop(HOISTED, {})
-            glossary.describe(made)
-            examples.add(made)
+            openapi_glossary.describe(made)
+            openapi_examples.add(made)
             app.openapi_schema = made
         return app.openapi_schema
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api import asked
+from app.api import request_bodies
 from app.api.heads import Head
-from app.api.packing import Packed, as_bytes, in_parts
+from app.api.response_bodies import Packed, as_bytes, in_parts
 from app.ml.inference.work import Work
 from app.ml.modalities.base import Arrays
 from app.ml.predictor import Predictor
@@ -75,9 +75,9 @@ class Alike:
 
     def rows(self) -> NDArray[Any]:
         """Those of all, [B, W]."""
-        if self.head.kind == asked.RAW:
+        if self.head.kind == request_bodies.RAW:
             body = slice(self.head.end, None)
-            return asked.raw(b"".join([each.data[body] for each in self.questions]), self.width)
+            return request_bodies.raw(b"".join([each.data[body] for each in self.questions]), self.width)
         rows = [each.rows for each in self.questions if each.rows is not None]
         return np.concatenate(rows) if len(rows) > 1 else rows[0]
 
@@ -99,7 +99,7 @@ class Alike:
                 predictor.render(head.operation, self.request, part_of(given, part), outputs[part], head.pack)
                 for _, part in parts(self.questions)
             ]
-        if head.kind == asked.RAW:  # all are of one length, and so of equally many rows
+        if head.kind == request_bodies.RAW:  # all are of one length, and so of equally many rows
             return in_parts(plain, head.binary, predictor.reference, len(self.questions))
         return [as_bytes(plain[part], head.binary, predictor.reference) for _, part in parts(self.questions)]
 

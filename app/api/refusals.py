@@ -1,7 +1,7 @@
 """What is told those for whom there was no permit, written ahead: who refuses has no time for it. Knows no route."""
 
 from app.api.envelope import answer
-from app.api.packing import head_lines
+from app.api.response_bodies import head_lines
 from app.ml.inference.admission import Permits
 
 MOST_KEPT = 64

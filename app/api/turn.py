@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from app.api.heads import Head
 from app.api.middleware import request_id
-from app.api.packing import head_lines, server_timing
 from app.api.question import Alike, Question, part_of, parts
+from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Timings

@@ -7,10 +7,18 @@ from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import CallerHere, Services, ServicesHere, caller, guarded_router, services
-from app.api.idempotency import HEADERS, Asked, Made, asked, asked_in_json, create, create_from_form
-from app.api.intake import take_in
+from app.api.forms import receive_form
+from app.api.idempotency import (
+    HEADERS,
+    IdempotentRequest,
+    Made,
+    create,
+    create_from_form,
+    idempotent_json_request,
+    idempotent_request,
+)
 from app.api.schemas import UploadCompletion, UploadObject, UploadPartObject, UploadRequest
 from app.errors import TooLarge, WrongChecksum
 from app.registry import uploads
@@ -43,7 +51,9 @@ FORM = {
 
 
 @router.post("/v1/uploads", response_model=UploadObject, openapi_extra=HEADERS)
-def create_upload(body: UploadRequest, here: ServicesHere, ask: Annotated[Asked, Depends(asked_in_json)]) -> Response:
+def create_upload(
+    body: UploadRequest, here: ServicesHere, ask: Annotated[IdempotentRequest, Depends(idempotent_json_request)]
+) -> Response:
     """Opens an upload, to which parts are added until it is completed, cancelled or expired."""
     largest = here.settings.max_file_bytes
     if body.bytes > largest:
@@ -59,7 +69,7 @@ def create_upload(body: UploadRequest, here: ServicesHere, ask: Annotated[Asked,
             size_bytes=body.bytes,
             seconds=here.settings.upload_seconds,
         )
-        return Made(shown.upload(session, upload))
+        return Made(serializers.upload(session, upload))
 
     return create(here, ask, 200, make)[0]
 
@@ -70,15 +80,15 @@ async def create_part(upload_id: str, request: Request) -> Response:
     here, project = services(request), caller(request).project_id
     upload = await run_in_threadpool(find, here, project, upload_id)
     limit = min(LARGEST_PART, upload.size_bytes)
-    async with take_in(
+    async with receive_form(
         request, here.settings, here.storage, fields=frozenset(), max_files=1, name=PART, limit=limit
-    ) as intake:
-        ask = asked(request, intake.sha256(), counts_retries=False)
+    ) as form:
+        ask = idempotent_request(request, form.sha256(), counts_retries=False)
 
         def make(session: Session) -> Made:
-            return Made(shown.part(uploads.add_part(session, project, upload_id, intake.files[0].stored)))
+            return Made(serializers.part(uploads.add_part(session, project, upload_id, form.files[0].stored)))
 
-        return await create_from_form(here, ask, 200, make, intake)
+        return await create_from_form(here, ask, 200, make, form)
 
 
 def find(here: Services, project_id: str, upload_id: str) -> Upload:
@@ -90,7 +100,7 @@ def find(here: Services, project_id: str, upload_id: str) -> Upload:
 def get_upload(upload_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
     """An upload's particulars and the parts that have arrived: with their hashes, a broken-off upload can go on."""
     with here.database.reading() as session:
-        return shown.upload(session, uploads.get(session, who.project_id, upload_id))
+        return serializers.upload(session, uploads.get(session, who.project_id, upload_id))
 
 
 @router.post("/v1/uploads/{upload_id}/complete", response_model=UploadObject)
@@ -106,7 +116,7 @@ def complete_upload(upload_id: str, body: UploadCompletion, here: ServicesHere, 
         upload = uploads.complete(
             session, who.project_id, upload_id, body.part_ids, sha256=sha256, there=here.storage.has
         )
-        return shown.upload(session, upload)
+        return serializers.upload(session, upload)
 
 
 def verified(storage: Storage, whole: uploads.Whole, body: UploadCompletion) -> str:
@@ -129,4 +139,4 @@ def verified(storage: Storage, whole: uploads.Whole, body: UploadCompletion) -> 
 def cancel_upload(upload_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any]:
     """Gives up an upload; its bytes are removed. Repeating it does no harm."""
     with here.database.session() as session:
-        return shown.upload(session, uploads.cancel(session, who.project_id, upload_id))
+        return serializers.upload(session, uploads.cancel(session, who.project_id, upload_id))

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.api.arrival import PERMIT
 from app.api.gathered import Gathered
 from app.api.heads import Head
 from app.api.lane import Lane
-from app.api.packing import head_lines
 from app.api.question import Question
+from app.api.receiving import PERMIT
+from app.api.response_bodies import head_lines
 from app.ml.inference.admission import Permit, Place
 
 PATIENCE_SECONDS = 0.05

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from app.api.asked import NPY, RAW
-from app.api.packing import as_bytes, in_parts
+from app.api.request_bodies import NPY, RAW
+from app.api.response_bodies import as_bytes, in_parts
 
 
 @pytest.mark.parametrize("kind", [RAW, NPY])

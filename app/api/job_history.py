@@ -10,11 +10,11 @@ from fastapi import Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.api import shown
+from app.api import serializers
 from app.api.deps import CallerHere, Services, ServicesHere, guarded_router
 from app.api.job_schemas import JobEvent, MetricPoint
+from app.api.job_watch import Stamp, Watcher
 from app.api.schemas import ListOf
-from app.api.watch import Stamp, Watcher
 from app.errors import UnknownChoice, WrongType
 from app.registry import events, jobs, metrics
 from app.registry.moves import TERMINAL
@@ -72,14 +72,14 @@ def page(here: Services, project_id: str, job_id: str, limit: int, after: int | 
     with here.database.reading() as session:
         jobs.get(session, project_id, job_id)
         found = events.list_page(session, job_id, limit=limit, after=after, descending=descending)
-    return shown.page_of(found, shown.event)
+    return serializers.page_of(found, serializers.event)
 
 
 def look(here: Services, project_id: str, job_id: str, after: int) -> tuple[list[dict[str, Any]], bool, Stamp]:
     """Events behind `after`, whether no more will come, and what a change can be told by."""
     with here.database.reading() as session:
         job = jobs.get(session, project_id, job_id)  # before its events: a terminal state commits with its event
-        told = [shown.event(row) for row in events.after(session, job_id, after, AT_ONCE)]
+        told = [serializers.event(row) for row in events.after(session, job_id, after, AT_ONCE)]
     ended = job.status in TERMINAL and len(told) < AT_ONCE
     return told, ended, Stamp(job.revision, job.events)
 
@@ -120,4 +120,4 @@ def list_metrics(
         rows = metrics.series(session, job_id, limit=limit + SPARE, after_step=after, split=split, name=name)
     last = rows[limit - 1].step if len(rows) >= limit else None
     whole = rows if last is None else list(takewhile(lambda row: row.step <= last, rows))
-    return shown.page([shown.metric(row) for row in whole], len(whole) < len(rows), "step")
+    return serializers.page([serializers.metric(row) for row in whole], len(whole) < len(rows), "step")

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.asked import BINARY, NPY, RAW
+from app.api.request_bodies import BINARY, NPY, RAW
 from app.errors import UnknownChoice
 from app.ml.inference.counters import Timings
 from app.ml.operations.base import Operation

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.watch import Stamp, Watcher
+from app.api.job_watch import Stamp, Watcher
 from app.registry import events
 from app.registry.db import Database
 from tests import rows

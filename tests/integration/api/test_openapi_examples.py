@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.api.examples import EXAMPLES
+from app.api.openapi_examples import EXAMPLES
 from tests.integration.api.conftest import Garden
 
 LACKING = [(404, "not_found"), (404, "model_not_found"), (413, "too_large")]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.api.unpacking import PIECE_BYTES, Unpacked
+from app.api.decompression import PIECE_BYTES, Unpacked
 from app.errors import Malformed
 
 TREE = gzip.compress(b"tree")

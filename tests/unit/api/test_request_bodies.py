@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from app.api import asked
+from app.api import request_bodies
 
 
 @pytest.mark.parametrize(
     ("given", "short"),
     [
         ("", True),
-        ("x" * asked.SHORT_TEXT, True),
+        ("x" * request_bodies.SHORT_TEXT, True),
         (["a rose"], True),
-        ("x" * (asked.SHORT_TEXT + 1), False),
+        ("x" * (request_bodies.SHORT_TEXT + 1), False),
         (["a rose", "a tree"], False),
         ([], False),
         ([1, 2], False),
@@ -24,4 +24,4 @@ from app.api import asked
     ],
 )
 def test_only_one_text_of_few_characters_is_short(given: Any, short: bool) -> None:
-    assert asked.short(given) is short
+    assert request_bodies.short(given) is short

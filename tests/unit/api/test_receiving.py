@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from app.api.arrival import Watched, read_body
+from app.api.receiving import DisconnectWatch, read_body
 from app.errors import TooSlow
 
 
@@ -58,7 +58,7 @@ def test_a_client_that_leaves_ends_what_is_done_for_it() -> None:
         client = Client()
         work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(0.01, client.left.set)
-        with pytest.raises(ClientDisconnect), Watched(client.receive):
+        with pytest.raises(ClientDisconnect), DisconnectWatch(client.receive):
             await asyncio.wait_for(work, 30)
         await asyncio.sleep(0)  # the task itself has not been cancelled
         return work.cancelled()
@@ -70,11 +70,11 @@ def test_a_client_that_leaves_ends_what_is_done_for_it() -> None:
 
 def test_work_that_is_done_or_cancelled_by_others_is_left_alone() -> None:
     async def patient() -> None:
-        with Watched(Client().receive):
+        with DisconnectWatch(Client().receive):
             await asyncio.sleep(30)
 
     async def story() -> str:
-        with Watched(Client().receive):
+        with DisconnectWatch(Client().receive):
             await asyncio.sleep(0.1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(patient(), 0.1)

@@ -30,7 +30,7 @@ async def read_body(receive: Receive, seconds: float) -> bytes:
         raise TooSlow(f"the body was not complete after {seconds:g} s; {size} bytes had arrived") from None
 
 
-class Watched:
+class DisconnectWatch:
     """What is awaited in this context ends with ClientDisconnect when the client goes. Its body must have been read."""
 
     def __init__(self, receive: Receive) -> None:

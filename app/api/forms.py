@@ -29,7 +29,7 @@ class Arrived:
 
 
 @dataclass
-class Intake:
+class Form:
     """A form: its fields, and its files in storage."""
 
     fields: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Intake:
 
 
 @contextlib.asynccontextmanager
-async def take_in(
+async def receive_form(
     request: Request,
     settings: Settings,
     storage: Storage,
@@ -74,35 +74,35 @@ async def take_in(
     max_files: int,
     name: str = "file",
     limit: int | None = None,
-) -> AsyncIterator[Intake]:
+) -> AsyncIterator[Form]:
     """Reads the whole form; its files are the parts called `name`. Bytes that the block does not keep are removed.
 
     Raises TooLarge while a file streams past `limit` (else `max_file_bytes`), Malformed, EmptyInput, MissingKey,
     UnknownKey; InsufficientStorage where the disk is full.
     """
-    intake = Intake()
+    form = Form()
     try:
         async for part in parts(request):
             if part.filename is not None and part.name == name:
-                if len(intake.files) == max_files:
+                if len(form.files) == max_files:
                     raise Malformed(f"more than {max_files} file(s) in one form", param=name)
                 key = f"files/{uuid.uuid4()}"
                 stored = await storage.aput_stream(key, part.body, settings.max_file_bytes if limit is None else limit)
-                intake.files.append(Arrived(part.filename, stored))
+                form.files.append(Arrived(part.filename, stored))
                 if stored.size_bytes == 0:
                     raise EmptyInput(f"the file {part.filename!r} is empty", param=name)
             elif part.filename is None and part.name in fields:
-                if part.name in intake.fields:
+                if part.name in form.fields:
                     raise Malformed(f"the form has the field {part.name!r} twice", param=part.name)
-                intake.fields[part.name] = await part.text()
+                form.fields[part.name] = await part.text()
             else:
                 known = ", ".join([f"{name} (with a filename)", *sorted(fields)])
                 meant = difflib.get_close_matches(part.name, fields, n=1)
                 hint = f"did you mean {meant[0]}? It" if meant else "it"
                 raise UnknownKey(f"{part.name!r} is no field of this form; {hint} has {known}", param=part.name)
-        if not intake.files:
+        if not form.files:
             raise MissingKey(f"the form has no file: send it as the part {name!r}, with a filename", param=name)
-        yield intake
+        yield form
     finally:
-        if not intake.kept:
-            await run_in_threadpool(storage.delete, [file.stored.key for file in intake.files])
+        if not form.kept:
+            await run_in_threadpool(storage.delete, [file.stored.key for file in form.files])
