@@ -64,7 +64,7 @@ def publish(database: Database, storage: Storage, project_id: str, name: str, fi
             job_id=None,
             parent_id=None,
             spec=loaded.spec,
-            modality=loaded.roles[loaded.asked].settings.name,
+            modality=loaded.roles[loaded.request_role].settings.name,
             dimensions=loaded.dimensions,
             abilities=loaded.abilities,
             metrics={},

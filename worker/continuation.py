@@ -1,7 +1,7 @@
 """What a model that goes on from a base model kept of what that one knew, and what it learned: scores before and after.
 
-Both networks are judged by the protocol of worker/evaluate.py, on the held-out rows of the datasets that the base model
-learned from and of those that this job learned from.
+Both networks are evaluated by worker/evaluation/protocol.py on the held-out rows of the datasets that the base model
+learned from, and of those that this job learned from.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from app.errors import Invalid
 from app.ml.spec import NetworkSpec
 from app.registry import objects, tables
 from worker.domains import Domain
-from worker.evaluate import evaluate_fitting
+from worker.evaluation.protocol import evaluate_checked
 from worker.progress import Reporter
 from worker.training_run import Run
 
 
-def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) -> dict[str, Any]:
+def before_and_after(reporter: Reporter, run: Run, evaluated: Mapping[str, Any]) -> dict[str, Any]:
     """`{"model": "name:3", "domains": {"ds-…": {"name", "learned_by", "before": {…}, "after": {…}}}, "gone": […]}`.
 
     `learned_by` says who learned from the dataset: `base`, `job` or both. `gone` are datasets of the base model that no
-    longer exist, or cannot be judged any more; an event says why. `judged` are the metrics of the run by dataset.
+    longer exist, or cannot be evaluated on any more; an event says why. `evaluated` are the run's metrics by dataset.
     """
     assert run.base is not None, "there is a base model; this is a bug"
     assert run.base_model is not None, "it is loaded; this is a bug"
@@ -37,10 +37,10 @@ def before_and_after(reporter: Reporter, run: Run, judged: Mapping[str, Any]) ->
             domain = next((each for each in run.domains if each.id == dataset_id), None) or _opened(
                 reporter, dataset_id
             )
-            exam = replace(run.exam, dataset=domain.dataset)
-            after = judged[dataset_id] if dataset_id in ours else evaluate_fitting(exam)
-            before = evaluate_fitting(
-                replace(exam, spec=begun_with, network=run.base_model.network, fitted=run.base_model.roles)
+            subject = replace(run.subject, dataset=domain.dataset)
+            after = evaluated[dataset_id] if dataset_id in ours else evaluate_checked(subject)
+            before = evaluate_checked(
+                replace(subject, spec=begun_with, network=run.base_model.network, fitted=run.base_model.roles)
             )
         except Invalid as error:
             gone.append(dataset_id)
@@ -71,7 +71,7 @@ def _opened(reporter: Reporter, dataset_id: str) -> Domain:
     return Domain(dataset.id, dataset.name, dataset.fingerprint, open_dataset(files))
 
 
-def _figures(judged: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What is a number by itself."""
     apart = ("share", "protocol", "rows", "rows_learned")
-    return {name: value for name, value in judged.items() if isinstance(value, int | float) and name not in apart}
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in apart}

@@ -29,7 +29,7 @@ ENCODED_ROWS = 1024
 MOST_PLACES = 2**18
 """Of rows of different lengths that are given in order, with padding: a long row must not make all others wide."""
 CHUNK, NUMBERS = 1024, 2**23
-"""Rows, and numbers of them, that are judged at once: the maps of large pictures are many times as large."""
+"""Rows, and numbers of them, that a validation computes at once: the maps of large pictures are many times as large."""
 POOL = 16
 """Batches among whose rows those of about one length are looked for: with more, a row would always meet the same."""
 LAYOUTS_OF_ANY_LENGTH = ("tokens", "boxes", "frames")
@@ -195,7 +195,7 @@ def alike(permutation: Tensor, lengths: Tensor, shuffled: Tensor, batch_size: in
 
 
 def rows_at_once(numbers: int) -> int:
-    """How many rows of so many numbers are judged at once."""
+    """How many rows of so many numbers a validation computes at once."""
     return max(1, min(CHUNK, NUMBERS // numbers))
 
 

@@ -21,10 +21,10 @@ from app.registry.tables import Job, Version
 from app.storage import Stored
 from worker.continuation import before_and_after
 from worker.engine_choice import choose
-from worker.evaluate import evaluate
-from worker.judging.diagnosis import of_baselines
+from worker.evaluation.protocol import evaluate
 from worker.progress import Reporter
 from worker.training_run import Run
+from worker.validation.diagnosis import of_baselines
 
 GOLDEN_ROWS = 8
 
@@ -53,9 +53,9 @@ def publish(
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
     reporter.stage("evaluating")
-    metrics = {**judge(reporter, run), **metrics}
-    watched, more = spec.objective.watch
-    for finding in of_baselines(metrics, watched, more=more):
+    metrics = {**evaluate_run(reporter, run), **metrics}
+    name, more = spec.objective.selection_metric
+    for finding in of_baselines(metrics, name, more=more):
         reporter.event("warning", finding.message, level="warn", data={"finding": finding.name})
     reporter.stage("publishing")
 
@@ -134,7 +134,7 @@ def register(
         job_id=trained_by or job.id,
         parent_id=parent_id,
         spec=spec,
-        modality=loaded.roles[loaded.asked].settings.name,
+        modality=loaded.roles[loaded.request_role].settings.name,
         dimensions=loaded.dimensions,
         abilities=loaded.abilities,
         metrics=metrics,
@@ -146,16 +146,16 @@ def register(
     )
 
 
-def judge(reporter: Reporter, run: Run) -> dict[str, Any]:
+def evaluate_run(reporter: Reporter, run: Run) -> dict[str, Any]:
     """The metrics of the run's network.
 
     Of several datasets, of all their rows together and under `domains` of each; of one that goes on from a base model,
     under `base` the scores of both.
     """
-    metrics = evaluate(run.exam)
+    metrics = evaluate(run.subject)
     apart = {run.domains[0].id: metrics}
     if len(run.domains) > 1:
-        apart = {domain.id: evaluate(run.within(domain).exam) for domain in run.domains}
+        apart = {domain.id: evaluate(run.within(domain).subject) for domain in run.domains}
         shown = {d.id: {"name": d.name, "share": d.share, **apart[d.id]} for d in run.domains}
         metrics = {**metrics, "domains": shown}
     if run.base_model is None:
@@ -170,4 +170,4 @@ def golden_inputs(run: Run) -> Tensors:
     """
     loaders = (run.loader(split, GOLDEN_ROWS) for split in ("validation", "train"))
     batch = next(chain.from_iterable(loader.in_order(GOLDEN_ROWS) for loader in loaders))
-    return batch.roles[run.spec.objective.asked]
+    return batch.roles[run.spec.objective.request_role]

@@ -17,8 +17,6 @@ from app.ml.batch import Batch
 from app.ml.runtime.threads import computing_with
 from worker import checkpoint
 from worker.auditing import settle_augmentation
-from worker.judging.judge import Judge
-from worker.judging.validation import validation_of
 from worker.loader import rows_at_once
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
@@ -34,11 +32,13 @@ from worker.timing import pace
 from worker.timing.clock import Clock
 from worker.timing.threads import settle_threads, team_for, without_denormals
 from worker.training_run import Run
+from worker.validation.scoring import scorer_for
+from worker.validation.validator import Validator
 
 REPORT_SECONDS = 0.5
-FEW_JUDGED = 512
-"""Rows up to which a network that a team learns is judged by one thread. On idle cores two gain a millisecond at most;
-on cores that others use, each of some dozen operations waits for the thread that is not running."""
+FEW_VALIDATED = 512
+"""Rows up to which a network that a team learns is validated by one thread. On idle cores two gain a millisecond at
+most; on cores that others use, each of some dozen operations waits for the thread that is not running."""
 SMALLER_RATE = 0.1
 """Factor on the learning rate after the loss was no number for the first time."""
 
@@ -72,9 +72,9 @@ class Trainer:
         self.reporter, self.run = reporter, run
         self.network, self.training = run.network, run.spec.training
         self.loader = run.drawn(self.training.batch_size)
-        most = rows_at_once(run.fitted[run.spec.objective.asked].shape.count)
+        most = rows_at_once(run.fitted[run.spec.objective.request_role].shape.count)
         rows = self.training.batch_size if run.spec.objective.tells_words else max(most, self.training.batch_size)
-        self.judge = Judge(reporter, run, validation_of(run, rows))
+        self.validator = Validator(reporter, run, scorer_for(run, rows))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)
@@ -89,7 +89,7 @@ class Trainer:
         if run.tensors:
             self.restore(run.tensors)
         else:
-            pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.judge.validation)
+            pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.validator.scorer)
         self.clock = Clock(self.position)
         self.budget = pace.Budget(reporter, run, self.clock, pace.most_steps(self.training, self.loader))
         self._saved_at = self._reported_at = time.monotonic()
@@ -101,7 +101,7 @@ class Trainer:
     def train(self) -> None:
         """Steps to the end of the schedule, or until validation stops improving; leaves the best weights in place."""
         if self.position.step == 0:
-            self.judge.begin()
+            self.validator.begin()
             self.save()
         self.report()
         with self.divided():
@@ -115,11 +115,11 @@ class Trainer:
         self.report()
         self.weights.release()
         release(self.network)
-        self.network.load_state_dict(self.judge.best)
+        self.network.load_state_dict(self.validator.best)
 
     def done(self) -> bool:
         """True at the end of the schedule, or when validation stopped improving."""
-        return self.judge.stopped_early() or self.position.step >= self.position.total_steps
+        return self.validator.stopped_early() or self.position.step >= self.position.total_steps
 
     def train_epoch(self) -> None:
         """What is left of the position's epoch, or less when the training is done before."""
@@ -185,12 +185,12 @@ class Trainer:
         return dict(zip(sums, message[2:].clone(), strict=True)), int(message[0])
 
     def validate(self) -> None:
-        """Has the weights judged: their moving average, where there is one."""
+        """Validates the weights: their moving average, where there is one."""
         losses = self.means()
         self.weights.swap()
-        few = self.judge.validation.rows <= FEW_JUDGED
+        few = self.validator.scorer.rows <= FEW_VALIDATED
         with nullcontext() if self.team is None or few else self.team.resting():
-            self.judge.judge(losses, self.position.step / self.loader.steps_per_epoch)
+            self.validator.validate(losses, self.position.step / self.loader.steps_per_epoch)
         self.weights.swap()
         self.losses.clear()
 
@@ -217,7 +217,7 @@ class Trainer:
             raise not_finite(math.nan, position, self.network)
         position.elapsed_seconds, position.count = self.clock.elapsed, self.losses.count
         tensors = checkpoint.prefixed("network", self.network.state_dict())
-        tensors |= checkpoint.prefixed("best", self.judge.best) | checkpoint.prefixed("sums", self.losses.sums)
+        tensors |= checkpoint.prefixed("best", self.validator.best) | checkpoint.prefixed("sums", self.losses.sums)
         self.writer.save(checkpoint.State(position, tensors | self.weights.state()))
         self._saved_at = time.monotonic()
 
@@ -226,7 +226,7 @@ class Trainer:
         self.weights.values.zero_()  # also what lies between the tensors, where no number may be left that is none
         self.network.load_state_dict(checkpoint.under("network", tensors))
         self.weights.restore(tensors)
-        self.judge.best = checkpoint.under("best", tensors)
+        self.validator.best = checkpoint.under("best", tensors)
         self.losses.restore(checkpoint.under("sums", tensors), self.position.count, self.run.device)
         self.network.train()
 
@@ -262,7 +262,7 @@ class Trainer:
         if not self.run.devices.first:
             return
         position = self.position
-        stopped = self.judge.stopped_early()
+        stopped = self.validator.stopped_early()
         self.reporter.progress(
             self.clock.progress(position, self.loader, ended=stopped),
             {f"train_{name}": value for name, value in self.means().items()}

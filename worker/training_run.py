@@ -1,4 +1,4 @@
-"""A training with all its parts at hand: its data as steps draw them and as judges see them."""
+"""A training with all its parts at hand: its data, as steps draw them and as evaluation reads them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from app.ml.spec import TrainSpec
 from app.registry.tables import Version
 from worker import checkpoint
 from worker.domains import Domain
-from worker.evaluation.exam import Exam
+from worker.evaluation.subject import Subject
 from worker.evaluation.words import WordTests
 from worker.loader import Loader
 from worker.mixture import Mixture
@@ -58,10 +58,10 @@ class Run:
         return replace(self, dataset=domain.dataset, domains=[domain], window_bytes=window, words=None)
 
     @property
-    def exam(self) -> Exam:
-        """Its network, as it is judged by the rows it holds."""
+    def subject(self) -> Subject:
+        """Its network and its dataset, to be evaluated."""
         seed = self.spec.training.seed
-        return Exam(self.spec, self.network, self.fitted, self.dataset, seed, self.window_bytes, self.words)
+        return Subject(self.spec, self.network, self.fitted, self.dataset, seed, self.window_bytes, self.words)
 
     def drawn(self, batch_size: int) -> Loader | Mixture:
         """The training rows as steps draw them."""

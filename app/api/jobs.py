@@ -41,7 +41,7 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has 
 
 @router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
 def create_job(body: JobBody, here: ServicesHere, ask: IdempotentHere) -> Response:
-    """Queues a job: a training (`pretrain`, `finetune`), the embedding of a dataset (`embed`), or the judging of a
+    """Queues a job: a training (`pretrain`, `finetune`), the embedding of a dataset (`embed`), or the evaluation of a
     model on a dataset (`evaluate`).
 
     What the body leaves open is decided from the dataset; the job shows each choice and its reason. The dataset may
@@ -78,9 +78,9 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     if isinstance(body, EmbedJob) and body.dimensions is not None and version.dimensions is not None:
         check_width(body.dimensions, version.dimensions, spec.objective.shortest)
     if row.status == "ready":
-        judged = isinstance(body, EvaluateJob)
-        with refusing(models.reference(version), "be judged on" if judged else "embed", row.id):
-            if judged:
+        evaluating = isinstance(body, EvaluateJob)
+        with refusing(models.reference(version), "be evaluated on" if evaluating else "embed", row.id):
+            if evaluating:
                 require_fit(spec.roles, row.profile or {})
             else:
                 role_read(spec, row.profile or {})

@@ -46,7 +46,7 @@ class Artifact:
     spec: dict[str, Any]
     abilities: list[str]
     dimensions: int | None
-    asked: str
+    request_role: str
     """Role whose items requests bring."""
     golden_inputs: Tensors
     golden_outputs: Tensors
@@ -55,8 +55,8 @@ class Artifact:
     """Of the weights in memory."""
     extra: dict[str, Any]
     """What else was written beside it: name, whole spec and metrics, where a training made it."""
-    told: str = ObjectiveSettings.told
-    """Role in whose modality answers are shown, where the model has it."""
+    response_role: str = ObjectiveSettings.response_role
+    """Role in whose modality answers are shown, where the model has such a role."""
 
 
 def save(
@@ -134,8 +134,8 @@ def load(files: Mapping[str, Path]) -> Artifact:
             spec=spec,
             abilities=about["abilities"],
             dimensions=about["dimensions"],
-            asked=objective.asked,
-            told=objective.told,
+            request_role=objective.request_role,
+            response_role=objective.response_role,
             golden_inputs=_below("input", golden),
             golden_outputs=_below("output", golden),
             size_bytes=sum(tensor.nbytes for tensor in weights.values()),

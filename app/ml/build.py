@@ -36,7 +36,7 @@ def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 
     It is the role of that name; what is asked of the one is else what is asked of the other.
     """
-    ours, theirs = (_OBJECTIVE.validate_python(each["objective"]).asked for each in (spec, base))
+    ours, theirs = (_OBJECTIVE.validate_python(each["objective"]).request_role for each in (spec, base))
     return theirs if role == ours and role not in base["roles"] else role
 
 

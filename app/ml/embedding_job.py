@@ -32,11 +32,11 @@ class EmbedJob(Settings):
 
 def role_read(spec: NetworkSpec, profile: Mapping[str, Any]) -> str:
     """The role of a dataset of this profile that the network embeds. Raises DoesNotFit when it has none."""
-    part = spec.roles[spec.objective.asked]
+    part = spec.roles[spec.objective.request_role]
     wanted = part.modality.name
     roles = (role for role in profile if isinstance(profile[role], dict) and role != "inferred")
     there = {role: profile[role]["modality"] for role in roles if "modality" in profile[role]}
-    role = next((each for each in (spec.objective.asked, "input") if there.get(each) == wanted), None)
+    role = next((each for each in (spec.objective.request_role, "input") if there.get(each) == wanted), None)
     if role is None:
         held = ", ".join(f"{modality!r} as {role}" for role, modality in sorted(there.items()))
         raise DoesNotFit(f"the model reads {wanted!r}, and the dataset has {held}", param="dataset")

@@ -62,7 +62,7 @@ class Predictor:
         `engine` is what its version was published with, `graph` says where the graph is that came with it.
         """
         self.reference = reference
-        self.modality = artifact.roles[artifact.asked]
+        self.modality = artifact.roles[artifact.request_role]
         self.abilities = artifact.abilities
         self.answer_numbers = {name: golden[0].numel() for name, golden in artifact.golden_outputs.items()}
         self.row_numbers = self.modality.shape.count if self.modality.takes_arrays else None
@@ -176,7 +176,7 @@ class Predictor:
         """The role that reads the request's items, and the network's method that answers them."""
         sides, asked = self._artifact.network.sides, getattr(request, "side", None)
         if operation.ability != engines.ABILITY or (not sides and asked is None):
-            return self._artifact.asked, operation.ability
+            return self._artifact.request_role, operation.ability
         side = side_of(request.input, {name: self._artifact.roles[name] for name in sides}, asked)
         return side, sides[side]
 
@@ -246,7 +246,7 @@ class Predictor:
         """What `pack` makes of the answer's body."""
         roles = self._artifact.roles
         outputs = operation.adapt(request, self._artifact.network, outputs)
-        told = roles.get(self._artifact.told)
-        answer = operation.answer(request, roles[side or self._artifact.asked], told, inputs, outputs)
+        told = roles.get(self._artifact.response_role)
+        answer = operation.answer(request, roles[side or self._artifact.request_role], told, inputs, outputs)
         answer["model"] = self.reference
         return pack(answer)

@@ -18,7 +18,7 @@ class PublishRequest(Settings):
 
 
 class PublishJob(Settings):
-    """A job that judges the weights of a checkpoint and registers them as a version of a model."""
+    """A job that evaluates the weights of a checkpoint and registers them as a version of a model."""
 
     kind: Literal["publish"] = "publish"
     """Says which job this is."""

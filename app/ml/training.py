@@ -43,8 +43,8 @@ class Training(Settings):
     """Parts in which a batch is computed one after the other: the memory of one, the gradient of all. Objectives that
     compare the rows of a batch still compare all of them (gradient caching, Gao 2021)."""
     ema: Annotated[Real, Field(gt=0, lt=1)] | None = None
-    """Share of the moving average of the weights that a step keeps, such as 0.999; then the average is what is judged
-    and published. Null takes the weights themselves."""
+    """Share of the moving average of the weights that a step keeps, such as 0.999; then the average is what is
+    validated and published. Null takes the weights themselves."""
     max_seconds: Annotated[Real, Field(ge=1, le=31_536_000)] | None = None
     """Time for the steps and their validations: speed is measured first, then as many steps are planned as fit,
     `epochs` at most, and the schedule ends with them. Twenty times on the way the clock is looked at; when the speed

@@ -36,7 +36,7 @@ def test_answers_loss_and_metrics_are_those_of_the_cpu(pair: Pair) -> None:
         assert float(loss.sum) == pytest.approx(float(expected.sum), rel=1e-4, abs=1e-4)
         metrics = moved.metrics([there])
         assert metrics == pytest.approx(network.metrics([batch]), rel=1e-3, abs=1e-3)
-    asked = batch.roles[pair.objective.asked]
+    asked = batch.roles[pair.objective.request_role]
     on_gpu = {name: tensor.to(GPU) for name, tensor in asked.items()}
     for ability in sorted(pair.objective.abilities):
         wanted, answer = show(network, ability, asked), show(moved, ability, on_gpu).cpu()

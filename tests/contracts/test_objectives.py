@@ -44,7 +44,7 @@ def judged(network: Objective, batch: Batch) -> float:
 @torch.inference_mode()
 def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
     network.eval()
-    items = batch.roles[pair.objective.asked]
+    items = batch.roles[pair.objective.request_role]
     return {name: getattr(network, name)(network.asked_with(name, items)) for name in sorted(pair.objective.abilities)}
 
 
@@ -107,13 +107,13 @@ def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None
     assert given.keys() == pair.objective.abilities
     assert all(answer.isfinite().all() for answer in given.values())
     if "embed" in given:
-        encoder = network.encoders[pair.objective.asked]
+        encoder = network.encoders[pair.objective.request_role]
         assert given["embed"].shape == (rows, pair.dimensions or encoder.width)
     if "reconstruct" in given:
-        assert given["reconstruct"].shape == batch.roles[pair.objective.asked]["values"].shape
+        assert given["reconstruct"].shape == batch.roles[pair.objective.request_role]["values"].shape
     if "generate" in given:
         assert len(given["generate"]) == rows
-        if "mask" not in batch.roles[pair.objective.asked]:
+        if "mask" not in batch.roles[pair.objective.request_role]:
             assert given["generate"].shape == given["reconstruct"].shape
     if "predict" in given:
         target = pair.modalities["target"]
@@ -141,11 +141,11 @@ def test_two_halves_sum_to_the_whole(pair: Pair) -> None:
 
 @pytest.mark.parametrize("pair", ALL)
 @torch.inference_mode()
-def test_metrics_are_numbers_and_hold_what_is_watched(pair: Pair) -> None:
+def test_metrics_are_numbers_and_hold_what_selects_weights(pair: Pair) -> None:
     network, batch = pair.build().eval(), pair.batch()
     metrics = network.metrics(iter([part(batch, slice(0, 2)), part(batch, slice(2, None))]))
     assert all(math.isfinite(value) for value in metrics.values())
-    assert pair.objective.watch[0] in {"loss", *metrics}
+    assert pair.objective.selection_metric[0] in {"loss", *metrics}
     whole = network.metrics(iter([batch]))
     assert metrics == pytest.approx(whole, rel=1e-4)
 
@@ -154,8 +154,12 @@ def test_metrics_are_numbers_and_hold_what_is_watched(pair: Pair) -> None:
 @torch.inference_mode()
 def test_validations_say_what_the_metrics_do(pair: Pair) -> None:
     network, batch = pair.build().eval(), pair.batch()
-    loss, metrics, watched = network.loss(batch), network.metrics(iter([batch])), network.watched(iter([batch]))
-    left_out = {name: value for name, value in metrics.items() if name not in watched}
+    loss, metrics, validation = (
+        network.loss(batch),
+        network.metrics(iter([batch])),
+        network.validation_metrics(iter([batch])),
+    )
+    left_out = {name: value for name, value in metrics.items() if name not in validation}
     parts = {name: float(loss.parts[name]) / loss.count for name in left_out}
     assert parts == pytest.approx(left_out, rel=1e-4)
 

@@ -96,7 +96,7 @@ def spec(pair: Pair, dataset: DatasetRow) -> TrainSpec:
     }
     inputs = [modality.name for role, modality in pair.modalities.items() if role != "target"]
     augmentation, _ = choose(
-        Auto(), inputs, fit(pair.modalities[objective.asked]).shape, objective.views, objective.changes
+        Auto(), inputs, fit(pair.modalities[objective.request_role]).shape, objective.views, objective.changes
     )
     training = ResolvedTraining(
         epochs=EPOCHS,

@@ -98,7 +98,7 @@ def test_what_cannot_be_judged_is_refused(bench: Bench) -> None:
     made = bench.workshop.dataset(vowels, "texts.csv", modality="text")
     message = refused(bench.ask("labels", made.id), 422, "does_not_fit", "dataset")
     assert message.startswith(
-        f"model labels:1 cannot be judged on dataset {made.id}: its 'input' is text, and the network"
+        f"model labels:1 cannot be evaluated on dataset {made.id}: its 'input' is text, and the network"
     )
     for given, says in (
         (blobs(labels=False), "no 'target'"),
@@ -108,7 +108,7 @@ def test_what_cannot_be_judged_is_refused(bench: Bench) -> None:
         assert says in refused(answer, 422, "does_not_fit", "dataset")
     others = {**blobs(), "label": np.array([f"other {name}" for name in blobs()["label"]])}
     job = bench.ask("labels", bench.workshop.dataset(others).id).raise_for_status().json()
-    with pytest.raises(DoesNotFit, match=r"model labels:1 cannot be judged on dataset ds-.*other"):
+    with pytest.raises(DoesNotFit, match=r"model labels:1 cannot be evaluated on dataset ds-.*other"):
         evaluating.run(bench.workshop.claim(job["id"]))
 
 

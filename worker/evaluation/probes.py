@@ -1,9 +1,9 @@
-"""Judges features by what small, fixed methods can tell from them: the same for ours and for every baseline.
+"""Probes: what small, fixed classifiers tell from features. The same for the model and for every baseline.
 
 Columns are centred and divided by their deviation over the training rows, then rows are scaled to length 1. The nearest
 neighbours may also take columns that are centred alone, if the training rows' own neighbours agree better so: dividing
 helps features of different units and hurts principal components.
-Legend: `N` training rows, `M` judged rows, `E` width of the features, `K` classes, `G` strengths of regularisation.
+Legend: `N` training rows, `M` evaluated rows, `E` width of the features, `K` classes, `G` strengths of regularisation.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features of training rows [N, E] and judged rows [M, E], and their class numbers."""
+    """Features of training rows [N, E] and evaluated rows [M, E], and their class numbers."""
 
     train: Tensor
     test: Tensor
@@ -38,7 +38,7 @@ class Labelled:
 
 
 def nearest_right(rows: Labelled) -> Tensor:
-    """For every judged row [M] bool, whether the commonest class of its nearest training rows by cosine is its own."""
+    """For every evaluated row [M] bool, whether its nearest training rows by cosine are mostly of its own class."""
     few = rows.train[:: max(1, len(rows.train) // CHOOSING_ROWS)][:CHOOSING_ROWS]
     labels = rows.train_labels[:: max(1, len(rows.train) // CHOOSING_ROWS)][:CHOOSING_ROWS]
     own = [
@@ -50,7 +50,7 @@ def nearest_right(rows: Labelled) -> Tensor:
 
 
 def linear_right(rows: Labelled, seed: int = 0) -> Tensor:
-    """For every judged row [M] bool, whether a linear classifier of the training rows tells its class.
+    """For every evaluated row [M] bool, whether a linear classifier of the training rows tells its class.
 
     Multinomial logistic regression, solved by L-BFGS (Liu & Nocedal 1989); its regularisation has the lowest
     cross-entropy on `FOLDS` parts of at most `CHOOSING_ROWS` training rows that it did not learn from.
@@ -73,7 +73,7 @@ def linear_right(rows: Labelled, seed: int = 0) -> Tensor:
 
 
 def interval(values: Tensor, seed: int = 0) -> tuple[float, float]:
-    """The middle 95 % of the means of `values` [M] over bootstrap samples of the judged rows."""
+    """The middle 95 % of the means of `values` [M] over bootstrap samples of the evaluated rows."""
     random = torch.Generator().manual_seed(seed)
     drawn = torch.randint(len(values), (DRAWS, len(values)), generator=random)
     low, high = values.double()[drawn].mean(1).quantile(torch.tensor([0.025, 0.975]).double()).tolist()

@@ -104,7 +104,7 @@ def analogies_of(text: str) -> list[tuple[str, str, str, str]]:
     return analogies
 
 
-def judge(tests: WordTests, modality: FittedText, embed: Embed) -> dict[str, Any]:
+def metrics(tests: WordTests, modality: FittedText, embed: Embed) -> dict[str, Any]:
     """`word_similarity`, Spearman's rank correlation with people's judgements, and `analogy_accuracy`, the share of
     analogies whose last word is the nearest to b - a + c by cosine (Mikolov 2013) among all known words but those
     three; beside them how many there are, and of how many all words are known. Null where these are too few.

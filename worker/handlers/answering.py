@@ -141,7 +141,7 @@ class Answering:
         model = self.model(str(given["body"].get("model")))
         if isinstance(model, RootstockError):
             return None
-        modality = model.loaded.roles[model.loaded.asked]
+        modality = model.loaded.roles[model.loaded.request_role]
         if not modality.takes_arrays or array.shape[-1] != modality.shape.count:
             return None
         given["body"][INPUT] = array
@@ -152,7 +152,7 @@ class Answering:
             raise model
         if self.operation.ability not in model.loaded.abilities:
             raise lacking(model.reference, self.operation.ability, model.loaded.abilities)
-        modality = model.loaded.roles[model.loaded.asked]
+        modality = model.loaded.roles[model.loaded.request_role]
         column = modality.read(request.input)
         most = self.reporter.settings.max_inputs
         if len(column) > most:
@@ -193,7 +193,11 @@ class Answering:
             try:
                 answered = self.operation.adapt(request.body, model.loaded.network, answered)
                 answer = self.operation.answer(
-                    request.body, roles[model.loaded.asked], roles.get(model.loaded.told), read, answered
+                    request.body,
+                    roles[model.loaded.request_role],
+                    roles.get(model.loaded.response_role),
+                    read,
+                    answered,
                 )
             except RootstockError as error:
                 request.error = error

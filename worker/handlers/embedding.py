@@ -57,7 +57,7 @@ def run(reporter: Reporter) -> None:
     spec = EmbedJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, spec.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
-    modality = model.loaded.roles[model.loaded.asked]
+    modality = model.loaded.roles[model.loaded.request_role]
     with refusing(model.reference, "embed", row.id):
         role = role_read(NetworkSpec.model_validate(model.loaded.spec), dataset.profile)
     wanted: list[str] = list(SPLITS) if spec.split is None else [spec.split]

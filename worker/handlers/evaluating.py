@@ -6,14 +6,14 @@ from app.ml.spec import NetworkSpec
 from app.registry import fenced, jobs, objects
 from app.registry.metrics import finite
 from app.registry.tables import Dataset, Version
-from worker.evaluate import evaluate_fitting
-from worker.evaluation.exam import Exam
+from worker.evaluation.protocol import evaluate_checked
+from worker.evaluation.subject import Subject
 from worker.handlers import computing
 from worker.progress import Reporter
 
 
 def run(reporter: Reporter) -> None:
-    """Judges the model that the job names. Raises DoesNotFit when the dataset is not of its kind, Stopped, Fenced."""
+    """Evaluates the model that the job names. Raises DoesNotFit for a dataset of another kind, Stopped, Fenced."""
     with reporter.database.reading() as session:
         job = jobs.load(session, reporter.job_id)
         version = session.get_one(Version, job.base_version_id)
@@ -22,7 +22,7 @@ def run(reporter: Reporter) -> None:
     asked = EvaluateJob.model_validate(job.spec)
     model = computing.load(reporter.database, reporter.storage, job.project_id, asked.model)
     dataset = open_dataset({name: reporter.storage.local(parts[0]) for name, parts in held.items()})
-    exam = Exam(
+    subject = Subject(
         spec=NetworkSpec.model_validate(model.loaded.spec),
         network=model.loaded.network,
         fitted=model.loaded.roles,
@@ -31,8 +31,8 @@ def run(reporter: Reporter) -> None:
         window_bytes=reporter.settings.window_bytes,
         tick=reporter.leave_if_asked,
     )
-    with refusing(model.reference, "be judged on", row.id):
-        metrics = evaluate_fitting(exam)
+    with refusing(model.reference, "be evaluated on", row.id):
+        metrics = evaluate_checked(subject)
     reporter.leave_if_asked()
     with reporter.database.session() as session:
         fenced.succeed(session, job.id, reporter.token, metrics=finite(metrics))

@@ -1,4 +1,4 @@
-"""The handler of a `publish` job: a checkpoint of a training in, a judged and proved version of a model out."""
+"""The handler of a `publish` job: a checkpoint of a training in, an evaluated and proved version of a model out."""
 
 import torch
 

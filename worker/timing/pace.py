@@ -14,7 +14,6 @@ from torch import nn
 
 from app.ml.batch import Batch
 from app.ml.training import ResolvedTraining
-from worker.judging.validation import VALIDATION_ROWS, Scored
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.progress import Reporter
@@ -22,6 +21,7 @@ from worker.step.devices import Devices
 from worker.step.optimizer import Weights
 from worker.timing.clock import Clock
 from worker.training_run import Run
+from worker.validation.scoring import VALIDATION_ROWS, Scorer
 
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
@@ -34,8 +34,8 @@ RESERVE = 0.95
 """Share of a time budget that is planned: the machine may be slower later."""
 FEWEST_VALIDATIONS, MOST_VALIDATIONS = 10, 100
 VALIDATION_SHARE = 0.05
-"""Share of the work of a training that validations may be, a judged row being a third of a learned one; but there are
-always `ENOUGH_VALIDATIONS`."""
+"""Share of the work of a training that validations may be, where a row costs a third of what it costs to learn; but
+there are always `ENOUGH_VALIDATIONS`."""
 ENOUGH_VALIDATIONS = 5
 FEW_STEPS = 50
 """Of a time budget, under which a model may well be no better than an untrained one."""
@@ -51,7 +51,7 @@ def plan(
     weights: Weights,
     step: Callable[[Batch], None],
     loader: Loader | Mixture,
-    validation: Scored,
+    scorer: Scorer,
 ) -> None:
     """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
     training, position, device = run.spec.training, run.position, run.device
@@ -87,22 +87,22 @@ def plan(
             f"precision {'bf16' if position.bf16 else 'fp32'}: "
             f"a step took {1e3 * exact:.3g} ms in fp32 and {1e3 * rounded:.3g} ms in bf16",
         )
-    judged = min(validation.rows, VALIDATION_ROWS) / training.batch_size
-    interval = partial(validation_interval, epoch=loader.steps_per_epoch, judged=judged)
+    validated = min(scorer.rows, VALIDATION_ROWS) / training.batch_size
+    interval = partial(validation_interval, epoch=loader.steps_per_epoch, validated=validated)
     position.total_steps = most = most_steps(training, loader)
     begun = time.monotonic()
-    scores = validation.score(run.network)
+    scores = scorer.score(run.network)
     position.began = scores.get("loss")
     if run.network.begins_solved:
-        position.first_value = scores.get(run.spec.objective.watch[0])
-    judging = time.monotonic() - begun
+        position.first_value = scores.get(run.spec.objective.selection_metric[0])
+    validating = time.monotonic() - begun
     if training.max_seconds is not None:
-        seconds, judging = run.devices.agree(measured(position.bf16), judging)
-        position.total_steps = planned_steps(training.max_seconds, seconds, judging, most, interval)
+        seconds, validating = run.devices.agree(measured(position.bf16), validating)
+        position.total_steps = planned_steps(training.max_seconds, seconds, validating, most, interval)
         reporter.event(
             "message",
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
-            f"a step took {1e3 * seconds:.3g} ms, a validation {judging:.3g} s",
+            f"a step took {1e3 * seconds:.3g} ms, a validation {validating:.3g} s",
         )
         if position.total_steps < min(most, FEW_STEPS):
             reporter.event(
@@ -200,16 +200,16 @@ def planned_steps(budget: float, step: float, validation: float, most: int, inte
     return fitting(RESERVE * budget - validation * alone / interval(alone))
 
 
-def validation_interval(total: int, epoch: int, judged: float) -> int:
+def validation_interval(total: int, epoch: int, validated: float) -> int:
     """Steps between two validations: an epoch, or more and less of it so that a job has between 10 and 100.
 
     Fewer than 10, down to 5, where they would be more than `VALIDATION_SHARE` of the work: a validation costs a third
-    of `judged` steps. A rule and no measurement, since the best weights depend on when there were validations.
+    of `validated` steps. A rule and no measurement, since the best weights depend on when there were validations.
     """
     passes = total / epoch
     if FEWEST_VALIDATIONS <= passes <= MOST_VALIDATIONS:
         interval = epoch
     else:
         interval = round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes)))
-    affordable = math.ceil(judged / 3 / VALIDATION_SHARE)
+    affordable = math.ceil(validated / 3 / VALIDATION_SHARE)
     return max(1, interval, min(affordable, total // ENOUGH_VALIDATIONS))

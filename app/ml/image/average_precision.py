@@ -23,28 +23,28 @@ RECALLS = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Boxes that were told of some pictures, and how many there were to be found."""
+class Matches:
+    """Predicted boxes of some pictures, which of them are right, and how many there were to be found."""
 
     scores: Tensor
-    """[S]"""
+    """[S], of the predicted boxes"""
     labels: Tensor
     """[S]"""
     right: Tensor
-    """[S, T] bool"""
+    """[S, T] bool: by each overlap that may count as enough"""
     wanted: Tensor
-    """[K]"""
+    """[K]: true boxes of each class"""
 
 
-def judge(told: Tensor, target: Tensors) -> Judged:
-    """Of boxes [N, D, 4 + K], best first, and the true ones."""
+def match(told: Tensor, target: Tensors) -> Matches:
+    """Matches predicted boxes `told` [N, D, 4 + K], best first, with the true ones."""
     mask, values = target["mask"], target["values"]
     labels, true = told[..., CORNERS:].argmax(2), values[..., CORNERS:].argmax(2)
     right = claimed(overlaps(told[..., :CORNERS], values[..., :CORNERS]), labels[:, :, None] == true[:, None], mask)
     scores = told[..., CORNERS:].amax(2)
     real = scores > 0
     wanted = (values[..., CORNERS:] * mask[..., None]).sum((0, 1))
-    return Judged(scores[real].cpu(), labels[real].cpu(), right[real].cpu(), wanted.cpu())
+    return Matches(scores[real].cpu(), labels[real].cpu(), right[real].cpu(), wanted.cpu())
 
 
 def claimed(near: Tensor, alike: Tensor, mask: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def claimed(near: Tensor, alike: Tensor, mask: Tensor) -> Tensor:
     return torch.stack(found, 1)
 
 
-def figures(parts: Iterable[Judged], shown: float) -> dict[str, float]:
+def detection_metrics(parts: Iterable[Matches], shown: float) -> dict[str, float]:
     """`average_precision`, `average_precision_50` (an overlap of a half is enough); `f1`, of all boxes whose score is
     at least `shown`, where a half is enough."""
     held = list(parts)

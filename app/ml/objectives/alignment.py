@@ -26,7 +26,7 @@ STEEPEST = math.log(100.0)
 FIRST = {"clip": (math.log(1 / 0.07), 0.0), "siglip": (math.log(10.0), -10.0)}
 """Logarithm of the first factor on a cosine, and what is first added, as published."""
 NEAREST = (1, 5, 10)
-JUDGED = 2000
+EVALUATED = 2000
 """Pairs among which partners are looked for."""
 
 
@@ -40,7 +40,7 @@ class Alignment(ObjectiveSettings):
         "right": RoleNeeds(READS, encoded=True),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
-    asked: ClassVar[str] = "left"
+    request_role: ClassVar[str] = "left"
     keeps_dimensions: ClassVar[bool] = True
 
     loss: Literal["clip", "siglip"] = "clip"
@@ -122,13 +122,13 @@ class Aligned(Comparison):
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`recall_at_1`, `_5` and `_10`: the share of items whose partner is among so many nearest.
 
-        Mean over both directions and, by the side that is asked with, each by itself; among at most `JUDGED` pairs.
+        Mean over both directions and, by the side that is asked with, each by itself; among at most `EVALUATED` pairs.
         """
         kept: list[Tensor] = []
         for batch in batches:
-            if sum(map(len, kept)) < JUDGED:
+            if sum(map(len, kept)) < EVALUATED:
                 kept.append(self.represent(batch))
-        pairs = torch.cat(kept)[:JUDGED]
+        pairs = torch.cat(kept)[:EVALUATED]
         found: dict[str, float] = {}
         for nearest in NEAREST:
             found[f"recall_at_{nearest}"] = recall(pairs, nearest)
@@ -138,7 +138,7 @@ class Aligned(Comparison):
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`chance`: partners drawn at random."""
-        count = min(JUDGED, sum(len(batch.rows) for batch in test))
+        count = min(EVALUATED, sum(len(batch.rows) for batch in test))
         kinds = ("", "left_", "right_")
         return {"chance": {f"{kind}recall_at_{n}": min(1.0, n / count) for n in NEAREST for kind in kinds}}
 

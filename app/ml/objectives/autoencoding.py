@@ -192,7 +192,7 @@ class Autoencoder(Objective):
         """`mse`; of tokens `perplexity` and `token_accuracy`."""
         return measures((self.draw(batch.roles["input"]), batch.roles["input"], None) for batch in batches)
 
-    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
+    def validation_metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Of numbers, the loss says all there is: they are not drawn a second time."""
         return self.metrics(batches) if self.shape.layout == "tokens" else {}
 

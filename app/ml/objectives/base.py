@@ -114,12 +114,14 @@ class Objective(nn.Module):
         raise AssertionError("this objective does not divide: this is a bug")
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out metrics that are not means of batch losses; called in evaluation and inference mode."""
+        """Name to figure of held-out rows, beyond the mean loss; called in evaluation and inference mode."""
         return {}
 
-    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`metrics` for the validations of a training, where these can be had for less: without what stands among the
-        parts of the loss."""
+    def validation_metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`metrics` as a training's validations compute them, again and again: cheaper where that is possible.
+
+        Metrics that stand among the parts of the loss may be left out.
+        """
         return self.metrics(batches)
 
     learned_rows: ClassVar[int] = 2000
@@ -205,12 +207,12 @@ class ObjectiveSettings(Settings):
     """Chooses the objective."""
     roles: ClassVar[Mapping[str, RoleNeeds]]
     abilities: ClassVar[frozenset[str]]
-    asked: ClassVar[str] = "input"
-    """The role whose items requests bring, and which a graft takes over as its own."""
-    told: ClassVar[str] = "target"
+    request_role: ClassVar[str] = "input"
+    """The role whose items requests bring; a model that is grafted on this one takes over its encoder."""
+    response_role: ClassVar[str] = "target"
     """The role in whose modality answers are shown, where the objective has it."""
-    watch: ClassVar[tuple[str, bool]] = ("loss", False)
-    """The validation metric that chooses the best weights, and whether more of it is better."""
+    selection_metric: ClassVar[tuple[str, bool]] = ("loss", False)
+    """The validation metric by which the best weights are selected, and whether more of it is better."""
 
     enough_to_choose: ClassVar[int] = 16
     """Validation rows below which scores are noise: then the whole schedule is trained, and its last weights stay.

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate, logsigmoid
 
 from app.ml.batch import Batch, Loss, Stream
 from app.ml.encoders.base import Features
-from app.ml.image.average_precision import figures, judge
+from app.ml.image.average_precision import detection_metrics, match
 from app.ml.image.centres import assigned, places_of
 from app.ml.image.overlaps import best, likeness
 from app.ml.modalities.base import Tensors
@@ -61,7 +61,7 @@ class Detection(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"predict"})
     changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}}
-    watch: ClassVar[tuple[str, bool]] = ("average_precision", True)
+    selection_metric: ClassVar[tuple[str, bool]] = ("average_precision", True)
 
     width: int = Field(64, ge=8, le=1024)
     """Channels of the map that boxes are read from."""
@@ -145,8 +145,8 @@ class Detector(Objective):
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """As app/ml/image/average_precision.py says; `f1` of the boxes that are told where nobody asks for more."""
-        judged = [judge(self.settled(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
-        return figures(judged, SHOWN)
+        matches = [match(self.settled(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
+        return detection_metrics(matches, SHOWN)
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`mean`: of every class its mean box, in every picture; `frequent`: the boxes that come most often, likewise.
@@ -160,8 +160,8 @@ class Detector(Objective):
         answers = {name: typical(boxes, kind, pictures) for name, kind in kinds.items()}
         found = {}
         for name, told in answers.items():
-            judged = [judge(told.expand(len(b.rows), -1, -1), b.roles["target"]) for b in test]
-            found[name] = figures(judged, SHOWN)
+            matches = [match(told.expand(len(b.rows), -1, -1), b.roles["target"]) for b in test]
+            found[name] = detection_metrics(matches, SHOWN)
         return found
 
     def _told(self, inputs: Tensors) -> tuple[Tensor, Tensor, tuple[int, int]]:

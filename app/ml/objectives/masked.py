@@ -147,11 +147,11 @@ class MaskedNetwork(Objective):
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Of hidden parts: `mse`, or `perplexity` and `token_accuracy`."""
 
-        def judged(batch: Batch) -> tuple[Tensor, Tensors, Tensor]:
+        def shown(batch: Batch) -> tuple[Tensor, Tensors, Tensor]:
             inputs, where = batch.roles["input"], self.hide(batch)
             return self.told(self.show(inputs, where), where, self.hidden), inputs, self.covered(where)
 
-        return measures(judged(batch) for batch in batches)
+        return measures(shown(batch) for batch in batches)
 
 
 class MaskedPatches(MaskedNetwork):

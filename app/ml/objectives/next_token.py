@@ -69,20 +69,20 @@ class LanguageModel(Objective):
 
     def loss(self, batch: Batch) -> Loss:
         """Sum of the cross-entropy, in nats, over all tokens and the end of each text; their number."""
-        _, each, counted = self._judged(batch)
+        _, each, counted = self._scored(batch)
         return Loss((each * counted).sum(), int(counted.sum()))
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`perplexity` and `token_accuracy` of the next token."""
         entropy, right, count = 0.0, 0, 0
         for batch in batches:
-            hit, each, counted = self._judged(batch)
+            hit, each, counted = self._scored(batch)
             entropy += (each * counted).sum().item()
             right += int((hit & counted).sum())
             count += int(counted.sum())
         return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), "token_accuracy": right / max(1, count)}
 
-    def _judged(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Which tokens are told right, their cross-entropies, and which count; all [B, L]."""
         inputs = batch.roles["input"]
         begun = self.begun(inputs)

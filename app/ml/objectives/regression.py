@@ -61,18 +61,18 @@ class Regressor(Headed):
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """In the unit of the data: `rmse`, `mae`; and `r2`, the share of the variance that is explained."""
         pairs = [(self.predict(batch.roles["input"]), batch.roles["target"]["values"]) for batch in batches]
-        return self._judged(torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs]))
+        return self._metrics(torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs]))
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`mean`: the mean of the training rows, for every row; of vectors also `ridge`, a linear regression."""
         known, wanted = (torch.cat([batch.roles["target"]["values"] for batch in part]) for part in (train, test))
-        found = {"mean": self._judged(known.mean().expand_as(wanted), wanted)}
+        found = {"mean": self._metrics(known.mean().expand_as(wanted), wanted)}
         if self._is_linear:
             rows, asked = (torch.cat([batch.roles["input"]["values"] for batch in part]) for part in (train, test))
-            found["ridge"] = self._judged(ridge(rows, known, asked), wanted)
+            found["ridge"] = self._metrics(ridge(rows, known, asked), wanted)
         return found
 
-    def _judged(self, given: Tensor, wanted: Tensor) -> dict[str, float]:
+    def _metrics(self, given: Tensor, wanted: Tensor) -> dict[str, float]:
         """Of standardised [N, 1]."""
         answers, values = (
             torch.tensor([item["value"] for item in self._target.render(numbers)], dtype=torch.float64)

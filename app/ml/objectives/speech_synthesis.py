@@ -47,8 +47,8 @@ class SpeechSynthesis(ObjectiveSettings):
         "input": RoleNeeds(frozenset({"frames"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"synthesize"})
-    asked: ClassVar[str] = "caption"
-    told: ClassVar[str] = "input"
+    request_role: ClassVar[str] = "caption"
+    response_role: ClassVar[str] = "input"
     augments: ClassVar[bool] = False
     reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
 

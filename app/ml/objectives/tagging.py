@@ -50,16 +50,16 @@ class Tagger(Headed):
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`average_precision`, the mean over the tags that some row has, and `f1` over all tags at once."""
         pairs = [(self.predict(batch.roles["input"]), batch.roles["target"]["values"]) for batch in batches]
-        return _judged(torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs]))
+        return _metrics(torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs]))
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`frequency`: every tag as likely as it is among the training rows, for every row."""
         shares = torch.cat([batch.roles["target"]["values"] for batch in train]).mean(0)
         wanted = torch.cat([batch.roles["target"]["values"] for batch in test])
-        return {"frequency": _judged(shares.expand_as(wanted), wanted)}
+        return {"frequency": _metrics(shares.expand_as(wanted), wanted)}
 
 
-def _judged(scores: Tensor, tags: Tensor) -> dict[str, float]:
+def _metrics(scores: Tensor, tags: Tensor) -> dict[str, float]:
     """Of probabilities and truth [N, K]."""
     shown = tags.sum(0) > 0
     precisions = [_average_precision(scores[:, k], tags[:, k]) for k in shown.nonzero().flatten().tolist()]

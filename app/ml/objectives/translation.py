@@ -25,14 +25,14 @@ from app.ml.text.tokenization import MASK
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing
 from app.ml.translation.decoder import Memory, TextDecoder
-from app.ml.translation.judging import easy_answers, judged, texts
+from app.ml.translation.metrics import simple_baselines, text_metrics, texts
 from app.ml.translation.teaching import Lesson, counted, lesson
 from app.ml.translation.vocabulary import Vocabulary
 
 NORMALISATION = 1.0
 """Power of the length by which log-probabilities are divided: at 0 short translations would win."""
-JUDGED, WATCHED = 500, 100
-"""Rows that are translated to be judged, at the end and now and then before."""
+EVALUATED, VALIDATED = 500, 100
+"""Rows that are translated for the metrics: of the finished network, and at each validation."""
 AT_ONCE = 128
 """Rows that are translated together."""
 SPARE, STRETCH = 10, 3
@@ -54,8 +54,8 @@ class Translation(ObjectiveSettings):
         "target": RoleNeeds(frozenset({"tokens"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"translate"})
-    asked: ClassVar[str] = "source"
-    watch: ClassVar[tuple[str, bool]] = ("chrf", True)
+    request_role: ClassVar[str] = "source"
+    selection_metric: ClassVar[tuple[str, bool]] = ("chrf", True)
     augments: ClassVar[bool] = False
     sorts: ClassVar[bool] = True
     tells_words: ClassVar[bool] = True
@@ -181,17 +181,17 @@ class Translator(Objective):
         return joined_answers(parts)[order.argsort()]
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`perplexity` of the targets' tokens; `chrf` and `exact_match` of the translations of up to JUDGED rows."""
-        return self._figures(batches, JUDGED, BEAMS)
+        """`perplexity` of the targets' tokens; `chrf` and `exact_match` of the translations of up to EVALUATED rows."""
+        return self._figures(batches, EVALUATED, BEAMS)
 
-    def watched(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same of up to WATCHED rows, whose likeliest token is taken each time."""
-        return self._figures(batches, WATCHED, 1)
+    def validation_metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same of up to VALIDATED rows, whose likeliest token is taken each time."""
+        return self._figures(batches, VALIDATED, 1)
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
-        """As `easy_answers` has them."""
+        """The metrics of `copy`, `most_frequent` and `nearest`: see `simple_baselines`."""
         known, asked = (list(texts(batches, self.source, self.target)) for batches in (train, test))
-        return easy_answers(known, asked[:JUDGED])
+        return simple_baselines(known, asked[:EVALUATED])
 
     def _figures(self, batches: Iterable[Batch], most: int, beams: int) -> dict[str, float]:
         """Of all batches the perplexity, of `most` rows what they are translated to with so many beams."""
@@ -206,7 +206,7 @@ class Translator(Objective):
                 asked = {**rows, "beams": torch.full_like(rows["values"][:, 0], beams)}
                 made = self.target.render(self.translate(asked).cpu())
                 pairs += zip(made, self.target.render(batch.roles["target"]["values"].cpu()), strict=False)
-        return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **judged(pairs)}
+        return {"perplexity": math.exp(min(entropy / max(1, count), 80.0)), **text_metrics(pairs)}
 
     def _told(self, batch: Batch) -> tuple[Tensor, Lesson]:
         """Scores [B, T, V] of the next tokens, and those that come."""

@@ -104,11 +104,11 @@ class VariationalAutoencoder(Autoencoder):
         """Those of an autoencoder, drawn from the mean, and `kl`: nats that a code says on average."""
         losses: list[Loss] = []
 
-        def judged() -> Iterable[Batch]:
+        def counted() -> Iterable[Batch]:
             for batch in batches:
                 losses.append(self.loss(batch))
                 yield batch
 
-        measured = super().metrics(judged())
+        measured = super().metrics(counted())
         said = sum(loss.parts["kl"].item() for loss in losses)
         return {**measured, "kl": said / max(1, sum(loss.count for loss in losses))}

@@ -58,8 +58,11 @@ def resolve(
     base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
     objective = _objective(request, profile, base, choices)
     profile = together(profiles, ids, objective.roles)
-    if base and (lent := base_roles.get(lender(objective.asked, {"objective": objective}, base["spec"]))) is not None:
-        base_roles[objective.asked] = lent
+    if (
+        base
+        and (lent := base_roles.get(lender(objective.request_role, {"objective": objective}, base["spec"]))) is not None
+    ):
+        base_roles[objective.request_role] = lent
     roles = decide_roles(request, profile, objective, base_roles, choices)
     check_fit(objective, roles)
     if request.evaluation is not None:
@@ -178,14 +181,14 @@ def _data(
     roles: Mapping[str, RoleSpec],
     from_base: bool,
 ) -> Data:
-    asked = (request.roles or {}).get(objective.asked)
+    asked = (request.roles or {}).get(objective.request_role)
     encoder = asked.encoder if asked is not None else request.encoder
     return Data(
-        shape=roles[objective.asked].modality.expected(profile[objective.asked]),
+        shape=roles[objective.request_role].modality.expected(profile[objective.request_role]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
-        length=roles[objective.asked].modality.length(profile[objective.asked]),
+        length=roles[objective.request_role].modality.length(profile[objective.request_role]),
         named=from_base or isinstance(encoder, EncoderSettings),
     )
 

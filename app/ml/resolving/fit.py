@@ -58,7 +58,7 @@ def _either(names: Iterable[str]) -> str:
 
 def check_words(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> None:
     """Raises DoesNotFit where a model could not be asked about single words."""
-    modality = roles[objective.asked].modality
+    modality = roles[objective.request_role].modality
     if modality.name != "text" or "embed" not in objective.abilities:
         raise DoesNotFit(
             f"evaluation: its words are for models that embed texts, and objective {objective.name!r} makes one of "

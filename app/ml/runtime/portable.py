@@ -46,13 +46,13 @@ def write(artifact: Artifact, path: Path) -> bool:
 
 def _has(artifact: Artifact, ability: str) -> bool:
     if ability == "reconstruct":
-        return ability in artifact.abilities and artifact.roles[artifact.asked].scales
+        return ability in artifact.abilities and artifact.roles[artifact.request_role].scales
     return ability in artifact.abilities and artifact.golden_outputs[ability].ndim == 2
 
 
 def _raw(artifact: Artifact) -> Tensors:
     """The golden rows, or others like them, as the graph takes them."""
-    fitted, inputs = artifact.roles[artifact.asked], artifact.golden_inputs
+    fitted, inputs = artifact.roles[artifact.request_role], artifact.golden_inputs
     if not fitted.scales:
         return inputs
     return {"values": torch.from_numpy(fitted.read(fitted.render(inputs["values"])))}
@@ -64,7 +64,7 @@ def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Ten
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     taken = [each.name for each in session.get_inputs()]
-    fitted = artifact.roles[artifact.asked]
+    fitted = artifact.roles[artifact.request_role]
     encoded = fitted.encode(raw["values"].numpy()) if fitted.scales else raw
     wanted = [_shown(artifact, ability, ask(artifact.network, ability, encoded)) for ability in abilities]
     count = len(raw["values"])
@@ -78,7 +78,7 @@ def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Ten
 
 def _shown(artifact: Artifact, ability: str, answer: Tensor) -> Tensor:
     """In the unit of the data, where it has one: reconstructions and predicted numbers."""
-    fitted = artifact.roles.get({"reconstruct": artifact.asked, "predict": "target"}.get(ability, ""))
+    fitted = artifact.roles.get({"reconstruct": artifact.request_role, "predict": "target"}.get(ability, ""))
     return answer if fitted is None else fitted.unscaled(answer)
 
 
@@ -90,7 +90,7 @@ class _Whole(nn.Module):
         self.network, self.artifact, self.abilities, self.names = artifact.network, artifact, abilities, names
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        inputs, fitted = dict(zip(self.names, tensors, strict=True)), self.artifact.roles[self.artifact.asked]
+        inputs, fitted = dict(zip(self.names, tensors, strict=True)), self.artifact.roles[self.artifact.request_role]
         if fitted.scales:
             inputs["values"] = fitted.scaled(inputs["values"])
         return tuple(

@@ -16,10 +16,10 @@ from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs
 from worker.checkpoint import Writer
-from worker.judging.judge import Judge
 from worker.progress import Reporter, Stopped
 from worker.timing import threads
 from worker.trainer import Trainer, run
+from worker.validation.validator import Validator
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
 on_a_processor = pytest.mark.skipif(torch.cuda.is_available(), reason="beside a GPU, threads only gather batches")
@@ -90,18 +90,18 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @on_a_processor
 @pytest.mark.parametrize(("few", "count"), [(60, 1), (59, 2)])
-def test_few_rows_are_judged_by_one_of_several_threads(
+def test_few_rows_are_validated_by_one_of_several_threads(
     sqlite: Workshop, divided: dict[str, Any], few: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.trainer.FEW_JUDGED", few)
+    monkeypatch.setattr("worker.trainer.FEW_VALIDATED", few)
     used = set()
-    judge = Judge.judge
+    validate = Validator.validate
 
-    def noted(self: Judge, *given: Any) -> None:
-        used.add((self.validation.rows, torch.get_num_threads()))
-        judge(self, *given)
+    def noted(self: Validator, *given: Any) -> None:
+        used.add((self.scorer.rows, torch.get_num_threads()))
+        validate(self, *given)
 
-    monkeypatch.setattr(Judge, "judge", noted)
+    monkeypatch.setattr(Validator, "validate", noted)
     with computing_with(2):
         divided["training"]["epochs"] = 2
         sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=600)), **divided))

@@ -9,7 +9,7 @@ import pytest
 from app.registry import events, metrics, models
 from tests.workshop import Workshop, blobs
 from worker import publication
-from worker.evaluate import evaluate
+from worker.evaluation.protocol import evaluate
 from worker.timing import pace
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}

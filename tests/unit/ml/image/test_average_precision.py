@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.ml.image.average_precision import figures, judge
+from app.ml.image.average_precision import detection_metrics, match
 from app.ml.image.overlaps import overlaps
 from app.ml.modalities.base import Tensors
 
@@ -68,7 +68,7 @@ def reference(told: Tensor, target: Tensors, enough: float) -> float:
 
 def test_the_figures_are_those_of_the_reference() -> None:
     told, target = scenes()
-    found = figures([judge(told, target)], 0.5)
+    found = detection_metrics([match(told, target)], 0.5)
     assert found["average_precision_50"] == pytest.approx(reference(told, target, 0.5))
     all_ten = [reference(told, target, float(enough)) for enough in np.linspace(0.5, 0.95, 10)]
     assert found["average_precision"] == pytest.approx(np.mean(all_ten))
@@ -77,15 +77,15 @@ def test_the_figures_are_those_of_the_reference() -> None:
 
 def test_pictures_in_parts_are_judged_as_together() -> None:
     told, target = scenes(1)
-    parts = [judge(told[rows], {name: t[rows] for name, t in target.items()}) for rows in (slice(0, 3), slice(3, 20))]
-    assert figures(parts, 0.5) == pytest.approx(figures([judge(told, target)], 0.5))
+    parts = [match(told[rows], {name: t[rows] for name, t in target.items()}) for rows in (slice(0, 3), slice(3, 20))]
+    assert detection_metrics(parts, 0.5) == pytest.approx(detection_metrics([match(told, target)], 0.5))
 
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_true_boxes_are_found_and_told_twice_they_count_once(twice: bool) -> None:
     _, target = scenes(2)
     told = target["values"].repeat(1, 1 + twice, 1)
-    found = figures([judge(told, target)], 0.5)
+    found = detection_metrics([match(told, target)], 0.5)
     assert found["average_precision"] == pytest.approx(1 if not twice else found["average_precision"])
     assert found["f1"] == pytest.approx(2 / 3 if twice else 1)
     assert found["average_precision"] < 1.0 or not twice
@@ -94,7 +94,7 @@ def test_true_boxes_are_found_and_told_twice_they_count_once(twice: bool) -> Non
 @pytest.mark.parametrize("what", ["nothing told", "nothing there", "no pictures"])
 def test_where_there_is_nothing_the_figures_are_0(what: str) -> None:
     told, target = scenes(3, pictures=4)
-    parts: list[Any] = [judge(told * (what != "nothing told"), target)]
+    parts: list[Any] = [match(told * (what != "nothing told"), target)]
     if what == "nothing there":
-        parts = [judge(told, {**target, "mask": torch.zeros_like(target["mask"])})]
-    assert figures(parts if what != "no pictures" else [], 0.5) == NOTHING
+        parts = [match(told, {**target, "mask": torch.zeros_like(target["mask"])})]
+    assert detection_metrics(parts if what != "no pictures" else [], 0.5) == NOTHING

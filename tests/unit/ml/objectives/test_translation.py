@@ -131,7 +131,7 @@ def test_frequent_words_are_likely_before_the_first_step() -> None:
 
 def test_validations_translate_greedily_and_know_the_same_perplexity(network: Translator) -> None:
     lessons = [batch(LINES[:20]), batch(FRESH)]
-    whole, glance = network.metrics(lessons), network.watched(lessons)
+    whole, glance = network.metrics(lessons), network.validation_metrics(lessons)
     assert glance["perplexity"] == whole["perplexity"]
     one = torch.ones(len(FRESH), dtype=torch.int64)
     greedy = [*translated(network, LINES[:20], beams=one[:20]), *translated(network, FRESH, beams=one)]

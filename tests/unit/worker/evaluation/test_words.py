@@ -63,18 +63,18 @@ def test_unknown_words_are_left_out_and_counted(fitted: FittedText) -> None:
         pairs=[("Athens", "Greece", 9.0), ("Rome", "Greece", 1.0), ("Rome", "Atlantis", 3.0)],
         analogies=[("Athens", "Greece", "Rome", "Italy"), ("Athens", "Greece", "Atlantis", "Italy")],
     )
-    told = words.judge(tests, fitted, embed)
+    told = words.metrics(tests, fitted, embed)
     assert (told["word_pairs"], told["word_pairs_known"], told["word_similarity"]) == (3, 2, pytest.approx(1.0))
     assert (told["analogies"], told["analogies_known"], told["analogy_accuracy"]) == (2, 1, 1.0)
 
 
 def test_where_no_word_is_known_there_is_no_figure(fitted: FittedText) -> None:
     tests = words.WordTests([("x", "y", 1.0), ("z", "y", 2.0)], [("x", "y", "z", "x")])
-    told = words.judge(tests, fitted, embed)
+    told = words.metrics(tests, fitted, embed)
     assert told["word_similarity"] is told["analogy_accuracy"] is None
     assert told["word_pairs_known"] == told["analogies_known"] == 0
 
 
 def test_an_analogy_that_another_word_answers_is_wrong(fitted: FittedText) -> None:
     tests = words.WordTests(analogies=[("Athens", "Greece", "Rome", "Oslo")])
-    assert words.judge(tests, fitted, embed)["analogy_accuracy"] == 0.0
+    assert words.metrics(tests, fitted, embed)["analogy_accuracy"] == 0.0

@@ -101,7 +101,7 @@ def test_a_budget_has_room_for_its_validations() -> None:
 
 def test_a_small_budget_is_not_spent_on_the_validations_of_many_epochs() -> None:
     """200 epochs of 7 steps were asked for, and 14 steps of 4 s fit: they are judged a few times, not 100 times."""
-    interval = partial(validation_interval, epoch=7, judged=1)
+    interval = partial(validation_interval, epoch=7, validated=1)
     assert planned_steps(60.0, 4.0, 0.6, 1400, interval) == 13
 
 

@@ -14,7 +14,7 @@ from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import ObjectiveSettings, Role
 from app.ml.objectives.denoising import Denoising
 from app.ml.objectives.variational import Variational
-from worker.judging.validation import Validation
+from worker.validation.scoring import SplitScorer
 
 SHAPE = Shape(layout="vector", size=(6,))
 
@@ -28,7 +28,7 @@ def test_an_autoencoder_of_numbers_is_run_once_over_each_row(settings: Objective
     network = settings.build({"input": role})
     runs: list[object] = []
     cast(Any, network).decoder.register_forward_hook(lambda *called: runs.append(called))
-    scores = Validation(cast(Any, run), cast(Any, loader)).score(network)
+    scores = SplitScorer(cast(Any, run), cast(Any, loader)).score(network)
     assert len(runs) == len(batches)
     with torch.inference_mode():
         metrics = network.eval().metrics(iter(batches))

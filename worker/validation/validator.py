@@ -1,24 +1,24 @@
-"""Judges the weights now and then: keeps the best ones, says in words what goes wrong, and when to stop."""
+"""One validation of a training: scores the weights, keeps the best ones, decides early stopping, warns in words."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from worker.checkpoint import Position
-from worker.judging import diagnosis
-from worker.judging.validation import Scored
 from worker.progress import Reporter
 from worker.step.optimizer import rate_factor
 from worker.training_run import Run
+from worker.validation import diagnosis
+from worker.validation.scoring import Scorer
 
 
-class Judge:
-    """Scores on the validation split, and what follows from them. What it has seen stands in the run's position."""
+class Validator:
+    """Checkpoint selection and early stopping; what it has seen stands in the run's position, and so in checkpoints."""
 
-    def __init__(self, reporter: Reporter, run: Run, validation: Scored) -> None:
-        self.reporter, self.run, self.validation = reporter, run, validation
+    def __init__(self, reporter: Reporter, run: Run, scorer: Scorer) -> None:
+        self.reporter, self.run, self.scorer = reporter, run, scorer
         self.best: dict[str, Tensor] = {}
-        """The weights that will be published."""
+        """The best weights so far, by name: those that will be published."""
 
     @property
     def position(self) -> Position:
@@ -26,7 +26,7 @@ class Judge:
 
     @property
     def can_choose(self) -> bool:
-        return self.validation.rows >= self.run.spec.objective.enough_to_choose
+        return self.scorer.rows >= self.run.spec.objective.enough_to_choose
 
     def begin(self) -> None:
         """Keeps weights that are a solution before the first step; says so where the best ones cannot be told."""
@@ -36,7 +36,7 @@ class Judge:
         elif not self.can_choose:
             self.reporter.event(
                 "message",
-                f"{self.validation.rows} validation rows are too few to choose the best weights by: "
+                f"{self.scorer.rows} validation rows are too few to choose the best weights by: "
                 "the whole schedule is trained and the last weights are kept",
             )
 
@@ -49,20 +49,20 @@ class Judge:
         stopping, position = self.run.spec.training.early_stopping, self.position
         return stopping is not None and position.stale >= stopping.patience and position.step < position.total_steps
 
-    def judge(self, losses: Mapping[str, float], epoch: float) -> None:
+    def validate(self, losses: Mapping[str, float], epoch: float) -> None:
         """Scores the weights in place and keeps them if they are the best ones; `losses` are those of training."""
         position, network = self.position, self.run.network
-        scores = self.validation.score(network)
-        figures, found = diagnosis.of_embeddings(self.validation.embeddings(network))
+        scores = self.scorer.score(network)
+        figures, found = diagnosis.of_embeddings(self.scorer.embeddings(network))
         splits: dict[str, Mapping[str, float]] = {"train": losses, "validation": scores | figures}
-        splits |= {f"validation:{domain}": values for domain, values in self.validation.domains.items()}
+        splits |= {f"validation:{domain}": values for domain, values in self.scorer.domains.items()}
         self.reporter.metrics(step=position.step, epoch=epoch, splits=splits)
         position.validations += 1
         position.metrics = {f"train_{k}": v for k, v in losses.items()} | {
             f"validation_{k}": v for k, v in scores.items()
         }
-        watched, more = self.run.spec.objective.watch
-        (value,) = self.run.devices.agree(scores[watched]) if scores else (None,)
+        metric, more = self.run.spec.objective.selection_metric
+        (value,) = self.run.devices.agree(scores[metric]) if scores else (None,)
 
         def gains(on: float | None) -> bool:
             if on is None or value is None or not self.can_choose:
@@ -91,7 +91,7 @@ class Judge:
         if self.stopped_early():
             self.reporter.event(
                 "message",
-                f"stopped early at step {position.step}: {watched} has not improved since step {position.best_step}",
+                f"stopped early at step {position.step}: {metric} has not improved since step {position.best_step}",
             )
         if ended and position.best_step == 0:
             self.reporter.event(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.ml.runtime.threads import computing_with
-from worker.judging.diagnosis import dead, effective_rank, of_baselines, of_curves, of_embeddings
+from worker.validation.diagnosis import dead, effective_rank, of_baselines, of_curves, of_embeddings
 
 CURVES = {
     "overfits": ([5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2, 0.1], [5.0, 4.0, 3.5, 3.2, 3.6, 3.9, 4.2, 4.5]),

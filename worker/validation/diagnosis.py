@@ -135,21 +135,21 @@ def of_embeddings(rows: Tensor) -> tuple[dict[str, float], list[Finding]]:
     return figures, [Finding("collapses", message)]
 
 
-def of_baselines(metrics: Mapping[str, Any], watched: str, *, more: bool) -> list[Finding]:
+def of_baselines(metrics: Mapping[str, Any], metric: str, *, more: bool) -> list[Finding]:
     """Whether a simple answer is better than the network by the metric that chose its weights.
 
     `metrics` are those of the network on held-out rows, under `baselines` those of simple answers.
     """
-    known = {name: each[watched] for name, each in metrics["baselines"].items() if watched in each}
-    if not known or watched not in metrics:
+    known = {name: each[metric] for name, each in metrics["baselines"].items() if metric in each}
+    if not known or metric not in metrics:
         return []
     best = (max if more else min)(known, key=lambda name: known[name])
-    if metrics[watched] >= known[best] if more else metrics[watched] <= known[best]:
+    if metrics[metric] >= known[best] if more else metrics[metric] <= known[best]:
         return []
     return [
         Finding(
             "outdone",
-            f"{watched} is {metrics[watched]:.3g} on the {metrics['split']} rows, and the simple answer {best!r} has "
+            f"{metric} is {metrics[metric]:.3g} on the {metrics['split']} rows, and the simple answer {best!r} has "
             f"{known[best]:.3g}: the model is worth less than that. Try more data, more time (training.max_seconds) or "
             "a base_model",
         )

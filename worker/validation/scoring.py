@@ -1,4 +1,4 @@
-"""Scores a network on its validation split, or on those of its datasets. Knows no schedule."""
+"""Scores a network on the validation split of a dataset, or of several. Knows no schedule and keeps no weights."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,36 +16,36 @@ from worker.training_run import Run
 VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256
 
 
-class Scored:
-    """What a trainer judges its network by."""
+class Scorer:
+    """Gives a network's scores on held-out rows."""
 
     rows: int
     domains: Mapping[str, dict[str, float]] = MappingProxyType({})
-    """Of several datasets: by their ids, what the last score was made of."""
+    """Of several datasets: the last score of each, by its id."""
 
     @abstractmethod
     def score(self, network: Objective) -> dict[str, float]:
-        """Mean loss, its parts and the objective's own metrics; nothing where there are no rows.
+        """The mean `loss`, the means of its parts, and the objective's metrics; empty where there are no rows.
 
         Raises NonFiniteLoss when the loss is not a number.
         """
 
     @abstractmethod
     def embeddings(self, network: Objective) -> Tensor:
-        """Embeddings [N, E] of some rows; none where there are no rows or the network has no such ability."""
+        """Embeddings [N, E] of some rows; [0, 0] where there are no rows or the network does not embed."""
 
 
-def validation_of(run: Run, batch_size: int) -> Scored:
-    """The run's validation rows, dataset by dataset."""
+def scorer_for(run: Run, batch_size: int) -> Scorer:
+    """A scorer on the validation rows of all the run's datasets, which encodes `batch_size` of them at once."""
     views = [run.within(domain) for domain in run.domains]
-    parts = {view.domains[0].id: Validation(view, view.loader("validation", batch_size)) for view in views}
-    return Validations(run, parts) if len(parts) > 1 else next(iter(parts.values()))
+    parts = {view.domains[0].id: SplitScorer(view, view.loader("validation", batch_size)) for view in views}
+    return MixtureScorer(run, parts) if len(parts) > 1 else next(iter(parts.values()))
 
 
-class Validations(Scored):
-    """Several datasets: their scores, weighed by their shares of what the training draws."""
+class MixtureScorer(Scorer):
+    """Several datasets: the mean of their scores, weighted by their shares of what the training draws."""
 
-    def __init__(self, run: Run, parts: Mapping[str, "Validation"]) -> None:
+    def __init__(self, run: Run, parts: Mapping[str, "SplitScorer"]) -> None:
         self._parts = {name: part for name, part in parts.items() if part.rows}
         self._shares = {domain.id: domain.share for domain in run.domains}
         self.rows = sum(part.rows for part in parts.values())
@@ -64,8 +64,8 @@ class Validations(Scored):
         return torch.cat([rows[: -(-EMBEDDED_ROWS // len(found))] for rows in found])
 
 
-class Validation(Scored):
-    """One validation split, encoded once and kept as long as it fits into the memory of a window."""
+class SplitScorer(Scorer):
+    """One validation split, encoded once and kept in memory where it fits into `run.window_bytes`."""
 
     def __init__(self, run: Run, loader: Loader) -> None:
         self.run, self.loader, self.rows = run, loader, loader.rows
@@ -79,7 +79,7 @@ class Validation(Scored):
         sums: dict[str, float] = {"loss": 0.0}
         count = 0
 
-        def judged() -> Iterator[Batch]:
+        def scored() -> Iterator[Batch]:
             nonlocal count
             for batch in self._batches():
                 moved = self.run.compare(batch.to(self.run.device))
@@ -90,8 +90,8 @@ class Validation(Scored):
                 yield moved
 
         with torch.inference_mode(), self.run.autocast():
-            batches = judged()
-            metrics = network.watched(batches)
+            batches = scored()
+            metrics = network.validation_metrics(batches)
             for _ in batches:  # whatever the metrics had no use for
                 pass
         network.train()
@@ -106,7 +106,7 @@ class Validation(Scored):
         if "embed" not in self.run.spec.objective.abilities or not self.rows:
             return torch.empty(0, 0)
         batch = next(self._batches())
-        asked = batch.to(self.run.device).roles[self.run.spec.objective.asked]
+        asked = batch.to(self.run.device).roles[self.run.spec.objective.request_role]
         inputs = {name: tensor[:EMBEDDED_ROWS] for name, tensor in asked.items()}
         network.eval()
         with self.run.autocast():

@@ -1,4 +1,4 @@
-"""A network, the dataset by which it is judged, and what both say: rows read within bounds, answers in chunks."""
+"""What is evaluated: a network, and a dataset of which rows are read within bounds and answered in chunks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ PLACES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Who is judged, and by which rows."""
+class Subject:
+    """A network and the dataset on whose held-out rows it is evaluated."""
 
     spec: NetworkSpec
     network: Objective
@@ -36,12 +36,12 @@ class Exam:
     seed: int
     window_bytes: int
     words: WordTests | None = None
-    """Judgements of words to be judged by, too."""
+    """Word pairs and analogies for models of texts, where a job names some."""
     tick: Callable[[], None] = lambda: None
     """Called between two parts of the work; may raise."""
 
     def loader(self, split: str, roles: Mapping[str, Fitted]) -> Loader:
-        rows = rows_at_once(self.fitted[self.spec.objective.asked].shape.count)
+        rows = rows_at_once(self.fitted[self.spec.objective.request_role].shape.count)
         return Loader(
             self.dataset.splits[split], roles, batch_size=rows, seed=self.seed, window_bytes=self.window_bytes
         )
@@ -60,15 +60,15 @@ class Rows:
         return self.inputs["values"].flatten(1).float()
 
 
-def read_rows(exam: Exam, split: str, limit: int, target: Fitted | None = None) -> Rows:
+def read_rows(subject: Subject, split: str, limit: int, target: Fitted | None = None) -> Rows:
     """At most `limit` rows of a split; with `target`, labelled ones only."""
-    asked = exam.spec.objective.asked
-    fitted = exam.fitted[asked]
-    weights = sum(parameter.numel() for parameter in exam.network.encoders.parameters())
+    asked = subject.spec.objective.request_role
+    fitted = subject.fitted[asked]
+    weights = sum(parameter.numel() for parameter in subject.network.encoders.parameters())
     uses = {"tokens": fitted.shape.size[0], "grid": USES}.get(fitted.shape.layout, 1)
     limit = min(limit, max(FEWEST_ROWS, min(MOST_BYTES // (8 * fitted.shape.count), MOST_WORK // (weights * uses + 1))))
     roles = {asked: fitted} | ({"target": target} if target is not None else {})
-    batches = list(exam.loader(split, roles).in_order(limit))
+    batches = list(subject.loader(split, roles).in_order(limit))
     inputs = joined([batch.roles[asked] for batch in batches])
     labels = torch.cat([b.roles["target"]["values"] if target is not None else b.rows for b in batches])
     return Rows(inputs, labels)

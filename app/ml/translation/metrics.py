@@ -1,4 +1,4 @@
-"""What translations are worth, and what answers are that nobody had to learn. Knows no network."""
+"""How good translations are, and how good those of simple baselines. Knows no network."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,21 +18,21 @@ def texts(batches: Iterable[Batch], source: Fitted, target: Fitted) -> Iterator[
         yield from zip(*parts, strict=True)
 
 
-def judged(pairs: Pairs) -> dict[str, float]:
-    """`chrf` and `exact_match`, but for white space, of texts and what they should be."""
+def text_metrics(pairs: Pairs) -> dict[str, float]:
+    """`chrf` and `exact_match` (white space aside) of pairs of a text and what it should be."""
     exact = sum(made.split() == wanted.split() for made, wanted in pairs) / max(1, len(pairs))
     return {"chrf": chrf(pairs), "exact_match": exact}
 
 
-def easy_answers(known: Pairs, asked: Pairs) -> dict[str, dict[str, float]]:
-    """The figures of easy answers to the sources `asked`, from the pairs that are `known`.
+def simple_baselines(known: Pairs, asked: Pairs) -> dict[str, dict[str, float]]:
+    """`text_metrics` of baselines that translate the pairs `asked` by what stands in the pairs `known`.
 
     `copy`: the source as it is. `most_frequent`: the commonest target. `nearest`: a translation memory.
     """
     memory = TranslationMemory([source for source, _ in known], [target for _, target in known])
     common = Counter(target for _, target in known).most_common(1)[0][0]
     return {
-        "copy": judged(asked),
-        "most_frequent": judged([(common, target) for _, target in asked]),
-        "nearest": judged([(memory.nearest(source), target) for source, target in asked]),
+        "copy": text_metrics(asked),
+        "most_frequent": text_metrics([(common, target) for _, target in asked]),
+        "nearest": text_metrics([(memory.nearest(source), target) for source, target in asked]),
     }
