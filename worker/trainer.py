@@ -16,7 +16,7 @@ from app.errors import NonFiniteLoss, OutOfMemory
 from app.ml.batch import Batch
 from app.ml.runtime.threads import computing_with
 from worker import checkpoint
-from worker.auditing import settle_augmentation
+from worker.augmentation_audit import settle_augmentation
 from worker.loader import rows_at_once
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped

@@ -11,7 +11,7 @@ from app.api import serializers
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
-from app.api.jobs import AskedHere, steer
+from app.api.jobs import IdempotentHere, steer
 from app.api.schemas import Deleted, ListOf, Wire
 from app.errors import Malformed, NotFound, RootstockError, UnknownChoice
 from app.registry import batches, files, jobs, objects, overview
@@ -83,7 +83,7 @@ class BatchObject(Wire):
 
 
 @router.post("/v1/batches", response_model=BatchObject, openapi_extra=HEADERS)
-def create_batch(body: BatchRequest, here: ServicesHere, ask: AskedHere) -> Response:
+def create_batch(body: BatchRequest, here: ServicesHere, ask: IdempotentHere) -> Response:
     """Queues a batch."""
     known = [operation.path for operation in OPERATIONS if operation.of_items]
     if body.endpoint not in known:

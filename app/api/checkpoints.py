@@ -10,7 +10,7 @@ from app.api import serializers
 from app.api.deps import CallerHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, Made, create
 from app.api.job_schemas import CheckpointObject, JobObject
-from app.api.jobs import AskedHere
+from app.api.jobs import IdempotentHere
 from app.api.schemas import ListOf
 from app.errors import WrongState
 from app.ml.publication_job import PublishJob, PublishRequest
@@ -35,7 +35,7 @@ def list_checkpoints(job_id: str, here: ServicesHere, who: CallerHere, paging: P
 
 @router.post("/v1/jobs/{job_id}/checkpoints/{checkpoint_id}/publish", response_model=JobObject, openapi_extra=HEADERS)
 def publish_checkpoint(
-    job_id: str, checkpoint_id: str, here: ServicesHere, ask: AskedHere, body: PublishRequest
+    job_id: str, checkpoint_id: str, here: ServicesHere, ask: IdempotentHere, body: PublishRequest
 ) -> Response:
     """Queues a job of kind `publish` that makes a model of a checkpoint, whatever became of the training: it may still
     run, or have failed. What is published are the best weights until that step, as the training would have published

@@ -14,7 +14,7 @@ from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, 
 from app.api.fine_tuning_schemas import FineTuningCheckpoint, FineTuningEvent, FineTuningJob, FineTuningRequest
 from app.api.idempotency import HEADERS, Made, create
 from app.api.job_history import number
-from app.api.jobs import AskedHere, make_training, steer
+from app.api.jobs import IdempotentHere, make_training, steer
 from app.api.schemas import ListOf
 from app.dataset_options import DatasetOptions
 from app.errors import NotFound
@@ -30,7 +30,7 @@ PATH = "/v1/fine_tuning/jobs"
 
 
 @router.post(PATH, response_model=FineTuningJob, openapi_extra=HEADERS)
-def create_fine_tuning(body: FineTuningRequest, here: ServicesHere, ask: AskedHere) -> Response:
+def create_fine_tuning(body: FineTuningRequest, here: ServicesHere, ask: IdempotentHere) -> Response:
     """Fine-tunes a model on a file of labelled rows. The file is checked first: `validating_files` meanwhile."""
     answer, _ = create(here, ask, 200, lambda session: make(session, here, ask.caller, body))
     return answer

@@ -12,7 +12,7 @@ from app.ml.spec import REFERENCE, RoleSpec
 
 
 class EvaluateJob(Settings):
-    """A job that evaluates a model on a dataset, by the protocol by which every model is evaluated when it is published.
+    """A job that evaluates a model on a dataset, by the same protocol as every model when it is published.
 
     What it finds, baselines on the same rows included, is the job's `metrics`. The test split is used, or the
     validation split where there is none; probes and baselines learn from the training split.

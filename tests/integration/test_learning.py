@@ -34,9 +34,9 @@ def before_and_after(workshop: Workshop, dataset: Dataset, **body: Any) -> tuple
     assert dataset.status == "ready", dataset.report
     reporter = workshop.claim(workshop.job(dataset, **BRIEF, **body).id)
     trainer = Trainer(reporter, prepare(reporter))
-    before = trainer.judge.validation.score(trainer.network)
+    before = trainer.validator.scorer.score(trainer.network)
     trainer.train()
-    return before, trainer.judge.validation.score(trainer.network)
+    return before, trainer.validator.scorer.score(trainer.network)
 
 
 @pytest.mark.parametrize("objective", ["autoencoding", "masked", "next_token"])

@@ -80,11 +80,11 @@ def evaluate(subject: Subject) -> dict[str, Any]:
         target = labels_of(subject, split)
         if target is not None:
             rows = {"train": TRAIN_ROWS, split: TEST_ROWS}
-            labelled = [read_rows(subject, name, most, target) for name, most in rows.items()]
+            learned, held_out = (read_rows(subject, name, most, target) for name, most in rows.items())
             if "embed" in abilities:
-                probe_metrics(subject, features, *labelled, report)
+                probe_metrics(subject, features, learned, held_out, report)
             if "predict" in abilities:
-                prediction_metrics(subject, *labelled, report)
+                prediction_metrics(subject, learned, held_out, report)
         subject.tick()
         objective_metrics(subject, split, train, test, report)
         if subject.words is not None:

@@ -10,7 +10,7 @@ from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
-from worker.audit import audit
+from worker.augmentation_audit import audit
 
 
 def digits(rows: int = 300) -> tuple[Batch, dict[str, Fitted]]:
