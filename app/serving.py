@@ -18,11 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
 from app.known import Known, Name, Target
 from app.ml import artifact
-from app.ml.device import chosen
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Counters
 from app.ml.predictor import Predictor
 from app.ml.runtime import onnx
+from app.ml.tensors.device import chosen
 from app.registry import keys
 from app.registry.db import Database
 from app.registry.keys import Caller

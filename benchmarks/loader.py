@@ -19,11 +19,11 @@ from torch import Tensor
 
 from app.dataset import Split
 from app.dataset_options import DatasetOptions
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Role
+from app.ml.tensors.batch import Batch
 from worker.ingest.assembly import assemble
 from worker.ingest.faults import Faults
 from worker.ingest.source import Context, Input

@@ -6,10 +6,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
-from app.ml.modalities.base import Fitted, Shape, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, Role
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.text.tokenization import SPECIALS
 
 VOCABULARY, MOST = 12, 8

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, augment
 from app.ml.augmentations.none import Nothing
-from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
 from app.ml.resolving.augmenting import shown
+from app.ml.tensors.batch import Batch
 from app.registry import fenced, jobs
 from worker.progress import Reporter
 from worker.training_run import Run

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from app.disk import needing_room
 from app.errors import ArtifactDamaged, InsufficientStorage, NotReady
-from app.ml.tensor_file import save_tensors
+from app.ml.tensors.files import save_tensors
 from app.registry import checkpoints, objects
 from app.registry.db import is_full
 from app.storage import Storage

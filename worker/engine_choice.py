@@ -17,12 +17,12 @@ from torch import Tensor
 from app.disk import needing_room
 from app.errors import InsufficientStorage
 from app.ml.artifact import BATCH_SIZES, Artifact, ask
-from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.engines import ABILITY, LEAST_COSINE, can, closeness
 from app.ml.runtime.halving import halved
 from app.ml.runtime.threads import computing_with, threads_for, work_per_row
+from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.dataset import Rows
-from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Fitted
-from app.ml.padding import Gathering, Packed, joined
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.padding import Gathering, Packed, joined
 
 SAMPLE_ROWS = 64
 ENCODED_ROWS = 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch.distributed as collective
 
-from app.ml.device import chosen
+from app.ml.tensors.device import chosen
 from app.settings import settings
 from worker.crew import ORDER, STATUS
 from worker.process import HANDLERS, Order, carry_out

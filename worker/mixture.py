@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.ml.batch import Batch, Roles
-from app.ml.padding import joined, shortened
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.padding import joined, shortened
 from worker.loader import Loader, batch_seed
 
 GOLDEN = (math.sqrt(5) - 1) / 2

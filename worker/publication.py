@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from app.disk import needing_room
 from app.ml import artifact
-from app.ml.modalities.base import Tensors
 from app.ml.runtime import engines, onnx, portable
+from app.ml.tensors.shapes import Tensors
 from app.registry import fenced, jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version

@@ -20,9 +20,9 @@ from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Timings
 from app.ml.inference.work import Answers, Work
-from app.ml.modalities.base import Arrays, as_tensors
 from app.ml.operations.base import Operation
 from app.ml.predictor import Predictor
+from app.ml.tensors.shapes import Arrays, as_tensors
 
 FULL = 128 * 1024
 """Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings
-from app.ml.padding import joined_answers
 from app.ml.spec import AnyObjective, RoleSpec
-from app.ml.tensor_file import save_tensors
+from app.ml.tensors.files import save_tensors
+from app.ml.tensors.padding import joined_answers
+from app.ml.tensors.shapes import Tensors
 
 FORMAT = 1
 FILES = MODEL, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.finite import all_finite
 from app.ml.inference.batch_size import BatchSize
 from app.ml.inference.counters import Counters
 from app.ml.inference.work import Answers, Work, call_in, reject, resolve
-from app.ml.modalities.base import Tensors
-from app.ml.padding import elements, joined
 from app.ml.runtime.threads import computing_with
+from app.ml.tensors.finite import all_finite
+from app.ml.tensors.padding import elements, joined
+from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
 

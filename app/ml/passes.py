@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 GRAFT_RATE = 0.3
 """Learning rate of what has learned before as a share of a beginner's: at full rate it would be undone."""

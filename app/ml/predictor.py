@@ -18,17 +18,17 @@ from app.errors import AbilityMissing, InferenceFailed, OutOfRange
 from app.ml.abilities import lacking
 from app.ml.artifact import Artifact, verify
 from app.ml.batching import Batcher
-from app.ml.finite import all_finite
 from app.ml.inference.aside import aside
 from app.ml.inference.counters import Counters, Timings
 from app.ml.inference.sides import compared_sides, side_of
 from app.ml.inference.work import Answers
-from app.ml.modalities.base import Arrays, Tensors, as_arrays, as_tensors
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
-from app.ml.padding import elements
 from app.ml.runtime import engines
 from app.ml.runtime.threads import computing_with, threads_for, work_per_row
+from app.ml.tensors.finite import all_finite
+from app.ml.tensors.padding import elements
+from app.ml.tensors.shapes import Arrays, Tensors, as_arrays, as_tensors
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, augment
-from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Fitted, Modality
-from app.ml.padding import shortened
 from app.ml.plugins import find
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.padding import shortened
 from tests.contracts.specimens import column, fit
 
 MIXING = ("mixup", "cutmix", "swap")

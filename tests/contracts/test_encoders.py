@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from app.ml.artifact import BATCH_SIZES, Artifact
-from app.ml.batch import Batch, Loss
 from app.ml.encoders.base import Encoder, EncoderSettings
-from app.ml.modalities.base import Modality, Tensors
+from app.ml.modalities.base import Modality
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx, portable
 from app.ml.runtime.halving import halved
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Tensors
 from tests.contracts.specimens import ROWS, column, fit, plugins
 
 ALL = [

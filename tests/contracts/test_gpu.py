@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.ml.artifact import bound, show
 from app.ml.decomposition.dictionary import PatchComponents
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 from tests.contracts.specimens import Pair, pairs
 from worker.step.devices import Devices
 from worker.step.gradients import Gradients

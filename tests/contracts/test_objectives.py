@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.ml.batch import Batch
 from app.ml.objectives.base import Comparison, Objective
+from app.ml.tensors.batch import Batch
 from tests.contracts.specimens import ROWS, Pair, fit, pairs
 
 ALL = [pytest.param(pair, id=str(pair)) for pair in pairs()]

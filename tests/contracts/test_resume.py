@@ -18,11 +18,11 @@ import torch
 
 from app.dataset import Dataset, Split, field
 from app.ml.build import build_network
-from app.ml.device import chosen as chosen_device
-from app.ml.modalities.base import AnyColumn
 from app.ml.plugins import Auto
 from app.ml.resolving.augmenting import choose
 from app.ml.spec import DatasetRef, RoleSpec, TrainSpec
+from app.ml.tensors.device import chosen as chosen_device
+from app.ml.tensors.shapes import AnyColumn
 from app.ml.training import ResolvedTraining
 from app.ragged import Ragged
 from app.registry import leases

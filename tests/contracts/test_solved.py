@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from app.errors import RootstockError
-from app.ml.batch import Batch
 from app.ml.objectives.base import Objective, Solved
+from app.ml.tensors.batch import Batch
 from tests.contracts.specimens import ROWS, Pair, pairs
 from tests.contracts.test_objectives import part
 from worker.progress import Stopped

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from app.ml.modalities.base import Tensors
 from app.ml.objectives.parts.rebuilding import real
+from app.ml.tensors.shapes import Tensors
 
 COEFFICIENTS, REACH = 20, 2
 """Of MFCC; frames to either side from which a delta is taken."""

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch
 from app.ml.build import build_network
 from app.ml.evaluation_job import require_fit
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
+from app.ml.tensors.batch import Batch
 from app.ml.words.bag_fitting import fit_bags
 from app.ml.words.bags import Bags
 from worker.evaluation import baselines, geometry, probes, words

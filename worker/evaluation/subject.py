@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from app.dataset import Dataset
-from app.ml.modalities.base import Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
-from app.ml.padding import joined, joined_answers, shortened
 from app.ml.spec import NetworkSpec
+from app.ml.tensors.padding import joined, joined_answers, shortened
+from app.ml.tensors.shapes import Tensors
 from worker.evaluation.words import WordTests
 from worker.loader import CHUNK, Loader, rows_at_once
 

@@ -22,10 +22,10 @@ from app.errors import (
     TooLarge,
 )
 from app.ml.abilities import lacking
-from app.ml.modalities.base import Tensors, as_arrays
 from app.ml.operations.base import Operation
-from app.ml.padding import joined
 from app.ml.plugins import find
+from app.ml.tensors.padding import joined
+from app.ml.tensors.shapes import Tensors, as_arrays
 from app.registry.tables import Batch
 from app.validation import from_validation
 from worker.handlers import computing

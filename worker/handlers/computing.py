@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from app.ml import artifact
-from app.ml.modalities.base import Tensors
-from app.ml.padding import elements, joined_answers, shortened
 from app.ml.runtime import engines, onnx
+from app.ml.tensors.padding import elements, joined_answers, shortened
+from app.ml.tensors.shapes import Tensors
 from app.registry import models, objects
 from app.registry.db import Database
 from app.storage import Storage

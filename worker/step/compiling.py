@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from app.ml.batch import Batch
 from app.ml.objectives.base import Objective
+from app.ml.tensors.batch import Batch
 from worker.progress import Reporter
 from worker.step.gradients import Gradients
 from worker.training_run import Run

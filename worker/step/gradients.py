@@ -12,9 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch, Loss
 from app.ml.networks.descent import Descent
 from app.ml.objectives.base import Comparison, Objective
+from app.ml.tensors.batch import Batch, Loss
 from worker.step.devices import Devices
 from worker.step.graphs import Graphs
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from app.ml.batch import Batch, Loss
 from app.ml.objectives.base import Objective
+from app.ml.tensors.batch import Batch, Loss
 from worker.loader import LAYOUTS_OF_ANY_LENGTH
 from worker.training_run import Run
 

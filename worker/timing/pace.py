@@ -12,7 +12,7 @@ from itertools import chain, count
 import torch
 from torch import nn
 
-from app.ml.batch import Batch
+from app.ml.tensors.batch import Batch
 from app.ml.training import ResolvedTraining
 from worker.loader import Loader
 from worker.mixture import Mixture

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from app.errors import NonFiniteLoss
-from app.ml.batch import Batch
 from app.ml.objectives.base import Objective
+from app.ml.tensors.batch import Batch
 from worker.loader import Loader
 from worker.training_run import Run
 

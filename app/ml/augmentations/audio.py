@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
-from app.ml.batch import Roles
-from app.ml.modalities.base import Fitted, Shape, Tensors
+from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Roles
+from app.ml.tensors.shapes import Shape, Tensors
 
 
 class AudioAugmentation(Augmentation):

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch, Roles
-from app.ml.chance import uniform
-from app.ml.device import sent
-from app.ml.modalities.base import Fitted, Layout, Shape
+from app.ml.modalities.base import Fitted
 from app.ml.plugins import Settings
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.device import sent
+from app.ml.tensors.random_numbers import uniform
+from app.ml.tensors.shapes import Layout, Shape
 
 
 @dataclass(frozen=True)

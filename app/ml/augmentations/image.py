@@ -15,11 +15,12 @@ from torch.nn.functional import one_hot
 
 from app.errors import DoesNotFit
 from app.ml.augmentations.base import Augmentation, Draw
-from app.ml.batch import Roles
-from app.ml.device import sent
 from app.ml.image import geometry
 from app.ml.image.pictures import LUMINANCE
-from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
+from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Roles
+from app.ml.tensors.device import sent
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 PROPORTIONS = 4 / 3
 """Of a crop to the picture's own, at most and, inverted, at least (Szegedy 2014)."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from app.ml.augmentations.base import Augmentation, Draw
-from app.ml.batch import Roles
 from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Roles
 
 
 class Nothing(Augmentation):

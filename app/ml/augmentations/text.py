@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
-from app.ml.batch import Roles
-from app.ml.modalities.base import Fitted, Tensors
-from app.ml.padding import shortened
+from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Roles
+from app.ml.tensors.padding import shortened
+from app.ml.tensors.shapes import Tensors
 from app.ml.text.tokenization import MASK, PAD
 
 

@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from app.ml.augmentations.base import Augmentation, Draw
-from app.ml.batch import Roles
-from app.ml.device import sent
-from app.ml.modalities.base import Fitted, Shape, Tensors
+from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Roles
+from app.ml.tensors.device import sent
+from app.ml.tensors.shapes import Shape, Tensors
 
 
 class VectorsAugmentation(Augmentation):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from app.ml.decomposition.factorisation import eigen, leading
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 EXACT = 2048
 """Numbers per item up to which all their products are summed in one pass; beyond, a few directions are followed."""

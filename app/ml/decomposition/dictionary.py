@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool1d, conv2d, normalize, relu
 
 from app.ml.decomposition.components import PASSES, SMALLEST, Projection, Rows
 from app.ml.decomposition.factorisation import leading
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 ENTRIES = 64
 PATCH = 7

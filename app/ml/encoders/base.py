@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Capability = Literal["keep", "cond", "causal", "grid", "linear", "words", "sentences"]
 """`grid`: the tokens of a picture lie on one, beside finer `levels` where there are such. `linear`, `words` and

@@ -15,9 +15,9 @@ from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.transformer import Transformer, TransformerDecoder
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.attention import check_heads, quiet
 from app.ml.networks.layers import activated, linear
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import BEGIN, END
 
 MARKS = 2

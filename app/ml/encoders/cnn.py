@@ -17,8 +17,8 @@ from torch.nn.functional import interpolate, relu
 
 from app.errors import DoesNotFit
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.layers import convolution, linear, normalisation
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 LAST_SIDE = 8
 """Maps are halved until no side is longer."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks import layers
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.words.bags import Bags
 
 WIDEST, WIDEST_OF_TEXT = 64, 256

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.layers import RECTIFIED, activated, linear
 from app.ml.networks.rectified import Chain, Rectified
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Norm = Literal["layer", "none"]

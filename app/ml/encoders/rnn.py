@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.attention import masked_mean
 from app.ml.networks.layers import linear
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Cell = Literal["gru", "lstm"]
 CELLS: Mapping[Cell, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}

@@ -12,7 +12,7 @@ from torch.nn.functional import embedding, normalize
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.linear import WIDEST_OF_TEXT, BagDecoder
-from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.words.bags import Bags
 from app.ml.words.vectors import WordVectors
 

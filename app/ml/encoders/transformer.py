@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.image import patches
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.attention import Angles, Layer, check_heads, chosen, masked_mean, rotations
 from app.ml.networks.layers import linear
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Positions = Literal["rotary", "learned"]
 

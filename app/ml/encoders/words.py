@@ -10,7 +10,7 @@ from torch.nn.functional import embedding
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.linear import BagDecoder
-from app.ml.modalities.base import Layout, Shape, Tensors
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.words.vectors import WordVectors
 
 WIDTH = 200

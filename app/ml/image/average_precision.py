@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from app.ml.image.overlaps import overlaps
-from app.ml.modalities.base import Tensors
-from app.ml.modalities.boxes import CORNERS
+from app.ml.tensors.shapes import CORNERS, Tensors
 
 ENOUGH = torch.linspace(0.5, 0.95, 10, dtype=torch.float64)
 RECALLS = torch.linspace(0, 1, 101, dtype=torch.float64)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from app.ml.image.overlaps import areas
-from app.ml.modalities.base import Tensors
-from app.ml.modalities.boxes import CORNERS
+from app.ml.tensors.shapes import CORNERS, Tensors
 
 REACH = 0.54
 """Share of a box, on either axis, in whose middle places know of it: six deviations (Liu 2019)."""

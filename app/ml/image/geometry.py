@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
-from app.ml.device import sent
-from app.ml.modalities.base import Tensors
-from app.ml.modalities.boxes import CORNERS
+from app.ml.tensors.device import sent
+from app.ml.tensors.shapes import CORNERS, Tensors
 
 VISIBLE = 0.2
 """Share of a box that has to lie in the new picture, or the box is gone."""

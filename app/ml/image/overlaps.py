@@ -7,7 +7,7 @@ Legend: `B` batch, `N`, `M` boxes, `P` places, `K` classes.
 import torch
 from torch import Tensor
 
-from app.ml.modalities.boxes import CORNERS
+from app.ml.tensors.shapes import CORNERS
 
 SAME = 0.5
 """Overlap from which two boxes of one class are taken to mean the same thing."""

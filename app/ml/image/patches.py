@@ -8,7 +8,7 @@ import math
 from torch import Tensor
 from torch.nn.functional import pad
 
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 ALONG = 8
 """Patches along the longer side, where no side of a patch is asked."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.modalities.base import Tensors
-from app.ml.padding import joined_answers, shortened
+from app.ml.tensors.padding import joined_answers, shortened
+from app.ml.tensors.shapes import Tensors
 
 
 @dataclass(eq=False)

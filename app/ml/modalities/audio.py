@@ -15,11 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.audio.acoustics import ENDING, LONGEST, Acoustic, FittedAcoustic
 from app.ml.audio.sounds import FULL_SCALE, Samples, encode_uri, quantise
 from app.ml.audio.spectrograms import Mel
-from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.tabular.spread import Spread
+from app.ml.modalities.parts.acoustics import ENDING, LONGEST, Acoustic, FittedAcoustic
+from app.ml.modalities.parts.spread import Spread
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ragged import Ragged
 
 USUAL = 0.99

@@ -1,72 +1,27 @@
 """The contract of a modality: how raw items become tensors, and back. Knows no network.
 
-A raw column is a NumPy array: float32 [N, W] for vectors, uint8 [N, H, W, C] for images, object [N] of `str` for text
-and of `str | None` for classes, float32 [N] for numbers; or `Ragged` rows: int16 samples for audio, float32 [5] per box
-for boxes, int32 positions for tags. What a modality learned is its only preprocessing at inference, so training and
-serving cannot differ.
-Legend: `B` batch, `W` width, `C` channels, `H` height, `L` tokens.
+What a modality learned from the training split is its only preprocessing at inference, so training and serving cannot
+differ.
+Legend: `B` batch, `W` width.
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import DoesNotFit
-from app.ml.padding import Packed
 from app.ml.plugins import Settings
-from app.ragged import Ragged
+from app.ml.tensors.padding import Packed
+from app.ml.tensors.shapes import AnyColumn, Arrays, Layout, Shape, Tensors, as_arrays
 
-Column = NDArray[Any]
-AnyColumn = Column | Ragged
 FEW = 32
 """Numbers up to which an embedding is a code to rebuild items from, rather than features for other tasks."""
-Tensors = dict[str, Tensor]
-"""One role's part of a batch: `values` [B, …] always; tokens and boxes add `mask` [B, L] bool, True for real ones."""
-Arrays = dict[str, NDArray[Any]]
-"""The same in NumPy."""
 COUNTED = ("classes", "missing", "splits")
 """What a column's profile counts."""
-Layout = Literal["vector", "grid", "tokens", "classes", "numbers", "tags", "boxes", "frames"]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What one encoded item looks like, without the batch.
-
-    (W,) for a vector; (C, H, W) for a grid, of which a spectrogram is one: (1, mels, frames); (L,) for tokens, the most
-    there may be; (classes,) for classes and tags; (1,) for numbers; (boxes, 4 + classes) for boxes;
-    (mels,) for each frame of a sound.
-    """
-
-    layout: Layout
-    size: tuple[int, ...]
-    bounded: bool = False
-    """True when every value lies in [0, 1]."""
-    aligned: bool = False
-    """Of a grid: True when a place means the same in every item, as in spectrograms with their sound in the middle."""
-    vocabulary: int | None = None
-    """Of tokens: how many ids there are."""
-    spelled: int = 0
-    """Of tokens: how many of them, the last ones, are parts of words that are unknown."""
-
-    @property
-    def words(self) -> int:
-        """Of tokens: how many ids there are for whole ones."""
-        assert self.vocabulary is not None
-        return self.vocabulary - self.spelled
-
-    @property
-    def count(self) -> int:
-        """Numbers per item."""
-        return math.prod(self.size)
 
 
 class Modality(Settings):
@@ -194,16 +149,6 @@ class Fitted:
     def told(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
         """What `render` gives for a target, as entries of an answer to items of these `sizes`."""
         return self.render(values)
-
-
-def as_arrays(tensors: Tensors) -> Arrays:
-    """Views."""
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
-
-
-def as_tensors(arrays: Arrays) -> Tensors:
-    """Views."""
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def added(one: Any, other: Any) -> Any:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
-from app.ml.modalities.base import Fitted, Layout, Modality, Shape, Tensors
+from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.tags import known, own_labels, places_among
+from app.ml.tensors.shapes import CORNERS, Layout, Shape, Tensors
 from app.ragged import Ragged
 
-CORNERS = 4
 FARTHEST = 1e9
 """Pixels from a picture's corner."""
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from app.errors import EmptyInput, OutOfRange, UnknownChoice, WrongType
-from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
 
 MOST = 65_536
 """Classes at most: a column of free text is no label."""

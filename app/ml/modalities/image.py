@@ -13,8 +13,9 @@ from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
 from app.ml.image.pictures import Pixels, decode_uri, encode_uri, measure_uri, recolour, resize
-from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
-from app.ml.tabular.spread import Spread
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.modalities.parts.spread import Spread
+from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
 
 FLATTEST = 1 / 255
 """Deviation of pixels below which a picture or a channel is taken as of one brightness."""

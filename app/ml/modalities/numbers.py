@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
-from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
-from app.ml.tabular.spread import Spread
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.modalities.parts.spread import Spread
+from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
 
 SMALLEST_SCALE = 1e-30
 """Numbers that vary by less are taken as all the same: float32 could not divide by it."""

@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.audio.acoustics import LONGEST, Acoustic, FittedAcoustic
 from app.ml.audio.sounds import FULL_SCALE, Samples, encode_uri, quantise
 from app.ml.audio.spectrograms import Mel
-from app.ml.modalities.base import Layout, Shape, Tensors
-from app.ml.padding import Packed
-from app.ml.tabular.spread import Spread
+from app.ml.modalities.parts.acoustics import LONGEST, Acoustic, FittedAcoustic
+from app.ml.modalities.parts.spread import Spread
+from app.ml.tensors.padding import Packed
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ragged import Ragged
 
 LOUDEST = 20.0

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, OutOfRange, UnknownChoice, WrongType
-from app.ml.modalities.base import Fitted, Layout, Modality, Shape, Tensors
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ragged import Ragged
 
 CHOSEN = 0.5

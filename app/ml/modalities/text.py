@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.modalities.base import Column, Fitted, Layout, Modality, Shape, Tensors
-from app.ml.padding import Packed
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.tensors.padding import Packed
+from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
 from app.ml.text.reader import TextReader
 from app.ml.text.scripts import LETTER
 from app.ml.text.spelling import spelled

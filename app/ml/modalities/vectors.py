@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from app.errors import DoesNotFit, NonFinite, OutOfRange
-from app.ml.modalities.base import Column, Layout, Modality, Shape
-from app.ml.tabular.columns import FittedTable, Places, TableColumn, columns_of, listed
-from app.ml.tabular.rows import LARGEST, FittedVectors, Scaling
-from app.ml.tabular.spread import Reservoir, Spread
+from app.ml.modalities.base import Modality
+from app.ml.modalities.parts.columns import FittedTable, Places, TableColumn, columns_of, listed
+from app.ml.modalities.parts.rows import LARGEST, FittedVectors, Scaling
+from app.ml.modalities.parts.spread import Reservoir, Spread
+from app.ml.tensors.shapes import Column, Layout, Shape
 
 SMALLEST_SCALE = 1e-30
 """A column that varies by less is taken as constant: float32 could not divide by it."""

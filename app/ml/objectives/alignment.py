@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Layout, Tensors
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Layout, Tensors
 
 READS: frozenset[Layout] = frozenset({"vector", "grid", "tokens"})
 STEEPEST = math.log(100.0)

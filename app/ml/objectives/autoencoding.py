@@ -12,11 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch, Loss, Stream
-from app.ml.chance import normal
 from app.ml.decomposition.components import EXACT, Shortcut
 from app.ml.encoders.base import Encoder
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.networks.descent import POSSIBLE, Descent
 from app.ml.networks.layers import linear, silence
 from app.ml.networks.rectified import Chain
@@ -25,6 +22,9 @@ from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.objectives.parts.squares import mean_squares
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.random_numbers import normal
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 WIDEST = 64
 """Width of the code beyond which a default does not go."""

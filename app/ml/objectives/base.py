@@ -8,7 +8,7 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch, Loss, Stream
-from app.ml.device import sent
 from app.ml.encoders.base import Capability, Encoder
-from app.ml.modalities.base import Fitted, Layout, Shape, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
 from app.ml.passes import Data
 from app.ml.plugins import Settings
+from app.ml.tensors.batch import Batch, Loss, Stream, Tell
+from app.ml.tensors.device import sent
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,6 @@ class Comparison(Objective):
 
     def loss(self, batch: Batch) -> Loss:
         return self.loss_from(self.represent(batch))
-
-
-Tell = Callable[[float], None]
-"""Called at least once a second with the share that is done; raises when the job is asked to leave."""
 
 
 class Solved(Objective):

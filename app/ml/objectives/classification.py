@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Tensors
 
 
 class Classification(SupervisedSettings):

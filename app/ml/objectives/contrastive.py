@@ -13,14 +13,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, normalize
 
-from app.ml.batch import Batch, Loss, Stream
 from app.ml.decomposition.components import EXACT
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, Role
 from app.ml.objectives.parts.nesting import check_widths, over_prefixes, prefixes
 from app.ml.objectives.parts.views import FULLY_CONNECTED, ViewsSettings, lost_in_views, two_views
 from app.ml.passes import ENOUGH_SECONDS, TOKENS_SEEN, Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.shapes import Shape, Tensors
 
 PROJECTION = 128
 """Width in which views are compared (Chen 2020)."""

@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import MASK, SPECIALS
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]

@@ -15,16 +15,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, logsigmoid
 
-from app.ml.batch import Batch, Loss, Stream
 from app.ml.encoders.base import Features
 from app.ml.image.average_precision import detection_metrics, match
 from app.ml.image.centres import assigned, places_of
 from app.ml.image.overlaps import best, likeness
-from app.ml.modalities.base import Tensors
-from app.ml.modalities.boxes import CORNERS
 from app.ml.networks.layers import convolution, normalisation
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.passes import ENOUGH_SECONDS, Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.shapes import CORNERS, Tensors
 
 MOST = 100
 """Boxes that are told of a picture."""

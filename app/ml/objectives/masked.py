@@ -16,16 +16,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch, Loss
-from app.ml.chance import uniform
 from app.ml.image import patches
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.networks.attention import Layer
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.rebuilding import bounded, errors, measures, real, rendered
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.random_numbers import uniform
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.text.tokenization import MASK, SPECIALS
 
 PATCHES, OTHERS = 0.75, 0.3

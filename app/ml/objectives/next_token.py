@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.text.tokenization import BEGIN, END
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch, Stream
 from app.ml.decomposition.components import principal
 from app.ml.encoders.linear import LinearEncoder
-from app.ml.modalities.base import Shape, Tensors
-from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
+from app.ml.tensors.batch import Batch, Stream, Tell
+from app.ml.tensors.shapes import Shape, Tensors
 
 
 class Pca(SolvedSettings):

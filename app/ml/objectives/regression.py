@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Tensors
 
 WIDEST = 2048
 """Numbers per row up to which a linear regression stands beside the network."""

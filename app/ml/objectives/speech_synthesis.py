@@ -16,13 +16,13 @@ from torch.nn.functional import pad
 
 from app.errors import DoesNotFit
 from app.ml.audio.durations import aligned, evenness, laid_out
-from app.ml.batch import Batch, Loss, Stream
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.spectrogram import FittedSpectrogram
 from app.ml.networks.layers import activated, linear
 from app.ml.networks.temporal import Convolutions
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.shapes import Shape, Tensors
 
 SEEN = 1_000_000
 """Characters that a training sees by default: about ten minutes of two cores."""

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Tensors
 from app.ml.modalities.tags import CHOSEN
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Tensors
 
 
 class Tagging(SupervisedSettings):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from app.ml.batch import Stream
 from app.ml.encoders.linear import BagEncoder
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
-from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
+from app.ml.tensors.batch import Stream, Tell
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.words.bag_fitting import fit_bags
 
 

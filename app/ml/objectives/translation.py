@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch, Loss, Stream
-from app.ml.modalities.base import Tensors
 from app.ml.modalities.text import FittedText
 from app.ml.networks.attention import check_heads
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.padding import joined_answers, shortened
 from app.ml.passes import ENOUGH_SECONDS, Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.padding import joined_answers, shortened
+from app.ml.tensors.shapes import Tensors
 from app.ml.text.tokenization import MASK
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing

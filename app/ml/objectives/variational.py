@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.ml.batch import Batch, Loss
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.networks.layers import linear
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.rebuilding import bounded, drawing, misses, real
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.shapes import Shape, Tensors
 
 PACE = 20.0
 """How much faster the noise's logarithm moves than other weights: it has to cross several units within a training."""

@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import relu
 
-from app.ml.batch import Loss
 from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import TwoViews, compared_training
 from app.ml.objectives.parts.views import ViewsSettings
 from app.ml.passes import Data
+from app.ml.tensors.batch import Loss
 
 PROJECTION = 512
 """Wider than the features: decorrelating many projections is what keeps these apart."""

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
-from app.ml.batch import Stream
 from app.ml.encoders.words import WordEncoder
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.modalities.text import FittedText
-from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings, Tell
+from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
+from app.ml.tensors.batch import Stream, Tell
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.words.vector_fitting import SUBSAMPLE, WINDOW, Method, fit_words
 
 

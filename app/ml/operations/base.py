@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from app.ml.modalities.base import AnyColumn, Arrays, Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
+from app.ml.tensors.shapes import AnyColumn, Arrays, Tensors
 
 Input = Annotated[
     Any,

@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Arrays, Tensors
 
 MOST = 128
 

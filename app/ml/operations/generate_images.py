@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange, UnknownChoice
 from app.ml import data_uris
-from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
 from app.ml.operations.generate import MOST, codes
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Arrays, Tensors
 
 
 class ImagesRequest(Settings):

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import UnknownChoice
-from app.ml.modalities.base import Arrays, Fitted
+from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Arrays
 
 
 class PredictRequest(Settings):

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.errors import UnknownChoice
-from app.ml.modalities.base import Arrays, Fitted
+from app.ml.modalities.base import Fitted
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Arrays
 
 
 class ReconstructRequest(Settings):

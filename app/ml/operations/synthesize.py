@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange
 from app.ml.audio import sounds
-from app.ml.modalities.base import Arrays, Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.modalities.spectrogram import FittedSpectrogram
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Arrays, Tensors
 from app.ml.text.passages import passages
 from app.ml.text.tokenization import SPECIALS
 

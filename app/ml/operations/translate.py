@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from app.errors import OutOfRange
-from app.ml.modalities.base import AnyColumn, Arrays, Fitted, Tensors
+from app.ml.modalities.base import Fitted
 from app.ml.modalities.text import FittedText
 from app.ml.operations.base import Answered, Input, Operation
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import AnyColumn, Arrays, Tensors
 from app.ml.translation.beam_search import BEAMS, MOST_BEAMS
 
 MOST_TOKENS = 8192

@@ -10,10 +10,11 @@ from torch.nn.functional import one_hot
 
 from app.errors import DoesNotFit
 from app.ml.augmentations.base import Augmentation, augment
-from app.ml.batch import Batch, Roles
-from app.ml.modalities.base import AnyColumn, Fitted, Shape
+from app.ml.modalities.base import Fitted
 from app.ml.plugins import Auto, complete, find
 from app.ml.spec import AnyAugmentation
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.shapes import AnyColumn, Shape
 
 AUGMENTATION: TypeAdapter[Augmentation] = TypeAdapter(AnyAugmentation)
 

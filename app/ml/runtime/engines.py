@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from app.ml.artifact import BATCH_SIZES, Artifact, ask
-from app.ml.modalities.base import Tensors
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.halving import halved
+from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from app.ml.artifact import Artifact, agrees
 from app.ml.encoders.base import Encoder
-from app.ml.modalities.base import Arrays, Tensors
 from app.ml.objectives.base import Objective
-from app.ml.padding import runs, shortened
+from app.ml.tensors.padding import runs, shortened
+from app.ml.tensors.shapes import Arrays, Tensors
 
 FILE = "embed.onnx"
 """Beside the files of the artifact in storage; no part of it."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
-from app.ml.modalities.base import Tensors
 from app.ml.runtime.onnx import exportable, trace
+from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
 

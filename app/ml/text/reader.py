@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import EmptyInput, OutOfRange, WrongType
-from app.ml.modalities.base import Column
+from app.ml.tensors.shapes import Column
 from app.ml.text.tokenization import BEGIN, END
 
 MOST_CHARACTERS = 1_000_000

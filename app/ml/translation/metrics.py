@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
+from app.ml.tensors.batch import Batch
 from app.ml.translation.chrf import chrf
 from app.ml.translation.memory import TranslationMemory
 

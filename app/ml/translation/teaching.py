@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch, Stream
-from app.ml.modalities.base import Tensors
+from app.ml.tensors.batch import Batch, Stream
+from app.ml.tensors.shapes import Tensors
 from app.ml.text.tokenization import BEGIN, END
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from app.ml.decomposition.factorisation import BLOCK_ENTRIES, PASSES, Block, Sparse, leading, merged
-from app.ml.modalities.base import Tensors
-from app.ml.objectives.base import Tell
+from app.ml.tensors.batch import Tell
+from app.ml.tensors.shapes import Tensors
 from app.ml.text.spelling import Spell
 from app.ml.words.bag_spelling import Spelling
 from app.ml.words.bags import Bags, neighbours, occurrences

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.ml.decomposition.factorisation import STEPS, Block, largest, leading
-from app.ml.modalities.base import Tensors
-from app.ml.objectives.base import Tell
-from app.ml.padding import Packed
+from app.ml.tensors.batch import Tell
+from app.ml.tensors.padding import Packed
+from app.ml.tensors.shapes import Tensors
 from app.ml.text.spelling import Spell
 from app.ml.words.cooccurrence import SMOOTHING, Cooccurrences, Pairs
 from app.ml.words.vectors import WordVectors

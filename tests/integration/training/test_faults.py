@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from app.errors import InsufficientStorage, NonFiniteLoss, RootstockError
-from app.ml.batch import Batch, Loss
 from app.ml.objectives.autoencoding import Autoencoder
+from app.ml.tensors.batch import Batch, Loss
 from app.registry import checkpoints, events, models
 from tests.little_room import little_room
 from tests.workshop import Workshop, blobs

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from app.ml.batch import Batch, Loss
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder
 from app.ml.runtime.threads import computing_with
+from app.ml.tensors.batch import Batch, Loss
 from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs

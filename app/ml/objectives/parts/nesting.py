@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.batch import Loss
-from app.ml.device import sent
 from app.ml.objectives.base import ObjectiveSettings
+from app.ml.tensors.batch import Loss
+from app.ml.tensors.device import sent
 
 
 class NestedSettings(ObjectiveSettings):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.objectives.parts.squares import mean_squares
+from app.ml.tensors.shapes import Shape, Tensors
 
 
 def drawing(decoder: nn.Module, code: Tensor, inputs: Tensors, shape: Shape) -> Tensor:

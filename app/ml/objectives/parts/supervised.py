@@ -11,12 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.ml.batch import Batch, Loss, Stream
-from app.ml.modalities.base import Tensors
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
 from app.ml.passes import GRAFT_RATE, Data
+from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.shapes import Tensors
 
 HEAD_ROWS, HEAD_STEPS = 2000, 100
 """Labelled rows from which a graft's head is solved, and steps that this may take."""

@@ -13,17 +13,17 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch, Roles
-from app.ml.chance import uniform
 from app.ml.decomposition.components import EXACT, Shortcut
 from app.ml.decomposition.dictionary import NARROWEST, PatchComponents, holds_patches
 from app.ml.image import patches
-from app.ml.modalities.base import Layout, Shape, Tensors
 from app.ml.objectives.base import RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.nesting import NestedSettings
 from app.ml.objectives.parts.rebuilding import real
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.random_numbers import uniform
+from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import MASK
 
 SHARES = {"vector": 0.3, "grid": 0.3, "tokens": 0.15}

@@ -6,8 +6,8 @@ import torch
 
 from app.ml.augmentations.audio import AudioAugmentation
 from app.ml.augmentations.base import augment
-from app.ml.batch import Batch
 from app.ml.modalities.audio import Audio
+from app.ml.tensors.batch import Batch
 from tests.contracts.specimens import column, fit
 
 FITTED = fit(Audio())

@@ -10,11 +10,11 @@ from torch import Tensor
 from app.errors import DoesNotFit
 from app.ml.augmentations.base import augment
 from app.ml.augmentations.image import ImageAugmentation
-from app.ml.batch import Batch, Roles
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.image import Image
+from app.ml.tensors.batch import Batch, Roles
 from app.ragged import Ragged
 
 ROWS, HIGH, WIDE = 40, 24, 32

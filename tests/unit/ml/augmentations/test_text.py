@@ -4,8 +4,8 @@ import torch
 
 from app.ml.augmentations.base import augment
 from app.ml.augmentations.text import TextAugmentation
-from app.ml.batch import Batch
 from app.ml.modalities.text import Text
+from app.ml.tensors.batch import Batch
 from app.ml.text.tokenization import MASK, SPECIALS
 from tests.contracts.specimens import fit
 

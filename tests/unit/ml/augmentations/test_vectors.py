@@ -4,8 +4,8 @@ import torch
 
 from app.ml.augmentations.base import Draw, augment
 from app.ml.augmentations.vectors import VectorsAugmentation
-from app.ml.batch import Batch
 from app.ml.modalities.vectors import Vectors
+from app.ml.tensors.batch import Batch
 
 ROWS = 2000
 VALUES = torch.randn(ROWS, 20, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from app.ml.decomposition.components import Shortcut
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 
 def items() -> torch.Tensor:

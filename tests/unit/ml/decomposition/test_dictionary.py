@@ -6,7 +6,7 @@ from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from app.ml.decomposition.components import Shortcut
 from app.ml.decomposition.dictionary import Areas, PatchComponents, holds_patches
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 SHAPE = Shape("grid", (1, 20, 24))
 

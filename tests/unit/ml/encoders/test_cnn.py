@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from app.ml.encoders.cnn import Cnn, Stem
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 
 @pytest.mark.parametrize(

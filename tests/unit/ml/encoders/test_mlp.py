@@ -4,10 +4,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from app.ml.encoders.mlp import Mlp
-from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Role
+from app.ml.tensors.shapes import Shape
 
 PIXELS = Shape("vector", (784,), bounded=True)
 

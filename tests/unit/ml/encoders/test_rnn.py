@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.ml.encoders.rnn import Cell, Rnn
-from app.ml.modalities.base import Shape
+from app.ml.tensors.shapes import Shape
 
 TEXT = Shape("tokens", (9,), vocabulary=20)
 

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from app.ml.encoders.transformer import Positions, Transformer, TransformerEncoder
 from app.ml.image import patches
-from app.ml.modalities.base import Shape, Tensors
 from app.ml.networks.attention import rotations
+from app.ml.tensors.shapes import Shape, Tensors
 
 TEXT = Shape("tokens", (9,), vocabulary=20)
 PICTURE = Shape("grid", (2, 10, 7), bounded=True)

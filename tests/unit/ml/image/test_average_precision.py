@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.ml.image.average_precision import detection_metrics, match
 from app.ml.image.overlaps import overlaps
-from app.ml.modalities.base import Tensors
+from app.ml.tensors.shapes import Tensors
 
 CLASSES, MOST = 3, 6
 NOTHING = {"average_precision": 0.0, "average_precision_50": 0.0, "f1": 0.0}

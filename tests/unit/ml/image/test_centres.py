@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.ml.image.centres import assigned, places_of
-from app.ml.modalities.base import Tensors
+from app.ml.tensors.shapes import Tensors
 
 GRID = (8, 16)
 

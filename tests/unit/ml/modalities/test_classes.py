@@ -4,8 +4,8 @@ import torch
 
 from app.errors import EmptyInput, OutOfRange, UnknownChoice, WrongType
 from app.ml.modalities import classes
-from app.ml.modalities.base import Column
 from app.ml.modalities.classes import Classes, FittedClasses
+from app.ml.tensors.shapes import Column
 
 
 def labels(*given: str | None) -> Column:

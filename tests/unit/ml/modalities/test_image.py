@@ -8,8 +8,8 @@ import torch
 from PIL import Image as Pillow
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
-from app.ml.modalities.base import Column
 from app.ml.modalities.image import FittedImage, Image
+from app.ml.tensors.shapes import Column
 
 H, W = 6, 8
 

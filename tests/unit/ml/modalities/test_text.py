@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from app.errors import EmptyInput, OutOfRange, RootstockError, WrongType
-from app.ml.modalities.base import Column
 from app.ml.modalities.text import FittedText, Text
+from app.ml.tensors.shapes import Column
 from app.ml.text.reader import MOST_CHARACTERS
 from app.ml.text.tokenization import MASK, PAD, SPECIALS, UNKNOWN, Kind, Sample
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
+from app.ml.modalities.parts.rows import FittedVectors
 from app.ml.modalities.vectors import Vectors
-from app.ml.tabular.rows import FittedVectors
 
 DATA = np.random.default_rng(0).normal([1.0, -50.0, 3000.0], [1.0, 10.0, 0.5], (1000, 3)).astype(np.float32)
 

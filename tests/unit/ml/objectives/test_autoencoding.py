@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
-from app.ml.modalities.base import Shape
 from app.ml.modalities.vectors import Vectors
 from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder, Autoencoding
 from app.ml.objectives.base import Role
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape
 
 ROWS = np.random.default_rng(0).normal(2, 3, (40, 12)).astype(np.float32)
 

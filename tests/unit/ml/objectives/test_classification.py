@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
-from app.ml.modalities.base import Shape
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.classification import Classification, Classifier
 from app.ml.objectives.parts.supervised import HEAD_DECAY
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.array(["a", "b", "c"] * 20, dtype=object)

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 from torch.nn.functional import normalize
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch
 from app.ml.decomposition.components import Shortcut
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
-from app.ml.modalities.base import Shape
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
@@ -21,6 +19,8 @@ from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
 from app.ml.objectives.vicreg import Decorrelated, Vicreg
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape
 from tests.networks import rows
 
 ROWS = rows(64, 3) @ rows(3, 20, seed=1)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.denoising import Denoiser, Denoising
+from app.ml.tensors.batch import Batch
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
 ROWS = np.random.default_rng(0).uniform(1, 9, (200, 30)).astype(np.float32)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from app.errors import DoesNotFit, OutOfRange
-from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
@@ -17,6 +16,7 @@ from app.ml.objectives.detection import MOST, Detection, Detector, typical
 from app.ml.passes import Data
 from app.ml.resolving.fit import check_fit
 from app.ml.spec import RoleSpec
+from app.ml.tensors.batch import Batch
 from app.ragged import Ragged
 
 SIDE = 32

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
 from app.ml.encoders.rnn import Rnn
@@ -19,6 +18,7 @@ from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.masked import Masked, MaskedNetwork
+from app.ml.tensors.batch import Batch
 from app.ml.text.tokenization import MASK, SPECIALS
 from tests import words
 from tests.networks import pictures, rows

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from app.ml.batch import Batch
 from app.ml.encoders.transformer import Transformer
-from app.ml.modalities.base import Shape
 from app.ml.objectives.next_token import LanguageModel, NextToken
 from app.ml.passes import Data
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape
 from app.ml.text.tokenization import BEGIN, END
 from tests import words
 

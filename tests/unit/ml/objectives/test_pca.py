@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch
 from app.ml.decomposition import components
 from app.ml.encoders.linear import Linear
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.pca import Components, Pca
+from app.ml.tensors.batch import Batch
 
 
 def solved(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], dimensions: int) -> Components:

@@ -18,11 +18,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from app.ml.batch import Batch
 from app.ml.encoders.sentences import Sentences
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork, trusted
+from app.ml.tensors.batch import Batch
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 LIBRARIES = ("numpy", "sklearn", "sqlalchemy", "celery")

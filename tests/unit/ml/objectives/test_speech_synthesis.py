@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch
 from app.ml.encoders.rnn import Rnn
 from app.ml.modalities.spectrogram import FittedSpectrogram, Spectrogram
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.speech_synthesis import Speaker, SpeechSynthesis
+from app.ml.tensors.batch import Batch
 from app.ragged import Ragged
 from tests import tone_speech
 

@@ -8,7 +8,6 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.numbers import Numbers
 from app.ml.modalities.tags import Tags
@@ -16,6 +15,7 @@ from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.regression import Regression, ridge
 from app.ml.objectives.tagging import Tagging
+from app.ml.tensors.batch import Batch
 from app.ragged import Ragged
 
 RANDOM = np.random.default_rng(0)

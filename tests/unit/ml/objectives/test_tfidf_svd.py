@@ -9,11 +9,11 @@ import torch
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from app.ml.batch import Batch
 from app.ml.encoders.linear import Linear
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.tfidf_svd import TfidfSvd, WeightedBags
+from app.ml.tensors.batch import Batch
 from app.ml.words import bag_fitting
 
 TOPICS = ["oak elm ash yew fir beech lime alder", "bread butter jam milk cheese honey salt oats"]

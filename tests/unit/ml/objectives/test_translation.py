@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from app.errors import DoesNotFit
-from app.ml.batch import Batch
 from app.ml.encoders.base import EncoderSettings
 from app.ml.encoders.rnn import Rnn
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.translation import Translation, Translator
+from app.ml.tensors.batch import Batch
 from app.ml.text.tokenization import END, MASK
 from app.ml.translation.chrf import chrf
 

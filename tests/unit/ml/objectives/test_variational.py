@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.variational import Variational, VariationalAutoencoder
+from app.ml.tensors.batch import Batch
 from tests.networks import rows
 
 ROWS = rows(200, 10) @ rows(10, 10, seed=1)

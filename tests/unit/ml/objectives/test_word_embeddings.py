@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch
 from app.ml.encoders.words import Words
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
 from app.ml.objectives.word_embeddings import WordEmbeddings, WordNetwork
+from app.ml.tensors.batch import Batch
 from app.ml.words.vector_fitting import Method
 
 GROUPS = [["oak", "elm", "ash", "yew"], ["milk", "ale", "tea", "rum"]]

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from app.errors import UnknownChoice
 from app.ml import artifact
-from app.ml.modalities.base import Column
 from app.ml.operations.base import Operation
 from app.ml.operations.embed import Embed
 from app.ml.operations.predict import Predict
 from app.ml.operations.reconstruct import Reconstruct
 from app.ml.plugins import find
+from app.ml.tensors.shapes import Column
 from tests import networks
 
 

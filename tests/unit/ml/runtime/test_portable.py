@@ -10,9 +10,9 @@ import torch
 
 from app.ml import artifact
 from app.ml.build import build_network
-from app.ml.modalities.base import Column
+from app.ml.modalities.parts.rows import FittedVectors
 from app.ml.runtime import portable
-from app.ml.tabular.rows import FittedVectors
+from app.ml.tensors.shapes import Column
 from tests import networks
 from tests.little_room import little_room
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from app.ml.modalities.base import Tensors
 from app.ml.modalities.text import FittedText, Text
+from app.ml.tensors.shapes import Tensors
 from app.ml.words.bag_fitting import fit_bags
 from app.ml.words.bag_spelling import GRAM, Spelling
 from app.ml.words.bags import Bags

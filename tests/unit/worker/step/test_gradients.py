@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from app.ml.batch import Loss
 from app.ml.objectives.base import Comparison
+from app.ml.tensors.batch import Loss
 from tests.contracts.specimens import Pair, pairs
 from worker.step.devices import Devices
 from worker.step.gradients import Gradients

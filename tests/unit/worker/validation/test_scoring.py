@@ -7,13 +7,13 @@ from typing import Any, cast
 import pytest
 import torch
 
-from app.ml.batch import Batch
 from app.ml.encoders.mlp import Mlp
-from app.ml.modalities.base import Shape
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import ObjectiveSettings, Role
 from app.ml.objectives.denoising import Denoising
 from app.ml.objectives.variational import Variational
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.shapes import Shape
 from worker.validation.scoring import SplitScorer
 
 SHAPE = Shape(layout="vector", size=(6,))

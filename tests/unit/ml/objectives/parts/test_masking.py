@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from app.ml.chance import uniform
 from app.ml.objectives.parts import masking
+from app.ml.tensors.random_numbers import uniform
 
 
 def test_numbers_belong_to_seed_row_and_place() -> None:

@@ -8,13 +8,13 @@ import torch
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
-from app.ml.batch import Batch, Loss
 from app.ml.build import build_network
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.objectives.contrastive import TwoViews
 from app.ml.objectives.parts.nesting import over_prefixes, prefixes
 from app.ml.objectives.parts.supervised import Headed
+from app.ml.tensors.batch import Batch, Loss
 from tests import networks
 
 TARGETS = {"classification": ("classes", np.array(["cat", "dog"] * 32, dtype=object)),

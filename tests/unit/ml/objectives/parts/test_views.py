@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.ml.batch import Batch, Roles
-from app.ml.modalities.base import Shape
 from app.ml.objectives.parts.views import lost_in_views, two_views
+from app.ml.tensors.batch import Batch, Roles
+from app.ml.tensors.shapes import Shape
 from app.ml.text.tokenization import MASK
 from tests import words
 

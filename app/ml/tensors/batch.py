@@ -1,4 +1,4 @@
-"""What an objective is given for a step, and what it answers: a batch of encoded rows, and a loss.
+"""What an objective is given, and what it answers: batches of encoded rows, and a loss.
 
 Legend: `B` batch.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from app.ml.modalities.base import Tensors
+from app.ml.tensors.shapes import Tensors
 
 Roles = dict[str, Tensors]
 APART = 0x9E3779B1
@@ -85,6 +85,8 @@ class Batch:
 
 Stream = Callable[[], Iterator[Batch]]
 """Every call gives the batches of the training split from the beginning, in its order."""
+Tell = Callable[[float], None]
+"""Called at least once a second with the share of the work that is done; raises when the job is asked to leave."""
 
 
 @dataclass(frozen=True)

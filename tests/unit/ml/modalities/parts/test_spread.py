@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.ml.tabular.spread import Reservoir, Spread
+from app.ml.modalities.parts.spread import Reservoir, Spread
 
 ROWS = np.random.default_rng(1).normal(7, 3, (5000, 4)).astype(np.float32)
 

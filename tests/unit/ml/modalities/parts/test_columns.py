@@ -10,9 +10,9 @@ import torch
 from app.errors import DoesNotFit, RootstockError
 from app.ml.augmentations.base import augment
 from app.ml.augmentations.vectors import VectorsAugmentation
-from app.ml.batch import Batch
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.vectors import Vectors
+from app.ml.tensors.batch import Batch
 
 NAN = float("nan")
 FACTS: dict[str, Any] = {

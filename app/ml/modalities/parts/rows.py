@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
-from app.ml.finite import all_finite
-from app.ml.modalities.base import Arrays, Column, Fitted, Modality, Shape, Tensors, as_tensors
-from app.ml.tabular.columns import check_names, listed
+from app.ml.modalities.base import Fitted, Modality
+from app.ml.modalities.parts.columns import check_names, listed
+from app.ml.tensors.finite import all_finite
+from app.ml.tensors.shapes import Arrays, Column, Shape, Tensors, as_tensors
 
 Scaling = Literal["standard", "minmax", "robust", "none", "unit"]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from app.errors import DoesNotFit
-from app.ml.device import chosen
+from app.ml.tensors.device import chosen
 
 
 def test_a_gpu_that_is_not_there_is_named_with_what_is() -> None:

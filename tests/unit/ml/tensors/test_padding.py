@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from app.ml.modalities.base import Tensors
-from app.ml.padding import Gathering, Packed, joined, joined_answers, shortened
+from app.ml.tensors.padding import Gathering, Packed, joined, joined_answers, shortened
+from app.ml.tensors.shapes import Tensors
 
 
 def ragged(*lengths: int) -> Tensors:

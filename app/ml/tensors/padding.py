@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from app.ml.modalities.base import Tensors
+from app.ml.tensors.shapes import Tensors
 
 
 def elements(rows: Tensors) -> int:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, UnknownChoice, UnknownKey, WrongShape, WrongType
-from app.ml.modalities.base import Column, Fitted, Modality, Shape, Tensors
+from app.ml.modalities.base import Fitted, Modality
 from app.ml.plugins import Settings
+from app.ml.tensors.shapes import Column, Shape, Tensors
 
 HALF = 0.5
 FARTHEST = float(np.finfo(np.float32).max)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.ml.finite import all_finite
+from app.ml.tensors.finite import all_finite
 
 
 @pytest.mark.parametrize("values", [[[1.0, -2.0]], [[3e38, -3e38]], [[]]])

@@ -1,0 +1,1 @@
+"""What several modalities are made of: rows of numbers and categories, scales, the settings of spectrograms."""

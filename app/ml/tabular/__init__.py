@@ -1,1 +1,0 @@
-"""Rows of numbers and categories: read, coded, scaled. Knows no network."""

@@ -1,0 +1,1 @@
+"""What all of learning shares about tensors: their shapes, batches of them, padding, devices. Knows no network."""
