@@ -20,7 +20,7 @@ from app.known import Known, Name, Target
 from app.ml import artifact
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Counters
-from app.ml.predictor import Predictor
+from app.ml.inference.predictor import Predictor
 from app.ml.runtime import onnx
 from app.ml.tensors.device import chosen
 from app.registry import keys

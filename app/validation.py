@@ -15,6 +15,8 @@ from app.errors import DoesNotFit, Invalid, MissingKey, NonFinite, OutOfRange, U
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """Of models, datasets and aliases."""
+REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
+"""Of a version of a model: `name`, `name:number` or `name@alias`."""
 PATTERNS = {
     NAME: "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or a digit",
 }

@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from app.ml import artifact
 from app.ml.build import build_network
 from app.ml.inference.counters import Counters
+from app.ml.inference.predictor import Predictor
+from app.ml.jobs.network import AnyModality
 from app.ml.modalities.base import Fitted, Modality
-from app.ml.predictor import Predictor
-from app.ml.spec import AnyModality
 from app.ml.tensors.shapes import Column
 from app.ragged import Ragged
 

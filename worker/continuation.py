@@ -10,7 +10,7 @@ from typing import Any
 
 from app.dataset import open_dataset
 from app.errors import Invalid
-from app.ml.spec import NetworkSpec
+from app.ml.jobs.network import NetworkSpec
 from app.registry import objects, tables
 from worker.domains import Domain
 from worker.evaluation.protocol import evaluate_checked

@@ -9,11 +9,11 @@ from app.dataset import Dataset, open_dataset
 from app.errors import DoesNotFit
 from app.ml import artifact
 from app.ml.build import build_network, continues, graft, lender, take_over
+from app.ml.jobs.train import JobRequest, TrainSpec
 from app.ml.modalities.base import Fitted
 from app.ml.resolving.defaults import resolve
 from app.ml.resolving.domains import together
 from app.ml.runtime.threads import threads_beside
-from app.ml.spec import JobRequest, TrainSpec
 from app.ml.tensors.device import chosen
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version

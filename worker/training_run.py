@@ -11,9 +11,9 @@ from torch import Tensor
 from app.dataset import Dataset
 from app.ml import artifact
 from app.ml.augmentations.base import augment
+from app.ml.jobs.train import TrainSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
-from app.ml.spec import TrainSpec
 from app.ml.tensors.batch import Batch
 from app.registry.tables import Version
 from worker import checkpoint

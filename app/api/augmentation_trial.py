@@ -12,12 +12,13 @@ from app.dataset import Dataset, open_dataset
 from app.dataset_options import SplitName
 from app.errors import DoesNotFit, OutOfRange
 from app.ml.augmentations.base import Augmentation
+from app.ml.jobs.network import AnyModality
+from app.ml.jobs.train import AugmentationChoice
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.classes import Classes
 from app.ml.plugins import find
 from app.ml.resolving import augmenting
-from app.ml.spec import AnyModality, AugmentationChoice
 from app.ml.tensors.shapes import AnyColumn
 from app.ragged import Ragged
 from app.registry.tables import StoredObject

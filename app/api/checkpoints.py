@@ -13,7 +13,7 @@ from app.api.job_schemas import CheckpointObject, JobObject
 from app.api.jobs import IdempotentHere
 from app.api.schemas import ListOf
 from app.errors import WrongState
-from app.ml.publication_job import PublishJob, PublishRequest
+from app.ml.jobs.publish import PublishJob, PublishRequest
 from app.registry import checkpoints, jobs, objects, overview
 from app.registry.keys import Caller
 from app.registry.tables import Checkpoint, Job

@@ -18,7 +18,7 @@ from app.api.jobs import IdempotentHere, make_training, steer
 from app.api.schemas import ListOf
 from app.dataset_options import DatasetOptions
 from app.errors import NotFound
-from app.ml.spec import TrainRequest
+from app.ml.jobs.train import TrainRequest
 from app.registry import checkpoints, datasets, events, files, jobs, models, overview
 from app.registry.keys import Caller
 from app.registry.tables import Checkpoint, Dataset, Event, Job

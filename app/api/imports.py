@@ -16,7 +16,7 @@ from app.api.idempotency import HEADERS, Made, create, create_from_form, idempot
 from app.api.job_schemas import JobObject
 from app.api.openapi import json_body
 from app.errors import NotFound
-from app.ml.spec import Publish
+from app.ml.jobs.train import Publish
 from app.registry import files, jobs
 from app.validation import NAME, from_validation
 

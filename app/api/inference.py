@@ -22,9 +22,9 @@ from app.api.schemas import ErrorEnvelope, Wire
 from app.ml.inference.admission import Permit
 from app.ml.inference.aside import aside
 from app.ml.inference.counters import Timings
+from app.ml.inference.predictor import Predictor
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
-from app.ml.predictor import Predictor
 from app.registry.keys import Caller
 
 LARGE_BYTES = 64 * 1024

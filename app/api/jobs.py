@@ -19,12 +19,13 @@ from app.api.job_schemas import JobObject, JobStatus
 from app.api.job_watch import Stamp, Watcher
 from app.api.schemas import ListOf
 from app.errors import DatasetFailed, NotFound
-from app.ml.abilities import lacking
-from app.ml.embedding_job import EmbedJob, role_read
-from app.ml.evaluation_job import EvaluateJob, refusing, require_fit
+from app.ml.inference.abilities import lacking
+from app.ml.jobs.embed import EmbedJob, role_read
+from app.ml.jobs.evaluate import EvaluateJob, refusing, require_fit
+from app.ml.jobs.network import NetworkSpec
+from app.ml.jobs.train import TrainRequest
 from app.ml.operations.embed import check_width
 from app.ml.resolving.defaults import resolve
-from app.ml.spec import NetworkSpec, TrainRequest
 from app.registry import datasets, files, jobs, models
 from app.registry.keys import Caller
 from app.registry.states import dataset_failed

@@ -23,8 +23,8 @@ from app.api.telemetry import Telemetry
 from app.api.turn import Turn
 from app.errors import RootstockError
 from app.ml.inference.admission import Permit, Place
+from app.ml.inference.predictor import MANY
 from app.ml.operations.base import Operation
-from app.ml.predictor import MANY
 from app.registry.keys import Caller
 from app.serving import Serving
 from app.settings import Settings

@@ -22,8 +22,8 @@ from app.api.oip_tensors import BYTES, decode, encode
 from app.api.schemas import Wire
 from app.errors import MissingKey, UnknownChoice, WrongType
 from app.ml.inference.admission import Permit
+from app.ml.inference.predictor import Predictor
 from app.ml.operations.base import Operation
-from app.ml.predictor import Predictor
 from app.registry import models
 from app.registry.keys import Caller
 

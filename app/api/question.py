@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from app.api import request_bodies
 from app.api.heads import Head
 from app.api.response_bodies import Packed, as_bytes, in_parts
+from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Work
-from app.ml.predictor import Predictor
 from app.ml.tensors.shapes import Arrays
 
 

@@ -19,9 +19,9 @@ from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Timings
+from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Answers, Work
 from app.ml.operations.base import Operation
-from app.ml.predictor import Predictor
 from app.ml.tensors.shapes import Arrays, as_tensors
 
 FULL = 128 * 1024

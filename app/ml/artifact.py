@@ -19,9 +19,9 @@ from torch import Tensor
 
 from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
+from app.ml.jobs.network import AnyObjective, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings
-from app.ml.spec import AnyObjective, RoleSpec
 from app.ml.tensors.files import save_tensors
 from app.ml.tensors.padding import joined_answers
 from app.ml.tensors.shapes import Tensors

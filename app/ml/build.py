@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from app.ml.jobs.network import AnyObjective, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role
-from app.ml.spec import AnyObjective, RoleSpec
 
 _OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from app.ml.encoders.base import EncoderSettings
+from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role
 from app.ml.plugins import find
 from app.ml.resolving.fit import check_fit
-from app.ml.spec import RoleSpec
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import AnyColumn
 from app.ragged import Ragged

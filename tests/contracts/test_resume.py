@@ -18,12 +18,13 @@ import torch
 
 from app.dataset import Dataset, Split, field
 from app.ml.build import build_network
+from app.ml.jobs.network import RoleSpec
+from app.ml.jobs.optimization import ResolvedTraining
+from app.ml.jobs.train import DatasetRef, TrainSpec
 from app.ml.plugins import Auto
 from app.ml.resolving.augmenting import choose
-from app.ml.spec import DatasetRef, RoleSpec, TrainSpec
 from app.ml.tensors.device import chosen as chosen_device
 from app.ml.tensors.shapes import AnyColumn
-from app.ml.training import ResolvedTraining
 from app.ragged import Ragged
 from app.registry import leases
 from app.registry.db import Database

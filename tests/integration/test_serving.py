@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import InferenceFailed, InvalidApiKey, ModelNotFound
 from app.ml import artifact
+from app.ml.inference.predictor import Predictor
 from app.ml.operations.embed import Embed
-from app.ml.predictor import Predictor
 from app.ml.runtime import onnx
 from app.registry import keys, models
 from app.registry.db import Database

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.api.dataset_schemas import DatasetRequest
-from app.ml.spec import JobRequest
+from app.ml.jobs.train import JobRequest
 from app.validation import from_validation
 
 GOOD: dict[str, Any] = {"kind": "pretrain", "dataset": "ds-1"}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from app.ml.build import build_network
-from app.ml.evaluation_job import require_fit
+from app.ml.jobs.evaluate import require_fit
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText

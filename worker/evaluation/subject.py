@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from app.dataset import Dataset
+from app.ml.jobs.network import NetworkSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
-from app.ml.spec import NetworkSpec
 from app.ml.tensors.padding import joined, joined_answers, shortened
 from app.ml.tensors.shapes import Tensors
 from worker.evaluation.words import WordTests

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange, WrongShape, WrongType
+from app.ml.jobs.train import Evaluation
 from app.ml.modalities.text import FittedText
-from app.ml.spec import Evaluation
 from app.ml.text.tokenization import SPECIALS, UNKNOWN
 from app.registry import files, objects
 from app.settings import MIB

@@ -21,7 +21,7 @@ from app.errors import (
     RootstockError,
     TooLarge,
 )
-from app.ml.abilities import lacking
+from app.ml.inference.abilities import lacking
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
 from app.ml.tensors.padding import joined

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from app.dataset import Dataset, open_dataset
 from app.dataset_options import SPLITS
 from app.errors import DoesNotFit, InferenceFailed
-from app.ml.embedding_job import EmbedJob, role_read
-from app.ml.evaluation_job import refusing
+from app.ml.jobs.embed import EmbedJob, role_read
+from app.ml.jobs.evaluate import refusing
+from app.ml.jobs.network import NetworkSpec
 from app.ml.operations.embed import Embed, EmbedRequest
-from app.ml.spec import NetworkSpec
 from app.registry import fenced, files, jobs, objects
 from app.registry.tables import Dataset as DatasetRow
 from app.registry.tables import Job

@@ -1,8 +1,8 @@
 """The handler of an `evaluate` job: a published model and a dataset in, the protocol's figures out."""
 
 from app.dataset import open_dataset
-from app.ml.evaluation_job import EvaluateJob, refusing
-from app.ml.spec import NetworkSpec
+from app.ml.jobs.evaluate import EvaluateJob, refusing
+from app.ml.jobs.network import NetworkSpec
 from app.registry import fenced, jobs, objects
 from app.registry.metrics import finite
 from app.registry.tables import Dataset, Version

@@ -19,7 +19,7 @@ from app.disk import needing_room
 from app.errors import ArtifactDamaged, InvalidModel, NotFound
 from app.ml import artifact
 from app.ml.build import build_network
-from app.ml.spec import TrainSpec
+from app.ml.jobs.train import TrainSpec
 from app.registry import fenced, files, jobs, objects
 from app.registry.tables import File, Job
 from worker.handlers import hugging_face, wordpiece

@@ -3,7 +3,7 @@
 import torch
 
 from app.errors import ArtifactDamaged
-from app.ml.publication_job import PublishJob
+from app.ml.jobs.publish import PublishJob
 from app.registry import jobs, objects
 from worker import checkpoint
 from worker.preparation import assemble

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.objectives.base import Objective
-from app.ml.training import ResolvedTraining
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""

@@ -12,8 +12,8 @@ from itertools import chain, count
 import torch
 from torch import nn
 
+from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.tensors.batch import Batch
-from app.ml.training import ResolvedTraining
 from worker.loader import Loader
 from worker.mixture import Mixture
 from worker.progress import Reporter

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from app import data_uris
 from app.errors import Malformed, TooLarge
-from app.ml import data_uris
 from app.ml.audio.resampling import Waveform, resample
 
 Samples = NDArray[np.int16]

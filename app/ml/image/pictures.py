@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.Image import Resampling, Transpose
 
+from app import data_uris
 from app.errors import Malformed, TooLarge
-from app.ml import data_uris
 
 Pixels = NDArray[np.uint8]
 """[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""

@@ -1,1 +1,1 @@
-"""What a request passes on its way through `predictor.py` and `batching.py`: permits, work, counters."""
+"""How a request to a model is answered: `predictor.py` tells the story, `batcher.py` is the queue and its thread."""

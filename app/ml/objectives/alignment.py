@@ -16,7 +16,7 @@ from app.errors import DoesNotFit
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
 from app.ml.tensors.shapes import Layout, Tensors
 
@@ -59,7 +59,7 @@ class Alignment(ObjectiveSettings):
             )
         return {"right": "left"} if alike and self.shared is not False else {}
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         return compared_training(data, batch=256)
 
     def build(self, roles: Mapping[str, Role]) -> "Aligned":

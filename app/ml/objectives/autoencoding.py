@@ -21,7 +21,7 @@ from app.ml.networks.team import Team
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.objectives.parts.squares import mean_squares
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.random_numbers import normal
 from app.ml.tensors.shapes import Layout, Shape, Tensors
@@ -77,10 +77,10 @@ class Autoencoding(ObjectiveSettings):
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)
 
-    def default_dimensions(self, data: Data) -> int | None:
+    def default_dimensions(self, data: TrainingData) -> int | None:
         return narrow(data.shape)
 
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         usual = data.shape.layout in ("vector", "grid") and data.shape.count <= EXACT and not data.named
         residual = usual or bool(self.shrinkage) if self.residual is None else self.residual
         noise = (USUAL_NOISE if residual else 0.0) if self.code_noise is None else self.code_noise

@@ -20,7 +20,7 @@ from app.ml.encoders.base import Capability, Encoder
 from app.ml.modalities.base import Fitted
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.plugins import Settings
 from app.ml.tensors.batch import Batch, Loss, Stream, Tell
 from app.ml.tensors.device import sent
@@ -269,15 +269,15 @@ class ObjectiveSettings(Settings):
         """Values for keys of the default encoder `name` that so many rows teach, and why; of others it has its own."""
         return {}, ""
 
-    def default_dimensions(self, data: Data) -> int | None:
+    def default_dimensions(self, data: TrainingData) -> int | None:
         """Width of the embedding when none is asked; None takes the features' own."""
         return None
 
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         """Values for keys of the objective itself that depend on the data, those that are given among them, and why."""
         return {}, ""
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""
         return data.usual_training(tells_words=self.tells_words)
 
@@ -295,7 +295,7 @@ class SolvedSettings(ObjectiveSettings):
     def shortest(self) -> int | None:
         return 1  # components come in the order of what they explain
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         return {"epochs": 1, "batch_size": 1024, "learning_rate": 1e-3}, "weights are computed, there are no steps"
 
     @abstractmethod

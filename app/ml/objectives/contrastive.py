@@ -17,8 +17,8 @@ from app.ml.decomposition.components import EXACT
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, Role
 from app.ml.objectives.parts.nesting import check_widths, over_prefixes, prefixes
+from app.ml.objectives.parts.training_defaults import ENOUGH_SECONDS, TOKENS_SEEN, TrainingData
 from app.ml.objectives.parts.views import FULLY_CONNECTED, ViewsSettings, lost_in_views, two_views
-from app.ml.passes import ENOUGH_SECONDS, TOKENS_SEEN, Data
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
 
@@ -45,7 +45,7 @@ class Contrastive(ViewsSettings):
             return "mlp", "a place means the same in every item, and full connections see many more views in the time"
         return super().default_encoder(shape)
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         return compared_training(data, batch=512)
 
     def build(self, roles: Mapping[str, Role]) -> "Contrast":
@@ -135,7 +135,7 @@ class Contrast(TwoViews):
         return Loss(cross_entropy(likeness, others, reduction="sum") / 2, rows)
 
 
-def compared_training(data: Data, *, batch: int) -> tuple[dict[str, Any], str]:
+def compared_training(data: TrainingData, *, batch: int) -> tuple[dict[str, Any], str]:
     """Large batches, since rows are each other's examples, a short warm-up, and as many epochs as `ROWS_SEEN` takes."""
     size = min(batch, max(16, 2 ** round(math.log2(max(1, data.rows / 8)))))
     seen = TEXTS_SEEN if data.shape.layout == "tokens" else ROWS_SEEN

@@ -13,7 +13,7 @@ from torch import Tensor
 from app.errors import DoesNotFit
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import MASK, SPECIALS
@@ -51,7 +51,7 @@ class Denoising(ObjectiveSettings):
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)
 
-    def default_dimensions(self, data: Data) -> int | None:
+    def default_dimensions(self, data: TrainingData) -> int | None:
         return narrow(data.shape)
 
     def build(self, roles: Mapping[str, Role]) -> "Denoiser":

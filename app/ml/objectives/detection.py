@@ -21,7 +21,7 @@ from app.ml.image.centres import assigned, places_of
 from app.ml.image.overlaps import best, likeness
 from app.ml.networks.layers import convolution, normalisation
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.passes import ENOUGH_SECONDS, Data
+from app.ml.objectives.parts.training_defaults import ENOUGH_SECONDS, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import CORNERS, Tensors
 
@@ -71,7 +71,7 @@ class Detection(ObjectiveSettings):
         longest = max(sides, default=1)
         return {"size": READ if longest > LARGE else longest}
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         epochs = max(4, min(200, round(SEEN / data.rows)))
         return (
             {"epochs": epochs, "batch_size": 16, "learning_rate": 2e-3, "max_seconds": ENOUGH_SECONDS},

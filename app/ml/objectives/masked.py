@@ -22,7 +22,7 @@ from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.rebuilding import bounded, errors, measures, real, rendered
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
 from app.ml.tensors.random_numbers import uniform
 from app.ml.tensors.shapes import Shape, Tensors
@@ -57,7 +57,7 @@ class Masked(ObjectiveSettings):
             return "transformer", "it sees the visible patches alone, which is fast, and the places of the others"
         return super().default_encoder(shape)
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
         return {**values, "learning_rate": 1e-3 if data.shape.layout != "vector" else 2e-3}, reason
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
 from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.text.tokenization import BEGIN, END
@@ -34,7 +34,7 @@ class NextToken(ObjectiveSettings):
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "transformer", "a token looks at those before it"
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
         return {**values, "learning_rate": 1e-3, "schedule": "cosine", "warmup": 0.05}, reason
 

@@ -20,7 +20,7 @@ from app.ml.modalities.spectrogram import FittedSpectrogram
 from app.ml.networks.layers import activated, linear
 from app.ml.networks.temporal import Convolutions
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
 
@@ -60,7 +60,7 @@ class SpeechSynthesis(ObjectiveSettings):
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "rnn", "a letter sounds as its neighbours on both sides make it"
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         batch = 16
         epochs = max(1, min(MOST_EPOCHS, round(SEEN / (data.length * data.rows))))
         return (

@@ -17,7 +17,7 @@ from app.errors import DoesNotFit
 from app.ml.modalities.text import FittedText
 from app.ml.networks.attention import check_heads
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
-from app.ml.passes import ENOUGH_SECONDS, Data
+from app.ml.objectives.parts.training_defaults import ENOUGH_SECONDS, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.padding import joined_answers, shortened
 from app.ml.tensors.shapes import Tensors
@@ -87,7 +87,7 @@ class Translation(ObjectiveSettings):
             return {}, ""
         return {"width": NARROW, "depth": 2}, f"{rows:,} pairs, fewer than {MANY:,}: it sees them more often"
 
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         width = self.width or (NARROW if data.rows < MANY else 2 * NARROW)
         return {"width": width}, f"{data.rows:,} pairs"
 
@@ -103,7 +103,7 @@ class Translation(ObjectiveSettings):
             )
         return {"target": "source"} if alike and self.shared is not False else {}
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         batch = min(max(2 ** round(math.log2(max(1, data.rows / 64))), 16), 64)
         passes = data.bounded(MOST_EPOCHS, SEEN) | {"max_seconds": ENOUGH_SECONDS}
         rates = {"learning_rate": 2e-3, "warmup": 0.1, "schedule": "cosine"}

@@ -14,7 +14,7 @@ from app.ml.networks.layers import linear
 from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.rebuilding import bounded, drawing, misses, real
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
 from app.ml.tensors.shapes import Shape, Tensors
 
@@ -46,7 +46,7 @@ class Variational(ObjectiveSettings):
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return flat_encoder(shape)
 
-    def default_dimensions(self, data: Data) -> int | None:
+    def default_dimensions(self, data: TrainingData) -> int | None:
         return narrow(data.shape)
 
     def build(self, roles: Mapping[str, Role]) -> "VariationalAutoencoder":

@@ -12,8 +12,8 @@ from torch.nn.functional import relu
 
 from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import TwoViews, compared_training
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.objectives.parts.views import ViewsSettings
-from app.ml.passes import Data
 from app.ml.tensors.batch import Loss
 
 PROJECTION = 512
@@ -34,7 +34,7 @@ class Vicreg(ViewsSettings):
     covariance: float = Field(1.0, ge=0, le=1000)
     """Weight of what two projections have in common."""
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = compared_training(data, batch=128)
         return {**values, "learning_rate": values["learning_rate"] / 2}, reason
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from app import data_uris
 from app.errors import OutOfRange, UnknownChoice
-from app.ml import data_uris
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Operation

@@ -10,9 +10,9 @@ from torch.nn.functional import one_hot
 
 from app.errors import DoesNotFit
 from app.ml.augmentations.base import Augmentation, augment
+from app.ml.jobs.train import AnyAugmentation
 from app.ml.modalities.base import Fitted
 from app.ml.plugins import Auto, complete, find
-from app.ml.spec import AnyAugmentation
 from app.ml.tensors.batch import Batch, Roles
 from app.ml.tensors.shapes import AnyColumn, Shape
 

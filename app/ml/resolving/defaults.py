@@ -12,24 +12,18 @@ from pydantic import TypeAdapter
 from app.errors import DoesNotFit
 from app.ml.build import continues, lender
 from app.ml.encoders.base import EncoderSettings
+from app.ml.jobs.network import AnyObjective, RoleSpec
+from app.ml.jobs.optimization import EarlyStopping, ResolvedTraining
+from app.ml.jobs.train import DatasetRef, Mixture, TrainRequest, TrainSpec
 from app.ml.modalities.base import FEW, Modality
 from app.ml.objectives.base import ObjectiveSettings
-from app.ml.passes import GRAFT_RATE, Data
+from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.plugins import Auto, complete, find
 from app.ml.resolving.augmenting import choose, shown
 from app.ml.resolving.choices import Choices
 from app.ml.resolving.domains import check_classes, check_rows, shares, together, usable_rows
 from app.ml.resolving.fit import check_fit, check_words
 from app.ml.resolving.roles import decide_roles, lacks
-from app.ml.spec import (
-    AnyObjective,
-    DatasetRef,
-    Mixture,
-    RoleSpec,
-    TrainRequest,
-    TrainSpec,
-)
-from app.ml.training import EarlyStopping, ResolvedTraining
 
 OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 USUAL = "serves most networks and data"
@@ -139,7 +133,7 @@ def _objective(
 def _settled(
     request: TrainRequest,
     objective: ObjectiveSettings,
-    data: Data,
+    data: TrainingData,
     base: Mapping[str, Any] | None,
     choices: Choices,
 ) -> ObjectiveSettings:
@@ -180,10 +174,10 @@ def _data(
     objective: ObjectiveSettings,
     roles: Mapping[str, RoleSpec],
     from_base: bool,
-) -> Data:
+) -> TrainingData:
     asked = (request.roles or {}).get(objective.request_role)
     encoder = asked.encoder if asked is not None else request.encoder
-    return Data(
+    return TrainingData(
         shape=roles[objective.request_role].modality.expected(profile[objective.request_role]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
@@ -218,7 +212,7 @@ def _shares(
 def _training(
     request: TrainRequest,
     objective: ObjectiveSettings,
-    data: Data,
+    data: TrainingData,
     choices: Choices,
     base: Mapping[str, Any] | None,
 ) -> ResolvedTraining:

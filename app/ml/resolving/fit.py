@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from app.errors import DoesNotFit
 from app.ml.encoders.base import EncoderSettings
+from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import find
-from app.ml.spec import RoleSpec
 
 
 def check_fit(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> None:

@@ -11,12 +11,13 @@ from pydantic import TypeAdapter
 
 from app.errors import DoesNotFit, WrongShape
 from app.ml.encoders.base import EncoderSettings
+from app.ml.jobs.network import AnyEncoder, AnyModality, RoleSpec
+from app.ml.jobs.train import RoleRequest, TrainRequest
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import Auto, complete, find
 from app.ml.resolving.choices import Choices
 from app.ml.resolving.domains import usable_rows
-from app.ml.spec import AnyEncoder, AnyModality, RoleRequest, RoleSpec, TrainRequest
 from app.ml.tensors.shapes import Shape
 
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
-from app.ml.passes import GRAFT_RATE, Data
+from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Tensors
 
@@ -30,7 +30,7 @@ class SupervisedSettings(NestedSettings):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of features that the head does not see at a step of training."""
 
-    def default_training(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
         if not data.from_base or data.shape.layout != "tokens":
             return values, reason

@@ -20,7 +20,7 @@ from app.ml.objectives.base import RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.nesting import NestedSettings
 from app.ml.objectives.parts.rebuilding import real
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Roles
 from app.ml.tensors.random_numbers import uniform
 from app.ml.tensors.shapes import Layout, Shape, Tensors
@@ -68,7 +68,7 @@ class ViewsSettings(NestedSettings):
                 param="objective.components_of",
             )
 
-    def default_settings(self, data: Data) -> tuple[dict[str, Any], str]:
+    def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         pictures = holds_patches(data.shape)
         most = FULLY_CONNECTED if data.shape.aligned else EXACT
         usual = COMPONENTS if pictures or (data.shape.layout == "grid" and data.shape.count <= most) else 0

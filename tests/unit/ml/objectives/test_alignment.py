@@ -8,10 +8,10 @@ from torch.nn.functional import normalize
 
 from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
+from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.alignment import Aligned, Alignment, recall
 from app.ml.objectives.base import Role
-from app.ml.spec import RoleSpec
 from app.ml.tensors.batch import Batch
 from tests.networks import rows
 

@@ -12,7 +12,7 @@ from app.ml.modalities.vectors import Vectors
 from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder, Autoencoding
 from app.ml.objectives.base import Role
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Shape
 
@@ -126,7 +126,7 @@ def test_bounded_data_is_drawn_within_its_bounds() -> None:
 
 @pytest.mark.parametrize(("width", "expected"), [(1, 1), (5, 3), (64, 32), (784, 64)])
 def test_the_default_code_is_narrower_than_the_item(width: int, expected: int) -> None:
-    assert Autoencoding().default_dimensions(Data(Shape("vector", (width,)), rows=100)) == expected
+    assert Autoencoding().default_dimensions(TrainingData(Shape("vector", (width,)), rows=100)) == expected
 
 
 def test_large_pictures_get_convolutions() -> None:
@@ -172,14 +172,14 @@ def test_noise_on_the_code_is_a_rows_own_and_for_training_alone() -> None:
 
 @pytest.mark.parametrize(("named", "width", "expected"), [(False, 30, True), (True, 30, False), (False, 5000, False)])
 def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, expected: bool) -> None:
-    settings, _ = Autoencoding().default_settings(Data(Shape("vector", (width,)), rows=100, named=named))
+    settings, _ = Autoencoding().default_settings(TrainingData(Shape("vector", (width,)), rows=100, named=named))
     assert settings == {
         "residual": expected,
         "code_noise": 0.1 if expected else 0.0,
         "shrinkage": 30.0 if expected else 0.0,
     }
     asked = Autoencoding(residual=not expected, code_noise=0.3, shrinkage=0.0)
-    assert asked.default_settings(Data(Shape("vector", (width,)), 100))[0] == {
+    assert asked.default_settings(TrainingData(Shape("vector", (width,)), 100))[0] == {
         "residual": not expected,
         "code_noise": 0.3,
         "shrinkage": 0.0,
@@ -189,11 +189,11 @@ def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, 
 def test_few_rows_of_a_table_hold_its_code_to_the_components_and_many_do_not() -> None:
     def shrinkage(rows: int, *, bounded: bool = False) -> float:
         shape = Shape("vector", (30,), bounded=bounded)
-        return float(Autoencoding().default_settings(Data(shape, rows))[0]["shrinkage"])
+        return float(Autoencoding().default_settings(TrainingData(shape, rows))[0]["shrinkage"])
 
     assert [shrinkage(rows) for rows in (100, 1199, 1200)] == [30.0, 30.0, 0.0]
     assert shrinkage(100, bounded=True) == 0
-    named = Data(Shape("vector", (30,)), 100, named=True)
+    named = TrainingData(Shape("vector", (30,)), 100, named=True)
     assert Autoencoding(shrinkage=2.0).default_settings(named)[0]["residual"] is True
 
 

@@ -11,7 +11,7 @@ from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.classification import Classification, Classifier
 from app.ml.objectives.parts.supervised import HEAD_DECAY
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Shape
 
@@ -85,8 +85,8 @@ def test_the_encoder_of_a_graft_on_a_model_of_texts_moves_slowly() -> None:
         (Shape("tokens", (64,), vocabulary=100), {"encoder_rate": 0.3}),
         (Shape("vector", (784,)), {}),
     ):
-        fresh, reason = Classification().default_training(Data(shape, rows=100, classes=10))
-        graft, why = Classification().default_training(Data(shape, rows=100, classes=10, from_base=True))
+        fresh, reason = Classification().default_training(TrainingData(shape, rows=100, classes=10))
+        graft, why = Classification().default_training(TrainingData(shape, rows=100, classes=10, from_base=True))
         assert graft == {**fresh, **rates}
         assert "encoder_rate" not in fresh
         assert why.startswith(reason)

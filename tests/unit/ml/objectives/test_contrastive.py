@@ -17,8 +17,8 @@ from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Role
 from app.ml.objectives.contrastive import Contrast, Contrastive, TwoViews
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.objectives.vicreg import Decorrelated, Vicreg
-from app.ml.passes import Data
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Shape
 from tests.networks import rows
@@ -85,7 +85,9 @@ def test_views_come_together_and_rows_stay_apart(settings: Any) -> None:
 
 
 def test_batches_are_large_where_rows_allow() -> None:
-    sizes = [Contrastive().default_training(Data(Shape("vector", (20,)), rows=n))[0] for n in (50, 1000, 60_000)]
+    sizes = [
+        Contrastive().default_training(TrainingData(Shape("vector", (20,)), rows=n))[0] for n in (50, 1000, 60_000)
+    ]
     assert [values["batch_size"] for values in sizes] == [16, 128, 512]
     assert [values["epochs"] for values in sizes] == [200, 200, 10]
 
@@ -126,8 +128,8 @@ def test_components_stand_behind_what_was_learned_and_are_not_compared(settings:
 )
 def test_pictures_and_short_recordings_have_components_by_default(shape: Shape, expected: dict[str, Any]) -> None:
     for settings in (Contrastive(), Vicreg()):
-        assert settings.default_settings(Data(shape, rows=1000))[0] == expected
-    asked = Contrastive(components=7).default_settings(Data(shape, rows=1000))[0]
+        assert settings.default_settings(TrainingData(shape, rows=1000))[0] == expected
+    asked = Contrastive(components=7).default_settings(TrainingData(shape, rows=1000))[0]
     assert asked == {"components_of": "values", **expected, "components": 7}
 
 
@@ -171,7 +173,7 @@ def test_patches_are_of_pictures_that_are_large_enough() -> None:
 )
 def test_large_pictures_have_a_time_budget_by_default(shape: Shape, seconds: float | None) -> None:
     for settings in (Contrastive(), Vicreg()):
-        assert settings.default_training(Data(shape, rows=1000))[0].get("max_seconds") == seconds
+        assert settings.default_training(TrainingData(shape, rows=1000))[0].get("max_seconds") == seconds
 
 
 @pytest.mark.parametrize("settings", [Contrastive(components=4), Vicreg(components=4), Autoencoding(residual=True)])

@@ -9,13 +9,13 @@ from app.ml.encoders.base import EncoderSettings
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.mlp import Mlp
 from app.ml.encoders.transformer import Transformer
+from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.image import Image
 from app.ml.objectives.base import Role
 from app.ml.objectives.detection import MOST, Detection, Detector, typical
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.resolving.fit import check_fit
-from app.ml.spec import RoleSpec
 from app.ml.tensors.batch import Batch
 from app.ragged import Ragged
 
@@ -133,7 +133,7 @@ def test_pictures_are_read_as_squares_and_large_ones_smaller(shape: list[int], s
 
 def test_few_pictures_are_seen_more_often_and_time_is_bounded() -> None:
     shape = Image().fit([scenes(4, 0)[0]]).shape
-    few, many = (Detection().default_training(Data(shape, rows))[0] for rows in (100, 5000))
+    few, many = (Detection().default_training(TrainingData(shape, rows))[0] for rows in (100, 5000))
     assert few["epochs"] == 200
     assert 4 <= many["epochs"] <= 10
     assert few["max_seconds"] == many["max_seconds"] == 600

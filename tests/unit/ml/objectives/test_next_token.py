@@ -5,7 +5,7 @@ import torch
 
 from app.ml.encoders.transformer import Transformer
 from app.ml.objectives.next_token import LanguageModel, NextToken
-from app.ml.passes import Data
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Shape
 from app.ml.text.tokenization import BEGIN, END
@@ -55,7 +55,7 @@ def test_an_embedding_does_not_depend_on_padding() -> None:
 
 def test_batches_of_long_texts_with_many_words_are_small() -> None:
     small, large = (
-        NextToken().default_training(Data(Shape("tokens", (length,), vocabulary=words_known), rows=50_000))[0]
+        NextToken().default_training(TrainingData(Shape("tokens", (length,), vocabulary=words_known), rows=50_000))[0]
         for length, words_known in ((32, 500), (512, 8000))
     )
     assert (small["batch_size"], large["batch_size"]) == (128, 32)
@@ -65,7 +65,7 @@ def test_batches_of_long_texts_with_many_words_are_small() -> None:
 def test_long_texts_are_passed_fewer_times_and_in_bounded_time() -> None:
     shape = Shape("tokens", (512,), vocabulary=8000)
     short, long, huge = (
-        NextToken().default_training(Data(shape, rows=rows, length=length))[0]
+        NextToken().default_training(TrainingData(shape, rows=rows, length=length))[0]
         for rows, length in ((2000, 10), (2000, 200), (50_000, 200))
     )
     assert [short["epochs"], long["epochs"], huge["epochs"]] == [50, 2, 1]

@@ -7,10 +7,10 @@ import pytest
 from app.errors import Invalid
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.transformer import Transformer
+from app.ml.jobs.train import JobRequest, TrainSpec
 from app.ml.objectives.detection import Detection
 from app.ml.objectives.translation import Translation
 from app.ml.resolving.defaults import Resolved, resolve
-from app.ml.spec import JobRequest, TrainSpec
 
 IMAGES: dict[str, Any] = {
     "modality": "image",

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from app.errors import DatasetsDiffer, Invalid
+from app.ml.jobs.train import JobRequest
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.tags import Tags
 from app.ml.resolving.defaults import resolve
 from app.ml.resolving.domains import shares, together
-from app.ml.spec import JobRequest
 from app.ragged import Ragged
 
 IDS = ["ds-a", "ds-b"]

@@ -9,8 +9,8 @@ import torch
 
 from app.ml import artifact
 from app.ml.inference.counters import Counters
+from app.ml.inference.predictor import Predictor
 from app.ml.operations.embed import Embed
-from app.ml.predictor import Predictor
 from app.ml.runtime import engines, onnx
 from app.ml.runtime.halving import halved
 from app.ml.runtime.threads import HEAVY

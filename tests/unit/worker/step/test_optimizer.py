@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.objectives.base import Objective
 from app.ml.objectives.translation import Translator
-from app.ml.training import ResolvedTraining
 from tests.contracts.specimens import Pair, pairs
 from worker.step.devices import Devices
 from worker.step.gradients import Gradients

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.batching import Batcher
 from app.ml.inference.batch_size import FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS
+from app.ml.inference.batcher import Batcher
 from app.ml.inference.counters import Counters
 from app.ml.inference.work import Work
 from app.ml.tensors.shapes import Tensors

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.errors import DoesNotFit
-from app.ml.evaluation_job import require_fit
+from app.ml.jobs.evaluate import require_fit
+from app.ml.jobs.network import NetworkSpec
 from app.ml.plugins import Settings
-from app.ml.spec import REFERENCE, NetworkSpec
+from app.validation import REFERENCE
 
 
 class EmbedJob(Settings):

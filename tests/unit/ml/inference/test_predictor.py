@@ -9,11 +9,11 @@ import torch
 
 from app.errors import AbilityMissing, ArtifactDamaged, InferenceFailed, NonFinite, OutOfRange, WrongShape
 from app.ml import artifact
+from app.ml.inference.predictor import Predictor
 from app.ml.operations.base import Operation
 from app.ml.operations.embed import Embed
 from app.ml.operations.predict import Predict
 from app.ml.operations.reconstruct import Reconstruct
-from app.ml.predictor import Predictor
 from app.ml.runtime.threads import work_per_row
 from tests import networks
 

@@ -17,7 +17,7 @@ TOKENS_SEEN, ENOUGH_SECONDS = 1_000_000, 600.0
 
 
 @dataclass(frozen=True)
-class Data:
+class TrainingData:
     """What is known of the training data when defaults are chosen."""
 
     shape: Shape

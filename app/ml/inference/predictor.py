@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import AbilityMissing, InferenceFailed, OutOfRange
-from app.ml.abilities import lacking
 from app.ml.artifact import Artifact, verify
-from app.ml.batching import Batcher
+from app.ml.inference.abilities import lacking
 from app.ml.inference.aside import aside
+from app.ml.inference.batcher import Batcher
 from app.ml.inference.counters import Counters, Timings
 from app.ml.inference.sides import compared_sides, side_of
 from app.ml.inference.work import Answers

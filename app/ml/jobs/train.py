@@ -3,23 +3,19 @@
 `TrainRequest` is the body of `POST /v1/jobs`; `TrainSpec` is the same with every default and `auto` decided.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from app.ml.augmentations.base import Augmentation
 from app.ml.encoders.base import EncoderSettings
+from app.ml.jobs.network import NetworkSpec
+from app.ml.jobs.optimization import Real, ResolvedTraining, Training
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.plugins import AnyOf, Auto, Settings
-from app.ml.training import Real, ResolvedTraining, Training
-from app.validation import NAME
+from app.validation import NAME, REFERENCE
 
-REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
-
-AnyModality = Annotated[Modality, AnyOf("modalities", Modality)]
-AnyEncoder = Annotated[EncoderSettings, AnyOf("encoders", EncoderSettings)]
-AnyObjective = Annotated[ObjectiveSettings, AnyOf("objectives", ObjectiveSettings)]
 AnyAugmentation = Annotated[Augmentation, AnyOf("augmentations", Augmentation)]
 ModalityChoice = Annotated[Modality | Auto, AnyOf("modalities", Modality, auto=True)]
 EncoderChoice = Annotated[EncoderSettings | Auto, AnyOf("encoders", EncoderSettings, auto=True)]
@@ -135,30 +131,6 @@ class TrainRequest(Settings):
     @property
     def dataset_refs(self) -> list[DatasetRef]:
         return [DatasetRef.model_validate({"id": self.dataset})] if self.dataset is not None else self.datasets
-
-
-class RoleSpec(Settings):
-    """A resolved role."""
-
-    modality: AnyModality
-    encoder: AnyEncoder | None = None
-    dimensions: int | None = None
-    """Width of the embedding; null takes the encoder's own."""
-    like: str | None = None
-    """Role whose preprocessing and encoder this one shares."""
-    shape: list[int] = Field(default_factory=list)
-    """Shape of a raw item of the dataset."""
-
-
-class NetworkSpec(Settings):
-    """What a network is made of, with nothing left open: the part of a spec that a model's artifact keeps."""
-
-    roles: dict[str, RoleSpec]
-    objective: AnyObjective
-
-    def network(self) -> dict[str, Any]:
-        """As JSON."""
-        return self.model_dump(mode="json", include={"roles", "objective"})
 
 
 class TrainSpec(NetworkSpec):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.errors import DoesNotFit, Invalid
+from app.ml.jobs.network import RoleSpec
 from app.ml.plugins import Settings
-from app.ml.spec import REFERENCE, RoleSpec
+from app.validation import REFERENCE
 
 
 class EvaluateJob(Settings):
