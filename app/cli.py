@@ -4,6 +4,7 @@ What the user got wrong is one line on standard error and exit status 2.
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -13,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.errors import RootstockError
-from app.settings import PREFIX, SettingsError, read_settings
+from app.settings import PREFIX, Settings, SettingsError, read_settings
 
 USER_ERROR, START_ERROR, INTERRUPTED = 2, 1, 130
 
@@ -120,7 +121,9 @@ def api(options: argparse.Namespace) -> int:
 
     if options.workers == 1:
         import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
-    if options.gate is not None:
+    if options.gate is None:
+        refuse_newer(settings)
+    else:
         with open(options.gate, "rb") as gate:
             gate.read()
     configuration = uvicorn.Config(
@@ -144,10 +147,24 @@ def api(options: argparse.Namespace) -> int:
 def worker(options: argparse.Namespace) -> int:
     from app.embedded import worker_command
 
-    if read_settings().broker_url is None:
+    settings = read_settings()
+    if settings.broker_url is None:
         raise SettingsError(f"{PREFIX}BROKER_URL is not set; a worker needs the redis://… server that the API rings")
+    refuse_newer(settings)
     command = worker_command(options.queue)
     os.execv(command[0], command)  # noqa: S606 - the process becomes the worker, so that signals reach it
+
+
+def refuse_newer(settings: Settings) -> None:
+    """Raises WrongState where a newer release has migrated the database. One that does not answer is taken as it is."""
+    from sqlalchemy.exc import OperationalError
+
+    from app.registry.db import Database
+
+    database = Database(settings.resolved_database_url)
+    with contextlib.suppress(OperationalError):
+        database.refuse_newer()
+    database.close()
 
 
 def migrate(options: argparse.Namespace) -> int:

@@ -28,6 +28,8 @@ AWAY_SECONDS = 0.5
 DISK_FULL, REFERENCE_BROKEN = "53100", "23503"
 """PostgreSQL's SQLSTATEs."""
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+REVISIONS = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+"""Those that this release knows, oldest first."""
 
 
 class now(FunctionElement[float]):
@@ -90,23 +92,25 @@ class Database:
         """
         from alembic import command  # takes long to import, and most processes never migrate
         from alembic.config import Config
-        from alembic.runtime.migration import MigrationContext
-        from alembic.script import ScriptDirectory
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("select pg_advisory_xact_lock(7209183421)"))
-            found = MigrationContext.configure(connection).get_current_revision()
-            known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
-            if found is not None and found not in known:
-                raise WrongState(
-                    f"the database is at revision {found}, and this release knows none beyond {known[0]}: a newer one "
-                    "has migrated it; start that, or restore a backup from before"
-                )
+            _refuse_newer(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def revision(self) -> str | None:
+        """The newest of the migrations that the database has had; None before the first."""
+        with self.engine.connect() as connection:
+            return _revision(connection)
+
+    def refuse_newer(self) -> None:
+        """Raises WrongState for a database that a newer release has migrated."""
+        with self.engine.connect() as connection:
+            _refuse_newer(connection)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -144,6 +148,21 @@ class PatientDatabase(Database):
                 time.sleep(AWAY_SECONDS)
             else:
                 return
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("select version_num from alembic_version")).scalar()
+
+
+def _refuse_newer(connection: sa.Connection) -> None:
+    found = _revision(connection)
+    if found is not None and found not in REVISIONS:
+        raise WrongState(
+            f"the database is at revision {found}, and this release knows none beyond {REVISIONS[-1]}: a newer one "
+            "has migrated it; start that, or restore a backup from before"
+        )
 
 
 def is_full(error: DBAPIError) -> bool:

@@ -13,7 +13,7 @@ from alembic.operations import Operations
 
 from app.errors import WrongState
 from app.registry import jobs, objects
-from app.registry.db import Database
+from app.registry.db import REVISIONS, Database
 from app.registry.tables import Link, Revision, Table
 from tests import rows
 
@@ -72,9 +72,26 @@ def test_a_database_of_a_newer_release_is_refused_as_it_is(database: Database) -
     with database.engine.begin() as connection:
         connection.execute(version.update().values(version_num="9999"))
     before = described(database.engine)
-    with pytest.raises(WrongState, match=r"is at revision 9999, and this release knows none beyond \d{4}: a newer one"):
-        database.migrate()
+    for opened in (database.migrate, database.refuse_newer):
+        with pytest.raises(WrongState, match=r"is at revision 9999, and this release knows none beyond \d{4}: a newer"):
+            opened()
+    assert database.revision() == "9999"
     assert described(database.engine) == before
+
+
+def test_processes_that_migrate_at_the_same_time_do_so_once(empty_url: str) -> None:
+    code = f"from app.registry.db import Database; Database({empty_url!r}).migrate()"
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
+    for process in started:
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    migrated = Database(empty_url)
+    try:
+        assert migrated.revision() == REVISIONS[-1]
+        with migrated.reading() as session:
+            assert [(row.id, row.number) for row in session.scalars(sa.select(Revision))] == [(1, 0)]
+    finally:
+        migrated.close()
 
 
 def test_the_answers_of_batches_become_their_jobs(database: Database) -> None:

@@ -1,5 +1,7 @@
+import contextlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -104,6 +106,15 @@ def test_that_nothing_goes_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [["keys", "list"], ["keys", "create", "x"], ["retention", "--dry-run"]])
 def test_a_registry_that_was_never_made_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
     assert_one_line(rootstock(*command, ROOTSTOCK_HOME=str(tmp_path)), "no such table", "rootstock migrate")
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["api", "--port", "0"], ["worker", "train"]])
+def test_a_database_of_a_newer_release_is_told_in_one_line(tmp_path: Path, command: list[str]) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as newer:
+        newer.execute("create table alembic_version (version_num text)")
+        newer.execute("insert into alembic_version values ('9999')")
+    given = {"ROOTSTOCK_HOME": str(tmp_path), "ROOTSTOCK_BROKER_URL": "redis://127.0.0.1:1/0"}
+    assert_one_line(rootstock(*command, **given), "9999", "newer one has migrated it")
 
 
 def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:

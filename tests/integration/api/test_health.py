@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import sqlalchemy as sa
 
 from app.registry import checkpoints, fenced
 from app.settings import Settings
@@ -42,6 +44,26 @@ def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
         health = client.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "degraded")
         assert health.json()["checks"]["database"] == "ok"
+
+
+def test_a_database_that_lacks_a_migration_is_named_and_one_of_a_newer_release_will_do(
+    tmp_path: Path, valkey_url: str
+) -> None:
+    """A newer release migrates before processes of this one are replaced one by one; those answer until then."""
+    with serve(Settings(home=tmp_path, broker_url=valkey_url)) as house, house.client(None) as client:
+
+        def ready_at(revision: str | None) -> httpx.Response:
+            version = sa.table("alembic_version", sa.column("version_num"))
+            with house.database.engine.begin() as connection:
+                if revision is None:
+                    connection.execute(sa.text("drop table alembic_version"))
+                else:
+                    connection.execute(version.update().values(version_num=revision))
+            return client.get("/readyz")
+
+        assert ready_at("9999").status_code == 200
+        for older in ("0001", None):
+            assert "rootstock migrate" in refused(ready_at(older), 503, "not_ready")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/openapi.json", "/docs"])
