@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.errors import InUse
+from app.errors import InUse, OutOfRange
 from app.registry import objects as stored
 from app.registry.ids import new_id
 from app.registry.keys import bump
@@ -104,8 +104,14 @@ def versions_page(session: Session, model_id: str, *, limit: int, after: int | N
 
 
 def set_alias(session: Session, project_id: str, name: str, alias: str, number: int) -> Version:
-    """Points `alias` to a version of the model; raises ModelNotFound without that version."""
+    """Points `alias` to a version of the model; raises ModelNotFound without that version.
+
+    Raises OutOfRange for an alias that is a number: `name@2` would be taken for `name:2`.
+    """
     check_name(alias)
+    if alias.isdecimal():
+        said = f"alias {alias!r} would be taken for version {alias}, which is {name}:{alias}; it needs a letter"
+        raise OutOfRange(said, param="name")
     version = numbered(session, get(session, project_id, name), str(number))
     point(session, version.model_id, alias, version.id)
     bump(session)

@@ -91,6 +91,7 @@ def test_an_alias_moves_only_when_told_to(garden: Garden, digits: str) -> None:
         ("a", {"version": "1"}, 422, "wrong_type", "version"),
         ("a", {}, 422, "missing_key", "version"),
         ("a b", {"version": 1}, 422, "out_of_range", "name"),
+        ("2", {"version": 1}, 422, "out_of_range", "name"),
     ],
 )
 def test_a_wrong_alias_is_refused(
