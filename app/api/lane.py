@@ -22,7 +22,7 @@ from app.api.refusals import Refusals
 from app.api.telemetry import Telemetry
 from app.api.turn import Turn
 from app.errors import RootstockError
-from app.ml.inference.admission import Permit, Place
+from app.ml.inference.admission import Permit, Place, Waiter
 from app.ml.inference.predictor import MANY
 from app.ml.operations.base import Operation
 from app.registry.keys import Caller
@@ -81,15 +81,16 @@ class Lane:
         self._turn.add(alike, question)
         return question
 
-    def line_up(self, head: Head, asker: Asker) -> Place | None:
-        """The asker's place in line when there is no permit: nobody reads what cannot be worked on.
+    def must_wait(self, head: Head) -> bool:
+        """Whether there is no permit for it: nobody reads what cannot be worked on.
 
         Only a caller who may ask waits; the careful way tells the others what is wrong with their key.
         """
-        permits = self._serving.permits
-        if not permits.full or self._caller(head) is None:
-            return None
-        return permits.line_up(asker, head.size)
+        return self._serving.permits.full and self._caller(head) is not None
+
+    def line_up(self, head: Head, waiter: Waiter) -> Place:
+        """A place in line for a permit."""
+        return self._serving.permits.line_up(waiter, head.size)
 
     def refuse(self, head: Head, asker: Asker, waited: float) -> None:
         """Tells the asker, who has `waited` in line, that there was no permit."""
@@ -97,9 +98,11 @@ class Lane:
         asker.respond(asker.opening(status, lines), head.request_id or request_id(), content)
         self._telemetry.requests("POST", head.operation.path, status, waited)
 
-    def permit(self) -> Permit:
-        """One for who is to take the careful way."""
-        return Permit(self._serving.permits)
+    def permit(self, waited: float) -> Permit:
+        """The one that there is for who has `waited` in line and takes the careful way."""
+        permit = Permit(self._serving.permits)
+        permit.admitted(waited)
+        return permit
 
     def _caller(self, head: Head) -> Caller | None:
         """Who has the head's key, where that is known here and the key lets its holder ask."""

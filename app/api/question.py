@@ -27,11 +27,8 @@ class Asker(Protocol):
     def carefully(self, data: bytes) -> None:
         """Takes the careful way with the whole request `data`."""
 
-    def admitted(self, waited: float) -> None:
-        """There is a permit for what it asked."""
-
-    def refused(self, waited: float) -> None:
-        """There was none in time."""
+    def keep(self, data: bytes) -> None:
+        """Keeps what comes behind the question until that is answered."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,6 +47,10 @@ class Question:
     began: float
     work: Work | None = None
     gone: bool = False
+
+    def received(self, data: bytes) -> None:
+        """What comes behind it waits."""
+        self.asker.keep(data)
 
     def leave(self) -> None:
         """Its client has gone: nobody needs the answer."""
