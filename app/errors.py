@@ -6,6 +6,9 @@ The wire code is the class name in snake_case. A message names what was wrong, i
 import re
 from typing import Any, ClassVar
 
+LONGEST = 2000
+"""Characters of a message: what it shows of what a client sent may be longer."""
+
 
 class RootstockError(Exception):
     """Root of all errors that a client or a job's owner is told about."""
@@ -18,9 +21,9 @@ class RootstockError(Exception):
     """True when repeating the same request can never succeed (409 only)."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = shortened(message)
+        self.param = param and shortened(param)
+        super().__init__(self.message)
 
     @property
     def code(self) -> str:
@@ -111,6 +114,12 @@ class ChangedMeanwhile(Conflict):
 # 413
 class TooLarge(RootstockError):
     status = 413
+    type = "invalid_request_error"
+
+
+# 431
+class HeadTooLarge(RootstockError):
+    status = 431
     type = "invalid_request_error"
 
 
@@ -237,3 +246,8 @@ class InsufficientStorage(RootstockError):
     """A disk of the service is full; trying again helps once somebody has made room."""
 
     status = 507
+
+
+def shortened(text: str) -> str:
+    """Its beginning and its end, which say what is wrong."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

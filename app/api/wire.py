@@ -9,8 +9,9 @@ import asyncio
 import re
 from typing import Any, ClassVar, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from app.api.bounded_heads import BoundedHeads
 from app.api.gathered import Gathered
 from app.api.heads import Head
 from app.api.lane import Lane
@@ -37,8 +38,8 @@ class Stage(Protocol):
         """Its client has gone."""
 
 
-class Gathering(HttpToolsProtocol):
-    """Uvicorn's protocol over a transport that gathers, with a lane where the application has one."""
+class Gathering(BoundedHeads):
+    """The server's protocol over a transport that gathers, with a lane where the application has one."""
 
     lane: Lane | None
     stage: Stage | None = None
@@ -47,8 +48,6 @@ class Gathering(HttpToolsProtocol):
     """That of the last request which the lane was asked."""
     _behind = b""
     """What came after the request on the short way."""
-    _midway = False
-    """True while the server's own parser is within a request."""
     _last = False
     """True when the connection shall be closed behind the next answer."""
     _answered_at = 0.0
@@ -128,14 +127,6 @@ class Gathering(HttpToolsProtocol):
         if self._behind:
             behind, self._behind = self._behind, b""
             self._read(behind)
-
-    def on_message_begin(self) -> None:
-        self._midway = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self._midway = False
-        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.stage is not None:

@@ -80,6 +80,71 @@ def test_half_a_request_leaves_the_service_as_it_was(client: httpx.Client, half:
     assert works(client)
 
 
+LONG = 80 * 1024
+CHUNKED = f"{HEAD}transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "GET /" + "a" * LONG,
+        "GET /v1/models HTTP/1.1\r\nx-long: " + "a" * LONG,
+        "GET /v1/models HTTP/1.1\r\n" + "a: b\r\n" * (LONG // 6),
+        "GET /v1/models HTTP/1.1\r\nx-long: " + "a" * LONG + "\r\n\r\n",
+    ],
+    ids=["address", "header", "headers", "whole"],
+)
+def test_a_head_without_end_is_held_no_further(client: httpx.Client, endless: str) -> None:
+    """With or without a key: 100 MB of short headers took 1.5 GB of memory."""
+    status, said = told(client, endless.encode())
+    assert status == 431
+    assert json.loads(said)["error"]["code"] == "head_too_large"
+    assert works(client)
+
+
+@pytest.mark.parametrize("begun", ["1;", "1\r\n{\r\n0\r\nx-long: "], ids=["extension", "trailer"])
+def test_nothing_without_end_is_held_beside_a_body(client: httpx.Client, begun: str) -> None:
+    with connected(client) as endless:
+        endless.sendall(CHUNKED.replace("/v1/embeddings", "/v1/jobs").encode() + begun.encode())
+        with pytest.raises(ConnectionError):
+            endless.sendall(b"a" * (256 * LONG))
+    assert works(client)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        "GET\r\n\r\n",
+        "GET /v1/models HTTP/1.1\r\nx: a\0b\r\n\r\n",
+        HEAD + "content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        HEAD + "content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + f"content-length: {'9' * 30}\r\n\r\n",
+        CHUNKED + "zz\r\n",
+        CHUNKED + "fffffffffffffffff\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_words_of_all_refusals(client: httpx.Client, odd: str) -> None:
+    status, said = told(client, (odd or "\x16\x03\x01").encode())
+    assert (status, json.loads(said)["error"]["code"]) == (400, "malformed")
+    status, said = told(client, odd.replace("/v1/embeddings", "/v2/models/tiny/infer").encode() or b"\x16")
+    assert status == 400
+    assert isinstance(json.loads(said)["error"], str) is odd.startswith(HEAD)
+    assert works(client)
+
+
+def told(client: httpx.Client, sent: bytes) -> tuple[int, bytes]:
+    """Status and body of the last answer on a connection that the service closes."""
+    answer = b""
+    with connected(client) as asking:
+        asking.sendall(sent)
+        while chunk := asking.recv(65536):
+            answer += chunk
+    head, _, body = answer.rpartition(b"\r\n\r\n")
+    assert b"x-request-id: " in head
+    return int(head.split(b" ")[1]), body
+
+
 def test_whoever_leaves_while_waiting_gives_the_permit_back(client: httpx.Client) -> None:
     body = json.dumps({"model": "tiny", "input": networks.rows(2000).tolist()}).encode()
     for _ in range(8):
