@@ -56,10 +56,10 @@ class Loader:
         batch_size: int,
         seed: int,
         window_bytes: int,
-        sorts: bool = False,
+        groups_by_length: bool = False,
     ) -> None:
-        """`sorts` puts rows of about one length into a batch; all roles then have lengths."""
-        self.split, self.roles, self.sorts = split, roles, sorts
+        """`groups_by_length` puts rows of about one length into a batch; all roles then have lengths."""
+        self.split, self.roles, self.groups_by_length = split, roles, groups_by_length
         self.batch_size, self.seed = batch_size, seed
         used = np.ones(split.rows, dtype=bool)
         for role in roles:
@@ -84,7 +84,9 @@ class Loader:
         step = start
         for window in self._windows(order):
             permutation = torch.from_numpy(order.permutation(window.rows))
-            shuffled = torch.from_numpy(order.permutation(window.rows // self.batch_size)) if self.sorts else None
+            shuffled = (
+                torch.from_numpy(order.permutation(window.rows // self.batch_size)) if self.groups_by_length else None
+            )
             if skip >= window.rows:
                 skip -= window.rows
                 continue

@@ -73,7 +73,7 @@ class Trainer:
         self.network, self.training = run.network, run.spec.training
         self.loader = run.drawn(self.training.batch_size)
         most = rows_at_once(run.fitted[run.spec.objective.request_role].shape.count)
-        rows = self.training.batch_size if run.spec.objective.tells_words else max(most, self.training.batch_size)
+        rows = self.training.batch_size if run.spec.objective.scores_vocabulary else max(most, self.training.batch_size)
         self.validator = Validator(reporter, run, scorer_for(run, rows))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -78,7 +78,7 @@ class Run:
             batch_size=batch_size,
             seed=self.spec.training.seed,
             window_bytes=self.window_bytes,
-            sorts=self.spec.objective.sorts,
+            groups_by_length=self.spec.objective.groups_by_length,
         )
 
     def some_rows(self) -> Iterator[Batch]:

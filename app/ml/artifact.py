@@ -186,7 +186,7 @@ def ask(network: Objective, ability: str, inputs: Tensors) -> Tensor:
 def show(network: Objective, ability: str, items: Tensors) -> Tensor:
     """What an ability does, by the example of encoded items: its answer [B, …] in float32."""
     with torch.inference_mode():
-        return ask(network, ability, network.asked_with(ability, items))
+        return ask(network, ability, network.example_inputs(ability, items))
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

@@ -45,7 +45,9 @@ def judged(network: Objective, batch: Batch) -> float:
 def answers(network: Objective, pair: Pair, batch: Batch) -> dict[str, Tensor]:
     network.eval()
     items = batch.roles[pair.objective.request_role]
-    return {name: getattr(network, name)(network.asked_with(name, items)) for name in sorted(pair.objective.abilities)}
+    return {
+        name: getattr(network, name)(network.example_inputs(name, items)) for name in sorted(pair.objective.abilities)
+    }
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -117,7 +119,7 @@ def test_abilities_answer_in_the_documented_shape(pair: Pair, rows: int) -> None
             assert given["generate"].shape == given["reconstruct"].shape
     if "predict" in given:
         target = pair.modalities["target"]
-        settled = network.settled(given["predict"])
+        settled = network.postprocess(given["predict"])
         assert settled.shape == (rows, *(fit(target).shape.size if target.layout != "boxes" else settled.shape[1:]))
         assert len(fit(target).render(settled)) == rows
         if target.layout == "classes":

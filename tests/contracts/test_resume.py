@@ -97,7 +97,11 @@ def spec(pair: Pair, dataset: DatasetRow) -> TrainSpec:
     }
     inputs = [modality.name for role, modality in pair.modalities.items() if role != "target"]
     augmentation, _ = choose(
-        Auto(), inputs, fit(pair.modalities[objective.request_role]).shape, objective.views, objective.changes
+        Auto(),
+        inputs,
+        fit(pair.modalities[objective.request_role]).shape,
+        objective.views,
+        objective.default_augmentations,
     )
     training = ResolvedTraining(
         epochs=EPOCHS,

@@ -194,7 +194,7 @@ def prediction_metrics(subject: Subject, train: Rows, test: Rows, report: Report
 def objective_metrics(subject: Subject, split: str, train: Rows, test: Rows, report: Report) -> None:
     """The objective's own metrics and baselines; figures that are there already stay."""
     if len(subject.fitted) > 1:
-        limits = {"train": subject.network.learned_rows, split: OWN_ROWS}
+        limits = {"train": subject.network.baseline_rows, split: OWN_ROWS}
         kept = [list(subject.loader(name, subject.fitted).in_order(rows)) for name, rows in limits.items()]
         if all(kept):
             report.metrics |= subject.network.metrics(kept[1]) | report.metrics

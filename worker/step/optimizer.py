@@ -17,8 +17,8 @@ from app.ml.objectives.base import Objective
 
 START, END = 1 / 25, 1e-4
 """Factors on the peak rate at which a one-cycle schedule begins and ends."""
-QUICK = 24.0
-"""Times as far as others that quick weights move. In 15 passes over 1,318 pairs of texts, perplexity came to 23 where
+FAST = 24.0
+"""Times as far as others that fast weights move. In 15 passes over 1,318 pairs of texts, perplexity came to 23 where
 vectors of words moved so, and to 60 where they moved as other weights."""
 ALIGNMENT = 16
 """Every weight tensor begins at a multiple of this many numbers, 64 bytes: matrix products want that."""
@@ -42,7 +42,7 @@ class Weights:
     """The network's weights as one buffer, with its gradients, its optimizer's moments and its moving average.
 
     Groups follow each other in it: what decays (matrices and kernels) apart from what does not (norms, biases),
-    encoders apart where they move at another rate than the rest, and what is quick apart from what is not.
+    encoders apart where they move at another rate than the rest, and fast weights apart from others.
     """
 
     def __init__(self, network: Objective, training: ResolvedTraining) -> None:
@@ -120,7 +120,7 @@ class Weights:
         """Moves the tensors into the buffers."""
         laid: list[Group] = []
         at = 0
-        for (encoded, quick, decays), members in self.groups.items():
+        for (encoded, fast, decays), members in self.groups.items():
             begin = at
             for parameter in members:
                 assert parameter.dtype == torch.float32, "weights are fp32, whatever computes with them: this is a bug"
@@ -130,20 +130,20 @@ class Weights:
                 parameter.grad = self.gradient.as_strided(*place)
                 at += _room(parameter)
             values, gradient, *moments = (each[begin:at] for each in (self.values, self.gradient, *self.moments))
-            times = QUICK if quick and self.training.optimizer != "sgd" else 1.0
+            times = FAST if fast and self.training.optimizer != "sgd" else 1.0
             rate = self.training.learning_rate * (self.training.encoder_rate if encoded else 1.0) * times
             laid.append(Group(values, gradient, moments, rate, self.training.weight_decay / times if decays else 0.0))
         return laid
 
 
 def _groups(network: Objective, *, encoders_apart: bool) -> dict[tuple[bool, bool, bool], list[nn.Parameter]]:
-    """What learns, by whether it is an encoder's that moves at a rate of its own, is quick, and decays."""
+    """What learns, by whether it is an encoder's that moves at a rate of its own, is fast, and decays."""
     encoders = {id(parameter) for parameter in network.encoders.parameters()} if encoders_apart else set()
-    quick = {id(parameter) for parameter in network.quick}
+    fast = {id(parameter) for parameter in network.fast_weights}
     groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            key = (id(parameter) in encoders, id(parameter) in quick, parameter.ndim > 1)
+            key = (id(parameter) in encoders, id(parameter) in fast, parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
     return groups
 

@@ -26,7 +26,7 @@ class Validator:
 
     @property
     def can_choose(self) -> bool:
-        return self.scorer.rows >= self.run.spec.objective.enough_to_choose
+        return self.scorer.rows >= self.run.spec.objective.min_selection_rows
 
     def begin(self) -> None:
         """Keeps weights that are a solution before the first step; says so where the best ones cannot be told."""

@@ -48,7 +48,7 @@ class Alignment(ObjectiveSettings):
     shared: bool | None = None
     """One encoder for both sides. By default where both are of one modality and ask for the same encoder."""
 
-    def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
+    def shared_roles(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
         left, right = parts["left"], parts["right"]
         alike = (left.modality, left.encoder, left.shape) == (right.modality, right.encoder, right.shape)
         if self.shared and not alike:

@@ -45,8 +45,8 @@ class Autoencoding(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
-    enough_to_choose: ClassVar[int] = 10
+    scores_vocabulary: ClassVar[bool] = True
+    min_selection_rows: ClassVar[int] = 10
 
     residual: bool | None = None
     """Add the network to the principal components of the code's width, so that learning begins with their code and

@@ -33,7 +33,7 @@ class Denoising(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
+    scores_vocabulary: ClassVar[bool] = True
 
     noise: Noise = "masking"
     """`masking` sets values to zero, `salt_and_pepper` sets them to their lowest or highest, `gaussian` adds noise.

@@ -59,13 +59,15 @@ class Detection(ObjectiveSettings):
         "target": RoleNeeds(frozenset({"boxes"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"predict"})
-    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}}
+    default_augmentations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}
+    }
     selection_metric: ClassVar[tuple[str, bool]] = ("average_precision", True)
 
     width: int = Field(64, ge=8, le=1024)
     """Channels of the map that boxes are read from."""
 
-    def reading(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    def modality_defaults_for(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
         """Pictures of any size can be asked about where all are scaled to one."""
         sides = facts.get("shape", ())[:2]  # none of texts, which are refused once all roles are known
         longest = max(sides, default=1)
@@ -138,13 +140,13 @@ class Detector(Objective):
         scores, boxes, _ = self._told(inputs)
         return torch.cat([boxes.clamp(0, 1), scores.sigmoid()], 2)
 
-    def settled(self, answers: Tensor, least: float | None = None) -> Tensor:
+    def postprocess(self, answers: Tensor, threshold: float | None = None) -> Tensor:
         """[B, MOST, 4 + K]: the best boxes that differ, each with one score; zeros where there are fewer."""
-        return best(answers, MOST, SHOWN if least is None else least)
+        return best(answers, MOST, SHOWN if threshold is None else threshold)
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """As app/ml/image/average_precision.py says; `f1` of the boxes that are told where nobody asks for more."""
-        matches = [match(self.settled(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
+        matches = [match(self.postprocess(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
         return detection_metrics(matches, SHOWN)
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:

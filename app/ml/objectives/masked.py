@@ -46,7 +46,7 @@ class Masked(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
+    scores_vocabulary: ClassVar[bool] = True
 
     mask_ratio: float | None = Field(None, gt=0, lt=1)
     """Share of an item's values, patches or words that is hidden. By default 0.75 for an encoder that sees the visible

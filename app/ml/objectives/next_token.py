@@ -29,7 +29,7 @@ class NextToken(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
+    scores_vocabulary: ClassVar[bool] = True
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "transformer", "a token looks at those before it"

@@ -40,7 +40,7 @@ class SentenceEmbeddings(SolvedSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
+    modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
 
     @property
     def shortest(self) -> int | None:

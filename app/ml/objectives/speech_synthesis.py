@@ -49,8 +49,8 @@ class SpeechSynthesis(ObjectiveSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"synthesize"})
     request_role: ClassVar[str] = "caption"
     response_role: ClassVar[str] = "input"
-    augments: ClassVar[bool] = False
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
+    allows_augmentation: ClassVar[bool] = False
+    modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
 
     width: int = Field(128, ge=8, le=2048)
     """Numbers per frame in the layers that turn letters into sound."""
@@ -98,7 +98,7 @@ class Speaker(Objective):
         """From one frame to the next."""
 
     @property
-    def longest(self) -> int:
+    def longest_text(self) -> int:
         return int(self.most)
 
     def begin(self, stream: Stream) -> None:

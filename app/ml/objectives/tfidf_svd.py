@@ -28,7 +28,7 @@ class TfidfSvd(SolvedSettings):
     roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"tokens"}), True, frozenset({"linear"}))}
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
+    modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         return "linear", "it holds a vector per word"

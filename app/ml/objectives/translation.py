@@ -56,10 +56,10 @@ class Translation(ObjectiveSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"translate"})
     request_role: ClassVar[str] = "source"
     selection_metric: ClassVar[tuple[str, bool]] = ("chrf", True)
-    augments: ClassVar[bool] = False
-    sorts: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"vocabulary": 4000, "max_length": 512}
+    allows_augmentation: ClassVar[bool] = False
+    groups_by_length: ClassVar[bool] = True
+    scores_vocabulary: ClassVar[bool] = True
+    modality_defaults: ClassVar[Mapping[str, Any]] = {"vocabulary": 4000, "max_length": 512}
 
     shared: bool | None = None
     """One vocabulary for sources and targets. By default where both are read in one way and no base model brings its
@@ -91,7 +91,7 @@ class Translation(ObjectiveSettings):
         width = self.width or (NARROW if data.rows < MANY else 2 * NARROW)
         return {"width": width}, f"{data.rows:,} pairs"
 
-    def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
+    def shared_roles(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
         alike = parts["source"].modality == parts["target"].modality
         if base:  # that of another objective knows nothing of targets
             alike = "target" in base and base["target"].like == "source"
@@ -117,7 +117,7 @@ class Translation(ObjectiveSettings):
 class Translator(Objective):
     """An encoder of sources, and a decoder that tells each token of the target from those before it and the source."""
 
-    learned_rows: ClassVar[int] = 20_000
+    baseline_rows: ClassVar[int] = 20_000
     pace: Tensor
 
     def __init__(self, settings: Translation, source: Role, target: Role) -> None:
@@ -144,7 +144,7 @@ class Translator(Objective):
         """Tokens of a target for each of its source, in the mean."""
 
     @property
-    def quick(self) -> list[Tensor]:
+    def fast_weights(self) -> list[Tensor]:
         """Vectors of words; of the encoder's those that have not been taught before."""
         read = [] if self.grafted else self.encoders.modules()
         return [self.words.vectors, *(module.weight for module in read if isinstance(module, nn.Embedding))]

@@ -35,7 +35,7 @@ class Variational(ObjectiveSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct", "generate"})
     keeps_dimensions: ClassVar[bool] = True
-    tells_words: ClassVar[bool] = True
+    scores_vocabulary: ClassVar[bool] = True
 
     beta: float = Field(1.0, ge=0, le=1000)
     """Weight of what a code says beyond the origin (Higgins 2017): 1 is the bound on the likelihood; more gives
@@ -97,7 +97,7 @@ class VariationalAutoencoder(Autoencoder):
             return words
         return bounded(self.decoder(codes["values"]), self.shape)
 
-    def asked_with(self, ability: str, items: Tensors) -> Tensors:
+    def example_inputs(self, ability: str, items: Tensors) -> Tensors:
         return {"values": self.embed(items)} if ability == "generate" else items
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:

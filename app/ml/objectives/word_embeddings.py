@@ -30,7 +30,7 @@ class WordEmbeddings(SolvedSettings):
     roles: ClassVar[Mapping[str, RoleNeeds]] = {"input": RoleNeeds(frozenset({"tokens"}), True, frozenset({"words"}))}
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    reads: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
+    modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
 
     method: Method = "pmi"
     """`pmi` factorises how much more often than by chance words stand together (Levy, Goldberg & Dagan 2015);

@@ -88,7 +88,7 @@ class Predict(Operation):
 
     def adapt(self, request: PredictRequest, network: Objective, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raises OutOfRange for a threshold where there is nothing to leave out."""
-        return network.settled(torch.from_numpy(outputs), request.threshold).numpy()
+        return network.postprocess(torch.from_numpy(outputs), request.threshold).numpy()
 
     def answer(
         self,

@@ -61,11 +61,11 @@ class Synthesize(Operation):
     def wanted(self, request: SpeechRequest, modality: Fitted, network: Objective, dimensions: int | None) -> Tensors:
         """Raises what `passages` does."""
         assert isinstance(modality, FittedText)
-        assert network.longest is not None
+        assert network.longest_text is not None
         text = modality.tokenizer.normalizer.normalize_str(request.input)
         known = set(modality.tokenizer.get_vocab()).difference(SPECIALS)
         spelled = modality.settings.kind == "characters"
-        pieces = passages(text, known if spelled else None, network.longest)
+        pieces = passages(text, known if spelled else None, network.longest_text)
         inputs = modality.encode(modality.read(pieces))
         return {**inputs, "speed": torch.full((len(pieces),), request.speed)}
 

@@ -61,7 +61,7 @@ def resolve(
     check_fit(objective, roles)
     if request.evaluation is not None:
         check_words(objective, roles)
-    for role, other in objective.shares(roles, base_roles).items():
+    for role, other in objective.shared_roles(roles, base_roles).items():
         roles[role] = roles[role].model_copy(update={"like": other, "modality": roles[other].modality})
         choices.note(f"roles.{role}.like", other, "both are read in the same way")
     for dataset, each in zip(ids, profiles, strict=True):
@@ -76,8 +76,10 @@ def resolve(
                 roles[role] = part.model_copy(update={"dimensions": dimensions})
                 choices.note(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
     inputs = [part.modality.name for role, part in roles.items() if role != "target"]
-    augmentation, reason = choose(request.augmentation, inputs, data.shape, objective.views, objective.changes)
-    if not objective.augments and augmentation.name != "none":
+    augmentation, reason = choose(
+        request.augmentation, inputs, data.shape, objective.views, objective.default_augmentations
+    )
+    if not objective.allows_augmentation and augmentation.name != "none":
         raise DoesNotFit(
             f"augmentation {augmentation.name!r} does not fit: {objective.name!r} learns every row as it is; leave it "
             "out",

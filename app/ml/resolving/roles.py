@@ -57,7 +57,7 @@ def decide_roles(
             modality, encoder = base[role].modality, base[role].encoder
             choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
         else:
-            reads = objective.reading(facts) if needs.encoded else objective.reads
+            reads = objective.modality_defaults_for(facts) if needs.encoded else objective.modality_defaults
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = None
             if needs.encoded:

@@ -21,7 +21,7 @@ def expected(folder: Path, items: Any, height: int, width: int) -> list[dict[str
     loaded = artifact.load(networks.write(folder, modality="image", objective="detection"))
     fitted = loaded.roles["input"]
     answers = artifact.ask(loaded.network, "predict", fitted.encode(fitted.read(items)))
-    (rows,) = loaded.network.settled(answers, 0.0)[:, :3] * torch.tensor([width, height, width, height, 1, 1])
+    (rows,) = loaded.network.postprocess(answers, 0.0)[:, :3] * torch.tensor([width, height, width, height, 1, 1])
     labels = [LABELS[int(row[4:].argmax())] for row in rows]
     return [
         {

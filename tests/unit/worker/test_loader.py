@@ -114,7 +114,7 @@ def test_in_order_is_in_order_and_bounded(split: Split, fitted: dict[str, Fitted
     assert (len(some), some[0], some[-1]) == (50, 0, ROWS - 1)
 
 
-def reading(folder: Path, texts: list[str], *, windows: int, sorts: bool = False) -> Loader:
+def reading(folder: Path, texts: list[str], *, windows: int, groups_by_length: bool = False) -> Loader:
     """A loader of texts, in record batches of 20."""
     path = folder / "texts.arrow"
     described = pa.schema([field("input", "text"), ROW])
@@ -125,7 +125,7 @@ def reading(folder: Path, texts: list[str], *, windows: int, sorts: bool = False
             writer.write_batch(pa.record_batch(columns, schema=described))
     roles: dict[str, Fitted] = {"input": Text(tokenizer="words").fit([np.array(texts, dtype=object)])}
     window = len(texts) // windows * 40
-    return Loader(Split(path), roles, batch_size=16, seed=0, window_bytes=window, sorts=sorts)
+    return Loader(Split(path), roles, batch_size=16, seed=0, window_bytes=window, groups_by_length=groups_by_length)
 
 
 @pytest.mark.parametrize("windows", [1, 3])
@@ -167,14 +167,14 @@ def test_sorted_batches_are_of_about_one_length_and_come_in_any_order(sizes: tup
 @pytest.mark.parametrize("windows", [1, 3])
 def test_a_loader_that_sorts_gives_every_row_and_finds_any_step_again(tmp_path: Path, windows: int) -> None:
     texts = [" ".join(["word"] * (1 + row % 7)) for row in range(600)]
-    loaded = reading(tmp_path, texts, windows=windows, sorts=True)
+    loaded = reading(tmp_path, texts, windows=windows, groups_by_length=True)
     whole = list(loaded.epoch(2))
     assert sorted(row for batch in whole for row in batch.rows.tolist()) == list(range(600))
     padding = [int((~batch.roles["input"]["mask"]).sum()) for batch in whole]
     plain = [int((~batch.roles["input"]["mask"]).sum()) for batch in reading(tmp_path, texts, windows=windows).epoch(2)]
     assert sum(padding) < sum(plain) / 2
     for start in range(0, len(whole), 5):
-        resumed = list(reading(tmp_path, texts, windows=windows, sorts=True).epoch(2, start))
+        resumed = list(reading(tmp_path, texts, windows=windows, groups_by_length=True).epoch(2, start))
         assert [batch.rows.tolist() for batch in resumed] == [batch.rows.tolist() for batch in whole[start:]]
 
 

@@ -26,63 +26,63 @@ class Objective(nn.Module):
     encoders: nn.ModuleDict
     """Role to encoder; a graft on this model takes these."""
     sides: ClassVar[Mapping[str, str]] = {}
-    """Of a model of pairs: role to the method that embeds its items, the asked one first. It then has a method
-    `match(items, others)` that gives probabilities [B, K] of embeddings [K, E] to be the partner of items' [B, E]."""
+    """Of a model of pairs: role to the name of the method that embeds its items, the request role first. The model
+    then has a method `match(items, others)`: embeddings [B, E] and [K, E] to the probabilities [B, K] of pairs."""
     unit: bool = False
     """True when embeddings have length 1."""
     shortest: int | None = None
-    """Width to which an embedding may be cut at most, as its settings say; None where it may not."""
+    """The smallest width to which an embedding may be cut; None where it may not be cut. Set from the settings."""
     grafted: bool = False
     """True when its encoders come from a base model."""
 
     def begin(self, stream: Stream) -> None:
-        """Called once, before the first step, with some thousands of training rows: sets weights that can be computed.
+        """Initialises weights from data: called once, before the first step, with some thousands of training rows.
 
-        On several devices each computes the same ones.
+        On several devices each is given the same rows, and has to compute the same weights.
         """
 
     @property
     def begins_solved(self) -> bool:
-        """True when the weights that `begin` sets are a solution: they are kept where no step leads to better ones."""
+        """True when `begin` sets weights that are a solution: they are published where no step led to better ones."""
         return False
 
     @property
-    def quick(self) -> list[Tensor]:
-        """Weights of about size 1, as vectors of words are: beside them what a step moves is small, so it is more."""
+    def fast_weights(self) -> list[Tensor]:
+        """Weights with a higher learning rate: large ones, as vectors of words are, which a usual step hardly moves."""
         return []
 
     @property
-    def longest(self) -> int | None:
-        """Tokens of the longest text that it learned from, where longer ones are to be answered in parts."""
+    def longest_text(self) -> int | None:
+        """Tokens of the longest training text; longer texts are answered in parts. None where length is no matter."""
         return None
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
-        """The loss of one batch; in training mode with noise and dropout, else without."""
+        """The loss of one batch. Noise and dropout are applied in training mode alone."""
 
     def chances(self, batch: Batch) -> Tensors:
-        """The random numbers, beside those of dropout, that `loss` takes for a batch: drawn on the processor.
+        """Name to the random numbers that `loss` takes for a batch, beside those of dropout; drawn on the CPU.
 
-        So they are the same on every device, and the rest of a step is the same operations every time.
+        Drawn apart, they are the same on every device, and the rest of a step can be recorded once and replayed.
         """
         return {}
 
     def drawn(self, batch: Batch) -> Tensors:
-        """`chances` where the batch is: drawn now, if they have not been before."""
+        """`chances` on the batch's device: those that came with it, or else drawn now."""
         device = batch.roles[next(iter(batch.roles))]["values"].device
         return batch.chances or {name: sent(each, device) for name, each in self.chances(batch).items()}
 
     @property
     def divides(self) -> bool:
-        """True where `learn` computes gradients, in fp32 on a processor: a team of threads shares the rows."""
+        """True where `learn` computes gradients itself, in fp32 on a CPU: then a team of threads shares the rows."""
         return False
 
     def descent(self, team: Team) -> Descent:
-        """What `learn` computes gradients with, once what learns has room for them."""
+        """What `learn` computes gradients with; made once the parameters have tensors for their gradients."""
         raise AssertionError("this objective does not divide: this is a bug")
 
     def learn(self, batch: Batch, share: float, descent: Descent) -> Loss:
-        """The loss of one batch in training mode; adds `share` times the gradients of its sum to those there are."""
+        """The loss of one batch in training mode; adds `share` times the gradients of `Loss.sum` to the parameters'."""
         raise AssertionError("this objective does not divide: this is a bug")
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -96,31 +96,34 @@ class Objective(nn.Module):
         """
         return self.metrics(batches)
 
-    learned_rows: ClassVar[int] = 2000
-    """Training rows of which `baselines` learns at most."""
+    baseline_rows: ClassVar[int] = 2000
+    """Training rows that `baselines` is given at most."""
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
-        """What simple answers, learned from `train`, reach on `test`: by their names, the figures of `metrics`."""
+        """Name of a simple baseline, learned from `train`, to its `metrics` on `test`."""
         return {}
 
-    def settled(self, answers: Tensor, least: float | None = None) -> Tensor:
-        """What `predict` says [B, …], as the target's modality renders it; nothing of a score below `least`.
+    def postprocess(self, answers: Tensor, threshold: float | None = None) -> Tensor:
+        """Of answers of `predict` [B, …], what the target's modality renders: of boxes, those from `threshold` on.
 
-        Raises OutOfRange where answers are not boxes, of which some can be left out.
+        Raises OutOfRange for a threshold where answers are not boxes.
         """
-        if least is not None:
+        if threshold is not None:
             raise OutOfRange("threshold: is for models that find boxes; leave it out", param="threshold")
         return answers
 
-    def asked_with(self, ability: str, items: Tensors) -> Tensors:
-        """What an ability is asked with to show what it does: encoded items, or what it takes in their place."""
+    def example_inputs(self, ability: str, items: Tensors) -> Tensors:
+        """What to call an ability with as an example: the encoded items, or codes made of them where it takes codes."""
         return items
 
     def after_step(self, step: int, total: int) -> None:
         """Called after every optimizer step."""
 
     def shorten(self, embeddings: Tensor, width: int) -> Tensor:
-        """Embeddings [B, E] cut to [B, width], `shortest` at least: what a model of that width would say."""
+        """Embeddings [B, E] cut to their first numbers [B, width], and scaled to length 1 again where they had it.
+
+        `width` is `shortest` at least.
+        """
         cut = embeddings[:, :width]
         return normalize(cut) if self.unit else cut
 

@@ -15,16 +15,18 @@ from app.ml.tensors.shapes import Layout, Shape
 
 
 class ObjectiveSettings(Settings):
-    """What a client may set. For every name in `abilities`, the built module has a method of that name.
+    """What a client may set. For every name in `abilities`, the built module has a method of that name:
 
-    `embed(inputs: Tensors) -> Tensor` [B, E]; `reconstruct(inputs: Tensors) -> Tensor` [B, *shape.size], scaled like
-    the input; `predict(inputs: Tensors) -> Tensor` [B, *target's shape.size], as the target's modality renders it once
-    it is `settled`: for classes and tags probabilities, for boxes [B, P, 4 + K] what each of P places says, which is
-    continuous where a choice among them is not; `generate(codes: Tensors) -> Tensor` [B, *shape.size] of codes [B, E]
-    that are normally distributed; `synthesize(inputs: Tensors) -> Tensor` [B, F, 1 + M], per frame a 1 and what is
-    heard in it, zeros behind a sound's end, of inputs that hold `speed` [B], too; `translate(inputs:
-    Tensors) -> Tensor` [B, T] ids of the target's modality, zeros behind a text's end, of inputs that may hold `beams`
-    [B] and `most` [B] tokens.
+    - `embed(inputs: Tensors) -> Tensor`: [B, E].
+    - `reconstruct(inputs: Tensors) -> Tensor`: [B, *shape.size], scaled like the input.
+    - `predict(inputs: Tensors) -> Tensor`: [B, *target's shape.size], probabilities for classes and tags, numbers for
+      numbers; for boxes [B, P, 4 + K], what each of P places says. `postprocess` makes of it what the target's modality
+      renders: the boxes are chosen there, since a choice is not continuous and golden answers could not be compared.
+    - `generate(codes: Tensors) -> Tensor`: [B, *shape.size] of `values` [B, E] that are normally distributed.
+    - `synthesize(inputs: Tensors) -> Tensor`: [B, F, 1 + M], per frame a 1 and its mels, zeros behind a sound's end; of
+      inputs that hold `speed` [B], too.
+    - `translate(inputs: Tensors) -> Tensor`: [B, T], ids of the target's modality, zeros behind a text's end; of inputs
+      that may hold `beams` [B] and `most` [B], the most tokens.
     """
 
     name: str
@@ -32,14 +34,14 @@ class ObjectiveSettings(Settings):
     roles: ClassVar[Mapping[str, RoleNeeds]]
     abilities: ClassVar[frozenset[str]]
     request_role: ClassVar[str] = "input"
-    """The role whose items requests bring; a model that is grafted on this one takes over its encoder."""
+    """The role whose items requests bring. A graft takes over the encoder of this role for its own request role."""
     response_role: ClassVar[str] = "target"
     """The role in whose modality answers are shown, where the objective has it."""
     selection_metric: ClassVar[tuple[str, bool]] = ("loss", False)
     """The validation metric by which the best weights are selected, and whether more of it is better."""
 
-    enough_to_choose: ClassVar[int] = 16
-    """Validation rows below which scores are noise: then the whole schedule is trained, and its last weights stay.
+    min_selection_rows: ClassVar[int] = 16
+    """Validation rows below which scores are noise: the whole schedule is then trained, and the last weights are kept.
 
     By 18 to 57 rows of small tables, the best weights told two points more of the test rows than the last ones did, and
     missed numbers by a tenth less; by 8 to 12 rows they were as often worse.
@@ -47,42 +49,42 @@ class ObjectiveSettings(Settings):
     views: ClassVar[int] = 1
     """How many differently augmented versions of every row the loss compares."""
 
-    augments: ClassVar[bool] = True
-    """False when every row has to be learned as it is."""
-    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """By augmentation what is set of it where nobody says; of others nothing, and rows are learned as they are."""
+    allows_augmentation: ClassVar[bool] = True
+    """False when rows must not be changed at random."""
+    default_augmentations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name of an augmentation to its settings where a client asks for none; without an entry, rows are not changed."""
     keeps_dimensions: ClassVar[bool] = False
-    """True when the objective narrows the features to the asked dimensions, as a bottleneck does."""
+    """True when the objective itself narrows the encoder's features to the requested `dimensions`, by a bottleneck."""
 
-    sorts: ClassVar[bool] = False
-    """True when a batch's rows may be of about one length, so that little of it is padding."""
+    groups_by_length: ClassVar[bool] = False
+    """True when batches are made of rows of about one length, so that little of them is padding."""
 
-    tells_words: ClassVar[bool] = False
-    """True when the loss of a text scores every word of the vocabulary at its places: large batches would not fit."""
-    reads: ClassVar[Mapping[str, Any]] = {}
-    """Values for keys of the modalities that a client leaves open, where these have them."""
+    scores_vocabulary: ClassVar[bool] = False
+    """True when the loss of a text holds a score per token and word of the vocabulary: large batches would not fit."""
+    modality_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Values for settings of the modalities that a client leaves open, where they have such settings."""
 
     solved: ClassVar[bool] = False
     """True when the built module is a `Solved`."""
 
     @property
     def shortest(self) -> int | None:
-        """Width to which embeddings may be cut, whose first numbers say most; None where all of them are needed."""
+        """The smallest width to which embeddings may be cut, where their first numbers say most; None: not at all."""
         return None
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         """Raises DoesNotFit where these settings cannot work with the layout of a role."""
 
-    def shares(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
-        """Roles that take over the preprocessing and the encoder of another one, given the resolved parts of each.
+    def shared_roles(self, parts: Mapping[str, Any], base: Mapping[str, Any]) -> Mapping[str, str]:
+        """Role to the other role whose preprocessing and encoder it shares.
 
-        `base` are those of the base model, if there is one.
+        `parts` are the resolved roles, `base` those of the base model, if there is one.
         """
         return {}
 
-    def reading(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`reads` of a column of which the profile says these `facts`."""
-        return self.reads
+    def modality_defaults_for(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`modality_defaults`, given what the dataset's profile says of the role's column."""
+        return self.modality_defaults
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         """Name of the encoder for `encoder: auto`, and why."""
@@ -93,7 +95,7 @@ class ObjectiveSettings(Settings):
         return "mlp", "rows of numbers"
 
     def encoder_size(self, name: str, rows: int) -> tuple[dict[str, Any], str]:
-        """Values for keys of the default encoder `name` that so many rows teach, and why; of others it has its own."""
+        """Settings of the default encoder `name` that suit so many training rows, and why; empty keeps its own."""
         return {}, ""
 
     def default_dimensions(self, data: TrainingData) -> int | None:
@@ -106,7 +108,7 @@ class ObjectiveSettings(Settings):
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""
-        return data.usual_training(tells_words=self.tells_words)
+        return data.usual_training(scores_vocabulary=self.scores_vocabulary)
 
     @abstractmethod
     def build(self, roles: Mapping[str, Role]) -> Objective:

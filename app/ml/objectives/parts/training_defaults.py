@@ -39,19 +39,19 @@ class TrainingData:
         most = tokens / (self.length * self.rows)
         return {"epochs": max(1, min(epochs, round(most))), **({"max_seconds": ENOUGH_SECONDS} if most < 1 else {})}
 
-    def usual_training(self, *, tells_words: bool) -> tuple[dict[str, Any], str]:
-        """Epochs, batch size and learning rate, and why; `tells_words` where the loss scores the whole vocabulary."""
+    def usual_training(self, *, scores_vocabulary: bool) -> tuple[dict[str, Any], str]:
+        """Epochs, batch size and learning rate, and why; `scores_vocabulary` as the objective says it."""
         batch = min(max(2 ** round(math.log2(max(1, self.rows / 32))), 16), 128)
         if self.rows >= 200_000:
             batch = 512
         texts = self.shape.layout == "tokens"
-        if texts and tells_words:
+        if texts and scores_vocabulary:
             places = self.shape.count * (self.shape.vocabulary or 1)
             batch = min(batch, max(8, 2 ** int(math.log2(max(1.0, MOST_SCORES / places)))))
         steps = math.ceil(self.rows / batch)
         epochs = min(max(round((TEXTS_SEEN if texts else ROWS_SEEN) / self.rows), 3), 60)
         epochs = max(epochs, min(math.ceil(600 / steps), 300))
-        passes = self.bounded(epochs) if texts and tells_words else {"epochs": epochs}
+        passes = self.bounded(epochs) if texts and scores_vocabulary else {"epochs": epochs}
         epochs = passes["epochs"]
         return (
             {**passes, "batch_size": batch, "learning_rate": 2e-3},

@@ -69,11 +69,11 @@ def test_one_encoder_for_both_sides_is_kept_once() -> None:
 
 def test_sides_of_one_kind_share_unless_told_otherwise() -> None:
     text, picture = RoleSpec(modality=Vectors(), encoder=NET, shape=[6]), RoleSpec(modality=Vectors(), shape=[9])
-    assert Alignment().shares({"left": text, "right": text}, {}) == {"right": "left"}
-    assert Alignment(shared=False).shares({"left": text, "right": text}, {}) == {}
-    assert Alignment().shares({"left": text, "right": picture}, {}) == {}
+    assert Alignment().shared_roles({"left": text, "right": text}, {}) == {"right": "left"}
+    assert Alignment(shared=False).shared_roles({"left": text, "right": text}, {}) == {}
+    assert Alignment().shared_roles({"left": text, "right": picture}, {}) == {}
     with pytest.raises(DoesNotFit, match="cannot share"):
-        Alignment(shared=True).shares({"left": text, "right": picture}, {})
+        Alignment(shared=True).shared_roles({"left": text, "right": picture}, {})
 
 
 def test_recall_counts_partners_among_the_nearest() -> None:

@@ -95,10 +95,10 @@ def test_answers_are_what_every_place_says_until_they_are_settled() -> None:
     network, batch = detector(3)
     with torch.inference_mode():
         answers = network.predict(batch.roles["input"])
-        told = network.settled(answers, 0.0)
+        told = network.postprocess(answers, 0.0)
     assert answers.shape == (3, SIDE // 2 * SIDE // 2, 6)
     assert told.shape == (3, MOST, 6)
-    assert not network.settled(answers, 1.0).any()
+    assert not network.postprocess(answers, 1.0).any()
     scores = told[..., 4:].amax(2)
     assert (scores.diff() <= 0).all()
 
@@ -128,7 +128,7 @@ def test_typical_boxes_are_means_of_their_kinds_the_frequent_ones_first() -> Non
     ("shape", "size"), [([96, 96, 3], 96), ([192, 100, 3], 192), ([480, 640, 3], 128), ([8, 200, 1], 128), ([], 1)]
 )
 def test_pictures_are_read_as_squares_and_large_ones_smaller(shape: list[int], size: int) -> None:
-    assert Detection().reading({"shape": shape}) == {"size": size}
+    assert Detection().modality_defaults_for({"shape": shape}) == {"size": size}
 
 
 def test_few_pictures_are_seen_more_often_and_time_is_bounded() -> None:
@@ -144,6 +144,6 @@ def test_a_threshold_is_for_boxes() -> None:
 
     network, batch = tagging()
     answers = network.predict(batch.roles["input"])  # type: ignore[operator]
-    assert network.settled(answers) is answers
+    assert network.postprocess(answers) is answers
     with pytest.raises(OutOfRange, match="threshold: is for models that find boxes"):
-        network.settled(answers, 0.5)
+        network.postprocess(answers, 0.5)

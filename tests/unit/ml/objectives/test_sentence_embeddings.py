@@ -55,7 +55,9 @@ def descriptions(library: str) -> list[str]:
 
 
 def solved(texts: list[str]) -> tuple[SentenceNetwork, FittedText]:
-    fitted = Text.model_validate({**SentenceEmbeddings.reads, "ngrams": 4096}).fit([np.array(texts, object)])
+    fitted = Text.model_validate({**SentenceEmbeddings.modality_defaults, "ngrams": 4096}).fit(
+        [np.array(texts, object)]
+    )
     network = blank(fitted)
 
     def stream() -> Iterator[Batch]:

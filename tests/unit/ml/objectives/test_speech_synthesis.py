@@ -110,7 +110,7 @@ def test_a_recording_too_short_for_its_text_is_named() -> None:
 
 
 def test_the_longest_text_is_kept_with_the_weights(network: Speaker) -> None:
-    assert network.longest == max(map(len, LINES))
+    assert network.longest_text == max(map(len, LINES))
     other = untaught()
     other.load_state_dict(network.state_dict())
-    assert other.longest == network.longest
+    assert other.longest_text == network.longest_text

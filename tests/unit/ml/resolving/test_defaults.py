@@ -286,7 +286,7 @@ def test_pictures_with_boxes_are_changed_unless_somebody_says_otherwise() -> Non
     boxes = {"name": "boxes", "modality": "boxes", "labels": ["cat"], "picture": [28, 28]}
     body: dict[str, Any] = {"kind": "pretrain", "objective": {"name": "detection"}}
     found = resolved(body, {**IMAGES, "target": boxes}).spec.augmentation
-    assert (found.name, found.model_dump(exclude_defaults=True)) == ("image", Detection.changes["image"])
+    assert (found.name, found.model_dump(exclude_defaults=True)) == ("image", Detection.default_augmentations["image"])
     asked = resolved(body | {"augmentation": {"name": "auto", "flip": 0.5}}, {**IMAGES, "target": boxes})
     assert asked.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}
     without = resolved(body | {"augmentation": {"name": "none"}}, {**IMAGES, "target": boxes})

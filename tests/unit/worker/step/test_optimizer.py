@@ -14,7 +14,7 @@ from app.ml.objectives.translation import Translator
 from tests.contracts.specimens import Pair, pairs
 from worker.step.devices import Devices
 from worker.step.gradients import Gradients
-from worker.step.optimizer import QUICK, Weights
+from worker.step.optimizer import FAST, Weights
 
 
 def resolved(**values: Any) -> ResolvedTraining:
@@ -102,20 +102,20 @@ def test_released_tensors_share_no_memory(pair: Pair) -> None:
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("optimizer", "times"), [("adamw", QUICK), ("sgd", 1.0)])
+@pytest.mark.parametrize(("optimizer", "times"), [("adamw", FAST), ("sgd", 1.0)])
 def test_what_is_quick_moves_farther_by_the_size_that_adam_gives_all_steps(optimizer: str, times: float) -> None:
     translator = next(pair for pair in pairs() if str(pair).startswith("translation-transformer"))
     network = translator.build().train()
     weights = Weights(network, resolved(optimizer=optimizer, weight_decay=0.0, clip_norm=None))
-    quick = {id(weight) for weight in network.quick}
-    assert len(quick) == 2
+    fast = {id(weight) for weight in network.fast_weights}
+    assert len(fast) == 2
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     weights.clear()
     weights.gradient.fill_(1.0)
     weights.step(0, 0.0)
     moved = {name: float((weight.detach() - before[name]).abs().max()) for name, weight in network.named_parameters()}
     for name, weight in network.named_parameters():
-        expected = moved["words.bias"] * (times if id(weight) in quick else 1.0)
+        expected = moved["words.bias"] * (times if id(weight) in fast else 1.0)
         assert moved[name] == pytest.approx(expected, rel=1e-3), name
 
 
@@ -123,4 +123,4 @@ def test_what_a_base_model_has_taught_is_not_quick() -> None:
     translator = next(pair for pair in pairs() if str(pair).startswith("translation-transformer")).build()
     translator.grafted = True
     assert isinstance(translator, Translator)
-    assert [weight is translator.words.vectors for weight in translator.quick] == [True]
+    assert [weight is translator.words.vectors for weight in translator.fast_weights] == [True]
