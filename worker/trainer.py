@@ -17,12 +17,12 @@ from app.ml.runtime.threads import computing_with
 from app.ml.tensors.batch import Batch
 from worker import checkpoint
 from worker.augmentation_audit import settle_augmentation
-from worker.loader import rows_at_once
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
 from worker.publication import publish
 from worker.solving import solve
 from worker.step.compiling import compile_network, release
+from worker.step.exchange import exchange
 from worker.step.gradients import Gradients
 from worker.step.graphs import graphs_for
 from worker.step.losses import Losses, not_finite
@@ -72,9 +72,7 @@ class Trainer:
         self.reporter, self.run = reporter, run
         self.network, self.training = run.network, run.spec.training
         self.loader = run.drawn(self.training.batch_size)
-        most = rows_at_once(run.fitted[run.spec.objective.request_role].shape.count)
-        rows = self.training.batch_size if run.spec.objective.scores_vocabulary else max(most, self.training.batch_size)
-        self.validator = Validator(reporter, run, scorer_for(run, rows))
+        self.validator = Validator(reporter, run, scorer_for(run))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights(self.network, self.training)
@@ -168,21 +166,13 @@ class Trainer:
         loss = self.gradients.add(self.run.augment(batch.to(self.run.device)), self.position.accumulation)
         sums, count = {"loss": loss.sum, **loss.parts}, loss.count
         if self.run.devices.count > 1:
-            sums, count = self.exchange(sums, count)
+            stop = self.reporter.stop.is_set()
+            sums, count, self.leaving = exchange(self.run.devices, self.weights, sums, count, leaving=stop)
+            if not sums["loss"].isfinite():
+                raise not_finite(float(sums["loss"]), self.position, self.network)
         if count != len(batch.rows):
             self.weights.gradient.mul_(len(batch.rows) / count)
         self.losses.add(sums, count)
-
-    def exchange(self, sums: dict[str, Tensor], count: int) -> tuple[dict[str, Tensor], int]:
-        """Adds up what all devices have, in one go: gradients, sums, counts, and whether one was asked to leave."""
-        own = [torch.tensor(float(count)), torch.tensor(float(self.reporter.stop.is_set())), *sums.values()]
-        message = self.weights.message[: len(own)]
-        message.copy_(torch.stack([number.to(message).reshape(()) for number in own]))
-        self.run.devices.add(self.weights.together)
-        self.leaving = bool(message[1] > 0)
-        if not message[2].isfinite():
-            raise not_finite(float(message[2]), self.position, self.network)
-        return dict(zip(sums, message[2:].clone(), strict=True)), int(message[0])
 
     def validate(self) -> None:
         """Validates the weights: their moving average, where there is one."""

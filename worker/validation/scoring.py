@@ -10,7 +10,7 @@ from torch import Tensor
 from app.errors import NonFiniteLoss
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
-from worker.loader import Loader
+from worker.loader import Loader, rows_at_once
 from worker.training_run import Run
 
 VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256
@@ -35,8 +35,11 @@ class Scorer:
         """Embeddings [N, E] of some rows; [0, 0] where there are no rows or the network does not embed."""
 
 
-def scorer_for(run: Run, batch_size: int) -> Scorer:
-    """A scorer on the validation rows of all the run's datasets, which encodes `batch_size` of them at once."""
+def scorer_for(run: Run) -> Scorer:
+    """A scorer on the validation rows of all the run's datasets."""
+    objective, batch_size = run.spec.objective, run.spec.training.batch_size
+    if not objective.scores_vocabulary:
+        batch_size = max(batch_size, rows_at_once(run.fitted[objective.request_role].shape.count))
     views = [run.within(domain) for domain in run.domains]
     parts = {view.domains[0].id: SplitScorer(view, view.loader("validation", batch_size)) for view in views}
     return MixtureScorer(run, parts) if len(parts) > 1 else next(iter(parts.values()))
