@@ -23,11 +23,11 @@ from app.ml.jobs.train import TrainSpec
 from app.registry import fenced, files, jobs, objects
 from app.registry.tables import File, Job
 from worker.handlers import hugging_face, wordpiece
-from worker.ingest.archives import BROKEN, Archive, Member, is_tar, open_tar, open_zip
+from worker.ingest.archives.containers import BROKEN, Archive, Member, is_tar, open_tar, open_zip
 from worker.ingest.faults import Faults
+from worker.ingest.readers.unpack import packed_with, unpack
 from worker.ingest.run import open_input
 from worker.ingest.source import Context
-from worker.ingest.unpack import packed_with, unpack
 from worker.progress import Reporter
 from worker.publication import Proved, prove, register
 

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from app.dataset import ROW, Split, split_file
 from app.dataset_options import SPLITS, DatasetOptions
 from app.disk import needing_room
-from worker.ingest import duplicates, splits
 from worker.ingest.assignment import Rows, assign, leave_out_repeated
 from worker.ingest.groups import Group, blocks, open_groups
-from worker.ingest.hashing import Hashes, combine
 from worker.ingest.kinds import base as kinds
 from worker.ingest.kinds.classes import ClassesKind
 from worker.ingest.labels import in_order, no_names
 from worker.ingest.pipeline import Aside, ahead
-from worker.ingest.plan import Part
+from worker.ingest.planning.plan import Part
 from worker.ingest.profile.description import describe
 from worker.ingest.profile.examination import examine
 from worker.ingest.profile.sides import parted
 from worker.ingest.source import Context, Input
-from worker.ingest.splits import Places
+from worker.ingest.splitting import duplicates, splits
+from worker.ingest.splitting.hashing import Hashes, combine
+from worker.ingest.splitting.splits import Places
 from worker.ingest.writer import SplitWriter
 
 NO_HASHES = np.zeros(0, np.int64)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
-from worker.ingest import duplicates, splits
+from worker.ingest.archives.folders import split_name
 from worker.ingest.faults import Fault, Faults, counted, shown
-from worker.ingest.folders import split_name
 from worker.ingest.groups import Group
-from worker.ingest.splits import Places
+from worker.ingest.splitting import duplicates, splits
+from worker.ingest.splitting.splits import Places
 
 Mask = NDArray[np.bool_]
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from app.dataset_options import DatasetOptions
-from worker.ingest import arrow, jsonl, parquet, tables
 from worker.ingest.faults import Faults, Refused
 from worker.ingest.kinds import base as kinds
 from worker.ingest.layout import join
-from worker.ingest.plan import Plan
+from worker.ingest.planning.plan import Plan
+from worker.ingest.readers import arrow, jsonl, parquet, tables
 from worker.ingest.source import Context
 from worker.ingest.stacks import Stack
 

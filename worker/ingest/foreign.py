@@ -6,7 +6,7 @@ Opens none of them: of a ZIP it looks at the table of contents alone.
 import codecs
 from typing import IO
 
-from worker.ingest import archives
+from worker.ingest.archives import containers
 from worker.ingest.signatures import medium
 
 TABLE = "save the table as CSV or Parquet"
@@ -46,7 +46,7 @@ WEIGHTS = "data.pkl"
 def recognise(first: bytes, stream: IO[bytes]) -> str | None:
     """What a file is that begins so and is not read, in words; None for all others."""
     if first.startswith(b"PK"):
-        return _document(archives.names(stream))
+        return _document(containers.names(stream))
     if first[4:8] == FILM[0]:
         return FILM[1]
     if medium(first) == "image":

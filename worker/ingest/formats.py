@@ -5,31 +5,13 @@ from collections.abc import Callable, Sequence
 from app.dataset_options import DatasetOptions
 from app.ml.audio import sounds
 from app.ml.text.scripts import count_words
-from worker.ingest import (
-    archives,
-    array_splits,
-    arrays,
-    arrow,
-    decoding,
-    dialect,
-    encoded,
-    encoding,
-    foreign,
-    idx,
-    images,
-    inference,
-    items,
-    jsonl,
-    lines,
-    lone,
-    parquet,
-    recordings,
-    sparse,
-    tables,
-)
+from worker.ingest import foreign
+from worker.ingest.archives import array_splits, containers, encoded, images, items, lone, recordings
+from worker.ingest.planning import inference
+from worker.ingest.readers import arrays, arrow, decoding, dialect, encoding, idx, jsonl, lines, parquet, sparse, tables
+from worker.ingest.readers.spaced import is_spaced, to_csv
+from worker.ingest.readers.unpack import packed_with, unpack
 from worker.ingest.source import Context, Head, Input, Source
-from worker.ingest.spaced import is_spaced, to_csv
-from worker.ingest.unpack import packed_with, unpack
 
 LOOKED_AT = 4096
 PROSE_LOOKED_AT, MOST_LOOKED_AT = 65_536, 1 << 22
@@ -81,7 +63,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         file = table
     elif wanted is None and found == "csv" and is_prose(_first_lines(file), file.name):
         found = "txt"
-    if found == "zip" and archives.holds_arrays(file.stream):
+    if found == "zip" and containers.holds_arrays(file.stream):
         found = "npz"
     if found is None or (wanted is not None and wanted != found):
         expected = (
@@ -153,7 +135,7 @@ def detect(first: bytes, wanted: str | None = None) -> str | None:
         return "npy"
     if first.startswith((arrays.ZIP_MAGIC, b"PK\x05\x06")):  # the second is an archive of nothing
         return "zip"
-    if archives.is_tar(first):
+    if containers.is_tar(first):
         return "tar"
     if sounds.is_sound(first):
         return AUDIO

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from app.dataset import BATCH_BYTES
 from app.dataset_options import SPLITS, DatasetOptions, FileSplit
-from worker.ingest.columns import follow, plan_columns
 from worker.ingest.first_rows import judge_first_rows
 from worker.ingest.formats import open_source
 from worker.ingest.kinds.base import Block
 from worker.ingest.layout import Joined, join
-from worker.ingest.plan import Plan
+from worker.ingest.planning.columns import follow, plan_columns
+from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Context, Head, Input, Source
 from worker.ingest.stacks import heads_of, stack_sources
 

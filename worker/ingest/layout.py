@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
-from worker.ingest.plan import Plan
+from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Coded, Context
 from worker.ingest.stacks import Origin, Stack
 from worker.ingest.texts import Texts

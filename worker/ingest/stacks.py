@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.ragged import Ragged
 from worker.ingest.faults import Fault, Faults
 from worker.ingest.labels import in_order
-from worker.ingest.plan import Plan
+from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Source
 from worker.ingest.texts import Texts, joined
 

@@ -11,7 +11,7 @@ from app.ml.audio import sounds
 from worker.ingest.faults import counted
 from worker.ingest.kinds.base import Block, Mask, Positions, either
 from worker.ingest.kinds.ragged import RaggedKind, spread
-from worker.ingest.splits import Places
+from worker.ingest.splitting.splits import Places
 
 REMEDY = ". Take it out, or ask for cleaning drop"
 MOSTLY_SILENT = 0.5

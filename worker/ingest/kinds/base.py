@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from app import dataset
 from app.dataset_options import PLAYS, DatasetOptions
 from worker.ingest.faults import Faults
-from worker.ingest.hashing import Hashes
 from worker.ingest.layout import Joined
-from worker.ingest.plan import Part
-from worker.ingest.splits import Places
+from worker.ingest.planning.plan import Part
+from worker.ingest.splitting.hashing import Hashes
+from worker.ingest.splitting.splits import Places
 from worker.ingest.stacks import Origin
 
 Mask = NDArray[np.bool_]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from worker.ingest.faults import counted, some
 from worker.ingest.kinds.base import Block, Positions
 from worker.ingest.kinds.ragged import RaggedKind, spread
-from worker.ingest.splits import Places
+from worker.ingest.splitting.splits import Places
 
 
 class BoxesKind(RaggedKind):

@@ -12,7 +12,7 @@ from worker.ingest.faults import some
 from worker.ingest.kinds.base import Block, Kind, Mask, Positions
 from worker.ingest.labels import in_order, no_names
 from worker.ingest.source import Coded
-from worker.ingest.splits import TRAIN, Places
+from worker.ingest.splitting.splits import TRAIN, Places
 
 CHUNK = 1 << 20
 MANY = 0.5

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from worker.ingest import values
 from worker.ingest.faults import some
-from worker.ingest.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.kinds import values
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
+from worker.ingest.kinds.values import BRIGHTEST
 from worker.ingest.layout import Joined
-from worker.ingest.splits import Places
-from worker.ingest.values import BRIGHTEST
+from worker.ingest.splitting.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.splitting.splits import Places
 
 LOOKED_AT = 256
 """The first rows of every table, by which it is seen whether numbers go from 0 or -1 to 1."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
 from worker.ingest.kinds.base import Block, Kind, Mask, Positions
-from worker.ingest.splits import OUT, Places
-from worker.ingest.statistics import Moments
+from worker.ingest.kinds.statistics import Moments
+from worker.ingest.splitting.splits import OUT, Places
 
 
 class NumbersKind(Kind):

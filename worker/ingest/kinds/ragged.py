@@ -9,10 +9,10 @@ import pyarrow as pa
 from app.dataset import INNER
 from app.dataset_options import SPLITS
 from app.ragged import Ragged
-from worker.ingest.hashing import Hashes, hash_bytes
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows
 from worker.ingest.layout import Joined
-from worker.ingest.splits import OUT, Places
+from worker.ingest.splitting.hashing import Hashes, hash_bytes
+from worker.ingest.splitting.splits import OUT, Places
 
 
 class RaggedKind(Kind):

@@ -9,7 +9,7 @@ from app.ragged import Ragged
 from worker.ingest.kinds.base import Block
 from worker.ingest.kinds.ragged import RaggedKind, rows_of
 from worker.ingest.labels import WITHHELD
-from worker.ingest.splits import Places
+from worker.ingest.splitting.splits import Places
 from worker.ingest.stages import as_texts
 
 BETWEEN = "|"

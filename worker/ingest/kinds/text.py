@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
-from worker.ingest.hashing import Hashes, hash_bytes, sketch_bytes
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.kinds.ragged import spread
-from worker.ingest.splits import Places
+from worker.ingest.splitting.hashing import Hashes, hash_bytes, sketch_bytes
+from worker.ingest.splitting.splits import Places
 from worker.ingest.stages import as_bytes
 from worker.ingest.texts import Texts, nothing
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from app.dataset import field
-from worker.ingest import values
 from worker.ingest.faults import counted, some
-from worker.ingest.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.kinds import values
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
+from worker.ingest.kinds.statistics import Moments
 from worker.ingest.labels import in_order
-from worker.ingest.splits import OUT, Places
-from worker.ingest.statistics import Moments
+from worker.ingest.splitting.hashing import Hashes, hash_numbers, sketch_numbers
+from worker.ingest.splitting.splits import OUT, Places
 
 TELLING = 0.5
 """Different names per row from which on a column of names only tells rows apart."""

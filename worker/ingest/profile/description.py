@@ -10,9 +10,9 @@ from app.dataset_options import SPLITS
 from worker.ingest.assignment import Rows
 from worker.ingest.faults import Faults, counted, shown, some
 from worker.ingest.kinds.base import Kind
-from worker.ingest.plan import Plan
+from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Head
-from worker.ingest.splits import OUT, Places
+from worker.ingest.splitting.splits import OUT, Places
 
 DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2}))(\D|$)")
 DATES = (

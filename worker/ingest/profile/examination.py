@@ -12,7 +12,7 @@ import numpy as np
 from app.dataset import Split
 from app.dataset_options import SPLITS
 from worker.ingest.faults import counted, some
-from worker.ingest.plan import INPUTS
+from worker.ingest.planning.plan import INPUTS
 from worker.ingest.profile.drift import drift
 from worker.ingest.profile.leakage import leaks
 from worker.ingest.profile.near import near_duplicates

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from app.dataset import Split
 from app.dataset_options import SPLITS
-from worker.ingest.duplicates import among
-from worker.ingest.hashing import Hashes, hash_bytes, hash_numbers
 from worker.ingest.profile.sample import Sample, take, thumbs
+from worker.ingest.splitting.duplicates import among
+from worker.ingest.splitting.hashing import Hashes, hash_bytes, hash_numbers
 from worker.ingest.stages import as_bytes
 
 MOST_ROWS = 1_000_000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worker.ingest.faults import counted, some
 from worker.ingest.groups import Group
 from worker.ingest.layout import Joined
-from worker.ingest.splits import OUT, TRAIN, Places
+from worker.ingest.splitting.splits import OUT, TRAIN, Places
 
 MOST_ROWS = 1 << 20
 """Of a column of numbers, the first ones: of names, all are there already."""

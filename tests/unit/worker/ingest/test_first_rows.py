@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from worker.ingest import first_rows, jsonl, parquet, tables
+from worker.ingest import first_rows
+from worker.ingest.readers import json_lines, parquet, tables
 
 ROWS = [[str(n), str(-n), "cat" if n % 2 else "dog"] for n in range(200)]
 LAST = ["1", "oops", "cat"]
@@ -18,7 +19,7 @@ def csv(rows: list[list[str]]) -> bytes:
     return "".join(",".join(row) + "\n" for row in [["a", "b", "label"], *rows]).encode()
 
 
-def json_lines(rows: list[list[str]]) -> bytes:
+def as_json_lines(rows: list[list[str]]) -> bytes:
     def read(cell: str) -> Any:
         return None if not cell else int(cell) if cell.lstrip("-").isdigit() else cell
 
@@ -43,11 +44,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_rows, "LARGE", 1000)
     monkeypatch.setattr(tables, "BLOCK_BYTES", 400)
     monkeypatch.setattr(tables, "COLUMN_BYTES", 1)
-    monkeypatch.setattr(jsonl, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 400)
     monkeypatch.setattr(parquet, "BATCH_ROWS", 50)
 
 
-@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", json_lines)])
+@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", as_json_lines)])
 def test_an_empty_cell_is_told_at_once(ingest: Any, name: str, write: Any) -> None:
     early = [*ROWS[:2], ["5", "", "cat"], *ROWS[2:], LAST]
     made = ingest({name: write(early)})
@@ -68,7 +69,7 @@ def test_an_empty_cell_of_a_table_by_columns_is_told_at_once(ingest: Any, kind: 
     assert ingest({"a": column_wise(ROWS, kind)}).profile["rows"] == 200
 
 
-@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", json_lines)])
+@pytest.mark.parametrize(("name", "write"), [("a.csv", csv), ("a.jsonl", as_json_lines)])
 def test_rows_that_are_left_out_are_counted_once(ingest: Any, name: str, write: Any) -> None:
     made = ingest({name: write([["5", "", "cat"], *ROWS])}, cleaning={"non_finite": "drop"})
     assert (made.profile["rows"], made.profile["cleaning"]["dropped"]) == (200, {"non_finite": 1})

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.picture_archives import picture, to_zip
-from worker.ingest.heads import MOST_AXES
+from worker.ingest.readers.heads import MOST_AXES
 
 TOO_DEEP = (100, 1000, 100_000)
 """Levels below that of the row."""

@@ -1,0 +1,171 @@
+"""JSON lines: keys as columns, and every fault with its row, its key and its value."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worker.ingest.readers import json_lines, jsonl
+
+ROWS: list[dict[str, Any]] = [{"a": n, "b": n / 2, "kind": "odd" if n % 2 else "even"} for n in range(20)]
+
+
+def lines(rows: list[Any]) -> dict[str, bytes]:
+    return {"data.jsonl": "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows).encode() + b"\n"}
+
+
+def test_keys_are_columns(ingest: Any) -> None:
+    made = ingest(lines(ROWS))
+    np.testing.assert_array_equal(made.read("input"), [[n, n / 2] for n in range(20)])
+    assert made.read("target").tolist() == [row["kind"] for row in ROWS]
+
+
+def test_lists_are_arrays(ingest: Any) -> None:
+    rows = [{"pixels": [[n, 1, 2], [3, 4, 5]], "label": n % 2} for n in range(10)]
+    made = ingest(lines(rows))
+    assert (made.profile["modality"], made.profile["input"]["shape"]) == ("image", [2, 3, 1])
+    np.testing.assert_array_equal(made.read("input")[..., 0], [row["pixels"] for row in rows])
+    assert made.read("target").tolist() == [str(n % 2) for n in range(10)]
+
+
+def test_columns_as_asked(ingest: Any) -> None:
+    rows = [{"a": n, "v": [n, -n], "b": 2 * n, "c": 3 * n, "label": 1.0, "note": True} for n in range(10)]
+    made = ingest(lines(rows), columns={"features": ["c", "v", "a", "b"], "label": "note"})
+    np.testing.assert_array_equal(made.read("input"), [[3 * n, n, -n, n, 2 * n] for n in range(10)])
+    assert made.read("target").tolist() == ["True"] * 10
+    assert [column["name"] for column in made.profile["columns"][:4]] == ["c", "v", "a", "b"]
+
+
+def test_a_mark_blank_lines_and_line_ends(ingest: Any) -> None:
+    made = ingest({"x": b"\xef\xbb\xbf\r\n" + b"\r\n\r\n".join(json.dumps(row).encode() for row in ROWS)})
+    assert made.profile["rows"] == 20
+
+
+def test_withheld_labels_keep_their_rows(ingest: Any) -> None:
+    labels: list[dict[str, Any]] = [{"label": "cat"}, {}, {"label": None}, {"label": 7.0}, {"label": "7"}]
+    made = ingest(lines([{"a": 1, **label} for label in labels]))
+    assert made.read("target").tolist() == ["cat", None, None, "7", "7"]
+
+
+def test_a_missing_key_is_an_empty_cell(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 64)
+    rows = [dict(row) for row in ROWS]
+    del rows[4]["b"]
+    rows[9]["b"] = None
+    rows[11]["a"] = float("nan")
+    made = ingest(lines(rows))
+    found = [(fault.code, fault.row, fault.column) for fault in made.faults]
+    assert found == [("non_finite", 5, "b"), ("non_finite", 10, "b"), ("non_finite", 12, "a")]
+    assert ingest(lines(rows), cleaning={"non_finite": "drop"}).profile["rows"] == 17
+
+
+def test_faults_have_their_row_and_key(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(jsonl, "SAMPLE_ROWS", 3)
+    rows: list[Any] = [dict(row) for row in ROWS]
+    rows[3] = '{"a": 1, "b"'
+    rows[5] = [1, 2]
+    rows[8]["b"] = "tall"
+    rows[10]["extra"] = 1
+    rows[12]["kind"] = ["odd"]
+    rows[15]["a"] = 10**400
+    made = ingest(lines(rows), columns={"label": "kind"})
+    assert sorted((fault.row, fault.code, fault.column) for fault in made.faults) == [
+        (4, "not_json", None),
+        (6, "not_json", None),
+        (9, "not_a_number", "b"),
+        (11, "ragged_row", "extra"),
+        (13, "unsupported_type", "kind"),
+    ]
+    assert "'tall' is not a number" in next(fault.message for fault in made.faults if fault.row == 9)
+    assert (
+        "row 4 is no JSON object: Expecting ':' delimiter at character 12, near '{\"a\": 1, \"b\"'"
+        in made.faults[0].message
+    )
+    assert all(fault.file == "data.jsonl" for fault in made.faults)
+
+
+def test_lists_of_other_lengths_and_contents(ingest: Any) -> None:
+    rows: list[Any] = [{"v": [[1, 2], [3, 4]]} for _ in range(8)]
+    rows[2]["v"] = [[1, 2], [3]]
+    rows[4]["v"] = [[1, 2]]
+    rows[6]["v"] = [1, 2]
+    made = ingest(lines(rows))
+    found = sorted((fault.row, fault.code, fault.column) for fault in made.faults)
+    assert found == [(3, "ragged_row", "v"), (5, "ragged_row", "v"), (7, "not_a_number", "v")]
+
+
+def test_whole_numbers_beyond_a_float_are_no_fault_of_type(ingest: Any) -> None:
+    made = ingest(lines([{"a": 2**60}, {"a": 1}, {"a": True}]))
+    assert made.read("input")[:, 0].tolist() == [2.0**60, 1, 1]
+    assert ingest(lines([{"a": -(10**400)}, {"a": 1}])).codes == ["non_finite"]
+
+
+def test_a_last_line_cut_short(ingest: Any) -> None:
+    made = ingest({"x": lines(ROWS)["data.jsonl"][:-20]})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("truncated", 20)]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [json.dumps, lambda rows: json.dumps(rows, indent=2), lambda rows: json.dumps({"data": rows, "version": 1}),
+     lambda rows: json.dumps({"rows": rows}, indent=1)],
+)  # fmt: skip
+def test_one_list_of_all_rows(ingest: Any, write: Callable[[Any], str]) -> None:
+    made = ingest({"x": b"\xef\xbb\xbf" + write(ROWS).encode()})
+    known = ingest(lines(ROWS))
+    np.testing.assert_array_equal(made.read("input"), known.read("input"))
+    assert made.read("target").tolist() == known.read("target").tolist()
+
+
+def test_lists_of_lists_and_of_texts(ingest: Any) -> None:
+    made = ingest({"x": json.dumps([[n, n + 0.5] for n in range(20)]).encode()})
+    np.testing.assert_array_equal(made.read("input"), [[n, n + 0.5] for n in range(20)])
+    assert ingest({"x": json.dumps([f"this is text {n}" for n in range(20)]).encode()}).profile["modality"] == "text"
+
+
+def test_a_fault_in_a_list_has_its_row(ingest: Any) -> None:
+    rows: list[Any] = [*ROWS[:4], {**ROWS[4], "a": "x"}, *ROWS[5:]]
+    made = ingest({"x": json.dumps(rows).encode()})
+    assert [(fault.row, fault.code) for fault in made.faults] == [(5, "not_a_number")]
+    cut = json.dumps(ROWS).encode()[:-20]
+    assert [(fault.row, fault.code) for fault in ingest({"x": cut}).faults] == [(None, "not_json")]
+
+
+def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
+    rows = [{"values": [{"a": 1}, {"a": 2}], "text": f"this is text {n}"} for n in range(20)]
+    assert ingest(lines(rows)).profile["rows"] == 20
+
+
+def test_columns_as_pandas_writes_them(ingest: Any) -> None:
+    made = ingest({"x": json.dumps({"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}).encode()})
+    assert made.codes == ["not_rows"]
+    assert "orient" in made.faults[0].message
+
+
+def test_a_line_too_long(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 512)
+    monkeypatch.setattr(json_lines, "MOST_LINE", 2048)
+    made = ingest({"x": lines([*ROWS, {"kind": "x" * 5000}])["data.jsonl"]})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("line_too_long", 21)]
+    assert ingest({"x": b'{"a": "' + b"x" * 5000}).codes == ["line_too_long"]
+
+
+def test_nesting_without_end(ingest: Any) -> None:
+    assert ingest(lines([*ROWS, '{"a":' + "[" * 50_000, {}])).codes[0] == "not_json"
+
+
+@pytest.mark.parametrize("row", [0, 12])
+def test_letters_that_are_not_utf8(ingest: Any, row: int) -> None:
+    content = lines(ROWS)["data.jsonl"].split(b"\n")
+    content[row] = '{"a": 1, "b": 2, "kind": "café"}'.encode("latin-1")
+    made = ingest({"x": b"\n".join(content)})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("not_utf8", row + 1)]
+    assert "café" in made.faults[0].message
+
+
+def test_small_rows_that_grow_large(ingest: Any) -> None:
+    rows = [{f"c{n}": 1 for n in range(1000)}] + [{}] * 1000
+    assert ingest(lines(rows), limit=2**20).codes == ["unpacks_too_large"]

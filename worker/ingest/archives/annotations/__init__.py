@@ -1,0 +1,1 @@
+"""Boxes in pictures, as COCO, YOLO and Pascal VOC annotate them."""

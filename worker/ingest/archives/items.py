@@ -1,0 +1,174 @@
+"""What archives of pictures and of recordings have in common: folders and metadata files say what each item is, and
+items are unpacked one after the other on a few threads. Of an item, path and size are held; its content only while it
+is in work. Knows neither pixels nor samples.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from app.errors import Malformed, TooLarge
+from worker.ingest.archives.containers import BROKEN, Archive, Member, open_tar, open_zip
+from worker.ingest.archives.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
+from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
+from worker.ingest.archives.naming import tell_apart
+from worker.ingest.faults import Faults, counted, shown
+from worker.ingest.readers.heads import TEXT
+from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
+
+MOST_BYTES = 64 << 20
+"""Of one item's file."""
+THREADS = min(4, os.cpu_count() or 1)
+T = TypeVar("T")
+
+
+class Described(Protocol):
+    """Further columns of the items, one row for each."""
+
+    @property
+    def heads(self) -> Mapping[str, Head]: ...
+
+    def load(self, wanted: Wanted, context: Context) -> Loaded: ...
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of an archive; row numbers count them in the archive's order."""
+
+    file: Input
+    noun: str
+    """What an item is called."""
+    column: str
+    """Of the items themselves."""
+    members: Sequence[Member]
+    heads: Sequence[Head] = ()
+    """Of the columns that folders and metadata files give."""
+    folders: Mapping[str, Coded] = field(default_factory=dict)
+    """Label and split, where folders give them."""
+    metadata: Described = field(default_factory=lambda: Metadata(0))
+    """What a metadata file, or the table that holds the items, says."""
+    described: str = ""
+    """By what, where no metadata file does it."""
+    junk: int = 0
+    bad: set[int] = field(default_factory=set)
+    """Rows, from 0, that have a fault for which they are left out; found while looking and while unpacking."""
+
+    @property
+    def note(self) -> str:
+        """What describes the items and what was passed over, to be added to a head's note."""
+        passed_over = f"; passed over: {counted(self.junk, 'other file')}" if self.junk else ""
+        return (f"; {self.described} says more of them" if self.described else "") + passed_over
+
+    def load(self, wanted: Wanted, context: Context) -> Loaded:
+        """What is said of the items; their own column is left to who knows what they hold."""
+        names = {name: self.folders[name] for name in wanted.names if name in self.folders}
+        rest = Wanted(
+            [part for part in wanted.numbers if list(part) != [self.column]],
+            [name for name in wanted.names if name not in names],
+            [name for name in wanted.ragged if name != self.column],
+        )
+        said = self.metadata.load(rest, context)
+        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, said.bad)
+
+    def fits(self, size: int, what: str, remedy: str, context: Context) -> None:
+        """Adds a fault where `size` bytes are more than may be unpacked."""
+        if size > context.limit:
+            there = f"{self.file.name}: {len(self.members):,} {what} come to {size:,} bytes"
+            message = f"{there}, {context.limit:,} are allowed; {remedy}"
+            context.faults.add("unpacks_too_large", message, file=self.file.id)
+
+    def look(self, at: Callable[[bytes, str], T], context: Context) -> Iterator[T]:
+        """What `at` finds, by the header alone, in every item that can be read. It takes content and name."""
+        for row, member in enumerate(self.members):
+            content = self._read(row, context.faults) if row not in self.bad else None
+            context.tick(0)
+            if content is None:
+                continue
+            try:
+                yield at(content, f"{self.file.name}, {self.noun} {row + 1:,}, {member.path}")
+            except TooLarge as error:
+                self._refuse(f"{self.noun}_too_large", error.message, row, context.faults)
+            except Malformed as error:
+                self._refuse(f"no_{self.noun}", error.message, row, context.faults)
+
+    def unpack(self, work: Callable[[bytes, str], T], context: Context) -> Iterator[T | None]:
+        """What `work` makes of every item, in order; None for those that are damaged or left out already."""
+        waiting: deque[tuple[int, Future[T] | None]] = deque()
+
+        def oldest() -> T | None:
+            row, future = waiting.popleft()
+            context.tick(0)
+            try:
+                return future.result() if future is not None else None
+            except (Malformed, TooLarge) as error:
+                self._refuse(f"damaged_{self.noun}", error.message, row, context.faults)
+                return None
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for row, member in enumerate(self.members):
+                content = self._read(row, context.faults) if row not in self.bad else None
+                name = f"{self.file.name}, {member.path}"
+                waiting.append((row, pool.submit(work, content, name) if content is not None else None))
+                if len(waiting) > 2 * THREADS:
+                    yield oldest()
+            while waiting:
+                yield oldest()
+
+    def _read(self, row: int, faults: Faults) -> bytes | None:
+        member = self.members[row]
+        where = f"{self.file.name}, {self.noun} {row + 1:,}, {shown(member.path)}:"
+        if member.size > MOST_BYTES:
+            problem = f"{where} is a file of {member.size:,} bytes; at most {MOST_BYTES:,} are read"
+            self._refuse(f"{self.noun}_too_large", problem, row, faults)
+            return None
+        try:
+            return member.read()
+        except (*BROKEN, ValueError) as error:
+            self._refuse("damaged", f"{where} cannot be unpacked: {error}", row, faults)
+            return None
+
+    def _refuse(self, code: str, message: str, row: int, faults: Faults) -> None:
+        if row not in self.bad:
+            self.bad.add(row)
+            faults.row(code, message, file=self.file.id, row=row + 1, column=self.column)
+
+
+def open_archive(file: Input, kind: str, context: Context) -> Archive:
+    """Lists the members; `kind` is zip or tar."""
+    return open_zip(file, context) if kind == "zip" else open_tar(file, context)
+
+
+def contents(archive: Archive) -> list[Member]:
+    """The members that are items."""
+    return [member for member in archive.members if not NAME.search(member.path)]
+
+
+def list_items(archive: Archive, noun: str, column: str, context: Context) -> Items:
+    """Finds out what folders and metadata files say of the items."""
+    file, members = archive.file, contents(archive)
+    metadata = [member for member in archive.members if NAME.search(member.path)]
+    complete, described, passed_over = bool(metadata), "", 0
+    if not metadata:
+        said = tell_apart(members)
+        members, metadata, described, passed_over = said.items, said.tables, said.named, said.passed_over
+    if not members:
+        if not context.faults.total:
+            message = f"{file.name} holds no pictures and no recordings"
+            context.faults.add("no_rows", message, file=file.id)
+        return Items(file, noun, column, [])
+    paths = [member.path for member in members]
+    labels, splits, folders = read_folders(archive, paths, context)
+    known = read_metadata(archive, metadata, paths, column, context, complete=complete)
+    heads = list(known.heads.values())
+    by_folder: dict[str, Coded] = {}
+    if not metadata and labels is not None:
+        heads.append(Head("label", "table", TEXT, note=LABEL_NOTE.format(noun)))
+        by_folder["label"] = labels
+    if splits is not None and "split" not in known.heads:
+        heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
+        by_folder["split"] = splits
+    bad = set(known.unlisted)
+    return Items(file, noun, column, members, heads, by_folder, known, described, archive.junk + passed_over, bad)

@@ -1,0 +1,159 @@
+"""Decides which column plays what, from what was asked and from the columns themselves, and says how it decided.
+
+Knows names, types and shapes; reads no row. What nobody asked for is guessed in `inference`.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+from app.dataset_options import Columns, DatasetOptions, Fractions
+from worker.ingest.faults import Faults, shown
+from worker.ingest.planning import inference
+from worker.ingest.planning.plan import Part, Plan
+from worker.ingest.source import Head
+
+OVERRIDE = "give modality and columns (features, image, text, audio, label, value, split, group …) to decide otherwise"
+CHANNELS = (1, 3)
+TEXTS = {
+    "text": "input",
+    "caption": "caption",
+    "source": "source",
+    "target": "target",
+    "negative": "negative",
+}
+"""Keys of `columns` that name texts, and the roles that those play."""
+
+
+def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults) -> Plan:
+    """The plan for these columns; when one is impossible a fault says why, and the plan is not to be used."""
+    known = {head.name: head for head in heads}
+    plan = Plan(split=options.columns.split, group=options.columns.group)
+    _check_names(options.columns, known, faults)
+    for step in (_take_asked, inference.complete, _take_shapes):
+        if faults.total:
+            return plan
+        step(plan, known, options, faults)
+    used = dict.fromkeys(plan.used())
+    plan.ignored = [name for name in known if name not in used]
+    for name in used:
+        if known[name].note:
+            plan.inferred[name] = known[name].note
+    if options.split is None or isinstance(options.split, Fractions):
+        plan.likely_group = inference.likely_group(plan, known)
+    if plan.ignored:
+        plan.inferred["ignored"] = plan.ignored
+    if plan.inferred:
+        plan.inferred["override"] = OVERRIDE
+    return plan
+
+
+def follow(plan: Plan, heads: Sequence[Head], options: DatasetOptions, faults: Faults) -> Plan:
+    """A plan for the files of another split: by the same names if they are there, else by content alone."""
+    known = {head.name: head for head in heads}
+    first = next(iter(plan.parts.values()))
+    inputs = {name for role, part in plan.parts.items() if not _is_withheld(part, role) for name in part.columns}
+    if not inputs <= known.keys():
+        alone = options.model_copy(update={"columns": Columns(), "modality": first.modality})
+        again = plan_columns(heads, alone, faults)
+    else:
+        parts = {role: part for role, part in plan.parts.items() if known.keys() >= set(part.columns)}
+        copies = {
+            role: Part(part.modality, part.columns, part.categories, about=part.about) for role, part in parts.items()
+        }
+        again = Plan(copies, group=plan.group if plan.group in known else None)
+        _take_shapes(again, known, options, faults)
+    for role, part in again.parts.items():
+        if not faults.total and role in plan.parts and part.shape != plan.parts[role].shape:
+            other = plan.parts[role]
+            faults.add("shapes_differ", f"{part.columns} gives items of {part.shape}, {other.columns} of {other.shape}")
+    return again
+
+
+def _is_withheld(part: Part, role: str) -> bool:
+    """Whether files may lack this role altogether: labels of a test split are often secret."""
+    return role == "target" and part.modality in ("classes", "numbers", "tags", "boxes")
+
+
+def _check_names(asked: Columns, known: dict[str, Head], faults: Faults) -> None:
+    for key, value in asked.model_dump().items():
+        for name in value if isinstance(value, list) else [] if value is None else [value]:
+            if name not in known:
+                there = ", ".join(map(repr, known)) or "none"
+                faults.add("unknown_column", f"there is no column {name!r}; there are {there}", column=name)
+            elif key in ("label", "value", "weight", "split", "group"):
+                head = known[name]
+                if not head.is_plain:
+                    message = f"{name!r} has {list(head.shape)} per row; a {key} is one value per row"
+                    faults.add("unsupported_shape", message, column=name)
+
+
+def _take_asked(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
+    asked = options.columns
+    features = [asked.features] if isinstance(asked.features, str) else list(asked.features or [])
+    if features:
+        pictures = options.modality == "image" or (
+            options.modality == "auto" and inference.is_pictures(known, features)
+        )
+        plan.parts["input"] = (
+            Part("image", features) if pictures else Part("vectors", features, inference.categories(known, features))
+        )
+    if asked.image is not None:
+        plan.parts["input"] = Part("image", [asked.image])
+    if asked.audio is not None:
+        plan.parts["input"] = Part("audio", [asked.audio])
+    for key, role in TEXTS.items():
+        name = getattr(asked, key)
+        if name is not None:
+            plan.parts[role] = Part("text", [name])
+    for role in ("left", "right"):
+        name = getattr(asked, role)
+        if name is not None:
+            plan.parts[role] = Part(inference.modality(known[name]), [name])
+    for key, kind in (("label", "classes"), ("value", "numbers"), ("tags", "tags"), ("boxes", "boxes")):
+        name = getattr(asked, key)
+        if name is not None:
+            plan.parts["target"] = Part(kind, [name])
+    if asked.weight is not None:
+        plan.parts["weight"] = Part("numbers", [asked.weight])
+    for part in plan.parts.values():
+        for name in part.columns:
+            _check_kind(name, part.modality, known[name], faults)
+
+
+def _check_kind(name: str, modality: str, head: Head, faults: Faults) -> None:
+    if modality in ("text", "classes") and (head.ragged or not head.is_plain):
+        faults.add("unsupported_shape", f"{name!r} has {list(head.shape)} per row and cannot be a text", column=name)
+    if modality in ("audio", "boxes") and head.ragged != modality:
+        faults.add("unsupported_type", f"{name!r} holds {head.dtype}, which is no {modality}", column=name)
+    if modality in ("vectors", "numbers") and head.origin == "array" and not head.is_number:
+        faults.add("not_a_number", f"{name!r} holds {head.dtype}, which is no number", column=name)
+
+
+def _take_shapes(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
+    for part in plan.parts.values():
+        _take_shape(part, known, faults)
+        if part.channels_first:
+            height, width, channels = part.shape
+            plan.inferred["channels"] = f"[{channels}, {height}, {width}] per row: the channels come first"
+
+
+def _take_shape(part: Part, known: dict[str, Head], faults: Faults) -> None:
+    heads = [known[name] for name in part.columns]
+    first = heads[0]
+    part.about |= first.about
+    if part.modality == "vectors":
+        part.shape = [sum(prod(head.shape) for head in heads)]
+    elif part.modality == "image":
+        pictures = len(heads) == 1 and len(first.shape) in (2, 3)
+        height, width, channels = (*first.shape, 1)[:3] if pictures else (0, 0, 0)
+        part.channels_first = height in CHANNELS and channels not in CHANNELS
+        if part.channels_first:
+            channels, height, width = height, width, channels
+        part.shape, part.scaled = [height, width, channels], first.scaled
+        if channels not in CHANNELS:
+            faults.add(
+                "unsupported_shape",
+                f"{shown(part.columns)} of shape {list(first.shape)} per row is no image; "
+                "give [height, width], [height, width, 1 or 3] or [1 or 3, height, width], or ask for modality vectors",
+                column=first.name,
+            )
