@@ -56,7 +56,6 @@ class Lane:
 
         There must be a permit for it; `waited` says for how long there was none.
         """
-        self._turn.begin()
         began = time.perf_counter()
         request, rows = head.options, None
         if head.kind != request_bodies.RAW:

@@ -73,6 +73,9 @@ class Alike:
     raw_count: int
     """Rows of each where they stand in the body as they are; 0 where it does not hold whole ones."""
     questions: list[Question] = field(default_factory=list)
+    given: Arrays = field(default_factory=dict)
+    """The rows of all as the network reads them, once they are encoded."""
+    encoded_at: float = 0.0
 
     def rows(self) -> NDArray[Any]:
         """Those of all, [B, W]."""
@@ -88,16 +91,19 @@ class Alike:
         return sum(question.count for question in self.questions)
 
     def each(self) -> "list[Alike]":
-        """Each question by itself."""
-        return [replace(self, questions=[question]) for question in self.questions]
+        """Each question by itself, with its rows."""
+        return [
+            replace(self, questions=[question], given=part_of(self.given, part))
+            for question, part in parts(self.questions)
+        ]
 
-    def packed(self, given: Arrays, outputs: NDArray[np.float32]) -> list[Packed]:
+    def packed(self, outputs: NDArray[np.float32]) -> list[Packed]:
         """The answers that the outputs [B, …] make. Raises what is wrong with the request for this model."""
         head, predictor = self.head, self.predictor
         plain = None if head.binary is None else predictor.plain(head.operation, self.request, outputs)
         if plain is None or head.binary is None:
             return [
-                predictor.render(head.operation, self.request, part_of(given, part), outputs[part], head.pack)
+                predictor.render(head.operation, self.request, part_of(self.given, part), outputs[part], head.pack)
                 for _, part in parts(self.questions)
             ]
         if head.kind == request_bodies.RAW:  # all are of one length, and so of equally many rows

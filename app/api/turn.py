@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.api.heads import Head
 from app.api.middleware import request_id
@@ -22,13 +21,10 @@ from app.ml.inference.counters import Timings
 from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Answers, Work
 from app.ml.operations.base import Operation
-from app.ml.tensors.shapes import Arrays, as_tensors
+from app.ml.tensors.shapes import as_tensors
 
 FULL = 128 * 1024
 """Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""
-
-Answered = tuple[int, Timings, float]
-"""Rows of an answered question, where its time went, and how long it took."""
 
 
 class Turn:
@@ -41,21 +37,19 @@ class Turn:
         self._numbers = 0
         """In those."""
 
-    def begin(self) -> None:
-        """Makes room for a question."""
+    def like(self, head: Head, request: Any) -> Alike | None:
+        """The questions with that head and those options, where there are some and there is room for more."""
         if self._numbers >= FULL:
             self._answer()
-
-    def like(self, head: Head, request: Any) -> Alike | None:
-        """The questions with that head and those options, where there are some."""
         return self._came.get((head, id(request)))
 
     def add(self, alike: Alike, question: Question) -> None:
         """It will be answered. There must be a permit for it."""
-        if not self._came:
-            asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
+        if not alike.questions:
+            if not self._came:
+                asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
+            self._came[alike.head, id(alike.request)] = alike
         alike.questions.append(question)
-        self._came[alike.head, id(alike.request)] = alike
         self._numbers += question.count * alike.width
         self._permits.take()
 
@@ -78,67 +72,61 @@ class Turn:
                 together.setdefault((alike.predictor, alike.head.operation), []).append(alike)
         for (predictor, operation), group in together.items():
             try:
-                rows = [alike.rows() for alike in group]
-                inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
-                encoded = time.perf_counter()
-                answers = predictor.answer_here(operation.ability, inputs)
+                answers = self._computed(predictor, operation, group)
             except Exception:  # each alone then, so that only a bad one fails, and under its name
                 for alike in group:
                     self._carefully(alike)
                 continue
-            if answers is None:
-                self._queue(group, inputs, encoded)
-            else:
-                self._tell(group, inputs, encoded, answers)
+            for alike, part in parts(group):
+                if answers is None:
+                    self._queue(alike)
+                else:
+                    self._tell(alike, answers.part(part))
 
-    def _tell(self, group: list[Alike], inputs: Arrays, encoded: float, answers: Answers) -> None:
-        """Writes what was computed together; where the time went was for all the same."""
-        timings = Timings(encoded - group[0].questions[0].began, answers.started_at - encoded, answers.seconds)
-        answered: list[Answered] = []
+    def _computed(self, predictor: Predictor, operation: Operation, group: list[Alike]) -> Answers | None:
+        """The answers to all of them; None where they are to be left to the model's thread. Raises what goes wrong."""
+        rows = [alike.rows() for alike in group]
+        inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
+        encoded_at = time.perf_counter()
         for alike, part in parts(group):
-            given = part_of(inputs, part)
-            answered += self._respond(alike, given, answers.outputs[part], answers.finite, timings)
-        self._count(group[0], answered)
+            alike.given, alike.encoded_at = part_of(inputs, part), encoded_at
+        return predictor.answer_here(operation.ability, inputs)
 
-    def _queue(self, group: list[Alike], inputs: Arrays, encoded: float) -> None:
+    def _queue(self, alike: Alike) -> None:
         """Leaves them to the model's thread, each by itself."""
-        for alone, part in parts([alone for alike in group for alone in alike.each()]):
+        for alone in alike.each():
             [question] = alone.questions
-            given = part_of(inputs, part)
-            question.work = work = alone.predictor.batcher.put(alone.head.operation.ability, as_tensors(given))
-            work.future.add_done_callback(partial(self._finish, alone, work, given, encoded))
+            question.work = work = alone.predictor.batcher.put(alone.head.operation.ability, as_tensors(alone.given))
+            work.future.add_done_callback(partial(self._finish, alone, work))
 
-    def _finish(self, alike: Alike, work: Work, given: Arrays, encoded: float, future: Any) -> None:
+    def _finish(self, alike: Alike, work: Work, future: Any) -> None:
         [question] = alike.questions
         if question.gone:
             self._permits.give_back()
         elif future.exception() is not None:
             self._carefully(alike)
         else:
-            timings = Timings(encoded - question.began, work.started_at - work.queued_at, work.seconds)
-            self._count(alike, self._respond(alike, given, work.outputs, work.finite, timings))
+            self._tell(alike, work.answers)
 
-    def _respond(
-        self, alike: Alike, given: Arrays, outputs: NDArray[np.float32], finite: bool, timings: Timings
-    ) -> list[Answered]:
-        """Writes the answers, and gives what is to be counted; nothing where they cannot be told this way."""
+    def _tell(self, alike: Alike, answers: Answers) -> None:
+        """Writes the answers and counts them; one that cannot be told this way fails alone."""
         questions = alike.questions
         try:
-            if not finite:
-                alike.predictor.check_finite(outputs)
-            packed = alike.packed(given, outputs)
+            if not answers.finite:
+                alike.predictor.check_finite(answers.outputs)
+            packed = alike.packed(answers.outputs)
         except Exception:
             if len(questions) == 1:
                 self._carefully(alike)
-                return []
-            return [
-                answered
-                for alone, part in parts(alike.each())
-                for answered in self._respond(alone, part_of(given, part), outputs[part], finite, timings)
-            ]
+                return
+            for alone, part in parts(alike.each()):
+                self._tell(alone, answers.part(part))
+            return
         self._permits.give_back(len(questions))
         now = time.perf_counter()
-        answered: list[Answered] = []
+        began, encoded_at = questions[0].began, alike.encoded_at
+        timings = Timings(encoded_at - began, answers.started_at - encoded_at, answers.seconds)
+        told: list[Timings] = []
         written: tuple[Any, Timings] | None = None
         for question, (content, about) in zip(questions, packed, strict=True):
             took = timings._replace(queue=question.waited + timings.queue) if question.waited else timings
@@ -147,14 +135,10 @@ class Turn:
                 lines = b"%bserver-timing: %b\r\n" % (head_lines(about), server_timing(took))
                 opening = question.asker.opening(200, lines)
             question.asker.respond(opening, alike.head.request_id or request_id(), content)
-            answered.append((question.count, took, question.waited + now - question.began))
-        return answered
-
-    def _count(self, alike: Alike, answered: list[Answered]) -> None:
-        if answered:
-            rows, timings, seconds = zip(*answered, strict=True)
-            alike.predictor.count(sum(rows), *timings)
-            self._telemetry.requests("POST", alike.head.operation.path, 200, *seconds)
+            told.append(took)
+        alike.predictor.count(alike.count, *told)
+        seconds = [question.waited + now - question.began for question in questions]
+        self._telemetry.requests("POST", alike.head.operation.path, 200, *seconds)
 
     def _carefully(self, alike: Alike) -> None:
         self._permits.give_back(len(alike.questions))

@@ -4,6 +4,7 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 BUCKETS = (
@@ -52,13 +53,15 @@ class Counters:
             for name, amount in amounts.items():
                 self._sums[name] += amount
 
-    def answered(self, rows: int, seconds: Sequence[Timings]) -> None:
-        """Requests of `rows` items together, with the `seconds` of the stages of each."""
+    def answered(self, rows: int, timings: Sequence[Timings]) -> None:
+        """Requests of `rows` items together, with the timings of each."""
         with self._lock:
-            self._sums["requests_total"] += len(seconds)
+            self._sums["requests_total"] += len(timings)
             self._sums["items_total"] += rows
-            for histogram, taken in zip(self._stages.values(), zip(*seconds, strict=True), strict=True):
-                histogram.add(*taken)
+            for took, some in groupby(timings):  # those that were computed together often took the same
+                times = len(list(some))
+                for histogram, seconds in zip(self._stages.values(), took, strict=True):
+                    histogram.add(seconds, times=times)
 
     def read(self) -> dict[str, float]:
         with self._lock:
@@ -78,15 +81,16 @@ class Histogram:
         """One per bucket, the last without bound."""
         self.seconds = 0.0
 
-    def add(self, *seconds: float) -> None:
-        self.seconds += sum(seconds)
+    def add(self, *seconds: float, times: int = 1) -> None:
+        """Durations, each of which there was so many times."""
+        self.seconds += times * sum(seconds)
         if len(seconds) > 2:
             place = bisect_left(BUCKETS, min(seconds))
             if place == bisect_left(BUCKETS, max(seconds)):  # those of one batch often are in one bucket
-                self.counts[place] += len(seconds)
+                self.counts[place] += times * len(seconds)
                 return
         for each in seconds:
-            self.counts[bisect_left(BUCKETS, each)] += 1
+            self.counts[bisect_left(BUCKETS, each)] += times
 
     def copy(self) -> "Histogram":
         made = Histogram()

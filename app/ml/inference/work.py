@@ -17,6 +17,20 @@ from app.ml.tensors.padding import joined_answers, shortened
 from app.ml.tensors.shapes import Tensors
 
 
+class Answers(NamedTuple):
+    """What was computed where it was asked."""
+
+    outputs: NDArray[np.float32]
+    """[B, …]"""
+    finite: bool
+    started_at: float
+    seconds: float
+
+    def part(self, rows: slice) -> "Answers":
+        """Those to some of the rows."""
+        return Answers(self.outputs[rows], self.finite, self.started_at, self.seconds)
+
+
 @dataclass(eq=False)
 class Work:
     """A request's rows in the queue, and their answers as far as they are known."""
@@ -60,21 +74,16 @@ class Work:
         placed[self.order.numpy()] = answers
         return placed
 
+    @property
+    def answers(self) -> Answers:
+        """The same, once all rows are answered, as if they had been computed where they were asked."""
+        return Answers(self.outputs, self.finite, self.started_at, self.seconds)
+
     def take(self, rows: int) -> Tensors:
         """The next rows that have no answer."""
         if rows == self.rows:
             return self.inputs
         return shortened({name: tensor[self.done : self.done + rows] for name, tensor in self.inputs.items()})
-
-
-class Answers(NamedTuple):
-    """What was computed where it was asked."""
-
-    outputs: NDArray[np.float32]
-    """[B, …]"""
-    finite: bool
-    started_at: float
-    seconds: float
 
 
 def resolve(works: list[Work]) -> None:
