@@ -91,7 +91,10 @@ class FittedVectors(Fitted):
         with np.errstate(over="ignore"):
             moved = np.subtract(column, self._offset32, dtype=np.float32) if self._moves else column
             values: NDArray[np.float32] = np.divide(moved, self._scale32, dtype=np.float32)
-        return {"values": values.clip(*self._limits, out=values)}
+            low, high = self._limits
+            if low == -high and np.vdot(values, values) < high**2:  # quicker than to look at every number
+                return {"values": values}
+        return {"values": values.clip(low, high, out=values)}
 
     def scaled(self, raw: Tensor) -> Tensor:
         offset, scale = torch.from_numpy(self._offset32), torch.from_numpy(self._scale32)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, RootstockError, WrongShape, WrongType
-from app.ml.modalities.parts.rows import FittedVectors
+from app.ml.modalities.parts.rows import FARTHEST, LARGEST, FittedVectors
 from app.ml.modalities.vectors import Vectors
 
 DATA = np.random.default_rng(0).normal([1.0, -50.0, 3000.0], [1.0, 10.0, 0.5], (1000, 3)).astype(np.float32)
@@ -103,6 +105,19 @@ def test_robust_hardly_notices_wild_outliers() -> None:
     disturbed = modality.fit([wild[:300], wild[300:]]).encode(DATA[500:])["values"]
     torch.testing.assert_close(disturbed, calm, rtol=0.1, atol=0.1)
     assert calm.std(0).numpy() == pytest.approx(np.ones(3), abs=0.15)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "minmax", "none"])
+@pytest.mark.parametrize("far", [2e5, 1e15, 3e38])
+def test_the_farthest_outlier_is_cut_and_its_neighbours_are_not(scaling: Any, far: float) -> None:
+    """One near the bound, one whose square overflows, and about the largest that is read; alone and among others."""
+    learned = Vectors(scaling=scaling).fit([DATA])
+    rows = np.concatenate([DATA[:3], np.full((1, 3), -far, np.float32)])
+    found, calm, alone = (learned.encode(part)["values"].numpy() for part in (rows, rows[:3], rows[3:]))
+    np.testing.assert_array_equal(found, np.concatenate([calm, alone]))
+    moved = (rows.astype(np.float64) - learned.state()["offset"]) / learned.state()["scale"]
+    limit = LARGEST if scaling == "none" else FARTHEST
+    np.testing.assert_allclose(found, moved.clip(-limit, limit), rtol=1e-4, atol=1e-4)
 
 
 def test_robust_scales_a_column_that_is_mostly_one_value() -> None:
