@@ -34,6 +34,7 @@ PROTOCOL = "/v2"
 """What lies below speaks the Open Inference Protocol, which says what is wrong as `{"error": "in words"}`."""
 REFUSED = (RootstockError, ClientDisconnect, DBAPIError, NoConnection)
 """What ends a request and has a name."""
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 CLOSE = 0.8
 """How alike two words are of which one may be the other with a typing mistake."""
 
@@ -122,6 +123,16 @@ def likely_path(request: Request) -> str | None:
     return next(filter(leads, tried), None)
 
 
+def methods(request: Request) -> list[str]:
+    """What is possible at the path that was asked: several routes may have it, and the router knows the first alone."""
+
+    def leads(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] == Match.FULL for route in request.app.routes)
+
+    return list(filter(leads, METHODS))
+
+
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
     """Starlette's own refusals."""
     refusal = cast(HTTPException, error)
@@ -132,8 +143,9 @@ async def refused_by_router(request: Request, error: Exception) -> JSONResponse:
         hint = "" if meant is None else f"did you mean {meant}? "
         return answer(NotFound(f"there is no route {here}; {hint}/docs lists all routes"), path)
     if refusal.status_code == 405:
-        allowed = (refusal.headers or {}).get("allow") or (refusal.headers or {}).get("Allow") or "another method"
-        return answer(MethodNotAllowed(f"{here} is not possible; use {allowed}"), path, refusal.headers)
+        allowed = methods(request)
+        refused = MethodNotAllowed(f"{here} is not possible; use {' or '.join(allowed)}")
+        return answer(refused, path, {"allow": ", ".join(allowed)})
     return answer(Malformed(str(refusal.detail)), path, refusal.headers)
 
 

@@ -18,7 +18,9 @@ from app.api.deps import Services, ServicesHere, authenticate, bearer
 from app.api.envelope import PROTOCOL
 from app.api.health import CHECKS
 from app.api.inference import OPERATIONS
+from app.api.oip_schemas import InferRequest
 from app.api.oip_tensors import BYTES, decode, encode
+from app.api.openapi import json_body
 from app.api.schemas import Wire
 from app.errors import MissingKey, UnknownChoice, WrongType
 from app.ml.inference.admission import Permit
@@ -35,8 +37,8 @@ GIVEN: WeakKeyDictionary[Predictor, dict[Operation, list[dict[str, Any]]]] = Wea
 """Of every loaded model; goes with it."""
 
 
-def asker(request: Request) -> Caller:
-    """Who asks a model."""
+def asker(request: Request, documented: Annotated[Any, Depends(bearer)]) -> Caller:
+    """Who asks a model. What needs no key does without it."""
     return authenticate(request, "infer")
 
 
@@ -54,7 +56,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": "Not answered."}
     for status in (400, 401, 403, 404, 413, 422, 424, 429, 503)
 }
-router = APIRouter(prefix=PROTOCOL, tags=["open inference protocol"], responses=FAULTS, dependencies=[Depends(bearer)])
+router = APIRouter(prefix=PROTOCOL, tags=["open inference protocol"], responses=FAULTS)
 
 
 @router.get("")
@@ -109,8 +111,8 @@ INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json
 """FastAPI knows nothing of an answer that the route makes itself."""
 
 
-@router.post("/models/{model}/infer", responses=INFERRED)
-@router.post("/models/{model}/versions/{number}/infer", responses=INFERRED)
+@router.post("/models/{model}/infer", responses=INFERRED, openapi_extra=json_body(InferRequest))
+@router.post("/models/{model}/versions/{number}/infer", responses=INFERRED, openapi_extra=json_body(InferRequest))
 async def infer(
     request: Request, here: ServicesHere, who: AskerHere, model: str, number: str | None = None
 ) -> Response:

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from app.api import openapi_examples, openapi_glossary
+from app.api.schemas import ErrorEnvelope
 
 REFERENCE = "#/components/schemas/{model}"
 HOISTED = "x-schemas"
@@ -30,7 +31,7 @@ def json_body(model: type[BaseModel], *, form_fields: Collection[str] = ()) -> d
     if form_fields:
         said = {name: about.get("description", "") for name, about in schema["properties"].items()}
         fields = {name: {"type": "string", "description": said[name]} for name in sorted(form_fields)}
-        files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+        files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
         needed = set(form_fields) & set(schema.get("required", ()))
         form = {"type": "object", "required": [*sorted(needed), "file"], "properties": {"file": files, **fields}}
         content["multipart/form-data"] = {"schema": form}
@@ -47,6 +48,8 @@ def install(app: FastAPI) -> None:
             for operations in made["paths"].values():
                 for operation in operations.values():
                     made["components"]["schemas"] |= operation.pop(HOISTED, {})
+                    for response in operation["responses"].values():
+                        response.update(as_json(response))
             openapi_glossary.describe(made)
             openapi_examples.add(made)
             app.openapi_schema = made
@@ -57,6 +60,13 @@ def install(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return HTMLResponse(page(app.openapi()))
+
+
+def as_json(response: dict[str, Any]) -> dict[str, Any]:
+    """What an answer may hold, where it is a refusal: JSON, whatever else the route gives."""
+    shapes = [content.get("schema") for content in response.get("content", {}).values()]
+    refusal = {"$ref": REFERENCE.format(model=ErrorEnvelope.__name__)}
+    return {"content": {"application/json": {"schema": refusal}}} if shapes == [refusal] else {}
 
 
 def page(document: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 DATASET, FILE, MODEL = "ds-01m8bbk4a92sjnpw6an9d6z1a6", "file-01m8bbk2hngt115tkgntbwevqr", "digits"
 ROW = [0.0, 3.5, 12.0, 0.25]
+INFER = {"a row": {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 4], "data": ROW}]}}
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/uploads"): {
         "a file of 150 MB in parts": {
@@ -98,6 +99,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/generations"): {"three items": {"model": MODEL, "n": 3, "seed": 7, "temperature": 0.8}},
     ("post", "/v1/images/generations"): {"three pictures": {"model": MODEL, "prompt": "", "n": 3, "seed": 7}},
     ("post", "/v1/audio/speech"): {"a sentence": {"model": MODEL, "input": "Hello.", "voice": "default"}},
+    ("post", "/v2/models/{model}/infer"): INFER,
+    ("post", "/v2/models/{model}/versions/{number}/infer"): INFER,
 }
 """By method and path: what it does to the body that does it."""
 

@@ -108,9 +108,13 @@ def test_what_belongs_to_another_project_is_not_there(garden: Garden, stranger: 
 def test_an_unknown_route_and_an_unknown_method_are_named(garden: Garden) -> None:
     assert "/v1/gardens" in refused(garden.client.get("/v1/gardens"), 404, "not_found")
     assert "/v1/files/" in refused(garden.client.get("/v1/files/"), 404, "not_found")
-    answer = garden.client.put("/v1/jobs")
-    refused(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    for path, methods in (
+        ("/v1/jobs", "GET, POST"),
+        ("/v1/models/digits", "DELETE, GET, PATCH"),
+    ):  # routes of their own
+        answer = garden.client.put(path)
+        assert f"use {methods.replace(', ', ' or ')}" in refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == methods
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets"])

@@ -65,7 +65,16 @@ def test_a_word_of_the_glossary_is_used_where_a_field_has_none_of_its_own(docume
 
 def test_every_route_but_health_asks_for_a_key(document: dict[str, Any]) -> None:
     without = {path for path, ways in document["paths"].items() for way in ways.values() if "security" not in way}
-    assert without == {"/livez", "/readyz", "/health"}
+    assert without == {"/livez", "/readyz", "/health", "/v2", "/v2/health/live", "/v2/health/ready"}
+
+
+def test_every_refusal_is_json_and_every_question_has_a_body(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            refusals = [answer for status, answer in operation["responses"].items() if status not in ("200", "202")]
+            kinds = {kind for refusal in refusals for kind in refusal.get("content", {})}
+            assert kinds <= {"application/json"}, (method, path)
+            assert "requestBody" in operation or not path.endswith("/infer"), (method, path)
 
 
 def test_the_page_names_every_route_and_shape(document: dict[str, Any]) -> None:
