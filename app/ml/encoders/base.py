@@ -15,7 +15,7 @@ from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
-Capability = Literal["keep", "cond", "causal", "grid", "linear", "words", "sentences"]
+Capability = Literal["keep", "causal", "grid", "linear", "words", "sentences"]
 """`grid`: the tokens of a picture lie on one, beside finer `levels` where there are such. `linear`, `words` and
 `sentences` are weights that can be computed: components of items, vectors of words, both."""
 
@@ -48,10 +48,11 @@ class Encoder(nn.Module):
     """Whether what is done for one item is done for every other one too, so that a trace of it is a graph for all."""
 
     @abstractmethod
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
-        """`keep` [B, K] names the visible tokens, `cond` [B, E] a time or class; both only where declared."""
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
+        """Features of a batch. `keep` [B, K] names the tokens that are visible; `causal` hides later ones from earlier.
+
+        Both may only be given where the settings declare the capability.
+        """
 
     @abstractmethod
     def decoder(self, shape: Shape, code: int) -> nn.Module:

@@ -116,9 +116,7 @@ class BertEncoder(Encoder):
         self.dropout = nn.Dropout(settings.dropout)
         self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.depth))
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         marked, lengths = self.marked(inputs)
         places = torch.arange(marked.shape[1], device=marked.device)
         real = places < lengths[:, None]  # [B, L + 2]

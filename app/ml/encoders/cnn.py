@@ -113,9 +113,7 @@ class CnnEncoder(Encoder):
         self.layers = nn.Sequential(*layers)
         self.widen = nn.Sequential(convolution(wide, self.width, side=1), normalisation(self.width), nn.ReLU())
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values = inputs["values"]
         if self.series:  # [B, T·C] -> [B, C, 1, T]
             values = values.reshape(-1, self.steps, self.settings.channels or 1).transpose(1, 2).unsqueeze(2)

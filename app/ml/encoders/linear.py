@@ -41,9 +41,7 @@ class LinearEncoder(Encoder):
         self.weight = nn.Parameter(torch.randn(shape.count, width) / shape.count**0.5)
         self.register_buffer("offset", torch.zeros(shape.count))
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         pooled = (inputs["values"].flatten(1) - self.offset) @ self.weight  # [B, N] -> [B, D]
         return Features(tokens=pooled[:, None, :], pooled=pooled)
 
@@ -61,9 +59,7 @@ class BagEncoder(Encoder):
         self.width = width
         self.bags = Bags(vocabulary, width)
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs["mask"]
         return Features(self.bags.each(values), self.bags(values, mask), mask)
 

@@ -65,9 +65,7 @@ class MlpEncoder(Encoder):
         self.width = settings.widths[-1]
         self.layers = _hidden(shape.count, settings.widths, settings, settings.dropout)
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         pooled: Tensor = self.layers(inputs["values"].flatten(1))  # [B, N] -> [B, D]
         return Features(tokens=pooled.unsqueeze(1), pooled=pooled)
 

@@ -69,9 +69,7 @@ class RnnEncoder(Encoder):
         )
         self.norm = nn.LayerNorm(self.width)
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs.get("mask")
         steps = values.flatten(1, 2).transpose(1, 2) if self.columns else values  # [B, C, H, W] -> [B, W, C·H]
         steps = self.dropout(self.embed_norm(self.embed(steps)))

@@ -47,9 +47,7 @@ class SentenceEncoder(Encoder):
         self.words = WordVectors(shape.words, average, shape.spelled)
         self.register_buffer("trust", torch.ones(()))
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs["mask"]
         tokens = torch.cat([self.bags.each(values), embedding(values, self.words.table)], dim=2)
         return Features(tokens, self.joined(inputs, self.width), mask)

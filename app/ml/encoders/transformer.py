@@ -105,9 +105,7 @@ class TransformerEncoder(Encoder):
         )
         self.norm = nn.LayerNorm(settings.width)
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs.get("mask")
         embedded = self.embed(patches.cut(values, self.side) if self.side else values)  # [B, L, D]
         tokens, angles = self.places(embedded, keep)

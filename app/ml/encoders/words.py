@@ -38,9 +38,7 @@ class WordEncoder(Encoder):
         self.width = width
         self.words = WordVectors(shape.words, width, shape.spelled)
 
-    def forward(
-        self, inputs: Tensors, *, keep: Tensor | None = None, cond: Tensor | None = None, causal: bool = False
-    ) -> Features:
+    def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs["mask"]
         return Features(embedding(values, self.words.table), self.words(values, mask), mask)
 
