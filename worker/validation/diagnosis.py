@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from app.ml.runtime.threads import computing_with
+from worker.evaluation import geometry
 
 ENOUGH_VALIDATIONS = 5
 WORSE = 0.1
@@ -100,19 +100,6 @@ def _half(rates: Sequence[float]) -> int:
     return next(number for number, sum_so_far in enumerate(spent) if 2 * sum_so_far >= spent[-1])
 
 
-def effective_rank(rows: Tensor) -> float:
-    """In how many directions centred rows [N, W] spread: the exponential of the entropy of their singular values.
-
-    RankMe (Garrido 2022); 0 when all rows are equal.
-    """
-    with computing_with(1):  # several take longer for so little, and many times longer beside other programs
-        strengths = torch.linalg.svdvals((rows - rows.mean(0)).double())
-    if not strengths.sum() > 0:
-        return 0.0
-    shares = strengths / strengths.sum()
-    return float((-(shares * shares.clamp(min=1e-30).log()).sum()).exp())
-
-
 def dead(rows: Tensor) -> float:
     """Share of the numbers of rows [N, W] that hardly vary beside the one that varies most."""
     spread = rows.double().std(0)
@@ -123,7 +110,10 @@ def of_embeddings(rows: Tensor) -> tuple[dict[str, float], list[Finding]]:
     """Figures of embeddings [N, W] of different rows, and whether they collapse."""
     if len(rows) < ENOUGH_ROWS or rows.shape[1] < 2:
         return {}, []
-    rank, idle = effective_rank(rows), dead(rows)
+    centred = rows - rows.mean(0)
+    with computing_with(1):  # several threads take longer for so little, and many times longer beside other programs
+        rank = geometry.effective_rank(centred) if centred.any() else 0.0  # 0 when all rows are equal
+    idle = dead(rows)
     figures = {"effective_rank": rank, "dead_share": idle}
     width = rows.shape[1]
     if rank >= min(COLLAPSED_RANK, width / 2) and idle < COLLAPSED_SHARE:

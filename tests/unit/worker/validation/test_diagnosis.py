@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.ml.runtime.threads import computing_with
-from worker.validation.diagnosis import dead, effective_rank, of_baselines, of_curves, of_embeddings
+from worker.validation.diagnosis import dead, of_baselines, of_curves, of_embeddings
 
 CURVES = {
     "overfits": ([5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2, 0.1], [5.0, 4.0, 3.5, 3.2, 3.6, 3.9, 4.2, 4.5]),
@@ -93,8 +93,8 @@ def test_a_hardly_noisy_plateau_is_no_overfitting() -> None:
 
 def test_rows_in_a_plane_have_rank_two() -> None:
     rows = torch.randn(200, 2) @ torch.linalg.qr(torch.randn(8, 2)).Q.T
-    assert effective_rank(rows) == pytest.approx(2.0, abs=0.1)
-    assert effective_rank(torch.ones(10, 4)) == 0.0
+    assert of_embeddings(rows + 3)[0]["effective_rank"] == pytest.approx(2.0, abs=0.1)
+    assert of_embeddings(torch.ones(100, 4))[0]["effective_rank"] == 0.0
 
 
 @pytest.mark.parametrize(
