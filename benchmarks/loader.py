@@ -24,10 +24,10 @@ from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Role
 from app.ml.tensors.batch import Batch
+from worker.data.loader import Loader
 from worker.ingest.assembly import assemble
 from worker.ingest.faults import Faults
 from worker.ingest.source import Context, Input
-from worker.loader import Loader
 
 WIDTH, BATCH = 784, 1024
 

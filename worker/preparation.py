@@ -18,7 +18,7 @@ from app.ml.tensors.device import chosen
 from app.registry import jobs, objects, tables
 from app.registry.tables import Version
 from worker import checkpoint
-from worker.domains import Domain, columns, joined
+from worker.data.domains import Domain, columns, joined
 from worker.evaluation.words import read as read_words
 from worker.progress import Reporter
 from worker.step.devices import Devices, compute_repeatably

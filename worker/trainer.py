@@ -19,7 +19,7 @@ from worker import checkpoint
 from worker.augmentation_audit import settle_augmentation
 from worker.preparation import prepare
 from worker.progress import Reporter, Stopped
-from worker.publication import publish
+from worker.publishing.publication import publish
 from worker.solving import solve
 from worker.step.compiling import compile_network, release
 from worker.step.exchange import exchange

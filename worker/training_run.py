@@ -17,11 +17,11 @@ from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
 from app.registry.tables import Version
 from worker import checkpoint
-from worker.domains import Domain
+from worker.data.domains import Domain
+from worker.data.loader import Loader
+from worker.data.mixture import Mixture
 from worker.evaluation.subject import Subject
 from worker.evaluation.words import WordTests
-from worker.loader import Loader
-from worker.mixture import Mixture
 from worker.step.devices import Devices
 
 ROWS_TO_BEGIN_WITH = 20_000

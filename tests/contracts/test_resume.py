@@ -33,7 +33,7 @@ from app.storage import storage_at
 from tests.contracts.specimens import Pair, column, fit, pairs
 from tests.workshop import Workshop, blobs
 from worker import checkpoint
-from worker.domains import Domain
+from worker.data.domains import Domain
 from worker.preparation import environment
 from worker.progress import Quiet, Reporter, Stopped
 from worker.step.devices import compute_repeatably

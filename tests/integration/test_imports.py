@@ -23,7 +23,7 @@ from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker.handlers import importing
 from worker.process import Order, write_failure
-from worker.publication import register
+from worker.publishing.publication import register
 
 
 class Server:

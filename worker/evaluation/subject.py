@@ -12,8 +12,8 @@ from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.tensors.padding import joined, joined_answers, shortened
 from app.ml.tensors.shapes import Tensors
+from worker.data.loader import CHUNK, Loader, rows_at_once
 from worker.evaluation.words import WordTests
-from worker.loader import CHUNK, Loader, rows_at_once
 
 MOST_BYTES = 256 * 2**20
 """Encoded rows that are held at once."""

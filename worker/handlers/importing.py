@@ -29,7 +29,7 @@ from worker.ingest.readers.unpack import packed_with, unpack
 from worker.ingest.run import open_input
 from worker.ingest.source import Context
 from worker.progress import Reporter
-from worker.publication import Proved, prove, register
+from worker.publishing.publication import Proved, prove, register
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 """Endings of files whose reading may run what they hold."""

@@ -8,7 +8,7 @@ from app.registry import jobs, objects
 from worker import checkpoint
 from worker.preparation import assemble
 from worker.progress import Reporter
-from worker.publication import publish
+from worker.publishing.publication import publish
 from worker.step.optimizer import Weights
 from worker.training_run import Run
 

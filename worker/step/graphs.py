@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch, Loss
-from worker.loader import LAYOUTS_OF_ANY_LENGTH
+from worker.data.loader import LAYOUTS_OF_ANY_LENGTH
 from worker.training_run import Run
 
 log = logging.getLogger(__name__)

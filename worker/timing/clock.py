@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from worker.checkpoint import Position
-from worker.loader import Loader
-from worker.mixture import Mixture
+from worker.data.loader import Loader
+from worker.data.mixture import Mixture
 
 
 class Clock:

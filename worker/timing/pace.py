@@ -14,8 +14,8 @@ from torch import nn
 
 from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.tensors.batch import Batch
-from worker.loader import Loader
-from worker.mixture import Mixture
+from worker.data.loader import Loader
+from worker.data.mixture import Mixture
 from worker.progress import Reporter
 from worker.step.devices import Devices
 from worker.step.optimizer import Weights

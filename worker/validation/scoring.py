@@ -10,7 +10,7 @@ from torch import Tensor
 from app.errors import NonFiniteLoss
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
-from worker.loader import Loader, rows_at_once
+from worker.data.loader import Loader, rows_at_once
 from worker.training_run import Run
 
 VALIDATION_ROWS, EMBEDDED_ROWS = 20_000, 256

@@ -8,8 +8,8 @@ import pytest
 
 from app.registry import events, metrics, models
 from tests.workshop import Workshop, blobs
-from worker import publication
 from worker.evaluation.protocol import evaluate
+from worker.publishing import publication
 from worker.timing import pace
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}

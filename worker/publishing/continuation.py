@@ -12,7 +12,7 @@ from app.dataset import open_dataset
 from app.errors import Invalid
 from app.ml.jobs.network import NetworkSpec
 from app.registry import objects, tables
-from worker.domains import Domain
+from worker.data.domains import Domain
 from worker.evaluation.protocol import evaluate_checked
 from worker.progress import Reporter
 from worker.training_run import Run

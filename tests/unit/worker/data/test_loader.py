@@ -13,7 +13,7 @@ from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import Text
 from app.ml.modalities.vectors import Vectors
-from worker.loader import Loader, alike, rows_at_once
+from worker.data.loader import Loader, alike, rows_at_once
 
 WIDTH = 3
 SIZES = [40, 40, 40, 17]

@@ -19,10 +19,10 @@ from app.registry import fenced, jobs, models
 from app.registry.metrics import finite
 from app.registry.tables import Job, Version
 from app.storage import Stored
-from worker.continuation import before_and_after
-from worker.engine_choice import choose
 from worker.evaluation.protocol import evaluate
 from worker.progress import Reporter
+from worker.publishing.continuation import before_and_after
+from worker.publishing.engine_choice import choose
 from worker.training_run import Run
 from worker.validation.diagnosis import of_baselines
 

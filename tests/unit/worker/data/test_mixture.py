@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.text import Text
 from app.ml.modalities.vectors import Vectors
-from worker.domains import JoinedRows, passes
-from worker.loader import Loader
-from worker.mixture import Mixture
+from worker.data.domains import JoinedRows, passes
+from worker.data.loader import Loader
+from worker.data.mixture import Mixture
 
 SIZES = [300, 47, 10]
 

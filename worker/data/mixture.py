@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.ml.tensors.batch import Batch, Roles
 from app.ml.tensors.padding import joined, shortened
-from worker.loader import Loader, batch_seed
+from worker.data.loader import Loader, batch_seed
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 STEPS_AT_ONCE = 65_536

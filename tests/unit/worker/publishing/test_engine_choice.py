@@ -15,7 +15,7 @@ from app.ml.runtime import engines, onnx
 from app.ml.tensors.shapes import Tensors
 from tests import networks
 from tests.little_room import little_room
-from worker.engine_choice import choose, decided, measured
+from worker.publishing.engine_choice import choose, decided, measured
 
 
 @pytest.fixture

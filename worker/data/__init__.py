@@ -1,0 +1,1 @@
+"""The rows of a training: datasets opened and joined, read in batches, drawn from in shares."""
