@@ -117,7 +117,7 @@ def api(options: argparse.Namespace) -> int:
         listener = (share if options.workers > 1 else listen)(settings.host, settings.port)
     import uvicorn
 
-    from app.siblings import Siblings
+    from app.api_processes import ApiProcesses
 
     if options.workers == 1:
         import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
@@ -138,7 +138,7 @@ def api(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=5,  # what streams without end, events for example, must not hold up a stop
     )
     if options.workers > 1:
-        Siblings(configuration, sockets=doors(listener)).run()
+        ApiProcesses(configuration, sockets=doors(listener)).run()
     else:
         uvicorn.Server(configuration).run(sockets=doors(listener))
     return 0

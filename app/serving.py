@@ -16,7 +16,7 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import ArtifactDamaged, InferenceFailed, ModelNotFound
-from app.known import Known, Name, Target
+from app.heap_trimming import Trimmer
 from app.ml import artifact
 from app.ml.inference.admission import Permits
 from app.ml.inference.counters import Counters
@@ -26,9 +26,9 @@ from app.ml.tensors.device import chosen
 from app.registry import keys
 from app.registry.db import Database
 from app.registry.keys import Caller
+from app.registry_cache import Name, RegistryCache, Target
 from app.settings import Settings
 from app.storage import Storage
-from app.trimming import Trimmer
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Serving:
         self.permits = Permits(settings.max_waiting)
         self.counters = Counters()
         self._settings, self._database, self._storage = settings, database, storage
-        self._known = Known(database, each_look=self._tidy, forgets=self._remember)
+        self._cache = RegistryCache(database, each_look=self._tidy, forgets=self._remember)
         self._trimmer = Trimmer()
         self._lock = threading.Lock()
         self._loaded: dict[str, Predictor] = {}
@@ -60,13 +60,13 @@ class Serving:
 
     def start(self) -> None:
         """Begins to watch the registry's revision and to load what is to be loaded at once."""
-        self._known.start()
+        self._cache.start()
         if self._settings.preload.strip():
             self._pool.submit(self._preload)
 
     def stop(self) -> None:
         """Ends all threads; requests that wait are answered first."""
-        self._known.stop()
+        self._cache.stop()
         self._pool.shutdown()
         with self._lock:
             predictors = list(self._loaded.values())
@@ -78,15 +78,15 @@ class Serving:
 
     def known(self, secret: str) -> Caller | None:
         """Who has this key, where that takes no SQL."""
-        return self._known.caller_at_hand(secret)
+        return self._cache.caller_at_hand(secret)
 
     def caller(self, secret: str) -> Caller:
         """Who has this key. Raises InvalidApiKey for one that is unknown or revoked."""
-        return self._known.caller(secret)
+        return self._cache.caller(secret)
 
     def at_hand(self, project_id: str, reference: str) -> Predictor | None:
         """The model of that name, where it is known and loaded."""
-        target = self._known.target_at_hand((project_id, reference))
+        target = self._cache.target_at_hand((project_id, reference))
         predictor = None if target is None else self._loaded.get(target.version_id)
         if predictor is not None:
             predictor.used_at = time.monotonic()
@@ -102,9 +102,9 @@ class Serving:
         if ready is not None:
             return ready
         name = project_id, reference
-        target = self._known.target_at_hand(name)
+        target = self._cache.target_at_hand(name)
         if target is None:
-            target = await asyncio.to_thread(self._known.target, name)
+            target = await asyncio.to_thread(self._cache.target, name)
         with self._lock:
             loading = None if target.version_id in self._loaded else self._load_once(target)
             predictor = self._loaded.get(target.version_id if loading is None else self._before(name, target))
@@ -160,7 +160,7 @@ class Serving:
             found = 0
             for project_id in projects:
                 with contextlib.suppress(ModelNotFound):
-                    target = self._known.target((project_id, reference))
+                    target = self._cache.target((project_id, reference))
                     self._kept.add(target.version_id)
                     found += 1
                     with contextlib.suppress(InferenceFailed):  # which has been logged

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.registry.db import now
 from app.registry.tables import Link, StoredObject
 from app.registry.upsert import insert
-from app.stored import Bytes as Bytes
+from app.stored_bytes import Bytes as Bytes
 
 There = Callable[[Bytes], bool]
 """Whether storage still has these bytes; asked before others are thrown away for them."""

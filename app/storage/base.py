@@ -9,7 +9,7 @@ from typing import IO
 
 from app.errors import ArtifactDamaged, TooLarge
 from app.settings import MIB
-from app.stored import Bytes
+from app.stored_bytes import Bytes
 
 CHUNK = MIB
 

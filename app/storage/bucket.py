@@ -16,7 +16,7 @@ from app.disk import INCOMING, writing
 from app.errors import NotReady
 from app.object_cache import ObjectCache, Verifier
 from app.storage.base import CHUNK, Counted, Storage, Stored, gone
-from app.stored import Bytes
+from app.stored_bytes import Bytes
 
 log = logging.getLogger(__name__)
 

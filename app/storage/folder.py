@@ -12,7 +12,7 @@ from app.disk import INCOMING, placing, writing
 from app.errors import ArtifactDamaged, NotReady
 from app.object_cache import Verifier
 from app.storage.base import Counted, Storage, Stored, chunks, gone
-from app.stored import Bytes
+from app.stored_bytes import Bytes
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from app.api import heads, inference, turn, wire
-from app.known import WATCH_SECONDS
 from app.ml import artifact
+from app.registry_cache import WATCH_SECONDS
 from tests import networks
 from tests.service import ADMIN_KEY, NPY, RAW, asking, npy, numbers
 

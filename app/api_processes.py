@@ -3,7 +3,7 @@
 from uvicorn.supervisors import Multiprocess
 
 
-class Siblings(Multiprocess):
+class ApiProcesses(Multiprocess):
     """Hears at once of a process that dies while it is asked whether it is well.
 
     uvicorn holds the process's end of the pipe, too, so that nothing tells it that no answer will come: it waits for as

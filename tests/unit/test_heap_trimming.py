@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from app.trimming import glibc
+from app.heap_trimming import glibc
 
 MIB = 1024 * 1024
 PROGRAM = """
 import time
-from app.trimming import Trimmer, resident_bytes
+from app.heap_trimming import Trimmer, resident_bytes
 
 trimmer = Trimmer()
 trimmer.look()

@@ -39,7 +39,7 @@ class Target:
     engine: dict[str, Any]
 
 
-class Known:
+class RegistryCache:
     """The keys and names of one process; safe to share between threads."""
 
     def __init__(

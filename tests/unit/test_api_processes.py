@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 from uvicorn.supervisors.multiprocess import SIGNALS
 
+from app.api_processes import ApiProcesses
 from app.listening import share
-from app.siblings import Siblings
 from tests.servers import wait_until
 
 PATIENCE = 60
@@ -40,7 +40,7 @@ def test_a_process_that_dies_while_it_is_asked_whether_it_is_well_is_replaced() 
         "tests.unit.test_siblings:application", workers=1, lifespan="off", timeout_worker_healthcheck=100 * PATIENCE
     )
     with share("127.0.0.1", 0) as listener:
-        siblings = Siblings(configuration, [listener])
+        siblings = ApiProcesses(configuration, [listener])
         siblings.init_processes()
         [first] = siblings.processes
         try:
