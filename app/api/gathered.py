@@ -24,7 +24,8 @@ class Gathered:
 
     def write_now(self, data: bytes) -> None:
         """A whole answer, behind what is held."""
-        self._flush()
+        if self._held:
+            self._flush()
         self._transport.write(data)
 
     def close(self) -> None:
