@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from judging import Data, embed, nearest, parameters, reconstruct, seconds, shown, upload
+from evaluation import Data, embed, nearest, parameters, reconstruct, seconds, shown, upload
 from pictures import load
 
 from app.demo.service import Client, started

@@ -21,7 +21,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from judging import Rows, seconds, shown
+from evaluation import Rows, seconds, shown
 from packages import pypi
 from pictures import clothes, digits
 from PIL import Image

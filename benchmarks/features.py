@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from judging import Data, Rows, embed, linear, nearest, parameters, seconds, shown, upload
+from evaluation import Data, Rows, embed, linear, nearest, parameters, seconds, shown, upload
 from pictures import load
 
 from app.demo.service import Client, started

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from judging import Data, linear, seconds, shown, split
+from evaluation import Data, linear, seconds, shown, split
 from labelled_texts import SETS, rows
 from tables import tables
 

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-from judging import Data, Rows, split
+from evaluation import Data, Rows, split
 
 CLOTHES = "dataset-fashion-mnist"
 

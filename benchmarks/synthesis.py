@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from judging import shown
+from evaluation import shown
 from speech import WORDS, Take, archive, cached
 
 from app.demo.service import Client, started

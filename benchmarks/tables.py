@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from judging import Data, Rows, embed, nearest, parameters, reconstruct, seconds, shown, split, upload
+from evaluation import Data, Rows, embed, nearest, parameters, reconstruct, seconds, shown, split, upload
 
 from app.demo.service import Client, started
 from worker.evaluation.baselines import pca

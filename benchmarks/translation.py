@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from judging import shown, split
+from evaluation import shown, split
 from packages import pypi
 
 from app.demo.service import Client, started

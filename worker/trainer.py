@@ -71,7 +71,7 @@ class Trainer:
     def __init__(self, reporter: Reporter, run: Run) -> None:
         self.reporter, self.run = reporter, run
         self.network, self.training = run.network, run.spec.training
-        self.loader = run.drawn(self.training.batch_size)
+        self.loader = run.training_batches(self.training.batch_size)
         self.validator = Validator(reporter, run, scorer_for(run))
         if self.training.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -127,7 +127,7 @@ class Trainer:
             position.step += 1
             if position.step % position.validate_every == 0 or position.step == position.total_steps:
                 self.validate()
-            self.keep_house()
+            self.between_steps()
             if self.done():
                 return
 
@@ -184,7 +184,7 @@ class Trainer:
         self.weights.swap()
         self.losses.clear()
 
-    def keep_house(self) -> None:
+    def between_steps(self) -> None:
         """Between two steps: reports, saves when it is time, and leaves when asked to."""
         now = time.monotonic()
         if self.leaving or (self.run.devices.count == 1 and self.reporter.stop.is_set()):

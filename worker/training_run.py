@@ -63,8 +63,8 @@ class Run:
         seed = self.spec.training.seed
         return Subject(self.spec, self.network, self.fitted, self.dataset, seed, self.window_bytes, self.words)
 
-    def drawn(self, batch_size: int) -> Loader | Mixture:
-        """The training rows as steps draw them."""
+    def training_batches(self, batch_size: int) -> Loader | Mixture:
+        """The batches of all datasets, in the order and the shares in which steps take them."""
         if len(self.domains) == 1:
             return self.loader("train", batch_size)
         loaders = [self.within(domain).loader("train", batch_size) for domain in self.domains]

@@ -85,7 +85,7 @@ def test_boxes_become_a_model_that_finds_such_things_in_pictures_of_any_size(wor
     sent = png(picture)
     fitted = model.roles["input"]
     answers = artifact.ask(model.network, "predict", fitted.encode(fitted.read(sent)))
-    (told,) = model.roles["target"].told(model.network.postprocess(answers), fitted.sizes(sent))
+    (told,) = model.roles["target"].entries(model.network.postprocess(answers), fitted.sizes(sent))
     assert told["boxes"][0]["label"] == "bright"
     assert told["boxes"][0]["box"] == pytest.approx([60, 6, 84, 18], abs=12)
 

@@ -43,7 +43,7 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
     training = run.spec.training
     if run.tensors or run.device.type != "cpu":
         return
-    batch = next(replace(run, window_bytes=0).drawn(FEW_ROWS).epoch(0))
+    batch = next(replace(run, window_bytes=0).training_batches(FEW_ROWS).epoch(0))
     run.network.eval()
     with torch.no_grad(), Products() as products:
         run.network.loss(run.augment(batch))

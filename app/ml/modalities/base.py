@@ -146,8 +146,8 @@ class Fitted:
         """Height and width of each of the items that `read` took, or one for all; None of what has no such."""
         return None
 
-    def told(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
-        """What `render` gives for a target, as entries of an answer to items of these `sizes`."""
+    def entries(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
+        """A target's part of each answer, as JSON: what `render` gives, in pixels of items of these `sizes`."""
         return self.render(values)
 
 

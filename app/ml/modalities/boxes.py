@@ -118,7 +118,7 @@ class FittedBoxes(Fitted):
             )
         return answers
 
-    def told(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
+    def entries(self, values: Tensor, sizes: Sequence[tuple[int, int]] | None) -> list[dict[str, Any]]:
         """`{"boxes": [...]}`, corners in pixels of the pictures that were sent."""
         if sizes is not None:
             scale = values.new_tensor([[width, height, width, height] for height, width in sizes])

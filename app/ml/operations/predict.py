@@ -100,7 +100,7 @@ class Predict(Operation):
     ) -> dict[str, Any]:
         assert target is not None, "a network that predicts was built with a target; this is a bug"
         data = []
-        for index, rendered in enumerate(target.told(torch.from_numpy(outputs), modality.sizes(request.input))):
+        for index, rendered in enumerate(target.entries(torch.from_numpy(outputs), modality.sizes(request.input))):
             if "scores" in rendered:
                 best = sorted(rendered["scores"].items(), key=lambda pair: pair[1], reverse=True)[: request.top_k]
                 rendered = {**rendered, "scores": dict(best)}

@@ -93,12 +93,12 @@ def test_boxes_of_an_answer_are_in_pixels_best_first() -> None:
 
 def test_boxes_of_an_answer_are_told_in_pixels_of_the_pictures_asked_about() -> None:
     values = torch.tensor([[[0.0, 0.0, 0.5, 0.5, 0.25, 0.0]], [[0.5, 0.5, 1.0, 1.0, 0.0, 0.75]]])
-    assert boxes().told(values, [(100, 40), (4, 8)]) == [
+    assert boxes().entries(values, [(100, 40), (4, 8)]) == [
         {"boxes": [{"label": "cat", "score": 0.25, "box": [0, 0, 20, 50]}]},
         {"boxes": [{"label": "dog", "score": 0.75, "box": [4, 2, 8, 4]}]},
     ]
-    assert boxes().told(values, None) == [{"boxes": each} for each in boxes().render(values)]
-    assert boxes().told(values, [(10, 20)]) == boxes().told(values, None)
+    assert boxes().entries(values, None) == [{"boxes": each} for each in boxes().render(values)]
+    assert boxes().entries(values, [(10, 20)]) == boxes().entries(values, None)
 
 
 @pytest.mark.parametrize(
