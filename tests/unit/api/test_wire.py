@@ -244,6 +244,27 @@ def test_a_server_that_stops_closes_what_is_idle_and_refuses_as_it_answers(monke
     played(refused)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_server_that_stops_answers_what_its_own_parser_reads(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    """A request of the careful way, or one whose body is `late` and ends there after the server was told to stop."""
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 0.001)
+
+    async def story(story: Story) -> None:
+        asked = request(b"first", b"/lane" if late else b"/elsewhere")
+        story.server.data_received(asked[:-1])
+        assert isinstance(story.server.stage, wire.Coming) == late
+        story.server.shutdown()
+        await asyncio.sleep(0.02)
+        assert not story.client.is_closing()
+        story.server.data_received(asked[-1:])
+        await settle()
+        assert story.told == [(200, b"server: first")]
+        assert story.client.is_closing()
+
+    played(story)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("behind", [b"/lane", b"/elsewhere"])
 def test_what_comes_behind_is_answered_afterwards(stage: type, behind: bytes) -> None:
