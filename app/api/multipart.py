@@ -90,7 +90,10 @@ async def parts(request: Request) -> AsyncIterator[Part]:
         raise Malformed(f"the content type is {given!r}; send multipart/form-data with a boundary")
     events = _Events()
     names = [name for name in vars(_Events) if name.startswith("on_")]
-    parser = MultipartParser(options[b"boundary"], {name: getattr(events, name) for name in names})  # type: ignore[arg-type]
+    try:
+        parser = MultipartParser(options[b"boundary"], {name: getattr(events, name) for name in names})  # type: ignore[arg-type]
+    except FormParserError as error:  # of a boundary that is too long
+        raise Malformed(f"the form cannot be read: {error}") from None
     arriving = request.stream()
 
     async def told() -> AsyncIterator[dict[bytes, bytes] | bytes | None]:

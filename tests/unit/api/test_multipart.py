@@ -91,6 +91,11 @@ def test_another_content_type_is_malformed(kind: str) -> None:
         read([BODY], kind)
 
 
+def test_a_boundary_that_no_form_may_have_is_malformed() -> None:
+    with pytest.raises(Malformed, match="cannot be read"):
+        read([BODY], f"multipart/form-data; boundary={'x' * 300}")
+
+
 @pytest.mark.parametrize(("value", "error"), [(b"x" * 1_100_000, TooLarge), (b"\xff", Malformed)])
 def test_a_wrong_text_names_its_field(value: bytes, error: type[RootstockError]) -> None:
     body = b'--edge\r\nContent-Disposition: form-data; name="note"\r\n\r\n' + value + b"\r\n--edge--"
