@@ -112,6 +112,15 @@ def refuse_unknown(request: Request, known: Collection[str]) -> None:
             raise UnknownKey(f"{request.url.path} has no query parameter {name[:SHOWN]!r}; {hint}", param=name[:SHOWN])
 
 
+async def refuse_body(request: Request) -> None:
+    """Raises UnknownKey for a body that says something: nobody would hear `{"dry_run": true}`. Some send `{}`."""
+    raw = (await request.body()).strip()
+    if raw not in (b"", b"{}", b"null"):
+        raise UnknownKey(
+            f"{request.method} {request.url.path} takes no body; got {raw[:SHOWN].decode(errors='replace')!r}"
+        )
+
+
 class StrictRequest(Request):
     """A request whose JSON was read by `read_json`."""
 
@@ -157,6 +166,8 @@ class Guarded(APIRoute):
             refuse_unknown(request, self.queries)
             if self.body_field is not None:
                 request.strict = await read_json(request)
+            elif request.method != "GET" and "requestBody" not in (self.openapi_extra or {}):
+                await refuse_body(request)
             return await inner(request)
 
         return handle

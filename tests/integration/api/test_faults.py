@@ -105,6 +105,15 @@ def test_what_belongs_to_another_project_is_not_there(garden: Garden, stranger: 
         assert stranger.get(path).json()["data"] == []
 
 
+def test_a_body_where_none_is_taken_says_nothing_or_is_refused(garden: Garden) -> None:
+    with garden.database.session() as session:
+        job = rows.job(session, garden.project_id)
+    path = f"/v1/jobs/{job.id}/pause"
+    assert path in refused(garden.client.post(path, json={"after_step": 100}), 422, "unknown_key")
+    assert garden.client.get(f"/v1/jobs/{job.id}").json()["status"] == "queued"
+    assert garden.client.post(path, json={}).json()["status"] == "paused"
+
+
 def test_an_unknown_route_and_an_unknown_method_are_named(garden: Garden) -> None:
     assert "/v1/gardens" in refused(garden.client.get("/v1/gardens"), 404, "not_found")
     assert "/v1/files/" in refused(garden.client.get("/v1/files/"), 404, "not_found")

@@ -43,6 +43,7 @@ def test_what_goes_is_shown_first(strict: House) -> None:
         with strict.client(strict.key(project, "admin")) as admin:
             shown = admin.get("/v1/retention").json()
             again = admin.get("/v1/retention").json()
+            assert "dry_run" in refused(admin.post("/v1/retention", json={"dry_run": True}), 422, "unknown_key")
             done = admin.post("/v1/retention").json()
             empty = admin.post("/v1/retention").json()
         assert client.get(f"/v1/files/{unused.id}").status_code == 404
