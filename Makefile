@@ -6,7 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check serve format bench compat
+.PHONY: help demo test check static serve format bench compat
+
+.SECONDARY: $(VENV)/.installed-demo $(VENV)/.installed-dev
+
+unexport PYTHONDONTWRITEBYTECODE  # what is compiled once is not compiled again by each of the many processes of a test
 
 help:
 	@echo "make demo    train on handwritten digits and look at the result (demo-output/)"
@@ -17,21 +21,23 @@ help:
 	@echo "make bench   the scripts in benchmarks/, or those in BENCHES (docs/benchmarks.md)"
 	@echo "make compat  the Node SDK, LangChain and LlamaIndex, in environments of their own"
 
-demo: $(VENV)/.installed-demo
+demo: $(VENV)/.compiled-demo
 	$(BIN)/rootstock demo
 
-serve: $(VENV)/.installed-demo
+serve: $(VENV)/.compiled-demo
 	$(BIN)/rootstock serve
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.compiled-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-check: $(VENV)/.installed-dev
+check: static
+	$(BIN)/python -m pytest -q tests/integration/test_migrations.py
+
+static: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/integration/test_migrations.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
@@ -42,10 +48,10 @@ BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "audio.py" "synthesis
 	"overload.py memory" "neighbours.py workers" "neighbours.py training" "strangers.py" \
 	"bulk.py"
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.compiled-dev
 	for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
 
-compat: $(VENV)/.installed-dev
+compat: $(VENV)/.compiled-dev
 	$(BIN)/python -m tests.compat.check
 
 $(BIN)/python:
@@ -54,5 +60,8 @@ $(BIN)/python:
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	$(PIP) install --no-compile --editable ".[$*]"
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # on all cores, where pip takes one
+	@touch $@
+
+$(VENV)/.compiled-%: $(VENV)/.installed-%  # on all cores, where pip takes one, and without the packages' own tests
+	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
