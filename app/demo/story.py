@@ -60,12 +60,18 @@ class Watch:
         return {**self.seconds, "total": round(time.monotonic() - self._begun, 2)}
 
 
-def run(output: Path, *, per_class: int = digits.PER_CLASS, training: dict[str, Any] | None = None) -> dict[str, Any]:
+def run(
+    output: Path,
+    *,
+    per_class: int = digits.PER_CLASS,
+    draws: int = FEW_DRAWS,
+    training: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Runs the demo, writes its pictures and its report into `output`, and gives the report.
 
-    `training` overrides what every job is told about its training, for those who want to see it faster. Raises
-    DemoError when the service does not do what is asked of it, KeyboardInterrupt on Ctrl-C and SIGTERM; whatever was
-    started is stopped in any case.
+    `training` overrides what every job is told about its training: with fewer digits and draws of labels, it is for
+    those who want to see it faster. Raises DemoError when the service does not do what is asked of it,
+    KeyboardInterrupt on Ctrl-C and SIGTERM; whatever was started is stopped in any case.
     """
     with _termination_is_ctrl_c():
         watch = Watch()
@@ -75,7 +81,7 @@ def run(output: Path, *, per_class: int = digits.PER_CLASS, training: dict[str, 
         with contextlib.ExitStack() as running:
             with watch.step("start"):
                 client = running.enter_context(service.started())
-            report = tell(client, data, watch, output, training or {})
+            report = tell(client, data, watch, output, draws, training or {})
         report["seconds"] = watch.total()
         output.mkdir(parents=True, exist_ok=True)
         (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -84,7 +90,7 @@ def run(output: Path, *, per_class: int = digits.PER_CLASS, training: dict[str, 
 
 
 def tell(
-    client: service.Client, data: digits.Digits, watch: Watch, output: Path, training: dict[str, Any]
+    client: service.Client, data: digits.Digits, watch: Watch, output: Path, draws: int, training: dict[str, Any]
 ) -> dict[str, Any]:
     """The story itself, against a service that runs."""
     train_rows, test_rows = data.train_images.tolist(), data.test_images.tolist()
@@ -129,7 +135,7 @@ def tell(
         "from_scratch": {"kind": "pretrain", "name": "digits-from-scratch", "encoder": encoder},
     }
     right: dict[str, list[float]] = {name: [] for name in recipes}
-    for draw_number in range(FEW_DRAWS):
+    for draw_number in range(draws):
         with watch.step("upload_few"):
             few = client.dataset("few.npz", data.few(FEW_PER_CLASS, draw_number), {"name": "few-digits", **PICTURES})
         for name, recipe in recipes.items():
@@ -139,7 +145,7 @@ def tell(
             with watch.step(f"predict_{name}"):
                 said = np.array([answer["label"] for answer in client.predictions(model, test_rows)])
             right[name].append(float((said == data.test_labels).mean()))
-    few_labels: dict[str, Any] = {"labels": FEW_PER_CLASS * len(np.unique(data.labels)), "draws": FEW_DRAWS}
+    few_labels: dict[str, Any] = {"labels": FEW_PER_CLASS * len(np.unique(data.labels)), "draws": draws}
     for name, accuracies in right.items():
         few_labels |= {f"{name}_accuracy": float(np.mean(accuracies)), f"{name}_accuracies": accuracies}
 

@@ -40,7 +40,7 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < deadline, self.said()
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.client.get(path).raise_for_status().json()

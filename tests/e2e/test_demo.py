@@ -1,4 +1,4 @@
-"""The demo for real, on fewer digits and with fewer epochs: what it writes, and that nothing of it stays."""
+"""The demo for real, on fewer digits, with fewer draws and epochs: what it writes, and that nothing of it stays."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from app.demo import story
 try:
-    story.run(Path(sys.argv[1]), per_class=60, training={"epochs": 3})
+    story.run(Path(sys.argv[1]), per_class=60, draws=2, training={"epochs": 3})
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -73,7 +73,9 @@ def test_small_demo_writes_pictures_and_report_and_leaves_nothing(tmp_path: Path
     assert set(report) == {"models", "few_labels", "seconds"}
     assert {name: set(score) for name, score in report["models"].items()} == REPORT["models"]
     assert set(report["few_labels"]) == REPORT["few_labels"]
-    assert report["few_labels"]["labels"] == 100
+    few = report["few_labels"]
+    assert (few["labels"], few["draws"]) == (100, 2)
+    assert [len(few[f"{name}_accuracies"]) for name in ("fine_tuned", "from_scratch")] == [2, 2]
     for score in report["models"].values():
         assert 0 < score["mse"] < 0.2
         assert 0.1 < score["knn_accuracy"] <= 1

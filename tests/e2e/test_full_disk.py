@@ -18,17 +18,18 @@ FULL_SECONDS = 6.0
 """Longer than several heartbeats, reports and checkpoints."""
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 48) as made:
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with small_disk(tmp_path_factory.mktemp("small") / "disk", 48) as made:
         yield made
 
 
-@pytest.fixture
-def server(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("ROOTSTOCK_LEASE_SECONDS", "5")  # shorter than the disk is full
-    monkeypatch.setenv("ROOTSTOCK_SWEEP_SECONDS", "1")  # shorter than a lease, as they are
-    made = Server(disk / "home", tmp_path / "serve.log")
+@pytest.fixture(scope="module")
+def server(disk: Path) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROOTSTOCK_LEASE_SECONDS", "5")  # shorter than the disk is full
+        patch.setenv("ROOTSTOCK_SWEEP_SECONDS", "1")  # shorter than a lease, as they are
+        made = Server(disk / "home", disk.parent / "serve.log")
     yield made
     made.client.close()
     made.process.terminate()

@@ -13,6 +13,8 @@ from tests.e2e.server import Server, vectors
 ROWS = np.random.default_rng(3).random((8, 16), dtype=np.float32)
 WIDTHS = {1: 3, 2: 5}
 MOVES = 4
+PAUSE_SECONDS = 0.02
+"""Of everybody who asks, between two questions: dozens fall into every move."""
 
 Asked = tuple[str, Any]
 """Who answered, and the vectors."""
@@ -21,7 +23,7 @@ Asked = tuple[str, Any]
 def by_sdk(server: Server, stop: threading.Event, found: list[Asked]) -> None:
     options: Any = {"base_url": str(server.client.base_url), "api_key": server.key(), "max_retries": 0}
     with openai.OpenAI(**options) as client:
-        while not stop.is_set():
+        while not stop.wait(PAUSE_SECONDS):
             answer = client.embeddings.create(model="rows", input=ROWS[0].tolist())
             found.append((answer.model, [item.embedding for item in answer.data]))
 
@@ -29,7 +31,7 @@ def by_sdk(server: Server, stop: threading.Event, found: list[Asked]) -> None:
 def by_numbers(server: Server, stop: threading.Event, found: list[Asked]) -> None:
     with httpx.Client(base_url=server.client.base_url, headers=server.client.headers, timeout=60) as client:
         client.headers.update({"content-type": "application/octet-stream", "accept": "application/octet-stream"})
-        while not stop.is_set():
+        while not stop.wait(PAUSE_SECONDS):
             answer = client.post("/embeddings?model=rows@live", content=ROWS.tobytes()).raise_for_status()
             shape = [int(size) for size in answer.headers["x-shape"].split(",")]
             found.append((answer.headers["x-model"], np.frombuffer(answer.content, "<f4").reshape(shape)))
@@ -37,7 +39,7 @@ def by_numbers(server: Server, stop: threading.Event, found: list[Asked]) -> Non
 
 def by_json(server: Server, stop: threading.Event, found: list[Asked]) -> None:
     with httpx.Client(base_url=server.client.base_url, headers=server.client.headers, timeout=60) as client:
-        while not stop.is_set():
+        while not stop.wait(PAUSE_SECONDS):
             body = {"model": "rows@live", "input": ROWS.tolist()}
             answer = client.post("/embeddings", json=body).raise_for_status().json()
             found.append((answer["model"], [item["embedding"] for item in answer["data"]]))

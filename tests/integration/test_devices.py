@@ -56,7 +56,7 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
     What is to be paused is wide, so that it is not over before.
     """
     body = BODY | {"encoder": {"name": "mlp", "widths": [width, width]}}
-    dataset = workshop.dataset(blobs())
+    dataset = workshop.dataset(blobs(labels=False))
     training = body["training"] | {"accumulation": parts}
     alone = workshop.job(dataset, objective={"name": objective}, **body | {"training": training})
     shared = workshop.job(dataset, objective={"name": objective}, **body)
@@ -64,6 +64,8 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
         token, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
         try:
             wait_for_steps(workshop, shared, process)
+            with workshop.database.session() as session:
+                jobs.ask(session, workshop.project_id, shared.id, "pause")
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == LEFT
         finally:
@@ -71,7 +73,8 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
         left = workshop.look(shared).progress
         assert left["step"] < left["max_steps"] == 50
         with workshop.database.session() as session:
-            leases.leave(session, shared.id, token)
+            assert leases.leave(session, shared.id, token) == "paused"
+            jobs.resume(session, workshop.project_id, shared.id)
     _, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         assert process.wait(120) == DONE
@@ -85,18 +88,3 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
     print(f"{objective}: losses of two processes differ from those of one by {worst:.1e} at most")
     assert together == pytest.approx(expected, rel=1e-4)
     assert workshop.look(shared).status == "succeeded"
-
-
-def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
-    job = workshop.job(workshop.dataset(blobs()), **BODY)
-    token, process = begin(workshop, job, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
-    try:
-        wait_for_steps(workshop, job, process)
-        with workshop.database.session() as session:
-            jobs.ask(session, workshop.project_id, job.id, "cancel")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == LEFT
-    finally:
-        kill(process)
-    with workshop.database.session() as session:
-        assert leases.leave(session, job.id, token) == "cancelled"
