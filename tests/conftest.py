@@ -49,7 +49,9 @@ def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     if "torch" in sys.modules:  # a test without it need not wait for the import
-        sys.modules["torch"].manual_seed(0)
+        from tests.seeds import seed
+
+        seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Sample data for every layout and a small network for every pair of plug-ins that fit each other."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ from app.ml.resolving.fit import check_fit
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import AnyColumn
 from app.ragged import Ragged
+from tests.seeds import seed as sow
 
 ROWS = 6
 
 
-def plugins(folder: str, base: type[Any]) -> list[Any]:
+@functools.cache
+def plugins(folder: str, base: type[Any]) -> Sequence[Any]:
     """Every plug-in of a folder with its default settings, and the smallest network where there are several."""
     found = find(folder, base).values()
     return [plugin(preset="nano") if "preset" in plugin.model_fields else plugin() for plugin in found]
@@ -125,7 +127,7 @@ class Pair:
         return f"{self.objective.name}-{self.encoder.name}-{inputs}-{self.dimensions}"
 
     def build(self, seed: int = 0) -> Objective:
-        torch.manual_seed(seed)
+        sow(seed)
         roles: dict[str, Role] = {}
         for role, needs in self.objective.roles.items():
             fitted = fit(self.modalities[role])
@@ -138,12 +140,17 @@ class Pair:
         return Batch(encoded, torch.arange(rows), seed)
 
 
-def pairs(*, solved: bool = False) -> Iterator[Pair]:
+@functools.cache
+def pairs(*, solved: bool = False) -> Sequence[Pair]:
     """Every objective that is stepped (or solved) with every encoder and input modality that fit it.
 
     Networks see layouts, not modalities: `AGAIN` goes through the objective's default encoder alone. So do embeddings
     of the features' own width.
     """
+    return list(_pairs(solved=solved))
+
+
+def _pairs(*, solved: bool) -> Iterator[Pair]:
     for objective in plugins("objectives", ObjectiveSettings):
         needs = next(needs for needs in objective.roles.values() if needs.encoded)
         for encoder in plugins("encoders", EncoderSettings):

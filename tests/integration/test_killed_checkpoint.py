@@ -24,7 +24,7 @@ GONE = {"message": "gone", "code": "worker_lost", "type": "server_error", "param
 def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_registry: Database, tmp_path: Path) -> None:
     storage = storage_at((tmp_path / "objects").as_uri(), tmp_path / "cache", 2**28)
     workshop = Workshop(sqlite_registry, storage, tmp_path / "home")
-    dataset = workshop.dataset(blobs())
+    dataset = workshop.dataset(blobs(labels=False))
     whole, job = workshop.job(dataset, **BODY), workshop.job(dataset, **BODY)
     scratch = workshop.settings.scratch
     token, process = begin(workshop, job, tmp_path)

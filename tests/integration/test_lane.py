@@ -296,8 +296,8 @@ def batches(client: httpx.Client) -> float:
 
 
 def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> None:
-    """A thousand requests, forty at a time, one row or a few each: as close to the answers alone as float32 allows."""
-    rows, sizes = networks.rows(3000, seed=9), np.random.default_rng(0).integers(1, 5, 1000)
+    """300 requests, forty at a time, one row or a few each: as close to the answers alone as float32 allows."""
+    rows, sizes = networks.rows(900, seed=9), np.random.default_rng(0).integers(1, 5, 300)
     given = [part.tolist() for part in np.split(rows, np.cumsum(sizes))[: len(sizes)]]
     alone = [client.post("/v1/embeddings", json={"model": "tiny", "input": part}).json()["data"] for part in given]
 
@@ -319,7 +319,7 @@ def test_a_crowd_that_brings_bytes_is_answered_each_in_its_own_form(
 ) -> None:
     """Bodies of one length and of others, in all forms at once: each gets the rows that it asked for."""
     monkeypatch.setattr(turn, "FULL", full)
-    rows, sizes = networks.rows(1200, seed=4), np.random.default_rng(1).integers(1, 4, 480)
+    rows, sizes = networks.rows(450, seed=4), np.random.default_rng(1).integers(1, 4, 180)
     wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
     expected = np.array([item["embedding"] for item in wanted])
     ends = np.cumsum(sizes)

@@ -142,7 +142,7 @@ def test_a_running_training_gives_a_model_of_its_best_weights_so_far(bench: Benc
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_what_a_training_had_learned_outlives_its_end(bench: Bench, end: str) -> None:
-    training = bench.cut(bench.dataset(blobs()), at=EPOCH + 3)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 3)
     with bench.database.session() as session:
         if end == "failed":
             fenced.fail(session, training.job_id, training.token, LOST)
@@ -158,7 +158,7 @@ def test_what_a_training_had_learned_outlives_its_end(bench: Bench, end: str) ->
 
 def test_before_the_first_validation_it_is_the_moving_average(bench: Bench) -> None:
     body = {"training": BODY["training"] | {"ema": 0.9}}
-    training = bench.cut(bench.dataset(blobs()), at=5, **body)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=5, **body)
     newest = bench.kept(training.job_id)[0]
     assert bench.tensors(newest["id"], "best.") == {}
 
@@ -173,7 +173,7 @@ def test_before_the_first_validation_it_is_the_moving_average(bench: Bench) -> N
 
 
 def test_twice_and_all_at_once_it_is_one_job(bench: Bench) -> None:
-    training = bench.cut(bench.dataset(blobs()), at=EPOCH + 1)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     checkpoint = bench.kept(training.job_id)[0]["id"]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: bench.publish(training.job_id, checkpoint), range(8)))
@@ -191,7 +191,7 @@ def test_twice_and_all_at_once_it_is_one_job(bench: Bench) -> None:
 
 def test_what_was_asked_for_is_kept_until_it_is_a_model(bench: Bench) -> None:
     """Training goes on and drops the checkpoint, and the sweep comes, before a worker has time."""
-    training = bench.cut(bench.dataset(blobs()), at=EPOCH + 1)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     newest, oldest = (each["id"] for each in bench.kept(training.job_id))
     asked = bench.publish(training.job_id, newest).json()
     bench.drop(newest)
@@ -204,7 +204,7 @@ def test_what_was_asked_for_is_kept_until_it_is_a_model(bench: Bench) -> None:
 
 
 def test_a_damaged_checkpoint_fails_and_can_be_asked_for_again(bench: Bench) -> None:
-    training = bench.cut(bench.dataset(blobs()), at=EPOCH + 1)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     checkpoint = bench.kept(training.job_id)[0]["id"]
     whole = bench.rehash(checkpoint, 64 * "0")
     job_id = bench.publish(training.job_id, checkpoint).json()["id"]
@@ -220,7 +220,7 @@ def test_a_damaged_checkpoint_fails_and_can_be_asked_for_again(bench: Bench) -> 
 
 
 def test_what_cannot_become_a_model_is_refused(bench: Bench, stranger: httpx.Client) -> None:
-    dataset = bench.dataset(blobs())
+    dataset = bench.dataset(blobs(labels=False))
     training = bench.cut(dataset, at=1)
     newest, first = bench.kept(training.job_id)
     assert first["step"] == 0
@@ -239,7 +239,7 @@ def test_what_cannot_become_a_model_is_refused(bench: Bench, stranger: httpx.Cli
 
 
 def test_a_publication_that_is_asked_to_leave_does_so(bench: Bench) -> None:
-    training = bench.cut(bench.dataset(blobs()), at=EPOCH + 1)
+    training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     job_id = bench.publish(training.job_id, bench.kept(training.job_id)[0]["id"]).json()["id"]
     stop = threading.Event()
     stop.set()

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch._inductor.config as inductor
 
 from app.registry import events
 from tests.workshop import Workshop, blobs
@@ -15,7 +14,7 @@ SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32, "precision": "fp32"}
 
 def test_a_compiled_network_trains_and_is_served_as_it_is(sqlite: Workshop) -> None:
     """`torch.compile` warns of things inside torch."""
-    dataset = sqlite.dataset(blobs())
+    dataset = sqlite.dataset(blobs(labels=False))
     training = SHORT | {"epochs": 3, "compile": True}
     job = sqlite.job(dataset, encoder={"name": "mlp", "widths": [8]}, training=training)
     with warnings.catch_warnings():
@@ -29,7 +28,9 @@ def test_a_compiled_network_trains_and_is_served_as_it_is(sqlite: Workshop) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what compiles for a GPU is there, and its steps are recorded")
 def test_a_job_that_cannot_be_compiled_is_trained_without(sqlite: Workshop) -> None:
-    dataset = sqlite.dataset(blobs())
+    import torch._inductor.config as inductor  # here, since it takes seconds
+
+    dataset = sqlite.dataset(blobs(labels=False))
     plain = sqlite.train(sqlite.job(dataset, training=SHORT))
     job = sqlite.job(dataset, training=SHORT | {"compile": True})
     with warnings.catch_warnings(), inductor.patch({"cpp.cxx": ("/there/is/no/compiler",)}):

@@ -21,7 +21,7 @@ SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
 
 def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Workshop) -> None:
     training = {"epochs": 50, "optimizer": "sgd", "learning_rate": 10.0, "schedule": "constant", "clip_norm": None}
-    job = sqlite.job(sqlite.dataset(blobs()), training=training, encoder={"name": "mlp", "norm": "none"})
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=training, encoder={"name": "mlp", "norm": "none"})
     with pytest.raises(NonFiniteLoss, match="learning_rate"):
         run(sqlite.claim(job.id))
     with sqlite.database.reading() as session:
@@ -33,7 +33,7 @@ def test_a_loss_that_explodes_ends_the_job_and_publishes_nothing(sqlite: Worksho
 def test_a_loss_that_is_no_number_once_goes_back_and_on_with_a_smaller_rate(
     sqlite: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT)
     step = Trainer.train_step
 
     def poisoned(self: Trainer, batch: Any) -> None:
@@ -56,7 +56,7 @@ def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
     sqlite: Workshop, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
     """Also where a first step is made to measure its speed."""
-    dataset = sqlite.dataset(blobs())
+    dataset = sqlite.dataset(blobs(labels=False))
     training = SHORT | {"epochs": 2, "precision": "fp32"} | more
     whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
     job = sqlite.job(dataset, training=training)
@@ -77,7 +77,7 @@ def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
 
 
 def test_what_newer_checkpoints_supersede_takes_no_room(sqlite: Workshop) -> None:
-    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT)
     reporter = sqlite.claim(job.id)
     trainer = Trainer(reporter, prepare(reporter))
     for step in range(5):
@@ -89,7 +89,7 @@ def test_what_newer_checkpoints_supersede_takes_no_room(sqlite: Workshop) -> Non
 
 
 def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> None:
-    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT)
     reporter = sqlite.claim(job.id)
     trainer = Trainer(reporter, prepare(reporter))
     trainer.save()
@@ -111,7 +111,7 @@ def test_a_full_disk_costs_a_checkpoint_and_no_training(sqlite: Workshop) -> Non
 
 
 def test_a_dataset_that_does_not_fit_the_base_is_refused(sqlite: Workshop) -> None:
-    base = sqlite.train(sqlite.job(sqlite.dataset(blobs(width=12)), training=SHORT))
+    base = sqlite.train(sqlite.job(sqlite.dataset(blobs(width=12, labels=False)), training=SHORT))
     job = sqlite.job(sqlite.dataset(blobs(width=7)), base, kind="finetune", training=SHORT)
     with pytest.raises(RootstockError, match="7"):
         run(sqlite.claim(job.id))

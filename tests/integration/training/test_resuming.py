@@ -39,7 +39,7 @@ on_a_processor = pytest.mark.skipif(torch.cuda.is_available(), reason="beside a 
 def test_a_resumed_job_ends_with_the_same_weights(
     sqlite: Workshop, objective: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = sqlite.dataset(blobs())
+    dataset = sqlite.dataset(blobs(labels=objective == "classification"))
     training = SHORT | more
     body: dict[str, Any] = {
         "objective": {"name": objective},
@@ -104,7 +104,7 @@ def test_few_rows_are_validated_by_one_of_several_threads(
     monkeypatch.setattr(Validator, "validate", noted)
     with computing_with(2):
         divided["training"]["epochs"] = 2
-        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=600)), **divided))
+        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=600, labels=False)), **divided))
     assert used == {(60, count)}
 
 
@@ -121,7 +121,7 @@ def test_a_job_whose_threads_divide_the_rows_ends_with_the_same_weights(
         return learn(self, batch, share, descent)
 
     monkeypatch.setattr(Autoencoder, "learn", noted)
-    dataset = sqlite.dataset(blobs(rows=600))
+    dataset = sqlite.dataset(blobs(rows=600, labels=False))
     with computing_with(2):
         whole = sqlite.train(sqlite.job(dataset, **divided))
         interrupted = sqlite.job(dataset, **divided)
@@ -143,7 +143,7 @@ def test_checkpoints_are_written_on_any_core(sqlite: Workshop) -> None:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> None:
-    dataset = sqlite.dataset(blobs())
+    dataset = sqlite.dataset(blobs(labels=False))
     whole = sqlite.train(sqlite.job(dataset, training=SHORT))
     job = sqlite.job(dataset, training=SHORT | {"checkpoint_seconds": 0.1})
     sqlite.leave(job)  # saves at step 0 and again after the first step
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(sqlite: Workshop) -> 
 
 
 def test_a_stale_token_publishes_nothing(sqlite: Workshop) -> None:
-    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), training=SHORT)
     stale = sqlite.claim(job.id)
     with sqlite.database.session() as session:
         leases.lose(session, job.id, stale.token, {"message": "gone", "code": "worker_lost", "type": "", "param": None})
@@ -192,7 +192,7 @@ def test_small_steps_are_computed_by_one_thread(sqlite: Workshop, used: list[int
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT))
+        sqlite.train(sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), training=SHORT))
         assert set(used) == {1}
         assert torch.get_num_threads() == 2
     finally:
@@ -204,7 +204,7 @@ def test_threads_are_those_of_the_first_start(
 ) -> None:
     monkeypatch.setattr(threads, "SMALL_PRODUCT", -1)  # no step is small
     before = torch.get_num_threads()
-    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), training=SHORT)
     sqlite.leave(job)
     try:
         torch.set_num_threads(before + 1)

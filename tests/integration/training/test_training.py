@@ -34,7 +34,7 @@ def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: W
 
 
 def test_a_training_that_is_judged_says_so_and_shows_no_rate(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = sqlite.job(sqlite.dataset(blobs()), training=SHORT)
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT)
     seen: list[dict[str, Any]] = []
 
     def look(*what: Any) -> Any:
@@ -64,7 +64,7 @@ def test_a_graft_on_a_base_predicts(workshop: Workshop) -> None:
 
 def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
     training = {"epochs": 100_000, "batch_size": 32, "max_seconds": 2, "early_stopping": None}
-    job = sqlite.job(sqlite.dataset(blobs()), training=training)
+    job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=training)
     begun = time.monotonic()
     sqlite.train(job)
 
@@ -76,8 +76,8 @@ def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
 
 def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "seconds_per_step", lambda *given: 1.0)
-    few = sqlite.job(sqlite.dataset(blobs()), training=SHORT | {"epochs": 100_000, "max_seconds": 2})
-    enough = sqlite.job(sqlite.dataset(blobs()), training=SHORT | {"epochs": 1, "max_seconds": 1000})
+    few = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 100_000, "max_seconds": 2})
+    enough = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 1, "max_seconds": 1000})
     for job, warned in ((few, True), (enough, False)):
         sqlite.train(job)
         with sqlite.database.reading() as session:
@@ -87,7 +87,7 @@ def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, mo
 
 def test_early_stopping_keeps_the_best_weights(sqlite: Workshop) -> None:
     training = SHORT | {"epochs": 400, "early_stopping": {"patience": 3}, "schedule": "constant"}
-    job = sqlite.job(sqlite.dataset(blobs(rows=1200)), encoder={"name": "mlp"}, training=training)
+    job = sqlite.job(sqlite.dataset(blobs(rows=1200, labels=False)), encoder={"name": "mlp"}, training=training)
     sqlite.train(job)
 
     with sqlite.database.reading() as session:
@@ -121,7 +121,7 @@ def test_components_are_kept_where_no_step_is_better(sqlite: Workshop) -> None:
 
 
 def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
-    job = sqlite.job(sqlite.dataset(blobs(rows=60)), training=SHORT | {"early_stopping": {"patience": 1}})
+    job = sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), training=SHORT | {"early_stopping": {"patience": 1}})
     sqlite.train(job)
 
     progress = sqlite.look(job).progress
@@ -129,7 +129,7 @@ def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Workshop) -> None:
-    dataset = sqlite.dataset(blobs(rows=100))
+    dataset = sqlite.dataset(blobs(rows=100, labels=False))
     training = SHORT | {"precision": "fp32"}  # on a GPU, measuring would choose
     trained = [sqlite.train(sqlite.job(dataset, training=training | {"seed": seed})) for seed in (1, 1, 2)]
     first, second, third = (sqlite.weights(version) for version in trained)
