@@ -22,8 +22,7 @@ from tests.seeds import seed as sow
 ROWS = 6
 
 
-@functools.cache
-def plugins(folder: str, base: type[Any]) -> Sequence[Any]:
+def plugins(folder: str, base: type[Any]) -> list[Any]:
     """Every plug-in of a folder with its default settings, and the smallest network where there are several."""
     found = find(folder, base).values()
     return [plugin(preset="nano") if "preset" in plugin.model_fields else plugin() for plugin in found]

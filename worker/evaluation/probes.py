@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from app.ml.networks.lbfgs import Lbfgs
+
 NEIGHBOURS = 10
 CHUNK = 1024
 CHOOSING_ROWS = 2000
@@ -105,7 +107,7 @@ def _fitted(rows: Tensor, labels: Tensor, classes: int, strengths: tuple[float, 
     rows = torch.cat([rows, torch.ones(len(rows), 1)], 1)
     weights = torch.zeros(len(strengths), rows.shape[1], classes, requires_grad=True)
     strength = torch.tensor(strengths)
-    solver = torch.optim.LBFGS([weights], max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
+    solver = Lbfgs([weights], max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
     def cost() -> float:
         solver.zero_grad()

@@ -73,6 +73,11 @@ def team_for(run: Run) -> Team | None:
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the matrix products and convolutions that are computed meanwhile, and their multiplications."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else torch imports its whole compiler at the first operation: most of a short job's time."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.number, self.multiplications = 0, 0

@@ -1,6 +1,9 @@
 """A job in this process: what its training, its choices and its end give."""
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,3 +163,26 @@ def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: W
     with sqlite.database.reading() as session:
         told = [event.message for event in events.after(session, job.id, 0, 100)]
     assert any(message.startswith("augmentation tried on") for message in told)
+
+
+WHOLE = """
+import sys
+from pathlib import Path
+from app.registry.db import Database
+from app.storage import storage_at
+from tests.workshop import Workshop, blobs
+home = Path(sys.argv[1])
+database = Database(f"sqlite:///{home}/registry.db")
+database.migrate()
+workshop = Workshop(database, storage_at(home.as_uri(), home / "cache", 2**26), home)
+dataset, training = workshop.dataset(blobs(rows=60)), {"epochs": 1}
+base = workshop.train(workshop.job(dataset, training=training))
+workshop.train(workshop.job(dataset, base, kind="finetune", name="graft", training=training))
+print({"sympy", "torch._dynamo"} & set(sys.modules))
+"""
+
+
+def test_a_job_imports_no_compiler(tmp_path: Path) -> None:
+    """Neither its steps nor what counts their products, probes its embedding or solves its head: it takes seconds."""
+    told = subprocess.check_output([sys.executable, "-W", "error", "-c", WHOLE, str(tmp_path)], text=True)
+    assert told == "set()\n"

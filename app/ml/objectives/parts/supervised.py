@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.networks.layers import linear
+from app.ml.networks.lbfgs import Lbfgs
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
@@ -63,7 +64,7 @@ class Headed(Objective):
         features, target = self._some(stream)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        solver = torch.optim.LBFGS(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")
+        solver = Lbfgs(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")
 
         def cost() -> float:
             solver.zero_grad()

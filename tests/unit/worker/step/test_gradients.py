@@ -1,7 +1,5 @@
 """A batch has one gradient, in however many parts it is computed."""
 
-import subprocess
-import sys
 from contextlib import nullcontext
 
 import pytest
@@ -62,18 +60,3 @@ def test_parts_of_a_batch_are_its_rows_in_order(rows: int, count: int, sizes: li
     assert torch.equal(torch.cat([p.roles["input"]["values"] for p in parts]), batch.roles["input"]["values"])
     assert parts[0].seed == 7
     assert len({part.seed for part in parts}) == len(parts)
-
-
-def test_a_step_imports_no_symbols() -> None:
-    """sympy takes a third of a second, which every job's first step paid."""
-    program = (
-        "import sys, torch\n"
-        "from contextlib import nullcontext\n"
-        "from tests.contracts.specimens import pairs\n"
-        "from worker.step.devices import Devices\n"
-        "from worker.step.gradients import Gradients\n"
-        "pair = next(pair for pair in pairs() if str(pair).startswith('autoencoding-mlp'))\n"
-        "Gradients(pair.build(), torch.device('cpu'), Devices(), nullcontext).add(pair.batch(4), 1)\n"
-        "sys.exit('sympy' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
