@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -142,6 +142,10 @@ def load(files: Mapping[str, Path]) -> Artifact:
             size_bytes=sum(tensor.nbytes for tensor in weights.values()),
             extra=about["extra"],
         )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r:.100}"
+        raise ArtifactDamaged(f"this release cannot read its settings, it may be of a newer one: {said}") from error
     except RootstockError as error:
         raise error if isinstance(error, ArtifactDamaged) else ArtifactDamaged(error.message) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

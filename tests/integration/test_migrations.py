@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from app.errors import WrongState
 from app.registry import jobs, objects
-from app.registry.db import REVISIONS, Database
+from app.registry.db import MIGRATIONS, REVISIONS, Database
 from app.registry.tables import Link, Revision, Table
 from tests import rows
 
@@ -92,6 +94,42 @@ def test_processes_that_migrate_at_the_same_time_do_so_once(empty_url: str) -> N
             assert [(row.id, row.number) for row in session.scalars(sa.select(Revision))] == [(1, 0)]
     finally:
         migrated.close()
+
+
+def fill(connection: sa.Connection) -> dict[str, dict[str, object]]:
+    """A row for every table that has none, and what they hold by table."""
+    found = sa.MetaData()
+    found.reflect(connection)
+    samples = {"JSON": {"a": 1}, "JSONB": {"a": 1}, "TEXT": "text", "VARCHAR": "text", "BOOLEAN": True}
+    held: dict[str, dict[str, object]] = {}
+    for table in found.sorted_tables:
+        if connection.execute(table.select()).first() is None:
+            row = {column.name: samples.get(type(column.type).__name__, 1) for column in table.columns}
+            for key in table.foreign_keys:
+                above = held.get(key.column.table.name)
+                row[key.parent.name] = above and above[key.column.name]
+            connection.execute(table.insert().values(row))
+        held[table.name] = dict(connection.execute(table.select()).mappings().one())
+    return held
+
+
+def test_rows_of_the_first_release_survive_all_migrations(empty_url: str) -> None:
+    database = Database(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, REVISIONS[0])
+            before = fill(connection)
+        database.migrate()
+        assert len(before) > 15
+        with database.engine.begin() as connection:
+            after = fill(connection)
+        del before["alembic_version"], after["alembic_version"]
+        assert {table: {name: after[table][name] for name in row} for table, row in before.items()} == before
+    finally:
+        database.close()
 
 
 def test_the_answers_of_batches_become_their_jobs(database: Database) -> None:

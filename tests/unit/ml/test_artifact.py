@@ -81,6 +81,16 @@ def test_a_damaged_description_is_named(tmp_path: Path, damage: bytes) -> None:
         artifact.load(files)
 
 
+@pytest.mark.parametrize("part", ["modality", "encoder"])
+def test_settings_of_a_newer_release_are_named(tmp_path: Path, part: str) -> None:
+    files = networks.write(tmp_path)
+    about = json.loads(files[artifact.MODEL].read_text())
+    about["spec"]["roles"]["input"][part]["later"] = 1
+    files[artifact.MODEL].write_text(json.dumps(about))
+    with pytest.raises(ArtifactDamaged, match=rf"may be of a newer one: {part}\.\w+\.later: "):
+        artifact.load(files)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     files = networks.write(tmp_path)
     with pytest.raises(ArtifactDamaged, match=r"no weights\.safetensors"):
