@@ -37,7 +37,7 @@ from app.storage import storage_at
 from worker.ingest.assembly import assemble
 from worker.ingest.faults import Faults
 from worker.ingest.source import Context, Input
-from worker.launcher import SURROUNDINGS
+from worker.processes.launcher import SURROUNDINGS
 
 MB = 1_000_000
 STORE = "store"
@@ -123,7 +123,7 @@ def memory(sizes: list[int]) -> None:
         for rows in sizes:
             path = write_csv(Path(folder, f"{rows}.csv"), rows, 8)
             began = time.perf_counter()
-            with Watch("worker.process", client) as watch:
+            with Watch("worker.processes.process", client) as watch:
                 make(client, "rows", path, modality="vectors")
             seconds = time.perf_counter() - began
             peaks.append(watch.anonymous)
@@ -274,7 +274,7 @@ def large(rows: int) -> None:
             part[:] = DRAWN.random(part.shape, dtype=np.float32)
         values.flush()
         del values
-        with Watch("app.cli api", client) as api, Watch("worker.process", client) as worker:
+        with Watch("app.cli api", client) as api, Watch("worker.processes.process", client) as worker:
             began = time.perf_counter()
             made = make(client, "large", path)
             print(
@@ -292,7 +292,7 @@ def large(rows: int) -> None:
             "objective": {"name": "autoencoding"},
             "training": {"epochs": 1, "batch_size": 1024},
         }
-        with Watch("worker.process", client) as worker:
+        with Watch("worker.processes.process", client) as worker:
             began = time.perf_counter()
             job = client.train("one epoch", request)
             seconds = time.perf_counter() - began

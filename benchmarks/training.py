@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from app.demo.service import Client, started
-from worker.process import NICENESS
+from worker.processes.process import NICENESS
 
 HELD_OUT = 200
 PEERS = ("lightning", "keras")

@@ -19,7 +19,7 @@ from app.registry.db import Database
 from app.settings import PREFIX, Settings
 from app.storage import Storage
 from worker.ingest.run import run
-from worker.process import Order
+from worker.processes.process import Order
 from worker.progress import Reporter
 
 
@@ -99,7 +99,9 @@ class Bench:
     def process(self) -> "subprocess.Popen[bytes]":
         """A job's real process, which waits for an `Order`; for a registry and a store in the home's own folder."""
         environment = os.environ | {f"{PREFIX}HOME": str(self.settings.home)}
-        return subprocess.Popen([sys.executable, "-m", "worker.process"], env=environment, stdin=subprocess.PIPE)
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.processes.process"], env=environment, stdin=subprocess.PIPE
+        )
 
     def order(self, process: "subprocess.Popen[bytes]", dataset: tables.Dataset, lease_seconds: float) -> None:
         """Claims the dataset's ingest for the process and hands it over."""

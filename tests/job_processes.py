@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app.registry.tables import Job
 from tests.workshop import Workshop
-from worker.launcher import COMMAND
-from worker.process import Order
+from worker.processes.launcher import COMMAND
+from worker.processes.process import Order
 
 
 def begin(

@@ -15,8 +15,8 @@ from app.settings import Settings, SettingsError
 from app.storage import open_storage
 from app.sweep import Sweeper
 from worker import acknowledging
-from worker.launcher import Launcher
-from worker.supervisor import Supervisor
+from worker.processes.launcher import Launcher
+from worker.processes.supervisor import Supervisor
 
 AFTER_SECONDS = 60.0
 """From the start of a worker that does not train to that of its spare: what is asked first is nearly always an ingest,

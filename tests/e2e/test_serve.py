@@ -72,7 +72,9 @@ def test_what_dies_is_started_again(start: Callable[[], Server]) -> None:
 
 def test_a_killed_supervisor_leaves_nothing_behind(start: Callable[[], Server]) -> None:
     server = start()
-    server.wait(lambda: any("worker.process" in command for command in descendants(server.process.pid).values()))
+    server.wait(
+        lambda: any("worker.processes.process" in command for command in descendants(server.process.pid).values())
+    )
     family = descendants(server.process.pid)
     server.process.kill()
     server.wait(lambda: alive(family) == {})

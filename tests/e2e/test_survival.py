@@ -54,7 +54,7 @@ def test_whatever_is_killed_the_weights_are_the_same(start: Callable[[], Server]
 
     disturbed = server.post("/jobs", request(dataset, "disturbed"))["id"]
     at_step(server, disturbed, total // 8, attempt=1)
-    for process in server.children("worker.process"):  # the one that trains, and the spare
+    for process in server.children("worker.processes.process"):  # the one that trains, and the spare
         os.kill(process, signal.SIGKILL)
     at_step(server, disturbed, total // 4, attempt=2)
     (worker,) = server.children("-Q train")

@@ -14,8 +14,8 @@ from app.registry.tables import Job
 from app.storage import storage_at
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
-from worker.launcher import kill
-from worker.process import DONE, LEFT
+from worker.processes.launcher import kill
+from worker.processes.process import DONE, LEFT
 
 BODY: dict[str, Any] = {
     "encoder": {"name": "mlp", "widths": [1024, 1024]},

@@ -28,7 +28,7 @@ from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker.handlers import embedding, importing
-from worker.process import Order
+from worker.processes.process import Order
 from worker.progress import Stopped
 
 ROWS = 400
@@ -195,7 +195,7 @@ def process(field: Field, job_id: str, lease_seconds: float) -> Iterator["subpro
         f"{PREFIX}DATABASE_URL": settings.resolved_database_url,
         f"{PREFIX}STORAGE_URL": settings.resolved_storage_url,
     }
-    command = [sys.executable, "-m", "worker.process"]
+    command = [sys.executable, "-m", "worker.processes.process"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as started:
         assert started.stdin is not None
         started.stdin.write(Order(job_id, claimed.token, "embed").line())

@@ -15,7 +15,7 @@ from app.registry.tables import Version
 from app.settings import Settings
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
-from worker.process import Order, write_failure
+from worker.processes.process import Order, write_failure
 
 
 class School:

@@ -22,7 +22,7 @@ from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker.handlers import importing
-from worker.process import Order, write_failure
+from worker.processes.process import Order, write_failure
 from worker.publishing.publication import register
 
 

@@ -15,7 +15,7 @@ from app.registry import fenced, jobs
 from app.registry.db import Database
 from tests import servers
 from tests.integration.machine.machine import Machine, alive, wait_until_dead
-from worker.process import NICENESS, SESSION_NICENESS
+from worker.processes.process import NICENESS, SESSION_NICENESS
 
 LONG = 100_000
 """Steps of a job that does not end by itself within a test."""

@@ -12,7 +12,7 @@ from app.storage import storage_at
 from app.sweep import remove_scratch
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
-from worker.launcher import kill
+from worker.processes.launcher import kill
 
 BODY: dict[str, Any] = {
     "encoder": {"name": "mlp", "widths": [1024, 1024]},

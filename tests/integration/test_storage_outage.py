@@ -10,8 +10,8 @@ from app.storage import Storage, storage_at
 from tests import servers
 from tests.job_processes import begin
 from tests.workshop import Workshop, blobs
-from worker.launcher import kill
-from worker.process import LEFT, wait_for_store
+from worker.processes.launcher import kill
+from worker.processes.process import LEFT, wait_for_store
 
 
 def warned(database: Database, job_id: str) -> bool:

@@ -13,8 +13,8 @@ from app.registry import events, fenced, jobs, keys
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
-from worker.launcher import Launcher
-from worker.supervisor import Supervisor
+from worker.processes.launcher import Launcher
+from worker.processes.supervisor import Supervisor
 
 STILL_STARTING = "import pathlib, time; pathlib.Path('begun').touch(); time.sleep(60)"
 UNTIL_TOLD = """
@@ -74,7 +74,7 @@ def test_a_process_that_does_not_leave_is_killed_and_the_job_says_why(run: Run, 
 
 
 def test_the_log_says_what_was_run_and_how_it_ended(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "worker.supervisor")
+    caplog.set_level("INFO", "worker.processes.supervisor")
     job = run(UNTIL_TOLD, lambda session, job: fenced.fail(session, job.id, job.token, {"code": "x", "message": "y"}))
     began, ended = (record.getMessage() for record in caplog.records)
     assert began == f"{job.id} is running: pretrain, attempt 1"

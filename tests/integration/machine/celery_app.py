@@ -3,7 +3,7 @@
 import sys
 
 from app.settings import settings
-from worker.launcher import Launcher
+from worker.processes.launcher import Launcher
 from worker.tasks import build
 
 HANDLERS = "tests.integration.machine.handlers"

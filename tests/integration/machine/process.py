@@ -2,7 +2,7 @@
 
 import sys
 
-from worker.process import main
+from worker.processes.process import main
 
 if __name__ == "__main__":
     sys.exit(main({"pretrain": "tests.integration.machine.handlers:count"}))

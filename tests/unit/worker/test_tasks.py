@@ -6,8 +6,8 @@ from celery import Celery
 from app.queue import TASKS
 from app.registry.db import Database
 from app.settings import Settings, SettingsError
-from worker.launcher import Launcher
-from worker.supervisor import Supervisor
+from worker.processes.launcher import Launcher
+from worker.processes.supervisor import Supervisor
 from worker.tasks import build, register
 
 

@@ -29,7 +29,7 @@ def lead(order: bytes, devices: int, stop: threading.Event) -> int:
         }
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
         launch += ["--log-dir", folder]  # else a folder stays behind for every job
-        process = subprocess.Popen([*launch, "-m", "worker.member"], stdin=subprocess.PIPE, env=environment)
+        process = subprocess.Popen([*launch, "-m", "worker.processes.member"], stdin=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         while process.poll() is None:
             if stop.wait(LOOK_SECONDS):

@@ -28,7 +28,7 @@ from app.registry.db import Database, PatientDatabase, is_away, is_full
 from app.registry.states import Fenced
 from app.settings import settings
 from app.storage import Storage, open_storage
-from worker.crew import lead
+from worker.processes.crew import lead
 from worker.progress import Quiet, Reporter, Stopped
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Order:
 
 def main(handlers: Mapping[str, str] = HANDLERS) -> int:
     """Waits for an order, carries it out, returns the exit status."""
-    parser = argparse.ArgumentParser(prog="worker.process", description=__doc__)
+    parser = argparse.ArgumentParser(prog="worker.processes.process", description=__doc__)
     parser.add_argument(
         "--preload", metavar="MODULE", help="imported before the order comes, so that it starts at once"
     )

@@ -12,8 +12,8 @@ import torch.distributed as collective
 
 from app.ml.tensors.device import chosen
 from app.settings import settings
-from worker.crew import ORDER, STATUS
-from worker.process import HANDLERS, Order, carry_out
+from worker.processes.crew import ORDER, STATUS
+from worker.processes.process import HANDLERS, Order, carry_out
 from worker.step.devices import Devices
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.launcher import Launcher, kill
-from worker.process import Order
+from worker.processes.launcher import Launcher, kill
+from worker.processes.process import Order
 
 ORDER = Order("job-1", 1, "pretrain")
 COMMAND = (sys.executable, "-c", "import sys; sys.stdin.buffer.read()")
@@ -42,7 +42,7 @@ def test_a_spare_takes_the_order_and_another_takes_its_place_when_it_has_ended(l
 
 
 def test_a_long_job_does_not_keep_the_next_from_a_spare(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.launcher.UNDER_WAY_SECONDS", 0.1)
+    monkeypatch.setattr("worker.processes.launcher.UNDER_WAY_SECONDS", 0.1)
     launcher.keep_spare()
     process = launcher.launch(ORDER)
     assert refilled(launcher).pid != process.pid

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Sequence
 
 from app.settings import MIB
-from worker.process import Order
+from worker.processes.process import Order
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "worker.process")
+COMMAND = (sys.executable, "-m", "worker.processes.process")
 PRELOAD = "worker.trainer"
 """With it comes nearly all that the handlers of other kinds import."""
 LIGHT = frozenset({"ingest"})

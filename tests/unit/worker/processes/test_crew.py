@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from worker.crew import threads_each
+from worker.processes.crew import threads_each
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from app.registry import jobs, leases
 from app.registry.db import Database, is_full
 from app.registry.states import Fenced
 from app.settings import Settings
-from worker.launcher import Launcher, kill, release
-from worker.process import LEFT, Order
+from worker.processes.launcher import Launcher, kill, release
+from worker.processes.process import LEFT, Order
 
 log = logging.getLogger(__name__)
 

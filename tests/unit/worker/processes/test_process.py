@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from worker import launcher
-from worker.process import HANDLERS, LEFT, Order
-from worker.supervisor import describe
+from worker.processes import launcher
+from worker.processes.process import HANDLERS, LEFT, Order
+from worker.processes.supervisor import describe
 
 TORCH = "import sys; import {module}; print(sorted(name for name in sys.modules if name == 'torch'))"
 
@@ -30,7 +30,9 @@ def test_handlers_exist(handler: str) -> None:
     assert callable(getattr(importlib.import_module(module), name))
 
 
-@pytest.mark.parametrize("module", ["worker.celery_app", "worker.process", HANDLERS["ingest"].partition(":")[0]])
+@pytest.mark.parametrize(
+    "module", ["worker.celery_app", "worker.processes.process", HANDLERS["ingest"].partition(":")[0]]
+)
 def test_what_need_not_wait_for_torch_does_not_import_it(module: str, environment: dict[str, str]) -> None:
     command = [sys.executable, "-c", TORCH.format(module=module)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -48,7 +50,7 @@ def test_the_end_of_the_leash_kills_the_process(environment: dict[str, str]) -> 
 def test_the_end_of_the_leash_kills_a_member_that_waits_for_the_others(environment: dict[str, str], rank: str) -> None:
     nobody = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     crew = environment | nobody | {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    process = subprocess.Popen([sys.executable, "-m", "worker.member"], stdin=subprocess.PIPE, env=crew)
+    process = subprocess.Popen([sys.executable, "-m", "worker.processes.member"], stdin=subprocess.PIPE, env=crew)
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(60) == -9
