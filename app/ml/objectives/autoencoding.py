@@ -5,6 +5,7 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the code, `
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,7 +19,8 @@ from app.ml.networks.descent import POSSIBLE, Descent
 from app.ml.networks.layers import linear, silence
 from app.ml.networks.rectified import Chain
 from app.ml.networks.team import Team
-from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.base import Comparison, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.parts.distances import displacements
 from app.ml.objectives.parts.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.objectives.parts.squares import mean_squares
 from app.ml.objectives.parts.training_defaults import TrainingData
@@ -31,8 +33,8 @@ WIDEST = 64
 WIDEST_OF_TEXT = 256
 USUAL_NOISE = 0.1
 FEW_ROWS = 1200
-"""Training rows of a table below which its code is held to the principal components."""
-USUAL_SHRINKAGE = 30.0
+"""Training rows of a table below which distances are to be kept by its code."""
+USUAL_STRESS = 1.0
 
 
 class Autoencoding(ObjectiveSettings):
@@ -56,11 +58,14 @@ class Autoencoding(ObjectiveSettings):
     code_noise: float | None = Field(None, ge=0, le=10)
     """Deviation of the noise that training adds to the numbers of a code, so that alike items get codes that lie near
     each other. By default 0.1 with `residual`, where a code's numbers have a deviation of about 1, and 0 without."""
+    stress: float | None = Field(None, ge=0, le=1000)
+    """Weight of the stress of a batch's codes (Kruskal 1964) beside the squared error of the rows: by how much two
+    codes, in the unit of the rows, lie nearer to each other or farther apart than their rows do. By default 1 with
+    `residual` for fewer than 1,200 training rows of numbers without bounds, which alone teach too little of what
+    belongs together, and 0 for more of them and for pictures."""
     shrinkage: float | None = Field(None, ge=0, le=1000)
     """With `residual`, weight of the squares by which a code's numbers leave the principal components, beside the
-    squared error of the row: few rows cannot tell which other neighbours would be better. By default 30 for fewer
-    than 1,200 training rows of numbers without bounds, where neighbours came out up to five points worse than those of
-    the components, and 0 for more of them and for pictures."""
+    squared error of the row: with 30, neighbours are those of the components. By default 0."""
 
     def check(self, layouts: Mapping[str, Layout]) -> None:
         if self.residual and layouts["input"] == "tokens":
@@ -72,6 +77,10 @@ class Autoencoding(ObjectiveSettings):
                 f"objective.shrinkage: {self.shrinkage:g} asked, and without residual there are no principal "
                 "components to hold the code to; leave one of the two out",
                 param="objective.shrinkage",
+            )
+        if self.stress and layouts["input"] == "tokens":
+            raise DoesNotFit(
+                "objective.stress: texts have no distances in numbers; leave it out", param="objective.stress"
             )
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
@@ -85,12 +94,14 @@ class Autoencoding(ObjectiveSettings):
         residual = usual or bool(self.shrinkage) if self.residual is None else self.residual
         noise = (USUAL_NOISE if residual else 0.0) if self.code_noise is None else self.code_noise
         few = residual and data.rows < FEW_ROWS and not data.shape.bounded
-        shrinkage = (USUAL_SHRINKAGE if few else 0.0) if self.shrinkage is None else self.shrinkage
+        stress = (USUAL_STRESS if few and not self.shrinkage else 0.0) if self.stress is None else self.stress
         reason = f"begins as principal components of {data.rows:,} rows" if residual else "the network alone"
-        return {"residual": residual, "code_noise": noise, "shrinkage": shrinkage}, reason
+        shrinkage = self.shrinkage or 0.0
+        return {"residual": residual, "code_noise": noise, "stress": stress, "shrinkage": shrinkage}, reason
 
     def build(self, roles: Mapping[str, Role]) -> "Autoencoder":
-        return Autoencoder(
+        built = partial(Spaced, stress=self.stress) if self.stress else Autoencoder
+        return built(
             roles["input"],
             residual=bool(self.residual),
             noise=self.code_noise or 0.0,
@@ -157,6 +168,12 @@ class Autoencoder(Objective):
             drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)  # type: ignore[operator]
             each = misses(drawn.float(), inputs, self.shape)
             return Loss(each.sum(), len(each), self.measured(each))
+        each, _ = self.missed(batch)
+        return Loss(each.sum(), len(each), self.measured(each))
+
+    def missed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What an item's drawing, and while learning its code, is charged with [B]; and the codes [B, E]."""
+        inputs, seen = batch.roles["input"], self.corrupt(batch)
         code = self.embed(seen)
         drawn = code
         if self.code_noise and self.training:
@@ -165,7 +182,7 @@ class Autoencoder(Objective):
         if self.shortcut is not None and self.shrinkage and self.training:
             # how far codes are from the principal components of their items
             each = each + self.shrinkage * mean_squares(code, self.shortcut(seen["values"]))
-        return Loss(each.sum(), len(each), self.measured(each))
+        return each, code
 
     def measured(self, each: Tensor) -> Tensors:
         """Of errors [B] of items, in evaluation mode, the part of a loss that is their `mse`; nothing of tokens."""
@@ -199,6 +216,28 @@ class Autoencoder(Objective):
     def corrupt(self, batch: Batch) -> Tensors:
         """What the encoder sees of a batch while learning: here, the batch itself."""
         return batch.roles["input"]
+
+
+class Spaced(Autoencoder, Comparison):
+    """An autoencoder whose codes are to lie as far from each other as their items do."""
+
+    def __init__(self, role: Role, *, stress: float, residual: bool, noise: float, shrinkage: float) -> None:
+        super().__init__(role, residual=residual, noise=noise, shrinkage=shrinkage)
+        self.stress, self.straight = stress, False
+
+    def loss(self, batch: Batch) -> Loss:
+        return Comparison.loss(self, batch) if self.training else Autoencoder.loss(self, batch)
+
+    def represent(self, batch: Batch) -> Tensor:
+        """What every item is charged with, its code in the unit of the items, and the item: [B, 1 + E + N]."""
+        each, code = self.missed(batch)
+        unit = 1.0 if self.shortcut is None else self.shortcut.scale
+        return torch.cat([each[:, None], code * unit, batch.roles["input"]["values"].flatten(1)], 1).float()
+
+    def loss_from(self, representations: Tensor) -> Loss:
+        each, code, values = representations.tensor_split([1, 1 + self.code], 1)
+        misplaced = displacements(code, values) / self.shape.count
+        return Loss((each[:, 0] + self.stress * misplaced).sum(), len(each))
 
 
 def narrow(shape: Shape) -> int | None:

@@ -11,7 +11,7 @@ from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.vectors import Vectors
 from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder, Autoencoding
-from app.ml.objectives.base import Role
+from app.ml.objectives.base import Comparison, Role
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Shape
@@ -176,42 +176,91 @@ def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, 
     assert settings == {
         "residual": expected,
         "code_noise": 0.1 if expected else 0.0,
-        "shrinkage": 30.0 if expected else 0.0,
+        "stress": 1.0 if expected else 0.0,
+        "shrinkage": 0.0,
     }
-    asked = Autoencoding(residual=not expected, code_noise=0.3, shrinkage=0.0)
+    asked = Autoencoding(residual=not expected, code_noise=0.3, stress=0.0)
     assert asked.default_settings(TrainingData(Shape("vector", (width,)), 100))[0] == {
         "residual": not expected,
         "code_noise": 0.3,
+        "stress": 0.0,
         "shrinkage": 0.0,
     }
 
 
-def test_few_rows_of_a_table_hold_its_code_to_the_components_and_many_do_not() -> None:
-    def shrinkage(rows: int, *, bounded: bool = False) -> float:
+def test_few_rows_of_a_table_are_to_keep_their_distances_and_many_are_not() -> None:
+    def stress(rows: int, *, bounded: bool = False, **asked: Any) -> float:
         shape = Shape("vector", (30,), bounded=bounded)
-        return float(Autoencoding().default_settings(TrainingData(shape, rows))[0]["shrinkage"])
+        return float(Autoencoding(**asked).default_settings(TrainingData(shape, rows))[0]["stress"])
 
-    assert [shrinkage(rows) for rows in (100, 1199, 1200)] == [30.0, 30.0, 0.0]
-    assert shrinkage(100, bounded=True) == 0
+    assert [stress(rows) for rows in (100, 1199, 1200)] == [1.0, 1.0, 0.0]
+    assert stress(100, bounded=True) == stress(100, residual=False) == stress(100, shrinkage=30.0) == 0
     named = TrainingData(Shape("vector", (30,)), 100, named=True)
     assert Autoencoding(shrinkage=2.0).default_settings(named)[0]["residual"] is True
 
 
+def taught(**settings: Any) -> tuple[Autoencoder, Tensor]:
+    """A residual network after 100 steps, and the rows that it saw."""
+    built, batch = network(3, residual=True, **settings)
+    built.begin(lambda: iter([batch]))
+    steps = torch.optim.Adam(built.parameters(), 0.01)
+    for _ in range(100):
+        steps.zero_grad()
+        built.loss(batch).sum.backward()  # type: ignore[no-untyped-call]
+        steps.step()
+    return built.eval().requires_grad_(False), batch.roles["input"]["values"]
+
+
 def test_a_held_code_stays_nearer_to_the_components() -> None:
     def strayed(shrinkage: float) -> float:
-        built, batch = network(3, residual=True, shrinkage=shrinkage)
-        built.begin(lambda: iter([batch]))
-        steps = torch.optim.Adam(built.parameters(), 0.01)
-        for _ in range(100):
-            steps.zero_grad()
-            built.loss(batch).sum.backward()  # type: ignore[no-untyped-call]
-            steps.step()
-        values = batch.roles["input"]["values"]
+        built, values = taught(shrinkage=shrinkage)
         assert built.shortcut is not None
-        with torch.no_grad():
-            return float((built.eval().embed({"values": values}) - built.shortcut(values)).square().mean())
+        return float((built.embed({"values": values}) - built.shortcut(values)).square().mean())
 
     assert strayed(10.0) < 0.2 * strayed(0.0)
+
+
+def test_a_stressed_code_keeps_distances() -> None:
+    def amiss(stress: float) -> float:
+        built, values = taught(stress=stress)
+        assert built.shortcut is not None
+        apart = torch.pdist(built.embed({"values": values}) * built.shortcut.scale)
+        return float((apart - torch.pdist(values)).square().mean())
+
+    assert amiss(10.0) < 0.5 * amiss(0.0)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_stressed_code_learns_as_a_whole_what_its_parts_say(residual: bool) -> None:
+    """The stress of two codes counts while learning alone."""
+    built, batch = network(3, residual=residual, stress=2.0)
+    plain, _ = network(3, residual=residual)
+    plain.load_state_dict(built.state_dict())
+    assert isinstance(built, Comparison)
+    whole = built.loss(batch)
+    together = built.loss_from(torch.cat([built.represent(part) for part in batch.parts(3)]))
+    torch.testing.assert_close(together.sum, whole.sum)
+    values = batch.roles["input"]["values"]
+    unit = built.shortcut.scale if built.shortcut is not None else 1.0
+    amiss = (torch.pdist(built.embed(batch.roles["input"]) * unit) - torch.pdist(values)).square().mean() / 12
+    torch.testing.assert_close(whole.sum, plain.loss(batch).sum + 2.0 * 40 * amiss)
+    assert torch.equal(built.eval().loss(batch).sum, plain.eval().loss(batch).sum)
+
+
+def test_equal_rows_are_learned_from() -> None:
+    built, batch = network(3, residual=True, stress=1.0)
+    same = Batch({"input": {"values": batch.roles["input"]["values"][:1].expand(4, -1)}}, torch.arange(4))
+    for one in (
+        same,
+        replace(same, roles={"input": {"values": same.roles["input"]["values"][:1]}}, rows=torch.arange(1)),
+    ):
+        built.loss(one).sum.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in built.parameters())
+
+
+def test_text_is_not_stressed() -> None:
+    with pytest.raises(DoesNotFit, match="stress: texts"):
+        Autoencoding(stress=1.0).check({"input": "tokens"})
 
 
 def test_shrinkage_without_components_is_refused() -> None:

@@ -1,10 +1,12 @@
 """A batch has one gradient, in however many parts it is computed."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 
+from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Comparison
 from app.ml.tensors.batch import Loss
 from tests.contracts.specimens import Pair, pairs
@@ -33,6 +35,19 @@ def test_parts_give_the_gradient_of_the_whole(name: str, parts: int) -> None:
     assert given.keys() == expected.keys()
     for weight, grad in expected.items():
         torch.testing.assert_close(given[weight], grad, rtol=1e-3, atol=1e-5, msg=weight)
+
+
+def test_parts_of_a_table_give_the_gradient_of_its_distances() -> None:
+    stressed = Autoencoding(residual=True, stress=1.0)
+    pair = replace(PAIRS["autoencoding-mlp"], objective=stressed, dimensions=5)
+    given = []
+    for parts in (1, 3):
+        network = pair.build().train()
+        assert isinstance(network, Comparison)
+        loss = Gradients(network, torch.device("cpu"), Devices(), nullcontext).add(pair.batch(7), parts)
+        given.append([loss.sum, *(weight.grad for weight in network.parameters() if weight.grad is not None)])
+    for whole, pieces in zip(*given, strict=True):
+        torch.testing.assert_close(pieces, whole, rtol=1e-3, atol=1e-5)
 
 
 def test_a_comparison_in_parts_draws_the_same_noise_twice() -> None:
