@@ -130,7 +130,8 @@ def api(options: argparse.Namespace) -> int:
         "app.main:from_environment",
         factory=True,
         workers=options.workers,
-        http="app.api.wire:Gathering",  # by its name: each of several is alive to its parent before it imports torch
+        # by its name: each of several processes is alive to its parent before it imports torch
+        http="app.api.fast_path.wire:Gathering",
         ws="none",
         proxy_headers=False,
         access_log=False,

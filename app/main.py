@@ -30,8 +30,8 @@ from app.api import (
 )
 from app.api.cors import Origins
 from app.api.deps import Services
+from app.api.fast_path.lane import Lane
 from app.api.job_watch import Watcher
-from app.api.lane import Lane
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.telemetry import Telemetry
 from app.registry.db import Database

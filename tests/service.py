@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from app.api.wire import Gathering
+from app.api.fast_path.wire import Gathering
 from app.main import create_app
 from app.ml import artifact
 from app.ml.inference.admission import Permits

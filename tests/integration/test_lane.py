@@ -1,4 +1,4 @@
-"""The short way over real sockets: what takes it, what does not, and that both give the same."""
+"""The fast path over real sockets: what takes it, what does not, and that both give the same."""
 
 import asyncio
 import io
@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api import heads, inference, turn, wire
+from app.api import inference
+from app.api.fast_path import heads, turn, wire
 from app.ml import artifact
 from app.registry_cache import WATCH_SECONDS
 from tests import networks
@@ -37,7 +38,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def careful(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every request that takes the careful way."""
+    """Grows by one with every request that takes the slow path."""
     seen: list[int] = []
     answer = inference.Endpoint._answer
 

@@ -106,7 +106,7 @@ def test_what_is_asked_behind_a_refusal_is_answered_in_order(house: House) -> No
 def test_the_wait_for_a_permit_is_counted_as_it_is_told(
     house: House, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
-    """On the short way, and with a header that needs care on the other."""
+    """On the fast path, and with a header that needs care on the other."""
     monkeypatch.setattr(admission, "WAIT_SECONDS", 5.0)  # what it sets a timer for outlasts this test
     body = json.dumps({"model": "tiny", "input": VECTOR}).encode()
     head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\n"

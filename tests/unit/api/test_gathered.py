@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from app.api.gathered import Gathered
+from app.api.fast_path.gathered import Gathered
 
 
 class Noting(asyncio.Transport):

@@ -1,4 +1,4 @@
-"""A connection at every stage of a request on the short way: what comes behind it, a client that goes, a server that
+"""A connection at every stage of a request on the fast path: what comes behind it, a client that goes, a server that
 stops. Over a transport that notes what it is told, with a lane that answers when a test tells it to."""
 
 import asyncio
@@ -10,8 +10,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from app.api import wire
-from app.api.question import Question
+from app.api.fast_path import wire
+from app.api.fast_path.question import Question
 from app.api.receiving import PERMIT
 from app.ml.inference import admission
 from app.ml.inference.admission import Permit, Permits
@@ -111,7 +111,7 @@ class Lane:
 
 
 class Application:
-    """The careful way."""
+    """The slow path."""
 
     def __init__(self) -> None:
         self.lane = Lane()
@@ -246,7 +246,7 @@ def test_a_server_that_stops_closes_what_is_idle_and_refuses_as_it_answers(monke
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_server_that_stops_answers_what_its_own_parser_reads(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
-    """A request of the careful way, or one whose body is `late` and ends there after the server was told to stop."""
+    """A request of the slow path, or one whose body is `late` and ends there after the server was told to stop."""
     monkeypatch.setattr(wire, "LINGER_SECONDS", 0.0)
     monkeypatch.setattr(wire, "PATIENCE_SECONDS", 0.001)
 

@@ -1,9 +1,9 @@
-"""The short way: a question that arrives whole, is made of numbers, and asks a model at hand.
+"""The fast path: a question that arrives whole, is made of numbers, and asks a model at hand.
 
 No task, no message and no future is made for it. What arrives together is computed and answered together
-(`app.api.turn`); what its head asks for is looked up once for all, and a head that was read before is known by its
-bytes. Everything else, whatever is wrong with a question included, is left as it came to the careful way
-(`app.api.inference`), whose errors have names: the short way answers 200, or 429 where no permit came in time. Knows no
+(`turn`); what its head asks for is looked up once for all, and a head that was read before is known by its
+bytes. Everything else, whatever is wrong with a question included, is left as it came to the slow path
+(`app.api.inference`), whose errors have names: the fast path answers 200, or 429 where no permit came in time. Knows no
 socket.
 """
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from app import numbers
 from app.api import request_bodies
-from app.api.heads import Head, Heads
+from app.api.fast_path.heads import Head, Heads
+from app.api.fast_path.question import Alike, Asker, Question
+from app.api.fast_path.refusals import Refusals
+from app.api.fast_path.turn import Turn
 from app.api.middleware import request_id
-from app.api.question import Alike, Asker, Question
-from app.api.refusals import Refusals
 from app.api.telemetry import Telemetry
-from app.api.turn import Turn
 from app.errors import RootstockError
 from app.ml.inference.admission import Permit, Place, Waiter
 from app.ml.inference.predictor import MANY
@@ -34,7 +34,7 @@ LARGEST = 1024 * 1024
 
 
 class Lane:
-    """The short way of one process. For the event loop's thread only."""
+    """The fast path of one process. For the event loop's thread only."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Lane:
     def must_wait(self, head: Head) -> bool:
         """Whether there is no permit for it: nobody reads what cannot be worked on.
 
-        Only a caller who may ask waits; the careful way tells the others what is wrong with their key.
+        Only a caller who may ask waits; the slow path tells the others what is wrong with their key.
         """
         return self._serving.permits.full and self._caller(head) is not None
 
@@ -98,7 +98,7 @@ class Lane:
         self._telemetry.requests("POST", head.operation.path, status, waited)
 
     def permit(self, waited: float) -> Permit:
-        """The one that there is for who has `waited` in line and takes the careful way."""
+        """The one that there is for who has `waited` in line and takes the slow path."""
         permit = Permit(self._serving.permits)
         permit.admitted(waited)
         return permit
@@ -109,7 +109,7 @@ class Lane:
         return caller if caller is not None and "infer" in caller.scopes else None
 
     def _read(self, head: Head, data: bytes) -> tuple[Any, NDArray[Any]] | None:
-        """Options and rows in a body; None where only the careful way can tell what it says."""
+        """Options and rows in a body; None where only the slow path can tell what it says."""
         if self._caller(head) is None:
             return None
         body = data[head.end :]

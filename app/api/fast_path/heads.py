@@ -1,4 +1,4 @@
-"""The heads of requests that may take the short way (`app.api.lane`): each is read once, and known by its bytes then.
+"""The heads of requests that may take the fast path (`lane`): each is read once, and known by its bytes then.
 
 Knows no model and no connection.
 """
@@ -46,13 +46,13 @@ class Heads:
     """The heads that this process has read."""
 
     def __init__(self, operations: Mapping[str, Operation], max_body_bytes: int, careful: Collection[str] = ()) -> None:
-        """`operations` are known by their paths; larger bodies and heads with one of `careful` go the careful way."""
+        """`operations` are known by their paths; larger bodies and heads with one of `careful` take the slow path."""
         self._operations, self._max_body_bytes = operations, max_body_bytes
         self._careful = frozenset((*CAREFUL, *careful))
         self._known: dict[bytes, Head | None] = {}
 
     def find(self, data: bytes, last: Head | None = None) -> Head | None:
-        """The head that `data` begins with, likely the client's `last`, where its request may take the short way."""
+        """The head that `data` begins with, likely the client's `last`, where its request may take the fast path."""
         if last is not None and data.startswith(last.text):
             return last
         end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4

@@ -1,6 +1,6 @@
-"""How bytes reach the application: the server's protocol, with the short way before it.
+"""How bytes reach the application: the server's protocol, with the fast path before it.
 
-A request that the lane (`app.api.lane`) takes never becomes a task of the server. Until it is answered it is at one
+A request that the lane (`lane`) takes never becomes a task of the server. Until it is answered it is at one
 stage: its body is `Coming`, then it may stand `InLine` for a permit, then it is a `Question` of the lane. While no
 request is at any, what comes begins one, or belongs to one that the server's own parser reads.
 """
@@ -11,25 +11,25 @@ from typing import Any, ClassVar, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from app.api.bounded_heads import BoundedHeads
-from app.api.gathered import Gathered
-from app.api.heads import Head
-from app.api.lane import Lane
+from app.api.fast_path.bounded_heads import BoundedHeads
+from app.api.fast_path.gathered import Gathered
+from app.api.fast_path.heads import Head
+from app.api.fast_path.lane import Lane
 from app.api.receiving import PERMIT
 from app.api.response_bodies import head_lines
 from app.ml.inference.admission import Permit
 
 PATIENCE_SECONDS = 0.05
-"""A body that takes longer goes the careful way, which has a clock."""
+"""A body that takes longer takes the slow path, which has a clock."""
 LINGER_SECONDS = 0.2
 """So long an idle connection is kept when the server stops: what its client sends just then is still answered."""
 MOST_BEHIND = 64 * 1024
-"""Bytes of what is asked behind a request on the short way; the connection is not read from beyond."""
+"""Bytes of what is asked behind a request on the fast path; the connection is not read from beyond."""
 UPGRADE = re.compile(rb"(?<=\r\n)upgrade:[^\r\n]*\r\n", re.IGNORECASE)
 
 
 class Stage(Protocol):
-    """How far a request on the short way has come."""
+    """How far a request on the fast path has come."""
 
     def received(self, data: bytes) -> None:
         """More has come by its connection."""
@@ -43,11 +43,11 @@ class Gathering(BoundedHeads):
 
     lane: Lane | None
     stage: Stage | None = None
-    """That of the request on the short way, where there is one."""
+    """That of the request on the fast path, where there is one."""
     _head: Head | None = None
     """That of the last request which the lane was asked."""
     _behind = b""
-    """What came after the request on the short way."""
+    """What came after the request on the fast path."""
     _last = False
     """True when the connection shall be closed behind the next answer."""
     _answered_at = 0.0
@@ -86,7 +86,7 @@ class Gathering(BoundedHeads):
                 self.carefully(data)
 
     def keep(self, data: bytes) -> None:
-        """Bytes behind the request on the short way, until that is answered."""
+        """Bytes behind the request on the fast path, until that is answered."""
         self._behind += data
         if len(self._behind) > MOST_BEHIND:
             self.flow.pause_reading()
@@ -99,7 +99,7 @@ class Gathering(BoundedHeads):
         return b"%b%b%bx-request-id: " % (STATUS_LINE[status], self._common[1], lines)
 
     def respond(self, opening: bytes, identity: bytes, content: bytes) -> None:
-        """Writes the answer to the request on the short way, and goes on with what came behind it."""
+        """Writes the answer to the request on the fast path, and goes on with what came behind it."""
         self.stage = None
         self._answered_at = self.loop.time()
         self.server_state.total_requests += 1

@@ -1,4 +1,4 @@
-"""A question on the short way (`app.api.lane`), those that are alike, and the connection of one. Knows no socket."""
+"""A question on the fast path (`lane`), those that are alike, and the connection of one. Knows no socket."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api import request_bodies
-from app.api.heads import Head
+from app.api.fast_path.heads import Head
 from app.api.response_bodies import Packed, as_bytes, in_parts
 from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Work
@@ -25,7 +25,7 @@ class Asker(Protocol):
         """Writes the answer to the request of that id; the next question may come."""
 
     def carefully(self, data: bytes) -> None:
-        """Takes the careful way with the whole request `data`."""
+        """Takes the slow path with the whole request `data`."""
 
     def keep(self, data: bytes) -> None:
         """Keeps what comes behind the question until that is answered."""
@@ -33,7 +33,7 @@ class Asker(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Question:
-    """One request on the short way."""
+    """One request on the fast path."""
 
     asker: Asker
     data: bytes

@@ -1,4 +1,4 @@
-"""What is read together on the short way (`app.api.lane`) is computed and answered together, up to a size.
+"""What is read together on the fast path (`lane`) is computed and answered together, up to a size.
 
 A turn lasts as long as questions keep coming while others are read: nobody waits for more, and yet fewer turns, each of
 which costs as much as several questions, serve as many. Knows no key and no socket.
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from app.api.heads import Head
+from app.api.fast_path.heads import Head
+from app.api.fast_path.question import Alike, Question, part_of, parts
 from app.api.middleware import request_id
-from app.api.question import Alike, Question, part_of, parts
 from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
