@@ -117,6 +117,14 @@ class TooLarge(RootstockError):
     type = "invalid_request_error"
 
 
+# 416
+class RangeNotSatisfiable(RootstockError):
+    """A part was asked for that lies behind the end."""
+
+    status = 416
+    type = "invalid_request_error"
+
+
 # 431
 class HeadTooLarge(RootstockError):
     status = 431

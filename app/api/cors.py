@@ -10,7 +10,9 @@ from app.api.middleware import request_id
 from app.errors import Malformed
 
 EXPOSED = (
+    "accept-ranges",
     "content-disposition",
+    "content-range",
     "etag",
     "inference-header-content-length",
     "retry-after",

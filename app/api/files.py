@@ -6,11 +6,12 @@ from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api import serializers
+from app.api.conditional import WantedHere
 from app.api.deps import CallerHere, Paging, ServicesHere, caller, guarded_router, pages, services
 from app.api.forms import Arrived, receive_form
 from app.api.idempotency import HEADERS, Made, create_from_form, idempotent_request
 from app.api.schemas import Deleted, FileObject, ListOf, Purpose
-from app.api.streaming import download
+from app.api.streaming import Content, described, download
 from app.errors import MissingKey, UnknownChoice
 from app.registry import files, objects
 from app.registry.tables import File
@@ -96,15 +97,14 @@ def get_file(file_id: str, here: ServicesHere, who: CallerHere) -> dict[str, Any
 @router.get(
     "/v1/files/{file_id}/content",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    responses=described("application/octet-stream"),
 )
-def get_content(file_id: str, here: ServicesHere, who: CallerHere) -> Response:
-    """The bytes as they came."""
+def get_content(file_id: str, here: ServicesHere, who: CallerHere, wanted: WantedHere) -> Response:
+    """The bytes as they came, or with `Range` a part of them."""
     with here.database.reading() as session:
         file = files.get(session, who.project_id, file_id)
-        parts = objects.held(session, file.id)[files.CONTENT]
-    chunks = here.storage.open(parts)
-    return download(chunks, filename=file.filename, media_type="application/octet-stream", size_bytes=file.size_bytes)
+        content = Content(objects.held(session, file.id)[files.CONTENT])
+    return download(here.storage, content, wanted, filename=file.filename, media_type="application/octet-stream")
 
 
 @router.delete("/v1/files/{file_id}", response_model=Deleted)

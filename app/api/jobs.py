@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
+from app.api.conditional import UNCHANGED, IfNoneMatch, is_known
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, IdempotentRequest, Made, create, idempotent_json_request, ring
 from app.api.job_schemas import JobObject, JobStatus
@@ -36,8 +37,6 @@ router = guarded_router("jobs")
 LONGEST_WAIT = 60
 JobBody = Annotated[TrainRequest | EmbedJob | EvaluateJob, Field(discriminator="kind")]
 IdempotentHere = Annotated[IdempotentRequest, Depends(idempotent_json_request)]
-IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
-UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
 
 
 @router.post("/v1/jobs", response_model=JobObject, openapi_extra=HEADERS)
@@ -187,9 +186,8 @@ def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) ->
 def tagged(body: dict[str, Any], if_none_match: str | None) -> Response:
     """The answer, or a 304. The tag is made of all that is shown: a job's place in its queue stands in no row."""
     etag = f'"{hashlib.sha256(orjson.dumps(body)).hexdigest()[:32]}"'
-    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
     headers = {"etag": etag, "cache-control": "private, no-cache"}
-    if etag in known or "*" in known:
+    if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)
     return JSONResponse(body, headers=headers)
 

@@ -7,6 +7,7 @@ from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from app.api import serializers
+from app.api.conditional import WantedHere
 from app.api.deps import CallerHere, PagingHere, ServicesHere, guarded_router
 from app.api.model_schemas import (
     AliasObject,
@@ -18,7 +19,7 @@ from app.api.model_schemas import (
     VersionObject,
 )
 from app.api.schemas import Deleted, ListOf
-from app.api.streaming import download, tar, tar_size
+from app.api.streaming import Content, described, download, tar
 from app.errors import NotFound, OutOfRange, WrongType
 from app.ml import artifact
 from app.ml.objectives.base import ObjectiveSettings
@@ -171,31 +172,32 @@ def get_lineage(model: str, here: ServicesHere, who: CallerHere) -> dict[str, An
 @router.get(
     "/v1/models/{model}/artifact",
     response_class=Response,
-    responses={200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (TAR, ONNX)}}},
+    responses=described(TAR, ONNX),
 )
 def get_artifact(
     model: str,
     here: ServicesHere,
     who: CallerHere,
+    wanted: WantedHere,
     format: Annotated[
         Literal["tar", "onnx"],
         Query(description="`onnx` gives one graph, from raw items to answers, that ONNX Runtime and others compute."),
     ] = "tar",
 ) -> Response:
-    """The files of a version as a tar archive: safetensors and JSON. Or its graph, a 404 where it has none."""
+    """The files of a version as a tar archive: safetensors and JSON. Or its graph, a 404 where it has none.
+
+    With `Range` a part of either: both have their size and their ETag from the beginning."""
     with here.database.reading() as session:
         version = models.resolve(session, who.project_id, model)
         files = objects.held(session, version.id)
-        held = artifact.own(files)
         folder = f"{version.model.name}-{version.number}"
         if format == "onnx":
             graph = files.get(portable.FILE)
             if graph is None:
                 raise no_graph(version)
-            size = objects.total_bytes({portable.FILE: graph})
-            return download(here.storage.open(graph), filename=f"{folder}.onnx", media_type=ONNX, size_bytes=size)
-    chunks = tar(here.storage, held, folder, int(version.created_at))
-    return download(chunks, filename=f"{folder}.tar", media_type=TAR, size_bytes=tar_size(held))
+            return download(here.storage, Content(graph), wanted, filename=f"{folder}.onnx", media_type=ONNX)
+        archive = tar(artifact.own(files), folder, int(version.created_at))
+    return download(here.storage, archive, wanted, filename=f"{folder}.tar", media_type=TAR)
 
 
 def no_graph(version: Version) -> NotFound:

@@ -1,6 +1,7 @@
 """What every store does: bytes by key, hashed on their way in and compared on their way out. Knows no row."""
 
 import hashlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,12 +64,28 @@ class Storage(ABC):
             if counted.stored(item.key) != Stored(item.key, item.size_bytes, item.sha256):
                 raise ArtifactDamaged(f"object {item.key} has other bytes than were stored")
 
+    def part(self, item: Bytes, begin: int, end: int) -> Iterator[bytes]:
+        """The bytes of an object from `begin` to before `end`, in chunks; no others are read.
+
+        Raises ArtifactDamaged where the object has another size, since a part has no hash to be compared with; where
+        all is read, as `open` does.
+        """
+        if (begin, end) == (0, item.size_bytes):
+            yield from self.open([item])
+            return
+        if not self.has(item):
+            raise ArtifactDamaged(f"object {item.key} is gone or has other bytes than were stored")
+        yield from self.stream(item.key, (begin, end))
+
     def get(self, key: str) -> bytes:
         return b"".join(self.stream(key))
 
     @abstractmethod
-    def stream(self, key: str) -> Iterator[bytes]:
-        """The bytes of an object in chunks, compared with nothing. Raises ArtifactDamaged where there is none."""
+    def stream(self, key: str, part: tuple[int, int] | None = None) -> Iterator[bytes]:
+        """The bytes of an object, or of the `part` with this begin and end, in chunks, compared with nothing.
+
+        Raises ArtifactDamaged where there is no such object.
+        """
 
     @abstractmethod
     def has(self, item: Bytes) -> bool:
@@ -115,9 +132,10 @@ class Counted:
         return Stored(key, self._size, self._hash.hexdigest())
 
 
-def chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """What is left of a file."""
-    while chunk := file.read(CHUNK):
+def chunks(file: IO[bytes], most: int = sys.maxsize) -> Iterator[bytes]:
+    """What is left of a file, at `most` so many bytes."""
+    while chunk := file.read(min(CHUNK, most)):
+        most -= len(chunk)
         yield chunk
 
 

@@ -47,10 +47,11 @@ class BucketStorage(Storage):
             await obstore.put_async(self._bucket, key, source, max_concurrency=UPLOADS_AT_ONCE)
         return counted.stored(key)
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, part: tuple[int, int] | None = None) -> Iterator[bytes]:
         try:
             with _answering():
-                for chunk in obstore.get(self._bucket, key).stream(min_chunk_size=CHUNK):
+                answer = obstore.get(self._bucket, key, options=None if part is None else {"range": part})
+                for chunk in answer.stream(min_chunk_size=CHUNK):
                     yield bytes(chunk)
         except FileNotFoundError:
             raise gone(key) from None

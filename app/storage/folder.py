@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -50,10 +51,12 @@ class FolderStorage(Storage):
             return Stored(key, os.fstat(file.fileno()).st_size, sha256)
         return None
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, part: tuple[int, int] | None = None) -> Iterator[bytes]:
+        begin, end = part or (0, sys.maxsize)
         try:
             with (self.folder / key).open("rb") as file:
-                yield from chunks(file)
+                file.seek(begin)
+                yield from chunks(file, end - begin)
         except FileNotFoundError:
             raise gone(key) from None
 

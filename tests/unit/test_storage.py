@@ -126,6 +126,23 @@ def test_other_bytes_than_were_stored_are_never_handed_out(storage: Storage) -> 
         b"".join(storage.open([stored]))
 
 
+def test_a_part_is_read_alone(storage: Storage) -> None:
+    content = b"".join(chunks(LARGE))
+    stored = storage.put("files/large", content)
+    for begin, end in ((0, 1), (MIB - 1, 3 * MIB + 1), (LARGE - 1, LARGE), (0, LARGE)):
+        assert b"".join(storage.part(stored, begin, end)) == content[begin:end]
+    assert b"".join(storage.stream("files/large", (5, 9))) == content[5:9], "asked of the store, and not cut here"
+
+
+def test_a_part_of_an_object_of_another_size_is_never_handed_out(storage: Storage) -> None:
+    stored = storage.put("files/a", b"hello")
+    storage.put("files/a", b"hell")
+    gone = Stored("files/gone", 5, stored.sha256)
+    for item, begin, end in ((stored, 1, 3), (stored, 4, 5), (stored, 0, 5), (gone, 1, 3), (gone, 0, 5)):
+        with pytest.raises(ArtifactDamaged, match=item.key):
+            b"".join(storage.part(item, begin, end))
+
+
 def test_an_object_that_is_gone_is_named(storage: Storage) -> None:
     with pytest.raises(ArtifactDamaged, match="files/gone"):
         storage.local(Stored("files/gone", 1, "0" * 64))

@@ -1,7 +1,9 @@
 """Files: kept as they came, refused while they stream, listed in pages."""
 
 import hashlib
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -183,6 +185,40 @@ def test_a_file_that_a_waiting_import_reads_is_not_deleted(garden: Garden) -> No
     assert job in refused(garden.client.delete(f"/v1/files/{file}"), 409, "in_use")
 
 
+def test_a_file_comes_in_parts(garden: Garden) -> None:
+    path, size = f"/v1/files/{upload(garden)['id']}/content", len(CONTENT)
+    whole = garden.client.get(path)
+    etag = whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    tail = garden.client.get(path, headers={"range": "bytes=-500"})
+    assert (tail.status_code, tail.content) == (206, CONTENT[-500:])
+    assert tail.headers["content-range"] == f"bytes {size - 500}-{size - 1}/{size}"
+    assert (tail.headers["content-length"], tail.headers["etag"]) == ("500", etag)
+
+    beyond = garden.client.get(path, headers={"range": f"bytes={size}-"})
+    assert str(size) in refused(beyond, 416, "range_not_satisfiable", "range")
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+
+    for more in ({"range": "bytes=0-1,4-5"}, {"range": "bytes=x"}, {"range": "bytes=5-", "if-range": '"other"'}):
+        answer = garden.client.get(path, headers=more)
+        assert (answer.status_code, answer.content) == (200, CONTENT)
+        assert "content-range" not in answer.headers
+    known = garden.client.get(path, headers={"range": "bytes=5-", "if-none-match": etag})
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
+
+
+def test_a_broken_off_download_goes_on_with_curl(garden: Garden, tmp_path: Path) -> None:
+    address = f"{garden.house.base_url}/v1/files/{upload(garden)['id']}/content"
+    begun = tmp_path / "rows.npy"
+    begun.write_bytes(CONTENT[:10_000])
+    command = ["curl", "-sS", "--fail", "-C", "-", address, "-o", str(begun), "-w", "%{http_code} %{size_download}"]
+    command += ["-H", f"authorization: {garden.client.headers['authorization']}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"206 {len(CONTENT) - 10_000}"
+    assert begun.read_bytes() == CONTENT
+
+
 def test_the_same_content_is_stored_once(garden: Garden, stranger: httpx.Client) -> None:
     content = b"stored once" * 1000
     made = upload(garden, content)
@@ -206,5 +242,7 @@ def test_bytes_that_are_gone_are_an_error_and_no_broken_answer(garden: Garden) -
     garden.house.storage.delete([key])
 
     refused(garden.client.get(f"/v1/files/{made}/content"), 500, "artifact_damaged")
+    part = garden.client.get(f"/v1/files/{made}/content", headers={"range": "bytes=5-9"})
+    refused(part, 500, "artifact_damaged")
     again = upload(garden)["id"]
     assert garden.client.get(f"/v1/files/{again}/content").content == CONTENT, "not taken for what is gone"

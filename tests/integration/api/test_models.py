@@ -2,12 +2,15 @@
 
 import io
 import tarfile
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from openai import OpenAI
 
+from app.ml.runtime import portable
 from app.registry import models
+from app.storage import Stored
 from tests import rows
 from tests.integration.api.conftest import Garden
 from tests.integration.api.faults import refused
@@ -119,13 +122,8 @@ def test_what_is_needed_is_not_deleted(garden: Garden, digits: str) -> None:
     assert garden.client.get("/v1/models").json()["data"] == []
 
 
-def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:
-    contents = {"model.json": b"{}", "weights.safetensors": bytes(1000)}
-    beside = {"embed.onnx": b"derived from the weights, so that nobody needs to bring it"}
-    storage = garden.house.storage
-    stored = {
-        name: storage.put(f"jobs/{garden.project_id}/{name}", content) for name, content in (contents | beside).items()
-    }
+def publish(garden: Garden, stored: dict[str, Stored]) -> None:
+    """Model `leaf` of these files."""
     with garden.database.session() as session:
         models.publish(
             session,
@@ -140,8 +138,18 @@ def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:
             metrics={},
             datasets=[],
             parameters=1,
-            objects=stored,
+            objects=dict(stored),
         )
+
+
+def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:
+    contents = {"model.json": b"{}", "weights.safetensors": bytes(1000)}
+    beside = {"embed.onnx": b"derived from the weights, so that nobody needs to bring it"}
+    storage = garden.house.storage
+    stored = {
+        name: storage.put(f"jobs/{garden.project_id}/{name}", content) for name, content in (contents | beside).items()
+    }
+    publish(garden, stored)
 
     answer = garden.client.get("/v1/models/leaf/artifact")
 
@@ -152,3 +160,22 @@ def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:
         assert {name: file.read() for name, file in found.items() if file} == {
             f"leaf-1/{name}": content for name, content in contents.items()
         }
+
+
+def test_any_part_of_an_artifact_is_that_of_the_whole(garden: Garden) -> None:
+    contents = {"model.json": b"{}", "weights.safetensors": bytes(range(250)) * 400, portable.FILE: bytes(range(9))}
+    prefix = f"jobs/{garden.project_id}"
+    publish(garden, {name: garden.house.storage.put(f"{prefix}/{name}", given) for name, given in contents.items()})
+    for path in ("/v1/models/leaf/artifact", "/v1/models/leaf/artifact?format=onnx"):
+        whole = garden.client.get(path)
+        size = len(whole.content)
+        cuts = sorted({0, 1, 5, 511, 512, 513, 514, 1024, 1536, 2000, 50_000, size - 1, size} & set(range(size + 1)))
+        for begin, end in pairwise(cuts):
+            answer = garden.client.get(path, headers={"range": f"bytes={begin}-{end - 1}"})
+            assert (answer.status_code, answer.content) == (206, whole.content[begin:end])
+            assert answer.headers["content-range"] == f"bytes {begin}-{end - 1}/{size}"
+            assert answer.headers["etag"] == whole.headers["etag"]
+        begin = size // 2
+        rest = garden.client.get(path, headers={"range": f"bytes={begin}-", "if-range": whole.headers["etag"]})
+        assert whole.content[:begin] + rest.content == whole.content
+        refused(garden.client.get(path, headers={"range": f"bytes={size}-"}), 416, "range_not_satisfiable", "range")

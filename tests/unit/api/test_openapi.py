@@ -71,10 +71,20 @@ def test_every_route_but_health_asks_for_a_key(document: dict[str, Any]) -> None
 def test_every_refusal_is_json_and_every_question_has_a_body(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            refusals = [answer for status, answer in operation["responses"].items() if status not in ("200", "202")]
+            refusals = [
+                answer for status, answer in operation["responses"].items() if status not in ("200", "202", "206")
+            ]
             kinds = {kind for refusal in refusals for kind in refusal.get("content", {})}
             assert kinds <= {"application/json"}, (method, path)
             assert "requestBody" in operation or not path.endswith("/infer"), (method, path)
+
+
+def test_downloads_say_that_they_come_in_parts(document: dict[str, Any]) -> None:
+    for path in ("/v1/models/{model}/artifact", "/v1/files/{file_id}/content"):
+        operation = document["paths"][path]["get"]
+        assert {"200", "206", "304", "416"} <= set(operation["responses"])
+        assert operation["responses"]["206"]["content"] == operation["responses"]["200"]["content"]
+        assert {"range", "if-range"} <= {each["name"] for each in operation["parameters"]}
 
 
 def test_the_page_names_every_route_and_shape(document: dict[str, Any]) -> None:
