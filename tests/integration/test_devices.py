@@ -88,3 +88,18 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
     print(f"{objective}: losses of two processes differ from those of one by {worst:.1e} at most")
     assert together == pytest.approx(expected, rel=1e-4)
     assert workshop.look(shared).status == "succeeded"
+
+
+def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
+    job = workshop.job(workshop.dataset(blobs(labels=False)), **BODY)
+    token, process = begin(workshop, job, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
+    try:
+        wait_for_steps(workshop, job, process)
+        with workshop.database.session() as session:
+            jobs.ask(session, workshop.project_id, job.id, "cancel")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == LEFT
+    finally:
+        kill(process)
+    with workshop.database.session() as session:
+        assert leases.leave(session, job.id, token) == "cancelled"
