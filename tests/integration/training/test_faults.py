@@ -57,9 +57,10 @@ def test_a_batch_that_memory_cannot_hold_is_computed_in_parts(
 ) -> None:
     """Also where a first step is made to measure its speed."""
     dataset = sqlite.dataset(blobs(labels=False))
+    objective = {"name": "autoencoding", "shrinkage": 30, "stress": 0}  # whose loss is that of each row
     training = SHORT | {"epochs": 2, "precision": "fp32"} | more
-    whole = sqlite.train(sqlite.job(dataset, training=training | {"accumulation": 4}))
-    job = sqlite.job(dataset, training=training)
+    whole = sqlite.train(sqlite.job(dataset, objective=objective, training=training | {"accumulation": 4}))
+    job = sqlite.job(dataset, objective=objective, training=training)
     loss = Autoencoder.loss
 
     def hungry(self: Autoencoder, batch: Batch) -> Loss:
