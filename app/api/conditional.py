@@ -23,6 +23,11 @@ def is_known(etag: str, if_none_match: str | None) -> bool:
     return etag in known or "*" in known
 
 
+def validators(etag: str) -> dict[str, str]:
+    """The headers by which a client may ask later whether its answer still stands."""
+    return {"etag": etag, "cache-control": "private, no-cache"}
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a client says about the bytes that it asks for."""

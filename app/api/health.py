@@ -19,7 +19,6 @@ from app.disk import has_room
 from app.errors import NotReady
 from app.queue import waiting
 from app.registry import overview
-from app.registry.db import REVISIONS
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
@@ -53,14 +52,12 @@ class Health(Wire):
 
 def check_database(here: Services) -> None:
     try:
-        found = here.database.revision()
+        missing = here.database.lacks()
     except SQLAlchemyError as error:
         log.error("the database does not answer: %s", error)  # its address is nobody's business who has no key
         raise NotReady("the database does not answer") from error
-    if (
-        found is None or found < REVISIONS[-1]
-    ):  # one of a newer release will do while processes are restarted one by one
-        raise NotReady(f"the database lacks migration {REVISIONS[-1]} of this release: run 'rootstock migrate'")
+    if missing is not None:
+        raise NotReady(f"the database lacks migration {missing} of this release: run 'rootstock migrate'")
 
 
 def check_broker(here: Services) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
-from app.api.conditional import UNCHANGED, IfNoneMatch, is_known
+from app.api.conditional import UNCHANGED, IfNoneMatch, is_known, validators
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, IdempotentRequest, Made, create, idempotent_json_request, ring
 from app.api.job_schemas import JobObject, JobStatus
@@ -186,7 +186,7 @@ def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) ->
 def tagged(body: dict[str, Any], if_none_match: str | None) -> Response:
     """The answer, or a 304. The tag is made of all that is shown: a job's place in its queue stands in no row."""
     etag = f'"{hashlib.sha256(orjson.dumps(body)).hexdigest()[:32]}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    headers = validators(etag)
     if is_known(etag, if_none_match):
         return Response(status_code=304, headers=headers)
     return JSONResponse(body, headers=headers)

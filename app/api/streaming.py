@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from app.api.conditional import UNCHANGED, Wanted, is_known
+from app.api.conditional import UNCHANGED, Wanted, is_known, validators
 from app.api.envelope import answer
 from app.api.schemas import ErrorEnvelope
 from app.errors import RangeNotSatisfiable
@@ -69,7 +69,7 @@ def download(storage: Storage, content: Content, wanted: Wanted, *, filename: st
     Its first chunk is read at once, so that bytes that are gone are an error and no broken answer.
     """
     size = content.size_bytes
-    headers = {"accept-ranges": "bytes", "etag": content.etag, "cache-control": "private, no-cache"}
+    headers = {"accept-ranges": "bytes", **validators(content.etag)}
     if is_known(content.etag, wanted.if_none_match):
         return Response(status_code=304, headers=headers)
     try:

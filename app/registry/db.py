@@ -107,6 +107,11 @@ class Database:
         with self.engine.connect() as connection:
             return _revision(connection)
 
+    def lacks(self) -> str | None:
+        """The newest migration of this release, unless the database has had it: one of a newer release has had all."""
+        found = self.revision()
+        return REVISIONS[-1] if found is None or found < REVISIONS[-1] else None
+
     def refuse_newer(self) -> None:
         """Raises WrongState for a database that a newer release has migrated."""
         with self.engine.connect() as connection:

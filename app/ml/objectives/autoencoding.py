@@ -163,12 +163,12 @@ class Autoencoder(Objective):
 
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of their mean error, and the number of items."""
-        inputs, seen = batch.roles["input"], self.corrupt(batch)
         if self.straight:
+            seen = self.corrupt(batch)
             drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)  # type: ignore[operator]
-            each = misses(drawn.float(), inputs, self.shape)
-            return Loss(each.sum(), len(each), self.measured(each))
-        each, _ = self.missed(batch)
+            each = misses(drawn.float(), batch.roles["input"], self.shape)
+        else:
+            each, _ = self.missed(batch)
         return Loss(each.sum(), len(each), self.measured(each))
 
     def missed(self, batch: Batch) -> tuple[Tensor, Tensor]:
