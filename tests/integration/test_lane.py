@@ -1,6 +1,7 @@
 """The fast path over real sockets: what takes it, what does not, and that both give the same."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 import json
@@ -18,6 +19,9 @@ import pytest
 from app.api import inference
 from app.api.fast_path import heads, turn, wire
 from app.ml import artifact
+from app.ml.inference.batcher import Batcher
+from app.ml.inference.work import Work
+from app.ml.tensors.shapes import Tensors
 from app.registry_cache import WATCH_SECONDS
 from tests import networks
 from tests.service import ADMIN_KEY, NPY, RAW, asking, npy, numbers
@@ -288,6 +292,37 @@ def test_what_comes_while_others_are_read_is_computed_with_them(
         loop.call_soon_threadsafe(read)
         assert [answers(connection, 1)[0][0] for connection in (one, other)] == [200, 200]
     assert batches(client) - before == 1
+
+
+def test_more_than_may_be_computed_at_once_is_computed_in_parts_on_the_event_loop(
+    client: httpx.Client, held: list[wire.Gathering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hop to the model's thread and back would cost each question more than its share of a part."""
+    question, count = message(body()), 2 * turn.FEW + 3
+    handed: list[str] = []
+    put = Batcher.put
+
+    def noted(self: Batcher, ability: str, inputs: Tensors) -> Work:
+        handed.append(ability)
+        return put(self, ability, inputs)
+
+    monkeypatch.setattr(Batcher, "put", noted)
+    monkeypatch.setattr(Batcher, "here", turn.FEW * networks.WIDTH)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connected(client)) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(question)
+            answers(connection, 1)
+        before = batches(client)
+        handed.clear()
+
+        def read() -> None:
+            for each in held[:count]:
+                each.data_received(question)
+
+        held[0].loop.call_soon_threadsafe(read)
+        assert [answers(connection, 1)[0][0] for connection in connections] == [200] * count
+    assert (batches(client) - before, handed) == (3, [])
 
 
 def batches(client: httpx.Client) -> float:

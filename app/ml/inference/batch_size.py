@@ -32,8 +32,8 @@ class BatchSize:
         measured = worked is not None
         taken = seconds if worked is None else worked
         self.doubted = not measured and taken > (HERE_SECONDS if cost <= self.here else HERE_SECONDS / 2)
-        if taken < HERE_SECONDS / 2:
-            self.here = max(self.here, 2 * cost)
+        if taken <= HERE_SECONDS:
+            self.here = max(self.here, int(cost * min(2.0, HERE_SECONDS / max(taken, 1e-9))))
         elif measured and taken > HERE_SECONDS:
             self.here = min(self.here, cost // 2)
         if cost * 2 < self.budget:

@@ -60,6 +60,11 @@ class Batcher:
         with self._changed:
             return sum(len(lane) for lane in self._lanes.values())
 
+    @property
+    def here(self) -> int:
+        """The largest cost that is computed on the event loop, in elements; 0 where none is."""
+        return self._size.here if self._threads == 1 else 0
+
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
         work = self.put(ability, inputs)
@@ -82,7 +87,7 @@ class Batcher:
         Raises whatever it does: nobody else's rows are among these.
         """
         with self._changed:
-            if self._busy or self._lanes or self._threads > 1 or cost > self._size.here:
+            if self._busy or self._lanes or cost > self.here:
                 return None
             self._busy = True
         try:
@@ -112,7 +117,7 @@ class Batcher:
                 return
             waiting = sum((work.rows - work.done) * work.row_cost for lane in self._lanes.values() for work in lane)
             self._busy = True
-            if waiting > self._size.here or self._threads > 1:
+            if waiting > self.here:
                 if self._owner is None:
                     self._owner = threading.Thread(target=self._own, name=f"model {self._name}", daemon=True)
                     self._owner.start()
