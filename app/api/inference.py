@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from app import numbers
+from app import plain_json
 from app.api import envelope, request_bodies
 from app.api.deps import FAULTS, CallerHere, Services, ServicesHere, authenticate, bearer, guarded_router
 from app.api.middleware import header
@@ -117,7 +117,7 @@ class Endpoint:
 
     def _quick(self, project_id: str, body: bytes) -> tuple[Any, Predictor] | None:
         """The request, its numbers in an array, and the loaded model that it asks; None where that is not so simple."""
-        read = numbers.read(body, request_bodies.INPUT)
+        read = plain_json.read(body, request_bodies.INPUT)
         if read is None:
             return None
         beside, array = read

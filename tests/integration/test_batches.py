@@ -106,7 +106,7 @@ def test_lines_of_numbers_are_answered_as_if_they_had_been_read_with_care(
         return found
 
     quickly = answered()
-    monkeypatch.setattr("app.numbers.read", lambda *body, **within: None)
+    monkeypatch.setattr("app.plain_json.read", lambda *body, **within: None)
     assert quickly == answered()
 
 

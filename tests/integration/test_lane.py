@@ -16,8 +16,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api import inference
 from app.api.fast_path import heads, turn, wire
+from app.api.fast_path import question as questions
 from app.ml import artifact
 from app.ml.inference.batcher import Batcher
 from app.ml.inference.work import Work
@@ -38,20 +38,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             time.sleep(2 * WATCH_SECONDS)  # the first look at the registry empties the caches
         made.post("/v1/embeddings", json={"model": "tiny", "input": ROW.tolist()}).raise_for_status()
         yield made
-
-
-@pytest.fixture
-def careful(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every request that takes the slow path."""
-    seen: list[int] = []
-    answer = inference.Endpoint._answer
-
-    async def noted(self: inference.Endpoint, *given: object) -> object:
-        seen.append(1)
-        return await answer(self, *given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(inference.Endpoint, "_answer", noted)
-    return seen
 
 
 @pytest.fixture
@@ -349,12 +335,12 @@ def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> 
         assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("full", [1, 100, turn.FULL])
+@pytest.mark.parametrize("full", [1, 100, questions.FULL])
 def test_a_crowd_that_brings_bytes_is_answered_each_in_its_own_form(
     client: httpx.Client, careful: list[int], monkeypatch: pytest.MonkeyPatch, full: int
 ) -> None:
     """Bodies of one length and of others, in all forms at once: each gets the rows that it asked for."""
-    monkeypatch.setattr(turn, "FULL", full)
+    monkeypatch.setattr(questions, "FULL", full)
     rows, sizes = networks.rows(450, seed=4), np.random.default_rng(1).integers(1, 4, 180)
     wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
     expected = np.array([item["embedding"] for item in wanted])

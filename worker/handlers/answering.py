@@ -10,7 +10,7 @@ import orjson
 import torch
 from pydantic import ValidationError
 
-from app import bounded_json, numbers
+from app import bounded_json, plain_json
 from app.errors import (
     DoesNotFit,
     InferenceFailed,
@@ -134,7 +134,7 @@ class Answering:
 
     def _numbers(self, line: bytes) -> dict[str, Any] | None:
         """The object in the line, its input in an array, where that is rows of its model's numbers."""
-        read = numbers.read(line, INPUT, within="body")
+        read = plain_json.read(line, INPUT, within="body")
         if read is None:
             return None
         given, array = read

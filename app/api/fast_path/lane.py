@@ -1,4 +1,4 @@
-"""The fast path: a question that arrives whole, is made of numbers, and asks a model at hand.
+"""The fast path: a question that arrives whole, is made of numbers or short texts, and asks a model at hand.
 
 No task, no message and no future is made for it. What arrives together is computed and answered together
 (`turn`); what its head asks for is looked up once for all, and a head that was read before is known by its
@@ -13,10 +13,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from app import numbers
+from app import plain_json
 from app.api import request_bodies
 from app.api.fast_path.heads import Head, Heads
-from app.api.fast_path.question import Alike, Asker, Question
+from app.api.fast_path.question import NONE, Alike, Asker, Question
 from app.api.fast_path.refusals import Refusals
 from app.api.fast_path.turn import Turn
 from app.api.middleware import request_id
@@ -57,26 +57,21 @@ class Lane:
         There must be a permit for it; `waited` says for how long there was none.
         """
         began = time.perf_counter()
-        request, rows = head.options, None
+        request, items = head.options, None
         if head.kind != request_bodies.RAW:
             read = self._read(head, data)
             if read is None:
                 return None
-            request, rows = read
+            request, items = read
         alike = self._turn.like(head, request)
         if alike is None:
             alike = self._alike(head, request)
             if alike is None:
                 return None
-        if rows is None:
-            count = alike.raw_count
-        elif rows.ndim == 2 and rows.shape[1] == alike.width:
-            count = len(rows)
-        else:
-            return None
+        count, cost = alike.size(items)
         if not 0 < count <= alike.most:
             return None
-        question = Question(asker, data, rows, count, waited, began)
+        question = Question(asker, data, items, count, cost, waited, began)
         self._turn.add(alike, question)
         return question
 
@@ -109,21 +104,21 @@ class Lane:
         return caller if caller is not None and "infer" in caller.scopes else None
 
     def _read(self, head: Head, data: bytes) -> tuple[Any, NDArray[Any]] | None:
-        """Options and rows in a body; None where only the slow path can tell what it says."""
+        """Options and items [B] in a body; None where only the slow path can tell what it says."""
         if self._caller(head) is None:
             return None
         body = data[head.end :]
         if head.options is None:
-            read = numbers.read(body, request_bodies.INPUT)
+            read = plain_json.read(body, request_bodies.INPUT, texts=True)
             if read is None:
                 return None
-            request, rows = request_bodies.remembered(head.operation, read[0]), read[1]
+            request, items = request_bodies.remembered(head.operation, read[0]), read[1]
         else:
             try:
-                request, rows = head.options, request_bodies.npy(body)
+                request, items = head.options, request_bodies.npy(body)
             except RootstockError:
                 return None
-        return request, rows[None] if rows.ndim == 1 else rows
+        return request, items[None] if items.ndim == 1 and items.dtype != object else items
 
     def _alike(self, head: Head, request: Any) -> Alike | None:
         """For the questions of this turn with that head and those options; None where they are to be read with care."""
@@ -131,11 +126,12 @@ class Lane:
         if caller is None or request is None:
             return None
         predictor = self._serving.at_hand(caller.project_id, request.model)
-        if predictor is None or predictor.row_numbers is None:
+        if predictor is None or not (predictor.row_numbers or predictor.reads_texts):
             return None
         answer = predictor.answer_numbers.get(head.operation.ability)
-        if answer is None or predictor.asks_sides(request):
+        if answer is None or head.operation.asks_more or predictor.asks_sides(request):
             return None
         most = min(self._max_inputs, MANY // answer)  # to render more would hold up the event loop
-        count, more = divmod(head.size - head.end, 4 * predictor.row_numbers)
-        return Alike(head, request, predictor, predictor.row_numbers, most, 0 if more else count)
+        width, size = predictor.row_numbers, head.size - head.end
+        count, more = divmod(size, 4 * width) if width else (0, 0)
+        return Alike(head, request, predictor, width, most, NONE if more else (count, size // 4))

@@ -14,6 +14,14 @@ from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Work
 from app.ml.tensors.shapes import Arrays
 
+FULL = 128 * 1024
+"""Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""
+FULL_OF_TEXT = 2 * 1024
+"""The same of tokens: to cut texts into so many takes about a millisecond, in which nothing else is read."""
+PER_TOKEN = 4
+"""Characters, about."""
+NONE = 0, 0
+
 
 class Asker(Protocol):
     """The connection that a question came by."""
@@ -38,10 +46,12 @@ class Question:
     asker: Asker
     data: bytes
     """Head and body."""
-    rows: NDArray[Any] | None
-    """[B, W]; None where they are to be taken from `data` as they stand there."""
+    items: NDArray[Any] | None
+    """Numbers [B, W] or texts [B]; None where they are to be taken from `data` as they stand there."""
     count: int
     """B"""
+    cost: int
+    """About how many numbers or tokens the network reads."""
     waited: float
     """For a permit, in seconds."""
     began: float
@@ -66,24 +76,40 @@ class Alike:
     head: Head
     request: Any
     predictor: Predictor
-    width: int
-    """W"""
+    width: int | None
+    """W; None where the model reads texts."""
     most: int
-    """Rows that each may have."""
-    raw_count: int
-    """Rows of each where they stand in the body as they are; 0 where it does not hold whole ones."""
+    """Items that each may have."""
+    raw_size: tuple[int, int]
+    """What `size` says of each body where that is the numbers as they are; none where it does not hold whole rows."""
     questions: list[Question] = field(default_factory=list)
     given: Arrays = field(default_factory=dict)
-    """The rows of all as the network reads them, once they are encoded."""
+    """The items of all as the network reads them, once they are encoded."""
     encoded_at: float = 0.0
 
-    def rows(self) -> NDArray[Any]:
-        """Those of all, [B, W]."""
+    @property
+    def full(self) -> int:
+        """What the questions of a turn may cost."""
+        return FULL if self.width else FULL_OF_TEXT
+
+    def size(self, items: NDArray[Any] | None) -> tuple[int, int]:
+        """How many items these, or those in each body, are and what they cost; none where the model reads others."""
+        if items is None:
+            return self.raw_size
+        if self.width is not None:
+            return (len(items), items.size) if items.ndim == 2 and items.shape[1] == self.width else NONE
+        if items.dtype != object or not all(map(str.strip, items)):
+            return NONE
+        cost = sum(map(len, items)) // PER_TOKEN + 1
+        return (len(items), cost) if cost <= FULL_OF_TEXT else NONE
+
+    def items(self) -> NDArray[Any]:
+        """Those of all, numbers [B, W] or texts [B]."""
         if self.head.kind == request_bodies.RAW:
             body = slice(self.head.end, None)
             return request_bodies.raw(b"".join([each.data[body] for each in self.questions]), self.width)
-        rows = [each.rows for each in self.questions if each.rows is not None]
-        return np.concatenate(rows) if len(rows) > 1 else rows[0]
+        items = [each.items for each in self.questions if each.items is not None]
+        return np.concatenate(items) if len(items) > 1 else items[0]
 
     @property
     def count(self) -> int:

@@ -23,8 +23,6 @@ from app.ml.inference.work import Answers, Work
 from app.ml.operations.base import Operation
 from app.ml.tensors.shapes import as_tensors
 
-FULL = 128 * 1024
-"""Numbers of a turn that are answered before more are read: what waits for others leaves the processor's cache."""
 FEW = 16
 """Questions. So many at once cost less on the event loop, all together, than the hop of each to the model's thread."""
 
@@ -36,8 +34,8 @@ class Turn:
         self._permits, self._telemetry = permits, telemetry
         self._came: dict[tuple[Head, int], Alike] = {}
         """By head and by the options' identity."""
-        self._numbers = 0
-        """In those."""
+        self._cost = 0
+        """Of those."""
         self._full = False
 
     def like(self, head: Head, request: Any) -> Alike | None:
@@ -53,22 +51,21 @@ class Turn:
                 asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
             self._came[alike.head, id(alike.request)] = alike
         alike.questions.append(question)
-        numbers = question.count * alike.width
-        self._numbers += numbers
-        here = alike.predictor.batcher.here
-        self._full = self._numbers >= FULL or FEW * numbers <= here < self._numbers + numbers
+        cost, here = question.cost, alike.predictor.batcher.here
+        self._cost += cost
+        self._full = self._cost >= alike.full or FEW * cost <= here < self._cost + cost
         self._permits.take()
 
     def _end(self, seen: int) -> None:
-        """Answers, unless more has come since so many numbers were `seen`: then others may be about to ask, too."""
-        if self._numbers > seen:
-            asyncio.get_running_loop().call_soon(self._end, self._numbers)
+        """Answers, unless more has come since so much was `seen`: then others may be about to ask, too."""
+        if self._cost > seen:
+            asyncio.get_running_loop().call_soon(self._end, self._cost)
         else:
             self._answer()
 
     def _answer(self) -> None:
         """All questions of the turn, those to one model together."""
-        came, self._came, self._numbers, self._full = self._came, {}, 0, False
+        came, self._came, self._cost, self._full = self._came, {}, 0, False
         together: dict[tuple[Predictor, Operation], list[Alike]] = {}
         for alike in came.values():
             asked_still = [question for question in alike.questions if not question.gone]
@@ -91,8 +88,8 @@ class Turn:
 
     def _computed(self, predictor: Predictor, operation: Operation, group: list[Alike]) -> Answers | None:
         """The answers to all of them; None where they are to be left to the model's thread. Raises what goes wrong."""
-        rows = [alike.rows() for alike in group]
-        inputs = predictor.encode(np.concatenate(rows) if len(rows) > 1 else rows[0])
+        items = [alike.items() for alike in group]
+        inputs = predictor.encode(np.concatenate(items) if len(items) > 1 else items[0])
         encoded_at = time.perf_counter()
         for alike, part in parts(group):
             alike.given, alike.encoded_at = part_of(inputs, part), encoded_at

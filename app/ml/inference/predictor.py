@@ -43,7 +43,8 @@ class Predictor:
 
     `modality` is how its inputs are read, `abilities` what it can be asked for, `size_bytes` what its weights take;
     `answer_numbers` how many numbers answer an item, by ability; `row_numbers` how many make an item, where items may
-    come as arrays of such rows; who looks it up sets `used_at` (of the monotonic clock), who loads it `load_seconds`.
+    come as arrays of such rows; `reads_texts` is true where they are texts; who looks it up sets `used_at` (of the
+    monotonic clock), who loads it `load_seconds`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Predictor:
         self.abilities = artifact.abilities
         self.answer_numbers = {name: golden[0].numel() for name, golden in artifact.golden_outputs.items()}
         self.row_numbers = self.modality.shape.count if self.modality.takes_arrays else None
+        self.reads_texts = self.modality.shape.layout == "tokens"
         self.used_at = time.monotonic()
         self.load_seconds = 0.0
         self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
@@ -190,12 +192,12 @@ class Predictor:
         return self.modality.arrays(self.modality.read(items))
 
     def answer_here(self, ability: str, inputs: Arrays) -> Answers | None:
-        """The answers to rows [B, …] of one length, computed at once.
+        """The answers to rows [B, …], computed at once.
 
         None where others wait, or where it would hold up the event loop. Raises whatever the network does.
         """
         values = inputs["values"]
-        session = self.engine.session_for(ability, len(values))
+        session = None if "mask" in inputs else self.engine.session_for(ability, len(values))
         run = partial(self._run_arrays, ability) if session is None else session.run
         answers = self.batcher.compute_here(values.size, partial(run, inputs))
         assert answers is None or len(answers.outputs) == len(values), "there are not as many answers as rows: a bug"

@@ -18,7 +18,7 @@ from torch import Tensor
 from app.errors import OutOfRange
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.tensors.padding import Packed
-from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
+from app.ml.tensors.shapes import Arrays, Column, Layout, Shape, Tensors, as_tensors
 from app.ml.text.reader import TextReader
 from app.ml.text.scripts import LETTER
 from app.ml.text.spelling import spelled
@@ -158,12 +158,19 @@ class FittedText(Fitted):
         return self._reader.read(items)
 
     def encode(self, column: Column) -> Tensors:
+        return as_tensors(self.arrays(column))
+
+    def arrays(self, column: Column) -> Arrays:
         """Texts or ids [B] to `values` [B, L] int64 and `mask` [B, L] bool, L the longest row of these.
 
         A text without any token becomes one unknown token, unless the tokenizer was imported.
         """
-        packed = self.pack(column)
-        return packed.take(torch.arange(packed.rows))
+        rows = self._ids(column)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
+        values = np.zeros(mask.shape, np.int64)
+        values[mask] = np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(lengths.sum()))
+        return {"values": values, "mask": mask}
 
     def pack(self, column: Column) -> Packed:
         rows = self._ids(column)

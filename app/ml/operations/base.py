@@ -54,6 +54,8 @@ class Operation:
     media: ClassVar[Mapping[str, str]] = {}
     """Of an operation whose answer is a file: media types by what a request calls them. `answer` then gives the bytes
     as `content` and their `media_type`."""
+    asks_more: ClassVar[bool] = False
+    """True where the network is asked with more than the items."""
     slow: ClassVar[bool] = False
     """True where making an answer of the outputs takes long."""
     numbers: ClassVar[str | None] = None

@@ -56,6 +56,7 @@ class Translate(Operation):
     path: ClassVar[str] = "/v1/translations"
     Request: ClassVar[type[BaseModel]] = TranslateRequest
     Answer: ClassVar[type[BaseModel]] = TranslateAnswer
+    asks_more: ClassVar[bool] = True
 
     def encoded(self, request: TranslateRequest, modality: Fitted, column: AnyColumn) -> Tensors:
         """Raises OutOfRange for a text of which only the beginning would be translated."""

@@ -90,7 +90,7 @@ class Lane:
         if b"odd" in data:
             return None
         self.permits.take()
-        self.asked.append(Question(asker, data, None, 1, waited, 0.0))
+        self.asked.append(Question(asker, data, None, 1, 1, waited, 0.0))
         return self.asked[-1]
 
     def refuse(self, head: Any, asker: Any, waited: float) -> None:

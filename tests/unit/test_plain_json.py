@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import numbers
+from app import plain_json
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 ROW = st.lists(FINITE, min_size=1, max_size=5)
@@ -22,7 +22,9 @@ ANYTHING = st.recursive(
 
 @given(ROW | ROWS)
 def test_vectors_and_lists_of_vectors_are_read(given_: Any) -> None:
-    read = numbers.read(json.dumps({"model": "m:1", "input": given_, "dimensions": 3, "user": None}).encode(), "input")
+    read = plain_json.read(
+        json.dumps({"model": "m:1", "input": given_, "dimensions": 3, "user": None}).encode(), "input"
+    )
     assert read is not None
     assert read[0] == {"model": "m:1", "dimensions": 3, "user": None}
     assert np.array_equal(read[1], np.array(given_, dtype=np.float64))
@@ -31,7 +33,7 @@ def test_vectors_and_lists_of_vectors_are_read(given_: Any) -> None:
 @given(ROW | ROWS)
 def test_vectors_of_an_object_within_another_are_read(given_: Any) -> None:
     body = {"custom_id": "1", "body": {"model": "m:1", "input": given_}, "url": None}
-    read = numbers.read(json.dumps(body).encode(), "input", within="body")
+    read = plain_json.read(json.dumps(body).encode(), "input", within="body")
     assert read is not None
     assert read[0] == {**body, "body": {"model": "m:1"}}
     assert np.array_equal(read[1], np.array(given_, dtype=np.float64))
@@ -40,7 +42,7 @@ def test_vectors_of_an_object_within_another_are_read(given_: Any) -> None:
 @settings(max_examples=300)
 @given(ANYTHING)
 def test_whatever_is_read_is_an_array_of_numbers(given_: Any) -> None:
-    read = numbers.read(json.dumps({"model": "m", "input": given_}).encode(), "input")
+    read = plain_json.read(json.dumps({"model": "m", "input": given_}).encode(), "input")
     if read is not None:
         assert read[1].tolist() == given_
         assert read[1].ndim in (1, 2)
@@ -67,9 +69,9 @@ def test_whatever_is_read_is_an_array_of_numbers(given_: Any) -> None:
     ],
 )
 def test_anything_else_is_left_to_the_careful_reader(body: bytes) -> None:
-    assert numbers.read(body, "input") is None
-    assert numbers.read(b'{"body":' + body + b"}", "input", within="body") is None
-    assert numbers.read(b'{"input":[1]}', "input") is not None
+    assert plain_json.read(body, "input") is None
+    assert plain_json.read(b'{"body":' + body + b"}", "input", within="body") is None
+    assert plain_json.read(b'{"input":[1]}', "input") is not None
 
 
 @pytest.mark.parametrize(
@@ -84,5 +86,5 @@ def test_anything_else_is_left_to_the_careful_reader(body: bytes) -> None:
     ],
 )
 def test_what_stands_around_it_is_plain_or_left_to_the_careful_reader(body: bytes) -> None:
-    assert numbers.read(body, "input", within="body") is None
-    assert numbers.read(b'{"id":"1","body":{"input":[1]}}', "input", within="body") is not None
+    assert plain_json.read(body, "input", within="body") is None
+    assert plain_json.read(b'{"id":"1","body":{"input":[1]}}', "input", within="body") is not None

@@ -1,6 +1,6 @@
-"""JSON with one array of numbers, read straight into memory: no Python number is ever made. Knows no route.
+"""JSON with one array of numbers, read straight into memory: no Python number is ever made. Or with texts there.
 
-What it cannot read this way, or only perhaps, it leaves to the careful reader, whose errors have names.
+Knows no route. What it cannot read this way, or only perhaps, it leaves to the careful reader, whose errors have names.
 """
 
 import importlib
@@ -20,10 +20,13 @@ LARGEST_KEPT = 4 * 1024 * 1024
 _mine = threading.local()
 
 
-def read(body: bytes, key: str, *, within: str | None = None) -> tuple[dict[str, Any], NDArray[np.float64]] | None:
+def read(
+    body: bytes, key: str, *, within: str | None = None, texts: bool = False
+) -> tuple[dict[str, Any], NDArray[Any]] | None:
     """The object in `body` without `key`, and the numbers under `key` as float64 [W] or [B, W], all finite.
 
     None for anything else than an object with plain values and with numbers, or rows of equally many, under `key`.
+    Where `texts` are wanted, too, a text or a list of such is read as objects [B].
     The numbers stand in the object under `within` where that is named, and what surrounds it is plain, too.
     """
     if _Parser is None:
@@ -31,25 +34,46 @@ def read(body: bytes, key: str, *, within: str | None = None) -> tuple[dict[str,
     try:
         whole = _parser(len(body)).parse(body)
         found = whole if within is None else whole[within]
-        numbers = found[key]
-        values = np.frombuffer(numbers.as_buffer(of_type="d"))  # of all that lies below it, however deep
+        given = found[key]
+        values = _texts(given) if texts else None
+        if values is None:
+            values = _numbers(given, body)
         beside = _beside(found, key)
         around = beside if within is None else _beside(whole, within)
-        rows, width = 0, len(numbers)
-        if numbers[0].__class__ is numbers.__class__:
-            rows, width = width, len(numbers[0])
-            if any(len(row) != width for row in numbers):
-                return None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, RecursionError):
         _mine.parser = None
         return None
-    if beside is None or around is None:
-        return None
-    if not width or values.size != max(rows, 1) * width or _arrays(body, rows) != rows + 1:
+    if values is None or beside is None or around is None:
         return None
     if within is not None:
         around[within] = beside
-    return around, values.reshape(rows, width) if rows else values
+    return around, values
+
+
+def _texts(given: Any) -> NDArray[Any] | None:
+    """A text, or a list that holds nothing else."""
+    if given.__class__ is str:
+        given = [given]
+    elif given[0].__class__ is not str:
+        return None
+    else:
+        given = given.as_list()
+        if any(text.__class__ is not str for text in given):
+            return None
+    return np.array(given, object)
+
+
+def _numbers(given: Any, body: bytes) -> NDArray[np.float64] | None:
+    """A list of numbers, or of equally long ones of such."""
+    values = np.frombuffer(given.as_buffer(of_type="d"))  # of all that lies below it, however deep
+    rows, width = 0, len(given)
+    if given[0].__class__ is given.__class__:
+        rows, width = width, len(given[0])
+        if any(len(row) != width for row in given):
+            return None
+    if not width or values.size != max(rows, 1) * width or _arrays(body, rows) != rows + 1:
+        return None
+    return values.reshape(rows, width) if rows else values
 
 
 def _beside(found: Any, key: str) -> dict[str, Any] | None:
