@@ -100,6 +100,10 @@ class Block:
         torch.cumsum(torch.bincount(rows, minlength=count), 0, out=starts[1:])
         return cls(starts, columns, values)
 
+    def to(self, device: torch.device) -> "Block":
+        """The same there."""
+        return Block(self.starts.to(device), self.columns.to(device), self.values.to(device))
+
     def times(self, dense: Tensor) -> Tensor:
         """[rows, Q] of `dense` [F, Q]. Sums of embeddings are sparse products, and far faster than those of CSR."""
         return embedding_bag(

@@ -14,7 +14,7 @@ from app.ml.tensors.batch import Tell
 from app.ml.tensors.shapes import Tensors
 from app.ml.text.spelling import Spell
 from app.ml.words.bag_spelling import Spelling
-from app.ml.words.bags import Bags, neighbours, occurrences
+from app.ml.words.bags import Bags, Occurrences
 from app.ml.words.counting import Tally
 
 MOST_PAIRS = 100_000
@@ -101,18 +101,18 @@ class Counts:
         self.texts = 0
         self.entries = 0
         """Different words and pairs of each text, of all texts together."""
-        self._words = torch.zeros(vocabulary, dtype=torch.int64)
+        self._words = np.zeros(vocabulary, np.int64)
         self._pairs = Tally(COUNTED_PAIRS)
 
     def add(self, values: Tensor, mask: Tensor) -> None:
         """Of texts [B, L]."""
         self.texts += len(values)
-        rows, words = occurrences(values, mask, self.vocabulary)
-        words = torch.unique(rows * self.vocabulary + words) % self.vocabulary
-        self._words += torch.bincount(words, minlength=self.vocabulary)
-        rows, pairs = neighbours(values, mask, self.vocabulary)
-        pairs = torch.unique(rows * self.vocabulary**2 + pairs) % self.vocabulary**2
-        self._pairs.add(pairs.numpy())
+        found, vocabulary = Occurrences.of(values, mask, self.vocabulary), self.vocabulary
+        words = np.unique(found.rows * vocabulary + found.words) % vocabulary
+        self._words += np.bincount(words, minlength=vocabulary)
+        rows, pairs = found.pairs()
+        pairs = np.unique(rows * vocabulary**2 + pairs) % vocabulary**2
+        self._pairs.add(pairs)
         self.entries += len(words) + len(pairs)
 
     def result(self) -> tuple[Tensor, Tensor]:
@@ -121,5 +121,5 @@ class Counts:
         chosen = np.flatnonzero(sums >= FEWEST)
         if len(chosen) > MOST_PAIRS:
             chosen = np.sort(chosen[np.argsort(-sums[chosen], kind="stable")[:MOST_PAIRS]])
-        hidden = torch.zeros(1)
-        return torch.from_numpy(keys[chosen]), torch.cat([self._words, hidden, torch.from_numpy(sums[chosen])])
+        holding = np.concatenate([self._words, np.zeros(1, np.float32), sums[chosen]])
+        return torch.from_numpy(keys[chosen]), torch.from_numpy(holding.astype(np.float32))

@@ -2,17 +2,23 @@
 
 The weight of a word is (1 + log how often the text holds it) times (1 + log how rare texts with it are), and the
 weights of a text have length 1.
-Legend: `B` batch, `L` tokens, `V` vocabulary, `P` known pairs, `F` features: V + 1 + P, `T` features of all texts.
+Legend: `B` batch, `L` tokens, `V` vocabulary, `P` known pairs, `F` features: V + 1 + P, `T` words or features of all
+texts.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import embedding, embedding_bag, normalize
 
 from app.ml.decomposition.factorisation import Block
 from app.ml.text.tokenization import SPECIALS
+
+Ids = NDArray[np.int64]
 
 
 class Bags(nn.Module):
@@ -37,19 +43,18 @@ class Bags(nn.Module):
 
     def features(self, values: Tensor, mask: Tensor) -> Block:
         """The features of texts [B, L] and their weights; a text without any known one has none."""
-        rows, words = occurrences(values, mask, self.vocabulary)
-        pair_rows, pairs = neighbours(values, mask, self.vocabulary)
-        if len(self.pairs):
-            places = torch.searchsorted(self.pairs, pairs).clamp(max=len(self.pairs) - 1)
-            known = self.pairs[places] == pairs
-            rows = torch.cat([rows, pair_rows[known]])
-            words = torch.cat([words, self.vocabulary + 1 + places[known]])
-        count = len(self.rarity)
-        keys, times = torch.unique(rows * count + words, return_counts=True)
-        rows, columns = keys // count, keys % count
-        weights = (1 + times.log()) * self.rarity[columns]
-        lengths = torch.zeros(len(values), device=values.device).index_add_(0, rows, weights.square())
-        return Block.of(rows, columns, weights / lengths.sqrt()[rows].clamp(min=1e-30), len(values))
+        found, count = Occurrences.of(values, mask, self.vocabulary), len(self.rarity)
+        keys, pairs = found.rows * count + found.words, self.pairs.cpu().numpy()
+        if len(pairs):
+            rows, asked = found.pairs()
+            places = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+            known = pairs[places] == asked
+            keys = np.concatenate([keys, rows[known] * count + (self.vocabulary + 1) + places[known]])
+        keys, times = np.unique(keys, return_counts=True)
+        rows, columns = np.divmod(keys, count)
+        weights = (1 + np.log(times, dtype=np.float32)) * self.rarity.cpu().numpy()[columns]
+        lengths = np.sqrt(np.bincount(rows, np.square(weights), len(values)))
+        return block(rows, columns, weights / np.maximum(lengths[rows], 1e-30), len(values)).to(values.device)
 
     def set(self, pairs: Tensor, rarity: Tensor, table: Tensor) -> None:
         """`pairs` [P] ascending, `rarity` [F] and `table` [F, D]."""
@@ -82,19 +87,37 @@ def summed(weights: Block, table: Tensor) -> Tensor:
     )
 
 
-def occurrences(values: Tensor, mask: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """Rows [T] and ids [T] of the real words of `values` [B, L]."""
-    rows, places = real(values, mask, vocabulary).nonzero(as_tuple=True)
-    return rows, values[rows, places]
+@dataclass(frozen=True)
+class Occurrences:
+    """The real words of texts: no padding, nothing unknown or hidden. In NumPy, whose calls are short.
+
+    A text alone has a few dozen words, and what one of torch's calls costs beside its work is all that they cost.
+    """
+
+    places: Ids
+    """[T] ascending, among all B times L."""
+    rows: Ids
+    """[T]"""
+    words: Ids
+    """[T]"""
+    vocabulary: int
+
+    @classmethod
+    def of(cls, values: Tensor, mask: Tensor, vocabulary: int) -> "Occurrences":
+        """Those of texts [B, L]."""
+        ids, real = values.cpu().numpy(), mask.cpu().numpy()
+        places = np.flatnonzero(real & (ids >= len(SPECIALS)) & (ids < vocabulary))
+        return cls(places, places // ids.shape[1], ids.reshape(-1)[places], vocabulary)
+
+    def pairs(self) -> tuple[Ids, Ids]:
+        """Rows and keys of two words side by side: the first one times `vocabulary` + the second."""
+        rows = self.rows
+        beside = (np.diff(self.places) == 1) & (rows[1:] == rows[:-1])
+        return rows[:-1][beside], (self.words[:-1] * self.vocabulary + self.words[1:])[beside]
 
 
-def neighbours(values: Tensor, mask: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """Rows [T] and keys [T] of two real words side by side: the first one times `vocabulary` + the second."""
-    words = real(values, mask, vocabulary)
-    rows, places = (words[:, :-1] & words[:, 1:]).nonzero(as_tuple=True)
-    return rows, values[rows, places] * vocabulary + values[rows, places + 1]
-
-
-def real(values: Tensor, mask: Tensor, vocabulary: int) -> Tensor:
-    """True for words: no padding, nothing unknown or hidden."""
-    return mask & (values >= len(SPECIALS)) & (values < vocabulary)
+def block(rows: Ids, columns: Ids, values: NDArray[Any], count: int) -> Block:
+    """From entries ordered by their `rows` [T], which are below `count`."""
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=count), out=starts[1:])
+    return Block(*map(torch.from_numpy, (starts, columns, values.astype(np.float32, copy=False))))

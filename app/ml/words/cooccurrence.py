@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.ml.decomposition.factorisation import BLOCK_ENTRIES, Block, Sparse
-from app.ml.words.bags import occurrences
+from app.ml.words.bags import Occurrences
 from app.ml.words.counting import Keys, Tally, Weights
 
 MOST_PAIRS = 40_000_000
@@ -39,7 +39,8 @@ class Cooccurrences:
 
     def add(self, values: Tensor, mask: Tensor) -> None:
         """Counts texts [B, L]. Draws from torch's global random state."""
-        rows, words = occurrences(values, mask, self.vocabulary)
+        found = Occurrences.of(values, mask, self.vocabulary)
+        rows, words = torch.from_numpy(found.rows), torch.from_numpy(found.words)
         self.words += torch.bincount(words, minlength=self.vocabulary)
         share = self.words[words] / self.words.sum()
         bound = max(self.subsample, 1 / max(1, int(self.words.count_nonzero())))  # a few words are all frequent

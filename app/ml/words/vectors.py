@@ -4,13 +4,17 @@ Unknown words are averages of the vectors of their character n-grams (Bojanowski
 Legend: `B` batch, `L` tokens, `V` vocabulary, `D` width of a vector.
 """
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from app.ml.decomposition.factorisation import Block, eigen
+from app.ml.decomposition.factorisation import eigen
 from app.ml.text.tokenization import UNKNOWN
-from app.ml.words.bags import occurrences, summed
+from app.ml.words.bags import Ids, Occurrences, block, summed
 
 USUAL = 1e-3
 """Share of all words at which a word counts half as much as a rare one (Arora 2017's a)."""
@@ -37,26 +41,31 @@ class WordVectors(nn.Module):
 
     def sums(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums [B, D] of the vectors of each text's words, and how many words [B] these are."""
-        rows, words = occurrences(values, mask, self.vocabulary)
-        weights, counts = self.weight[words], torch.bincount(rows, minlength=len(values))
-        if self.spelled:
-            places, grams, shares, unknown = self._spelled(values, mask)
-            order = torch.cat([rows, places]).argsort(stable=True)
-            rows, words = torch.cat([rows, places])[order], torch.cat([words, grams])[order]
-            weights, counts = torch.cat([weights, shares])[order], counts + unknown
-        return summed(Block.of(rows, words, weights, len(values)), self.table), counts
+        found, count = Occurrences.of(values, mask, self.vocabulary), len(values)
+        rows, words, counts = found.rows, found.words, np.bincount(found.rows, minlength=count)
+        weights = self.weight.cpu().numpy()[words]
+        spelled = self._spelled(values, mask)
+        if spelled is not None:
+            places, grams, shares, unknown = spelled
+            order = np.concatenate([rows, places]).argsort(kind="stable")
+            rows, words = np.concatenate([rows, places])[order], np.concatenate([words, grams])[order]
+            weights, counts = np.concatenate([weights, shares])[order], counts + unknown
+        weighted = block(rows, words, weights, count).to(values.device)
+        return summed(weighted, self.table), torch.from_numpy(counts).to(values.device)
 
-    def _spelled(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Rows, ids and weights [T] of the n-grams of unknown words, and how many such words each text has [B].
+    def _spelled(self, values: Tensor, mask: Tensor) -> tuple[Ids, Ids, NDArray[Any], Ids] | None:
+        """Rows, ids and weights [T] of the n-grams of unknown words, and how many of these each text has [B], if any.
 
         The n-grams of a word follow its unknown token; together they weigh as much as a rare word.
         """
-        grams = mask & (values >= self.vocabulary) & (values < self.vocabulary + self.spelled)
-        rows, places = grams.nonzero(as_tuple=True)
-        word = (values == UNKNOWN).cumsum(1)[rows, places] + rows * (values.shape[1] + 1)
-        words, which, sizes = torch.unique(word, return_inverse=True, return_counts=True)
-        unknown = torch.bincount(words // (values.shape[1] + 1), minlength=len(values))
-        return rows, values[rows, places], 1 / sizes[which], unknown
+        ids, real = values.cpu().numpy(), mask.cpu().numpy()
+        places = np.flatnonzero(real & (ids >= self.vocabulary) & (ids < self.vocabulary + self.spelled))
+        if not len(places):
+            return None
+        word, rows = np.cumsum(ids == UNKNOWN)[places], places // ids.shape[1]
+        _, first, which, sizes = np.unique(word, return_index=True, return_inverse=True, return_counts=True)
+        unknown = np.bincount(rows[first], minlength=len(ids))
+        return rows, ids.reshape(-1)[places], 1 / sizes[which], unknown
 
     def set(self, vectors: Tensor, counts: Tensor) -> None:
         """`vectors` [V, D] and how often each word occurs [V]."""
