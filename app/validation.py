@@ -18,7 +18,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}([:@][A-Za-z0-9._-]{1,63})?$"
 """Of a version of a model: `name`, `name:number` or `name@alias`."""
 PATTERNS = {
-    NAME: "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or a digit",
+    NAME: "a name has 1 to 63 letters from a to z, digits, dots, dashes and underscores, and begins with a letter or "
+    "a digit",
 }
 """Patterns in words."""
 REQUIRED = "this key is required"

@@ -76,7 +76,7 @@ def test_a_name_where_an_object_belongs_is_told_how_that_is_written(change: dict
         ({"seed": 3}, "seed", "no such key; there are cleaning, columns"),
         ({"html": "remove"}, "html", "did you mean cleaning.html?"),
         ({"colums": {}}, "colums", "did you mean columns? There are cleaning, columns, decimal"),
-        ({"name": "two words"}, "name", "1 to 63 letters, digits, dots, dashes and underscores"),
+        ({"name": "two words"}, "name", "1 to 63 letters from a to z, digits, dots, dashes and underscores"),
         ({"split": {"train": 0.6, "validation": 0.2}}, "split", "train + validation + test must be 1, not 0.8"),
         ({"split": {"files": {"train": []}}}, "split.files.train", "at least 1 item"),
     ],

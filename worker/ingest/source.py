@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+LOOKED_AT = 256
+"""The first rows of an array, which tell whether they are pictures and what is black and white there."""
+SMALLEST = 8
+"""Pixels that each side of a picture has at least: smaller arrays of fractions are series."""
 SELDOM = 64
 """Blocks after which their pages are given back, a few hundred megabytes: doing so takes them from threads that read
 ahead, too, and fetching them for the next pass costs as much as looking at them."""
@@ -93,6 +97,8 @@ class Head:
     """Of an array; a table's column is float64 or str by its first rows."""
     shape: tuple[int, ...] = ()
     """Of one row: () for a plain column, (28, 28) for pictures."""
+    is_series: bool = False
+    """Whether rows have two axes and the first ones hold numbers that are no pixels: steps by channels."""
     ragged: Literal["", "audio", "boxes", "tags"] = ""
     """What a row holds where rows differ in length."""
     distinct: int = 0

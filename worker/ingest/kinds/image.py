@@ -11,14 +11,11 @@ from worker.ingest.kinds import values
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.kinds.values import BRIGHTEST
 from worker.ingest.layout import Joined
+from worker.ingest.source import LOOKED_AT, SMALLEST
 from worker.ingest.splitting.hashing import Hashes, hash_numbers, sketch_numbers
 from worker.ingest.splitting.splits import Places
 
-LOOKED_AT = 256
-"""The first rows of every table, by which it is seen whether numbers go from 0 or -1 to 1."""
 COLOURS = 3
-SMALLEST = 8
-"""Pixels that each side of a picture has at least: smaller arrays of fractions are rather series."""
 
 
 class ImageKind(Kind):

@@ -3,6 +3,7 @@
 Knows names, types and shapes; reads no row. What nobody asked for is guessed in `inference`.
 """
 
+import difflib
 from collections.abc import Sequence
 from math import prod
 
@@ -78,13 +79,20 @@ def _check_names(asked: Columns, known: dict[str, Head], faults: Faults) -> None
     for key, value in asked.model_dump().items():
         for name in value if isinstance(value, list) else [] if value is None else [value]:
             if name not in known:
-                there = ", ".join(map(repr, known)) or "none"
-                faults.add("unknown_column", f"there is no column {name!r}; there are {there}", column=name)
+                faults.add("unknown_column", f"there is no column {name!r}{_instead(name, known)}", column=name)
             elif key in ("label", "value", "weight", "split", "group"):
                 head = known[name]
                 if not head.is_plain:
                     message = f"{name!r} has {list(head.shape)} per row; a {key} is one value per row"
                     faults.add("unsupported_shape", message, column=name)
+
+
+def _instead(name: str, known: dict[str, Head]) -> str:
+    """The column that was meant, and all that there are."""
+    by_name = {each.casefold(): each for each in known}
+    meant = difflib.get_close_matches(name.casefold(), by_name, n=1)
+    there = ", ".join(map(repr, known)) or "none"
+    return (f", did you mean {by_name[meant[0]]!r}? There" if meant else "; there") + f" are {there}"
 
 
 def _take_asked(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:

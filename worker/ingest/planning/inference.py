@@ -81,12 +81,16 @@ def modality(head: Head) -> str:
     if head.ragged:
         return head.ragged
     if head.is_number:
-        return "image" if len(head.shape) in (2, 3) else "vectors"
+        return "image" if _may_be_pictures(head) else "vectors"
     return "text"
 
 
 def is_pictures(known: Mapping[str, Head], columns: Sequence[str]) -> bool:
-    return len(columns) == 1 and len(known[columns[0]].shape) in (2, 3)
+    return len(columns) == 1 and _may_be_pictures(known[columns[0]])
+
+
+def _may_be_pictures(head: Head) -> bool:
+    return len(head.shape) in (2, 3) and not head.is_series
 
 
 def categories(known: Mapping[str, Head], columns: Sequence[str]) -> list[str]:
@@ -181,6 +185,12 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         plan.inferred["modality"] = (
             f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
         )
+        if first.is_series and len(columns) == 1:
+            steps, channels = first.shape
+            plan.inferred["modality"] += (
+                f", and its first numbers are no pixels: a series of {steps:,} steps by {channels:,} channels, which"
+                f' the encoder {{"name": "cnn", "channels": {channels}}} reads as such'
+            )
 
 
 def _find_caption(plan: Plan, left: dict[str, Head]) -> None:

@@ -34,16 +34,24 @@ def leaks(sample: Sample, names: list[str] | None) -> list[dict[str, Any]]:
         return []
     half = np.arange(len(rows)) % 2 == 0
     found = []
-    for place, name in enumerate(names):
-        values = sample.features[rows, place]
-        edges = np.unique(np.quantile(values[half], np.linspace(0, 1, BINS + 1)[1:-1]))
-        bins = np.searchsorted(edges, values, "right")
-        votes = np.zeros((len(edges) + 1, len(labels)), np.int64)
+    for place, name in zip(sample.columns, names, strict=True):
+        bins = _bins(sample.raw[rows, place], half)
+        votes = np.zeros((bins.max() + 1, len(labels)), np.int64)
         np.add.at(votes, (bins[half], codes[half]), 1)
         right = float((votes.argmax(axis=1)[bins[~half]] == codes[~half]).mean())
         if right >= PERFECT:
             found.append({"column": name, "accuracy": round(right, 4)})
     return found
+
+
+def _bins(values: Any, half: Any) -> Any:
+    """Of each value, by the quantiles of `half`: one for gaps, and one for every value of many rows, such as 0."""
+    there = np.isfinite(values)
+    if not (there & half).any():
+        return there.astype(np.int64)
+    quantiles = np.quantile(values[there & half], np.linspace(0, 1, BINS + 1)[1:-1]).astype(values.dtype)
+    edges = np.unique([quantiles, np.nextafter(quantiles, np.inf, dtype=values.dtype)])
+    return np.where(there, np.searchsorted(edges, values, "right") + 1, 0)
 
 
 def _are_of(sample: Sample, names: list[str] | None) -> bool:

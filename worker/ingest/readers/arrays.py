@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from app.npy import read_header
 from worker.ingest import labels
 from worker.ingest.faults import shown
+from worker.ingest.readers.series import is_series, may_be_series
 from worker.ingest.readers.unpack import RATIO, is_bomb
-from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
+from worker.ingest.source import LOOKED_AT, Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
 from worker.ingest.stages import RaggedStage
 
 MAGIC = b"\x93NUMPY"
@@ -54,7 +55,16 @@ class Arrays:
 
     @property
     def heads(self) -> Sequence[Head]:
-        return [Head(array.name, "array", array.dtype, array.shape[1:]) for array in self._arrays.values()]
+        return [self._head(array) for array in self._arrays.values()]
+
+    def _head(self, array: Placed) -> Head:
+        row = array.shape[1:]
+        if not may_be_series(array.dtype, row):
+            return Head(array.name, "array", array.dtype, row)
+        values, release = self._map(array.name)
+        first = np.array(values[:LOOKED_AT])
+        release()
+        return Head(array.name, "array", array.dtype, row, is_series=is_series(first))
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         lengths = {name: self._arrays[name].shape[0] for name in wanted.columns}

@@ -49,7 +49,8 @@ class Staging:
         """Rows here, from 0, that have a fault for which they are left out."""
         for head in self._heads:
             if not head.is_number:
-                self._refuse(head, "not_a_number", "holds no numbers")
+                like = f" but names like {head.example!r}" if head.example else ""
+                self._refuse(head, "not_a_number", f"holds no numbers{like}; names are for columns.label")
         for name in [*wanted.names, *wanted.ragged]:
             taken = name in wanted.ragged and (known[name].encoded or known[name].ragged)
             if known[name].dtype == OTHER and not taken:

@@ -65,6 +65,16 @@ def test_a_column_that_gives_the_label_away(ingest: Any) -> None:
     assert "'paid' alone gives the label away" in warned(made)
 
 
+def test_a_column_that_is_zero_or_empty_but_for_one_class(ingest: Any) -> None:
+    lost = DRAWN.random(400) < 0.3
+    rows = [
+        f"{DRAWN.normal()},{fee if out else 0},{fee if out else ''},{'ab'[int(out)]}"
+        for out, fee in zip(lost, DRAWN.uniform(1, 9, 400), strict=True)
+    ]
+    made = ingest({"d.csv": ("x,fee,paid,label\n" + "\n".join(rows)).encode()}, cleaning={"non_finite": "impute"})
+    assert [leak["column"] for leak in made.profile["examination"]["leaks"]] == ["fee", "paid"]
+
+
 def test_a_column_that_is_the_value_in_other_words(ingest: Any) -> None:
     wages = DRAWN.lognormal(3, 0.5, 300)
     rows = [f"{wage + 20 * DRAWN.normal()},{np.log(wage)},{-(wage // 2)},{wage}" for wage in wages]

@@ -276,3 +276,15 @@ def test_constant_columns_are_left_out_where_asked(ingest: Any) -> None:
 def test_columns_that_exclude_or_need_each_other(ingest: Any, columns: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ingest({"d": b"a,b\n1,2\n"}, columns=columns)
+
+
+def test_a_column_that_is_nearly_called_so_is_named(ingest: Any) -> None:
+    made = ingest({"d.csv": b"age,Stars\n" + b"41,2\n" * 20}, columns={"label": "stars"})
+    assert made.faults[0].message == "there is no column 'stars', did you mean 'Stars'? There are 'age', 'Stars'"
+    made = ingest({"d.csv": b"age,Stars\n" + b"41,2\n" * 20}, columns={"label": "price"})
+    assert made.faults[0].message == "there is no column 'price'; there are 'age', 'Stars'"
+
+
+def test_names_where_numbers_were_asked_for(ingest: Any) -> None:
+    made = ingest({"d.csv": b"age,left\n" + b"41,No\n" * 20}, columns={"value": "left"})
+    assert "column 'left' holds no numbers but names like 'No'; names are for columns.label" in made.faults[0].message

@@ -10,6 +10,7 @@ import pytest
 
 IMAGES = np.arange(20 * 4 * 3, dtype=np.uint8).reshape(20, 4, 3)
 LABELS = np.arange(20) % 4
+RANDOM = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -290,10 +291,24 @@ def test_a_picture_that_is_scaled_otherwise_is_a_fault(ingest: Any, to_npy: Any)
     assert "7.5 is no pixel" in made.faults[1].message
 
 
-def test_short_series_are_not_taken_for_pictures_in_silence(ingest: Any, to_npy: Any) -> None:
-    series = np.random.default_rng(0).random((20, 100, 6))
-    assert set(ingest({"x.npy": to_npy(series)}).codes) == {"not_a_pixel"}
-    assert ingest({"x.npy": to_npy(series)}, modality="vectors").profile["input"]["shape"] == [600]
+@pytest.mark.parametrize(
+    "series", [RANDOM.random((20, 100, 6)), RANDOM.normal(0, 3, (20, 30, 12)), RANDOM.integers(-999, 999, (20, 50, 9))]
+)
+def test_arrays_of_steps_by_channels_are_series(ingest: Any, to_npy: Any, series: Any) -> None:
+    made = ingest({"x.npy": to_npy(series)})
+    assert made.profile["input"]["shape"] == [series[0].size]
+    assert f"{series.shape[1]} steps by {series.shape[2]} channels" in made.profile["inferred"]["modality"]
+    assert f'"channels": {series.shape[2]}' in made.profile["inferred"]["modality"]
+    np.testing.assert_allclose(made.read("input"), series.reshape(20, -1), rtol=1e-6)
+
+
+def test_what_looks_like_series_is_pictures_where_that_was_asked_for(ingest: Any, to_npy: Any) -> None:
+    assert set(ingest({"x.npy": to_npy(RANDOM.normal(0, 3, (20, 50, 9)))}, modality="image").codes) == {"not_a_pixel"}
+
+
+def test_numbers_that_may_be_pixels_of_another_depth_are_no_series(ingest: Any, to_npy: Any) -> None:
+    assert set(ingest({"x.npy": to_npy(RANDOM.integers(0, 4096, (20, 50, 9)))}).codes) == {"not_a_pixel"}
+    assert set(ingest({"x.npy": to_npy(RANDOM.normal(0, 3, (20, 9, 9, 3)))}).codes) == {"not_a_pixel"}
 
 
 def test_another_version_of_the_format_is_named(ingest: Any, to_npy: Any) -> None:
