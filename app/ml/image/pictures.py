@@ -17,6 +17,18 @@ Pixels = NDArray[np.uint8]
 """[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+STRANGERS = (
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML, perhaps SVG"),
+)
+"""Where in a file which mark stands, of pictures that are not read."""
 MOST_PIXELS = 2**24
 """Pixels of one picture at most, read from its header before anything is unpacked."""
 ORIENTATION = 0x0112
@@ -116,7 +128,7 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
 @contextlib.contextmanager
 def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
     """The picture before it is unpacked; what goes wrong with it has a name."""
-    kind = f"no {', '.join(FORMATS)} picture"
+    kind = ""
     try:
         with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
             kind = f"a {opened.format} that cannot be read"
@@ -132,8 +144,18 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
         found = re.findall(r"\d+", f"{error}")[0]
         raise TooLarge(f"{name}: has {found} pixels; at most {MOST_PIXELS} in all are read", param=name) from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        shown = f"{error}".partition("<")[0].strip()
-        raise Malformed(f"{name}: is {kind}: {shown}", param=name) from None
+        shown = f"{kind}: {error}".partition("<")[0].strip() if kind else _stranger(content)
+        raise Malformed(f"{name}: is {shown}", param=name) from None
+
+
+def _stranger(content: bytes) -> str:
+    """What is no picture that is read, and what to do about it."""
+    if not content:
+        return "empty: it has 0 bytes"
+    kind = next((kind for place, mark, kind in STRANGERS if content[place:].startswith(mark)), None)
+    if kind is None:
+        return f"no {', '.join(FORMATS)} picture: it begins with {content[:8]!r}"
+    return f"{kind}, which is not read; convert it to {', '.join(FORMATS)}, for instance with magick FILE FILE.png"
 
 
 def _turn(opened: Pillow.Image, content: bytes) -> int:

@@ -133,6 +133,8 @@ class Items:
     def _refuse(self, code: str, message: str, row: int, faults: Faults) -> None:
         if row not in self.bad:
             self.bad.add(row)
+            if not faults.drops:
+                message += f'. Replace it, or ask for "on_fault": "drop" to leave such {self.noun}s out'
             faults.row(code, message, file=self.file.id, row=row + 1, column=self.column)
 
 

@@ -81,8 +81,16 @@ def test_a_camera_held_upright_gives_an_upright_picture() -> None:
         ("data:image/png,AAAA", "expected data:image"),
         ("data:image/png;base64,%%%", "is not base64"),
         ("data:image/png;base64,ä", "is not base64"),
-        ("data:image/png;base64,", "is no PNG, JPEG, WEBP, GIF, BMP, TIFF picture"),
-        ("data:image/png;base64," + base64.b64encode(b"not a picture").decode(), "is no PNG"),
+        ("data:image/png;base64,", "is empty"),
+        (
+            "data:image/png;base64," + base64.b64encode(b"not a picture").decode(),
+            "is no PNG, JPEG, WEBP, GIF, BMP, TIFF picture: it begins with b'not a pi'",
+        ),
+        (
+            "data:image/heic;base64," + base64.b64encode(b"\0\0\0\x18ftypheic" + bytes(40)).decode(),
+            "is HEIC, which is not read; convert it to PNG",
+        ),
+        ("data:image/svg;base64," + base64.b64encode(b"<svg></svg>").decode(), "is SVG, which is not read"),
         ("data:image/x;base64," + base64.b64encode(file(Pillow.fromarray(PIXELS), "PPM")).decode(), "is no PNG"),
         (
             "data:image/tiff;base64," + base64.b64encode(file(Pillow.new("F", (4, 4)), "TIFF")).decode(),
