@@ -1,7 +1,8 @@
 """A load of sentences: each connection asks for others as soon as it is answered. Imports little, to start soon.
 
-    python benchmarks/sentence_load.py SERVER PORT KEY CASE SECONDS
+    python benchmarks/sentence_load.py SERVER PORT KEY CASE SECONDS [MODEL FILE]
 
+FILE holds the sentences as a JSON list; without one they are drawn from a few words.
 Prints JSON: requests per second and latencies in milliseconds of the first kind of client that a case has.
 """
 
@@ -10,6 +11,8 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import uvloop
@@ -31,21 +34,26 @@ def sentences(count: int, seed: int) -> list[str]:
     return [" ".join(draw.choice(words, draw.integers(4, 41))) for _ in range(count)]
 
 
-def messages(server: str, key: str, size: int, seed: int) -> list[bytes]:
-    """Requests of `size` sentences each, as bytes."""
-    path = "/v1/embeddings" if server == "rootstock" else "/embeddings"
+def messages(
+    server: str, key: str, size: int, seed: int, model: str = "minilm", given: Sequence[str] = ()
+) -> list[bytes]:
+    """Requests of `size` sentences each, as bytes; of those `given`, where there are such."""
+    path = "/embeddings" if server == "infinity" else "/v1/embeddings"
     made = []
-    whole = sentences(64 * size, seed)
+    whole = [str(each) for each in np.random.default_rng(seed).permutation(given)[: 64 * size]]
+    whole = whole or sentences(64 * size, seed)
     for first in range(0, len(whole), size):
         texts = whole[first : first + size]
-        asked = {"model": "minilm", "input": texts[0] if size == 1 else texts, "encoding_format": "float"}
+        asked = {"model": model, "input": texts[0] if size == 1 else texts, "encoding_format": "float"}
         body = json.dumps(asked).encode()
         headers = f"host: 127.0.0.1\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
         made.append(f"POST {path} HTTP/1.1\r\n{headers}content-length: {len(body)}\r\n\r\n".encode() + body)
     return made
 
 
-async def load(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
+async def load(
+    server: str, port: int, key: str, case: str, seconds: float, model: str, given: list[str]
+) -> dict[str, float]:
     """Requests per second and latencies in milliseconds of the first kind of client."""
     until = time.perf_counter() + seconds
     latencies: list[list[float]] = [[] for _ in CASES[case]]
@@ -63,7 +71,7 @@ async def load(server: str, port: int, key: str, case: str, seconds: float) -> d
     began = time.perf_counter()
     waits = []
     for kind, (size, connections) in enumerate(CASES[case]):
-        requests = messages(server, key, size, kind)
+        requests = messages(server, key, size, kind, model, given)
         waits += [connection(kind, 4 * number, requests) for number in range(connections)]
     began = time.perf_counter()
     await asyncio.gather(*waits)
@@ -76,5 +84,6 @@ async def load(server: str, port: int, key: str, case: str, seconds: float) -> d
 
 
 if __name__ == "__main__":
-    server, port, key, case, seconds = sys.argv[1:]
-    print(json.dumps(uvloop.run(load(server, int(port), key, case, float(seconds)))))
+    server, port, key, case, seconds, *more = sys.argv[1:]
+    model, given = (more[0], json.loads(Path(more[1]).read_text())) if more else ("minilm", [])
+    print(json.dumps(uvloop.run(load(server, int(port), key, case, float(seconds), model, given))))

@@ -71,7 +71,7 @@ class Question:
 
 @dataclass(eq=False, slots=True)
 class Alike:
-    """Questions with one head and the same options: they differ in their numbers alone."""
+    """Questions with one head and the same options: they differ in their items alone."""
 
     head: Head
     request: Any
