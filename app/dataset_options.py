@@ -14,6 +14,29 @@ PLAYS = {"target": "label", "input": "features"}
 Format = Literal[
     "csv", "tsv", "txt", "jsonl", "parquet", "arrow", "npy", "npz", "idx", "zip", "tar", "audio", "coco", "yolo", "voc"
 ]
+Encoding = Literal[
+    "utf-8",
+    "utf-16",
+    "latin-1",
+    "cp1252",
+    "iso-8859-15",
+    "mac-roman",
+    "cp1250",
+    "iso-8859-2",
+    "cp1251",
+    "koi8-r",
+    "koi8-u",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "cp1257",
+    "shift_jis",
+    "euc-jp",
+    "euc-kr",
+    "gb18030",
+    "big5",
+]
 SUM_TOLERANCE = 1e-6
 
 
@@ -181,7 +204,7 @@ class DatasetOptions(_Options):
     """Which column plays what."""
     format: Format | None = None
     """Format of all files; null decides by their content. `coco`, `yolo` and `voc` are archives with such boxes."""
-    encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] | None = None
+    encoding: Encoding | None = None
     """What the letters of all texts are written in, but for those with a byte-order mark. Null takes UTF-16 and UTF-32
     where that is certain, else UTF-8. Tables within archives are UTF-8."""
     decimal: Literal[".", ","] | None = None

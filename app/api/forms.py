@@ -95,6 +95,12 @@ async def receive_form(
                 if part.name in form.fields:
                     raise Malformed(f"the form has the field {part.name!r} twice", param=part.name)
                 form.fields[part.name] = await part.text()
+            elif part.name == name:
+                sent = (await part.text())[:100]
+                raise Malformed(
+                    f"{name!r} is the text {sent!r}, without a filename; with curl, -F {name}=@{sent} sends a file",
+                    param=name,
+                )
             else:
                 known = ", ".join([f"{name} (with a filename)", *sorted(fields)])
                 meant = difflib.get_close_matches(part.name, fields, n=1)

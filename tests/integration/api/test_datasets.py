@@ -174,6 +174,11 @@ def test_a_wrong_form_is_told_what_would_be_right(garden: Garden, fields: dict[s
     assert re.search(said.replace("(", r"\(").replace(")", r"\)"), answer.json()["error"]["message"])
 
 
+def test_a_file_that_came_as_a_text_is_told_how_to_send_it(garden: Garden) -> None:
+    answer = garden.client.post("/v1/datasets", files={"file": (None, b"rows.csv"), "name": (None, b"d")})
+    assert "with curl, -F file=@rows.csv sends a file" in refused(answer, 400, "malformed", "file")
+
+
 def test_bytes_without_a_form_are_told_of_the_form(garden: Garden) -> None:
     answer = garden.client.post("/v1/datasets", content=vectors(), headers={"content-type": "text/csv"})
     assert "or a form ('content-type: multipart/form-data') with the part 'file'" in refused(answer, 400, "malformed")

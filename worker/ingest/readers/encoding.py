@@ -17,6 +17,10 @@ MARKS = {
 }
 WINDOWS = re.compile(rb"[\x80-\x9f]")
 """Quotes, dashes and the euro in cp1252, control characters in Latin-1."""
+RUNS = re.compile(rb"[\x80-\xff]{3,}")
+"""Letters of another script side by side; in Latin ones most are ASCII."""
+OTHERS = ("cp1251", "koi8-r", "shift_jis", "gb18030")
+"""What texts of other scripts are most often written in."""
 AROUND = 20
 SEEN = 64
 """Bytes among which a text in UTF-16 shows by its zeros."""
@@ -53,12 +57,14 @@ def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -
     except UnicodeDecodeError as error:
         start = error.start
         part = raw[max(0, start - AROUND) : start + AROUND]
-        as_windows = part.decode("cp1252", "replace")
-        likely = "cp1252" if WINDOWS.search(raw) else "Latin-1"
+        high = sum(byte >= 0x80 for byte in raw)
+        is_latin = 2 * sum(map(len, RUNS.findall(raw))) < high
+        likely = ("cp1252" if WINDOWS.search(raw) else "Latin-1",) if is_latin else OTHERS
+        read = [f"in {codec} it would read {shown(part.decode(codec, 'replace'))}" for codec in likely]
         faults.add(
             "not_utf8",
-            f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; in {likely} it would read {shown(as_windows)}. "
-            f"Save it as UTF-8, or give encoding {likely.lower()}",
+            f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; {', '.join(read)}. "
+            f"Save it as UTF-8, or give encoding {' or '.join(likely).lower()}, or another where these read wrong",
             file=file.id,
             row=row,
         )

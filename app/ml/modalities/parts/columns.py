@@ -200,7 +200,7 @@ class FittedTable(Fitted):
         if given is None:
             return float("nan")
         if not isinstance(given, int | float | np.number) or isinstance(given, bool):
-            raise WrongType(f"{name}: column {column!r} holds numbers, got {given!r:.100}", param=name)
+            raise WrongType(f"{name}: column {column!r} holds numbers, got {given!r:.100}{_gap(given)}", param=name)
         if not -FARTHEST <= given <= FARTHEST:  # NaN is not <= FARTHEST
             raise NonFinite(f"{name}: column {column!r}: {given!r:.100} is no finite 32-bit number", param=name)
         return float(given)
@@ -211,8 +211,14 @@ class FittedTable(Fitted):
             raise WrongType(f"{name}: column {column!r} holds names, got {given!r:.100}", param=name)
         if given not in known:
             listed = ", ".join(map(repr, list(known)[:20])) + (" and more" if len(known) > 20 else "")
-            raise UnknownChoice(f"{name}: column {column!r} has no {given!r:.100}; known are {listed}", param=name)
+            problem = f"{name}: column {column!r} has no {given!r:.100}{_gap(given)}; known are {listed}"
+            raise UnknownChoice(problem, param=name)
         return known[given]
 
     def _expected(self) -> str:
         return f"{len(self.places.columns)} entries: {listed([column.name for column in self.places.columns])}"
+
+
+def _gap(given: Any) -> str:
+    """What to send where an empty text was meant to say that there is nothing."""
+    return ", where null says that there is nothing" if isinstance(given, str) and not given.strip() else ""

@@ -73,6 +73,8 @@ def test_requests_give_rows_in_order_or_by_name() -> None:
         ([[1, 2, "pink", "S"]], r"input\[0\]: column 'colour' has no 'pink'; known are 'blue', 'red', 'green'"),
         ([1, 2, 0, "S"], "input: column 'colour' holds names, got 0"),
         ([["x", 2, "red", "S"]], r"input\[0\]: column 'age' holds numbers, got 'x'"),
+        ([["", 2, "red", "S"]], r"column 'age' holds numbers, got '', where null says that there is nothing"),
+        ([[1, 2, " ", "S"]], r"column 'colour' has no ' ', where null says that there is nothing; known are 'blue'"),
         ([[1, 2, "red"]], r"input\[0\]: has 3 entries; expected 4 entries: 'age', 'height', 'colour', 'size'"),
         ([{"weight": 3}], r"input\[0\]: has 'weight', which is no column; the columns are "),
         ([[1e39, 2, "red", "S"]], "no finite 32-bit number"),

@@ -45,6 +45,35 @@ def test_latin1_is_refused_and_read_as_asked(ingest: Any, codec: str) -> None:
     assert ingest(content, encoding=codec).read("target").tolist() == LABELS
 
 
+@pytest.mark.parametrize(
+    ("codec", "word"),
+    [
+        ("cp1250", "łąka"),
+        ("cp1251", "слово и дело"),
+        ("koi8-r", "слово и дело"),
+        ("cp1254", "şehir"),
+        ("cp1256", "كلمة"),
+        ("shift_jis", "春の海ソ"),
+        ("gb18030", "春眠不觉晓"),
+        ("euc-kr", "말과 글"),
+    ],
+)
+def test_texts_of_all_scripts_are_read_as_asked(
+    ingest: Any, monkeypatch: pytest.MonkeyPatch, codec: str, word: str
+) -> None:
+    monkeypatch.setattr(decoding, "CHUNK", 61)
+    texts = [f"{word} {n}" for n in range(40)]
+    content = {"a.csv": ("text\n" + "\n".join(texts) + "\n").encode(codec)}
+    assert ingest(content, encoding=codec, modality="text").read("input").tolist() == texts
+    assert ingest(content).codes[0] == "not_utf8"
+
+
+def test_what_another_script_would_read_in_several_encodings(ingest: Any) -> None:
+    said = ingest({"a.txt": ("Слово не воробей\n" * 40).encode("koi8-r")}).faults[0].message
+    assert "in koi8-r it would read 'Слово не воробей" in said
+    assert "or give encoding cp1251 or koi8-r or shift_jis or gb18030, or another where these read wrong" in said
+
+
 def test_utf16_as_asked_needs_neither_mark_nor_latin_letters(ingest: Any) -> None:
     text = "".join(f"月は東に日は西に{n}\n" for n in range(40))
     assert ingest({"a.txt": text.encode("utf-16-le")}, encoding="utf-16").read("input").tolist() == text.splitlines()
