@@ -76,6 +76,15 @@ def test_other_rows_give_other_figures_beside_the_same_baselines(bench: Bench) -
     assert "knn_accuracy" not in found, "these rows have no labels"
 
 
+def test_an_accuracy_on_few_rows_stands_beside_the_commonest_class_and_claims_no_interval(bench: Bench) -> None:
+    few = bench.workshop.dataset({name: values[:60] for name, values in blobs().items()})
+    metrics = bench.train(few, name="few", objective={"name": "classification"}).metrics
+    assert metrics["rows_judged"] == 6
+    assert set(metrics["baselines"]["majority"]) == {"accuracy"}
+    assert not {"accuracy", "knn_accuracy"} & set(metrics.get("intervals", {}))
+    assert 0 <= metrics["accuracy"] <= 1
+
+
 def test_an_encoder_from_elsewhere_is_judged_on_labelled_texts(bench: Bench) -> None:
     form = {"file": ("tiny.zip", io.BytesIO(bert_folder.zipped(bert_folder.files())), "application/zip")}
     job = bench.client.post("/v1/models/import", data={"name": "tiny"}, files=form).json()

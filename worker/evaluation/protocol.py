@@ -38,6 +38,7 @@ OWN_ROWS = 2000
 WIDEST_RAW = 4096
 """Numbers per row beyond which raw rows are no baseline: their probe alone would outlast the training."""
 ENOUGH_LABELS = 20
+"""Labelled rows below which probes and intervals would tell of chance alone."""
 
 Featured = Callable[[Rows], Tensor]
 """Rows to their features [N, E]."""
@@ -81,7 +82,7 @@ def evaluate(subject: Subject) -> dict[str, Any]:
         if target is not None:
             rows = {"train": TRAIN_ROWS, split: TEST_ROWS}
             learned, held_out = (read_rows(subject, name, most, target) for name, most in rows.items())
-            if "embed" in abilities:
+            if "embed" in abilities and len(held_out.labels) >= ENOUGH_LABELS <= len(learned.labels):
                 probe_metrics(subject, features, learned, held_out, report)
             if "predict" in abilities:
                 prediction_metrics(subject, learned, held_out, report)
@@ -186,7 +187,8 @@ def prediction_metrics(subject: Subject, train: Rows, test: Rows, report: Report
     """The accuracy of the predictions against always naming the commonest class."""
     told = answer(subject.network, "predict", test.inputs).argmax(1) == test.labels
     report.metrics["accuracy"] = float(told.double().mean())
-    report.metrics.setdefault("intervals", {})["accuracy"] = list(probes.interval(told))
+    if len(told) >= ENOUGH_LABELS:
+        report.metrics.setdefault("intervals", {})["accuracy"] = list(probes.interval(told))
     majority = train.labels.mode().values
     report.baseline("majority")["accuracy"] = float((test.labels == majority).float().mean())
 
@@ -229,11 +231,11 @@ def word_metrics(subject: Subject, tests: WordTests, report: Report) -> None:
 
 
 def labels_of(subject: Subject, split: str) -> Fitted | None:
-    """The modality of the labels, when the training split and the evaluated one have enough of them."""
+    """The modality of the labels, when the training split and the evaluated one have any."""
     facts = subject.dataset.profile["target"]
     if facts is None or facts["modality"] != "classes":
         return None
-    if min(int(subject.dataset.splits[name].present("target").sum()) for name in ("train", split)) < ENOUGH_LABELS:
+    if not all(subject.dataset.splits[name].present("target").any() for name in ("train", split)):
         return None
     if "target" in subject.fitted:
         return subject.fitted["target"]

@@ -27,7 +27,11 @@ FAR = 5.0
 UNEVEN = 10
 """How many times the rarest class the commonest may have."""
 FEW_PER_CLASS = 10
+FEW_JUDGED = 50
+"""Labelled rows that judge models, below which an accuracy may be off by 14 points and more."""
 FEW_ROWS_PER_COLUMN = 5
+JUDGED = ("test", "validation")
+"""Splits by which models are judged, the first one that has rows."""
 LISTED = 10
 
 
@@ -129,6 +133,12 @@ def advice(profile: Mapping[str, Any]) -> list[str]:
                 found.append(
                     f"{least!r} has {counted(sizes[least], 'training row')}; {FEW_PER_CLASS} and more are usual"
                 )
+        judged = next((sum(target["splits"][name].values()) for name in JUDGED if profile["splits"].get(name)), 0)
+        if 0 < judged < FEW_JUDGED:
+            found.append(
+                f"{counted(judged, 'labelled row')} will judge models: an accuracy there may be off by "
+                f"{98 / judged**0.5:.0f} points"
+            )
     facts = profile.get("input") or {}
     if facts.get("modality") == "vectors" and profile["splits"]["train"] < FEW_ROWS_PER_COLUMN * facts["shape"][0]:
         found.append(

@@ -34,6 +34,12 @@ def test_a_sound_table_gets_no_warning(ingest: Any, to_npz: Any) -> None:
     assert "examination" not in ingest({"d.npz": to_npz(x=values, y=label)}, profile="basic").profile
 
 
+def test_few_rows_to_judge_by_are_told(ingest: Any, to_npz: Any) -> None:
+    values, label = blobs()
+    made = ingest({"d.npz": to_npz(x=values[:100], y=label[:100])})
+    assert "10 labelled rows will judge models: an accuracy there may be off by 31 points" in made.profile["warnings"]
+
+
 def test_wrong_labels_are_suspected(ingest: Any, to_npz: Any) -> None:
     values, label = blobs()
     wrong = np.arange(0, 600, 30)
