@@ -72,7 +72,8 @@ class VersionObject(Wire):
     """How its embeddings are computed, as `name`: by torch in `fp32`, by torch with matrix products in `bf16`, or by
     ONNX Runtime (`onnx`, without padding). Where `rows` stands beside it, larger batches have the engines in `beyond`,
     one after the other, or else `fp32`. Chosen at publication by the `milliseconds` of a batch, by engine and rows;
-    with the worst `cosine` of `bf16` to fp32 where the processor has it."""
+    with the worst `cosine` of `bf16` to fp32 where the processor has it. `no_graph` says why its artifact cannot be had
+    as ONNX, where it cannot."""
     created_at: int
 
 

@@ -25,7 +25,6 @@ from app.ml import artifact
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.resolving.defaults import OBJECTIVE
 from app.ml.runtime import portable
-from app.ml.runtime.onnx import MOST_BYTES
 from app.registry import models, objects, overview
 from app.registry.tables import Model, Version
 
@@ -202,13 +201,14 @@ def get_artifact(
 
 def no_graph(version: Version) -> NotFound:
     """Why a version cannot be had as ONNX, and what to do."""
-    encoders = sorted({role["encoder"]["name"] for role in version.spec["roles"].values() if role.get("encoder")})
-    objective = version.spec["objective"]["name"]
+    unknown = (
+        "it was published by an earlier release, which kept none; POST /v1/models/import makes of its artifact a "
+        "version that has one, or says why not"
+    )
+    why = version.engine.get("no_graph", unknown)
     return NotFound(
-        f"model {models.reference(version)} has no ONNX graph: it was published before graphs were kept, its weights "
-        f"take more than {MOST_BYTES >> 20} MiB, or ONNX has no counterpart of what it computes (objective "
-        f"{objective!r}, encoder {', '.join(map(repr, encoders))}). Without format its artifact has the weights as "
-        "safetensors; POST /v1/models/import makes a version with a graph of that, where there can be one",
+        f"model {models.reference(version)} has no ONNX graph: {why}. Without format its artifact has the weights as "
+        "safetensors",
         param="format",
     )
 

@@ -17,7 +17,7 @@ from app.errors import InvalidModel
 from app.registry import jobs, keys
 from app.registry.tables import Dataset, Version
 from app.settings import Settings
-from tests import bert_folder
+from tests import bert_folder, networks
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
@@ -152,6 +152,16 @@ def test_an_artifact_gives_the_same_vectors_on_another_server(server: Server, ot
     lineages = [each.client.get("/v1/models/rows/lineage").json() for each in (server, other)]
     assert lineages[0]["seed"] == lineages[1]["seed"] == 0
     assert lineages[0]["spec"]["training"] == lineages[1]["spec"]["training"]
+
+
+def test_what_has_no_graph_keeps_the_reason(server: Server, tmp_path: Path) -> None:
+    written = networks.write(tmp_path, modality="image", objective="detection")
+    content = bert_folder.tarred({name: path.read_bytes() for name, path in written.items()})
+    assert server.take(content, name="finder")["status"] == "succeeded"
+    answer = server.client.get("/v1/models/finder/artifact?format=onnx")
+    assert "nothing that it answers (predict) is what graphs give" in refused(answer, 404, "not_found", "format")
+    (version,) = server.client.get("/v1/models/finder/versions").json()["data"]
+    assert version["engine"]["no_graph"] in answer.json()["error"]["message"]
 
 
 def test_a_file_is_imported_by_its_id_and_an_alias_moved(server: Server) -> None:

@@ -58,7 +58,7 @@ def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
 
 def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | None:
     """The graph, written and loaded; None where it cannot be had or answers otherwise. Raises InsufficientStorage."""
-    if not onnx.exportable(artifact):
+    if not onnx.worthwhile(artifact):
         return None
     try:
         with needing_room(path.parent):

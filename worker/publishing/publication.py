@@ -105,8 +105,12 @@ def prove(reporter: Reporter, written: Mapping[str, Path]) -> Proved:
     folder = written[artifact.MODEL].parent
     engine = choose(loaded, folder)
     graphs = [onnx.FILE] if engines.uses(engine, "onnx") else []
-    with needing_room(folder):
-        graphs += [portable.FILE] if portable.write(loaded, folder / portable.FILE) else []
+    try:
+        with needing_room(folder):
+            portable.write(loaded, folder / portable.FILE)
+        graphs.append(portable.FILE)
+    except portable.NoGraph as error:
+        engine = {**engine, "no_graph": str(error)}
     files = {**written, **{name: folder / name for name in graphs}}
     stored = {name: reporter.storage.put(reporter.key("artifact", name), path) for name, path in files.items()}
     return Proved(loaded, engine, stored)

@@ -44,8 +44,9 @@ class Encoder(nn.Module):
     """True when `pooled` has length 1."""
     side: int = 0
     """Side of the square patches of a grid that `keep` names; 0 where it names none."""
-    traceable: ClassVar[bool] = True
-    """Whether what is done for one item is done for every other one too, so that a trace of it is a graph for all."""
+    looks_up: ClassVar[bool] = False
+    """True where an item is a few rows of a large table, with little to multiply: ONNX Runtime, which would hold the
+    table a second time, gains a third of a millisecond."""
 
     @abstractmethod
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:

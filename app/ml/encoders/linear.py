@@ -52,7 +52,7 @@ class LinearEncoder(Encoder):
 class BagEncoder(Encoder):
     """A text as its weighted words and pairs, whatever their order; tokens are its words."""
 
-    traceable = False
+    looks_up = True
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()

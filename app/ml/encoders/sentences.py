@@ -35,7 +35,7 @@ class Sentences(EncoderSettings):
 class SentenceEncoder(Encoder):
     """Tokens are the words' vectors of both parts; `pooled` has length 1."""
 
-    traceable = False
+    looks_up = True
     trust: Tensor
     """Length of the average beside the bag, whose length is 1."""
 

@@ -31,7 +31,7 @@ class Words(EncoderSettings):
 class WordEncoder(Encoder):
     """Tokens are the words' vectors; `pooled` has length 1."""
 
-    traceable = False
+    looks_up = True
 
     def __init__(self, shape: Shape, width: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ it; one that a client brings is never read. What is traced are rows without padd
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,13 +24,16 @@ FILE = "embed.onnx"
 """Beside the files of the artifact in storage; no part of it."""
 MOST_BYTES = 512 << 20
 """Of weights: those of larger models are not held twice, and their rows take longer than a step's start."""
+LARGE = 16 << 20
+"""Bytes of a weight from which on the exporter, which copies and checks all that it is given a dozen times, is not
+given it."""
 ANSWER = "answer"
 
 
-def exportable(artifact: Artifact) -> bool:
-    """False for what has no graph, or is too large for one."""
+def worthwhile(artifact: Artifact) -> bool:
+    """False for what gains nothing by a graph beside its weights, or is too large for one."""
     encoders = (part for part in artifact.network.modules() if isinstance(part, Encoder))
-    return artifact.size_bytes <= MOST_BYTES and all(encoder.traceable for encoder in encoders)
+    return artifact.size_bytes <= MOST_BYTES and not any(encoder.looks_up for encoder in encoders)
 
 
 def export(artifact: Artifact, ability: str, path: Path) -> None:
@@ -48,17 +51,33 @@ def trace(asked: nn.Module, inputs: Tensors, outputs: Sequence[str], path: Path)
     Raises whatever torch's exporter does when it has no counterpart of an operation.
     """
     axes = {name: {0: "rows", 1: "length"} if runs(inputs, name) else {0: "rows"} for name in inputs}
+    weights = [*asked.named_parameters(), *asked.named_buffers()]
+    large = {name: weight.detach() for name, weight in weights if weight.nbytes >= LARGE}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what tracing keeps as constants: the proof tells whether it matters
         torch.onnx.export(  # by tracing: the newer exporter takes 2 to 7 s for what this one does in 0.1 to 1.4
-            asked.eval(),  # the exporter gives the network the mode of this
-            tuple(inputs.values()),
+            _Given(asked, list(large)).eval(),
+            (*inputs.values(), *large.values()),
             path,
             dynamo=False,
-            input_names=list(inputs),
+            input_names=[*inputs, *large],
             output_names=list(outputs),
             dynamic_axes={**axes, **{name: {0: "rows"} for name in outputs}},
         )
+    if large:
+        _hold(large, path)
+
+
+def _hold(weights: Tensors, path: Path) -> None:
+    """Makes inputs of a graph its weights."""
+    import onnx  # here, since most processes never need it
+
+    model = onnx.load(path)
+    taken = [each for each in model.graph.input if each.name in weights]
+    for each in taken:
+        model.graph.input.remove(each)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights[each.name].numpy(), each.name))
+    onnx.save(model, path)
 
 
 class Session:
@@ -105,6 +124,33 @@ def faithful(session: Session, artifact: Artifact, ability: str, sizes: tuple[in
     return all(
         agrees(session({name: tensor[which] for name, tensor in inputs.items()}), wanted[which]) for which in choices
     )
+
+
+class _Given(nn.Module):
+    """A module as a function of some of its weights, too."""
+
+    def __init__(self, asked: nn.Module, weights: Sequence[str]) -> None:
+        super().__init__()
+        self.asked = [asked.eval()]  # in a list: the exporter shall not find its weights
+        self.places = [_place(asked, name) for name in weights]
+
+    def forward(self, *tensors: Tensor) -> Any:
+        count = len(tensors) - len(self.places)
+        own = [held[name] for held, name in self.places]
+        try:
+            for (held, name), weight in zip(self.places, tensors[count:], strict=True):
+                held[name] = weight
+            return self.asked[0](*tensors[:count])
+        finally:
+            for (held, name), weight in zip(self.places, own, strict=True):
+                held[name] = weight
+
+
+def _place(module: nn.Module, weight: str) -> tuple[dict[str, Any], str]:
+    """Where a weight of that name is held, and how it is called there."""
+    path, _, name = weight.rpartition(".")
+    owner = module.get_submodule(path)
+    return (owner._parameters if name in owner._parameters else owner._buffers), name
 
 
 class _Asked(nn.Module):

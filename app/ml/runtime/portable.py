@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
-from app.ml.runtime.onnx import exportable, trace
+from app.ml.runtime import onnx
 from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
@@ -24,24 +24,34 @@ ABILITIES = ("reconstruct", "embed", "predict")
 """What is a function of items alone; its answers [B, …] are the outputs of that name. Boxes would need sorting out."""
 
 
-def write(artifact: Artifact, path: Path) -> bool:
-    """Writes the graph; False, and no file, where the model has none that answers as its network does."""
+class NoGraph(Exception):
+    """Why a model has none, for those who ask for it."""
+
+
+def write(artifact: Artifact, path: Path) -> None:
+    """Writes the graph; raises NoGraph, and leaves no file, where the model has none that answers as its network."""
     able = [ability for ability in ABILITIES if _has(artifact, ability)]
-    if not able or not exportable(artifact):
-        return False
-    raw = _raw(artifact)
+    if not able:
+        raise NoGraph(
+            f"nothing that it answers ({', '.join(artifact.abilities)}) is what graphs give: embeddings, predictions "
+            "of numbers, classes and tags, reconstructions of numbers and pictures"
+        )
+    if artifact.size_bytes > onnx.MOST_BYTES:
+        raise NoGraph(f"its weights take {artifact.size_bytes >> 20:,} MiB, and graphs end at {onnx.MOST_BYTES >> 20}")
+    raw, faults = _raw(artifact), []
     for abilities in (able, *([ability] for ability in reversed(able) if len(able) > 1)):
         try:
-            trace(_Whole(artifact, abilities, list(raw)), raw, abilities, path)
+            onnx.trace(_Whole(artifact, abilities, list(raw)), raw, abilities, path)
             if _faithful(path, artifact, abilities, raw):
-                return True
-            log.info("there is no graph to %s: its answers differ", " and ".join(abilities))
+                return
+            faults.append("its answers in ONNX Runtime were not those of the network")
         except OSError:
             raise
         except Exception as error:  # the exporter raises anything at all
-            log.info("there is no graph to %s: %s: %.200s", " and ".join(abilities), type(error).__name__, error)
+            faults.append(f"it has no counterpart in ONNX ({type(error).__name__}: {str(error).strip():.200})")
+        log.info("there is no graph to %s: %s", " and ".join(abilities), faults[-1])
     path.unlink(missing_ok=True)
-    return False
+    raise NoGraph(faults[-1])
 
 
 def _has(artifact: Artifact, ability: str) -> bool:

@@ -17,6 +17,7 @@ from torch.nn.functional import embedding, embedding_bag, normalize
 
 from app.ml.decomposition.factorisation import Block
 from app.ml.text.tokenization import SPECIALS
+from app.ml.words import dense
 
 Ids = NDArray[np.int64]
 
@@ -35,6 +36,8 @@ class Bags(nn.Module):
         self.register_buffer("pairs", torch.zeros(0, dtype=torch.int64))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return normalize(dense.bags(values, mask, self.pairs, self.rarity, self.table, self.vocabulary))
         return normalize(summed(self.features(values, mask), self.table))
 
     def each(self, values: Tensor) -> Tensor:

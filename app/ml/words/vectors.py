@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from app.ml.decomposition.factorisation import eigen
 from app.ml.text.tokenization import UNKNOWN
+from app.ml.words import dense
 from app.ml.words.bags import Ids, Occurrences, block, summed
 
 USUAL = 1e-3
@@ -41,6 +42,8 @@ class WordVectors(nn.Module):
 
     def sums(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums [B, D] of the vectors of each text's words, and how many words [B] these are."""
+        if torch.onnx.is_in_onnx_export():
+            return dense.word_vectors(values, mask, self.weight, self.table, self.spelled)
         found, count = Occurrences.of(values, mask, self.vocabulary), len(values)
         rows, words, counts = found.rows, found.words, np.bincount(found.rows, minlength=count)
         weights = self.weight.cpu().numpy()[words]
@@ -62,7 +65,8 @@ class WordVectors(nn.Module):
         places = np.flatnonzero(real & (ids >= self.vocabulary) & (ids < self.vocabulary + self.spelled))
         if not len(places):
             return None
-        word, rows = np.cumsum(ids == UNKNOWN)[places], places // ids.shape[1]
+        rows = places // ids.shape[1]
+        word = np.cumsum(ids == UNKNOWN)[places] + rows  # ids that a client gives may begin with n-grams
         _, first, which, sizes = np.unique(word, return_index=True, return_inverse=True, return_counts=True)
         unknown = np.bincount(rows[first], minlength=len(ids))
         return rows, ids.reshape(-1)[places], 1 / sizes[which], unknown

@@ -122,7 +122,7 @@ def test_what_is_needed_is_not_deleted(garden: Garden, digits: str) -> None:
     assert garden.client.get("/v1/models").json()["data"] == []
 
 
-def publish(garden: Garden, stored: dict[str, Stored]) -> None:
+def publish(garden: Garden, stored: dict[str, Stored], engine: dict[str, Any] | None = None) -> None:
     """Model `leaf` of these files."""
     with garden.database.session() as session:
         models.publish(
@@ -139,7 +139,22 @@ def publish(garden: Garden, stored: dict[str, Stored]) -> None:
             datasets=[],
             parameters=1,
             objects=dict(stored),
+            engine=engine,
         )
+
+
+def test_a_version_without_a_graph_says_why(garden: Garden) -> None:
+    stored = {"model.json": garden.house.storage.put(f"jobs/{garden.project_id}/model.json", b"{}")}
+    publish(garden, stored)
+    publish(garden, stored, {"name": "fp32", "no_graph": "its weights take 600 MiB, and graphs end at 512"})
+    told = {}
+    for model in ("leaf:1", "leaf:2"):
+        answer = garden.client.get(f"/v1/models/{model}/artifact?format=onnx")
+        told[model] = refused(answer, 404, "not_found", "format")
+    assert "earlier release" in told["leaf:1"]
+    assert "/v1/models/import" in told["leaf:1"]
+    assert "leaf:2 has no ONNX graph: its weights take 600 MiB, and graphs end at 512." in told["leaf:2"]
+    assert "earlier release" not in told["leaf:2"]
 
 
 def test_an_artifact_is_a_tar_of_its_files(garden: Garden) -> None:

@@ -29,7 +29,7 @@ def client(home: Path) -> Iterator[httpx.Client]:
     """Of a server with a model of each kind, all with graphs but `bare`."""
     models = {name: networks.write(home / name, modality=name) for name in ("vectors", "image", "text")}
     for name, files in models.items():
-        assert portable.write(artifact.load(files), home / name / portable.FILE)
+        portable.write(artifact.load(files), home / name / portable.FILE)
         models[name] = {**files, portable.FILE: home / name / portable.FILE}
     models["bare"] = networks.write(home / "bare")
     with asking(home, models) as client:
@@ -79,7 +79,6 @@ def test_what_cannot_be_had_is_refused_by_name(client: httpx.Client) -> None:
     onnx = {"format": "onnx"}
     message = refused(client.get("/v1/models/bare/artifact", params=onnx), 404, "not_found", "format")
     assert "bare:1" in message
-    assert "'autoencoding'" in message
     assert "/v1/models/import" in message
     assert client.get("/v1/models/bare/artifact").status_code == 200
     refused(client.get("/v1/models/vectors:2/artifact", params=onnx), 404, "model_not_found", "model")
