@@ -85,7 +85,7 @@ def plan(
         reporter.event(
             "message",
             f"precision {'bf16' if position.bf16 else 'fp32'}: "
-            f"a step took {1e3 * exact:.3g} ms in fp32 and {1e3 * rounded:.3g} ms in bf16",
+            f"a step took {spoken(exact)} in fp32 and {spoken(rounded)} in bf16",
         )
     validated = min(scorer.rows, VALIDATION_ROWS) / training.batch_size
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, validated=validated)
@@ -102,7 +102,7 @@ def plan(
         reporter.event(
             "message",
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
-            f"a step took {1e3 * seconds:.3g} ms, a validation {validating:.3g} s",
+            f"a step took {spoken(seconds)}, a validation {spoken(validating)}",
         )
         if position.total_steps < min(most, FEW_STEPS):
             reporter.event(
@@ -144,7 +144,7 @@ class Budget:
         position.total_steps = position.step + fits
         self.reporter.event(
             "message",
-            f"a step takes {1e3 * seconds:.3g} ms now, validations included: {position.total_steps:,} steps fit into "
+            f"a step takes {spoken(seconds)} now, validations included: {position.total_steps:,} steps fit into "
             f"{limit:g} s instead of {position.step + left:,}; the schedule goes on from where it is",
         )
         return True
@@ -213,3 +213,8 @@ def validation_interval(total: int, epoch: int, validated: float) -> int:
         interval = round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes)))
     affordable = math.ceil(validated / 3 / VALIDATION_SHARE)
     return max(1, interval, min(affordable, total // ENOUGH_VALIDATIONS))
+
+
+def spoken(seconds: float) -> str:
+    """A time in words, with three digits: `12.5 ms`, `31.6 s`."""
+    return f"{1e3 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"

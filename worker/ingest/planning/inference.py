@@ -35,6 +35,7 @@ CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "cap
 WHOLE = {"text": "texts", "audio": "recordings"}
 """Modalities whose input cannot be made from numbers."""
 LISTED = 20
+NAME_CATEGORIES = "name several in columns.features to read names as categories"
 NAME_ONE = "name one in columns.text to read texts, or several in columns.features to read names as categories"
 CHAT = "messages"
 NO_CHAT = (
@@ -171,7 +172,8 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
             asked = options.modality
-            needed, name_one = (f" as modality {asked} needs it", "") if asked == "image" else ("", f"; {NAME_ONE}")
+            needed = f" as modality {asked} needs it" if asked != "auto" else ""
+            name_one = {"image": "", "vectors": f"; {NAME_CATEGORIES}"}.get(asked, f"; {NAME_ONE}")
             faults.add("no_input", f"no column can be the input{needed}; {_there(left)}{name_one}")
             return
         count = len(columns) - len(named)

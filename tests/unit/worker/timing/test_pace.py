@@ -9,7 +9,7 @@ import pytest
 
 from worker.checkpoint import Position
 from worker.step.devices import Devices
-from worker.timing.pace import Budget, planned_steps, seconds_per_step, validation_interval
+from worker.timing.pace import Budget, planned_steps, seconds_per_step, spoken, validation_interval
 
 
 class Told:
@@ -118,3 +118,10 @@ def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> Non
     seconds_per_step(lambda: made.append(1), Second(1, 2), limit=0.0)
     assert len(made) == 1 + 3
     assert told[1:] == [(False,)] * 3, "by itself it would have stopped after one"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0123, "12.3 ms"), (0.999, "999 ms"), (0.9999, "1 s"), (2.686, "2.69 s"), (32.04, "32 s")]
+)
+def test_times_are_told_without_powers_of_ten(seconds: float, said: str) -> None:
+    assert spoken(seconds) == said

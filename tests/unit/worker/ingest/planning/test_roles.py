@@ -288,3 +288,9 @@ def test_a_column_that_is_nearly_called_so_is_named(ingest: Any) -> None:
 def test_names_where_numbers_were_asked_for(ingest: Any) -> None:
     made = ingest({"d.csv": b"age,left\n" + b"41,No\n" * 20}, columns={"value": "left"})
     assert "column 'left' holds no numbers but names like 'No'; names are for columns.label" in made.faults[0].message
+
+
+def test_texts_where_vectors_were_asked_for(ingest: Any) -> None:
+    said = ingest({"a.txt": b"a text of words\n" * 20}, modality="vectors").faults[0].message
+    assert said.startswith("no column can be the input as modality vectors needs it; ")
+    assert "columns.text" not in said
