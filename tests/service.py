@@ -27,6 +27,7 @@ from app.registry.tables import Version
 from app.settings import Settings
 from app.storage import Storage, open_storage
 from tests import networks
+from tests.servers import KEEP_ALIVE, wait_until
 
 ADMIN_KEY = "a-key-for-these-tests"
 MOST_WAITING = 8
@@ -78,7 +79,7 @@ def publish(database: Database, storage: Storage, project_id: str, name: str, fi
 def serving(app: FastAPI) -> Iterator[str]:
     """The base URL of a server that runs in a thread."""
     options: Any = {"http": Gathering, "proxy_headers": False}  # as `rootstock api` has them
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", **options))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=KEEP_ALIVE, **options))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -104,14 +105,21 @@ def opened(settings: Settings) -> tuple[Database, Storage, str]:
 
 
 @contextlib.contextmanager
-def asking(home: Path, models: Mapping[str, dict[str, Path]], **options: Any) -> Iterator[httpx.Client]:
-    """A client of a server with these settings that has these models, by their names."""
+def asking(
+    home: Path, models: Mapping[str, dict[str, Path]], *, looked: bool = False, **options: Any
+) -> Iterator[httpx.Client]:
+    """A client of a server with these settings that has these models, by their names.
+
+    `looked`: it has looked at its registry for the first time, which empties its caches.
+    """
     settings = Settings(home=home, **options)
     database, storage, project_id = opened(settings)
     for name, files in models.items():
         publish(database, storage, project_id, name, files)
-    authorization = {"authorization": f"Bearer {ADMIN_KEY}"}
-    with serving(create_app(settings)) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
+    authorization, app = {"authorization": f"Bearer {ADMIN_KEY}"}, create_app(settings)
+    with serving(app) as url, httpx.Client(base_url=url, headers=authorization, timeout=60) as client:
+        cache = app.state.services.serving._cache
+        wait_until(lambda: not looked or cache._revision is not None, "the first look at the registry")
         yield client
     database.close()
 

@@ -27,7 +27,10 @@ class Server:
         address = re.search(r"ready at (\S+)", self.said())
         assert address is not None
         self.client = httpx.Client(
-            base_url=address[1], headers={"Authorization": f"Bearer {self.key()}"}, timeout=PATIENCE
+            base_url=address[1],
+            headers={"Authorization": f"Bearer {self.key()}"},
+            timeout=PATIENCE,
+            limits=httpx.Limits(keepalive_expiry=1.0),  # long before the server, which closes after 5 s
         )
 
     def said(self) -> str:

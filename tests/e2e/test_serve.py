@@ -17,7 +17,7 @@ def test_what_a_start_promises(start: Callable[[], Server]) -> None:
     server = start()
     assert server.key() in server.said()
     assert server.get("/models")["data"] == []
-    assert httpx.get(f"{server.client.base_url}models").status_code == 401
+    assert httpx.get(f"{server.client.base_url}models", timeout=60).status_code == 401
     assert (server.home / "api-key").stat().st_mode & 0o777 == 0o600
     assert server.home.stat().st_mode & 0o777 == 0o700
     second = subprocess.run(

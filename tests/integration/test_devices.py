@@ -91,7 +91,8 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
 
 
 def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
-    job = workshop.job(workshop.dataset(blobs(labels=False)), **BODY)
+    training = BODY["training"] | {"epochs": 1000}  # on no machine is it over before
+    job = workshop.job(workshop.dataset(blobs(labels=False)), **BODY | {"training": training})
     token, process = begin(workshop, job, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         wait_for_steps(workshop, job, process)

@@ -164,7 +164,7 @@ def test_a_killed_process_goes_on_at_its_shard(field: Field) -> None:
         with field.house.database.reading() as session:
             return len(objects.held(session, job["id"]))
 
-    with process(field, job["id"], 0.1) as first:
+    with process(field, job["id"], -1) as first:
         deadline = time.monotonic() + PATIENCE
         while shards() < 2:
             assert first.poll() is None, "it ended before it could be killed"

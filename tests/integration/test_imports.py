@@ -275,7 +275,7 @@ def test_what_cannot_be_asked_is_refused_at_once(server: Server, other: Server) 
     refused(post("/v1/models/import", files=form, data={"publish": "champion"}), 400, "malformed", "publish")
     foreign = other.client.post("/v1/files", data={"purpose": "user_data"}, files=form).json()["id"]
     refused(post("/v1/models/import", json={"file": foreign}), 404, "not_found", "file")
-    assert httpx.post(str(server.client.base_url) + "/v1/models/import", json={}).status_code == 401
+    assert httpx.post(str(server.client.base_url) + "/v1/models/import", json={}, timeout=60).status_code == 401
 
 
 def test_a_name_is_needed_where_the_archive_has_none(server: Server) -> None:

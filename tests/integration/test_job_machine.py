@@ -194,16 +194,16 @@ def test_a_job_outlives_its_database(
 ) -> None:
     database = postgres_registry
     with contextlib.ExitStack() as stack:
-        machine = Machine(database, valkey_url, tmp_path, stack)
+        machine = Machine(database, valkey_url, tmp_path, stack, lease_seconds=30)
         machine.worker()
-        job_id = machine.job(steps=60, silent=silent)
+        job_id = machine.job(steps=100, silent=silent)
         pid = machine.at_work(job_id)
         database.close()
         with servers.postgres_outage(machine.settings.database_url or ""):
-            time.sleep(1.5)  # more than one heartbeat, less than the lease
+            time.sleep(1.5)  # more than one heartbeat, much less than the lease
             assert alive(pid) or not silent
         job = machine.wait_for(job_id, "succeeded")
-        assert (job.attempt, job.metrics) == (1, {"counted": 60})  # in the middle of a write it is handed back
+        assert (job.attempt, job.metrics) == (1, {"counted": 100})  # in the middle of a write it is handed back
         assert job.token == 1 or not silent
 
 

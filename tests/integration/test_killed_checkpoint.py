@@ -11,6 +11,7 @@ from app.registry.db import Database
 from app.storage import storage_at
 from app.sweep import remove_scratch
 from tests.job_processes import begin
+from tests.servers import stands_still, wait_until
 from tests.workshop import Workshop, blobs
 from worker.processes.launcher import kill
 
@@ -30,15 +31,21 @@ def test_a_job_killed_within_a_checkpoint_ends_with_the_same_weights(sqlite_regi
     token, process = begin(workshop, job, tmp_path)
     try:
         seen: set[Path] = set()
-        while not (writing := set(scratch.glob("checkpoint-*/state.safetensors"))) or len(seen | writing) < 3:
-            seen |= writing  # the first is of step 0
+        while True:
+            seen |= set(scratch.glob("checkpoint-*/state.safetensors"))
             assert process.poll() is None
+            if len(seen) >= 3:  # the first is of step 0
+                os.killpg(process.pid, signal.SIGSTOP)
+                wait_until(lambda: stands_still(process.pid), "the stop", process)
+                left = list(scratch.glob("checkpoint-*/state.safetensors"))
+                if left:
+                    break
+                os.killpg(process.pid, signal.SIGCONT)
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
     finally:
         kill(process)
-    left = list(scratch.glob("checkpoint-*/state.safetensors"))
-    assert left, "it was killed before it had tidied up"
+    assert [path for path in left if path.exists()], "it was killed before it had tidied up"
     with sqlite_registry.session() as session:
         assert leases.lose(session, job.id, token, GONE) == "queued"
 

@@ -30,7 +30,7 @@ def test_an_ingest_whose_process_is_killed_starts_over(tmp_path: Path) -> None:
         bench = Bench(house.database, house.storage, tmp_path)
         dataset = bench.create({"d.csv": CONTENT}, profile="basic")
         with bench.process() as process, house.client(house.key(bench.project_id, "read")) as client:
-            bench.order(process, dataset, 0.1)
+            bench.order(process, dataset, -1)
             servers.wait_until(lambda: has_written(process.pid, bench.settings.folder / "scratch"), "ingest", process)
             process.kill()
             assert process.wait() == -signal.SIGKILL

@@ -167,7 +167,7 @@ def test_refusals_reach_the_client_in_words(school: School, model: str, values: 
 )
 def test_bodies_that_are_none(school: School, body: bytes, size: Any, status: int) -> None:
     headers = school.headers | ({} if size is None else {"inference-header-content-length": str(size)})
-    answer = httpx.post(f"{school.url}/v2/models/rows/infer", content=body, headers=headers)
+    answer = httpx.post(f"{school.url}/v2/models/rows/infer", content=body, headers=headers, timeout=60)
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
@@ -177,16 +177,16 @@ def test_what_is_no_route_is_refused_in_words(school: School) -> None:
         school.client.get_model_config("rows", headers=school.headers)
     assert caught.value.message() == "there is no route GET /v2/models/rows/config; /docs lists all routes"
     for method, path in (("POST", "/v2/models/rows"), ("GET", "/v2/models/rows/infer"), ("GET", "/v2/models?a=%00")):
-        answer = httpx.request(method, school.url + path, headers=school.headers)
+        answer = httpx.request(method, school.url + path, headers=school.headers, timeout=60)
         assert answer.status_code in (400, 405)
         assert isinstance(answer.json()["error"], str)
-    beside = httpx.get(f"{school.url}/v2x", headers=school.headers)
+    beside = httpx.get(f"{school.url}/v2x", headers=school.headers, timeout=60)
     assert (beside.status_code, beside.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_without_a_key_nothing_is_told_in_the_shape_that_is_documented(school: School) -> None:
-    answer = httpx.get(f"{school.url}/v2/models/rows")
+    answer = httpx.get(f"{school.url}/v2/models/rows", timeout=60)
     assert (answer.status_code, list(answer.json())) == (401, ["error"])
-    document = httpx.get(f"{school.url}/openapi.json").json()
+    document = httpx.get(f"{school.url}/openapi.json", timeout=60).json()
     told = document["paths"]["/v2/models/{model}"]["get"]["responses"]["401"]["content"]["application/json"]["schema"]
     jsonschema.validate(answer.json(), {**told, "components": document["components"]})

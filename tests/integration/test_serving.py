@@ -21,6 +21,7 @@ from app.ml.runtime import onnx
 from app.registry import keys, models
 from app.registry.db import Database
 from app.registry.tables import Version
+from app.registry_cache import Name, RegistryCache, Target
 from app.serving import Serving
 from app.settings import MIB, Settings
 from app.storage import Storage
@@ -87,27 +88,34 @@ def test_a_name_is_looked_up_once_for_all_who_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish(database, storage, project, "tiny", networks.write(tmp_path / "a"))
-    resolve, asked, go = models.resolve, list[str](), threading.Event()
+    resolve, target = models.resolve, RegistryCache.target
+    asked, came, go = list[str](), list[Name](), threading.Event()
 
     def slow(session: Session, project_id: str, name: str) -> Version:
         asked.append(name)
         assert go.wait(30)
         return resolve(session, project_id, name)
 
+    def noted(self: RegistryCache, name: Name) -> Target:
+        came.append(name)
+        return target(self, name)
+
     monkeypatch.setattr(models, "resolve", slow)
+    monkeypatch.setattr(RegistryCache, "target", noted)
     with ThreadPoolExecutor(16) as pool:
         for name, found in (("tiny", True), ("nobody", False)):
-            asked.clear()
+            for each in (asked, came):
+                each.clear()
             go.clear()
             waiting = [pool.submit(get, serving, project, name) for _ in range(8)]
-            until(lambda: len(asked) > 0)
+            until(lambda: bool(asked) and len(came) == 8)
             time.sleep(0.1)
             go.set()
-            for each in waiting:
+            for answer in waiting:
                 if found:
-                    assert each.result().reference == "tiny:1"
+                    assert answer.result().reference == "tiny:1"
                 else:
-                    assert isinstance(each.exception(), ModelNotFound)
+                    assert isinstance(answer.exception(), ModelNotFound)
             assert len(asked) < 3, "and once more where the registry changed meanwhile"
 
 
@@ -343,7 +351,7 @@ def test_models_are_loaded_ahead_and_idle_ones_are_let_go(
     try:
         until(lambda: serving.metrics().get("rootstock_inference_loads_total") == 1)
         assert get(serving, project, "idle").load_seconds > 0
-        assert serving.metrics()["rootstock_models_loaded"] == 2
+        assert serving.metrics()["rootstock_inference_loads_total"] == 2
         until(lambda: serving.metrics()["rootstock_models_loaded"] == 1)
         loads = serving.metrics()["rootstock_inference_loads_total"]
         assert get(serving, project, "kept").reference == "kept:1"

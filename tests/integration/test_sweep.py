@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from app.disk import has_room
 from app.queue import waiting
 from app.registry import checkpoints, datasets, fenced, jobs, keys, leases, objects
 from app.registry.db import Database
@@ -13,6 +14,7 @@ from app.storage import Storage, storage_at
 from app.sweep import Sweeper, remove_kept_long_enough, remove_orphans, ring_again, take_back
 from tests import rows
 from tests.little_room import little_room
+from tests.servers import wait_until
 
 
 @pytest.fixture
@@ -55,8 +57,7 @@ def test_a_job_that_runs_is_not_rung(database: Database, settings: Settings) -> 
 def test_a_job_whose_worker_fell_silent_is_taken_back_and_rung(database: Database, settings: Settings) -> None:
     job = queue_job(database)
     with database.session() as session:
-        leases.claim(session, job.id, "here", 0.1)
-    time.sleep(0.2)
+        leases.claim(session, job.id, "here", -1)
     take_back(settings, database)
     with database.reading() as session:
         taken = jobs.load(session, job.id)
@@ -68,8 +69,7 @@ def test_a_job_whose_worker_fell_silent_is_taken_back_and_rung(database: Databas
 def test_a_sweep_without_a_broker_still_takes_back(database: Database, tmp_path: Path) -> None:
     job = queue_job(database)
     with database.session() as session:
-        leases.claim(session, job.id, "here", 0.1)
-    time.sleep(0.2)
+        leases.claim(session, job.id, "here", -1)
     settings = Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0")
     take_back(settings, database)
     ring_again(settings, database)
@@ -135,19 +135,27 @@ def save(session: Session, job: Job) -> str:
 
 
 def test_a_lease_that_ended_on_a_full_disk_says_nothing_of_its_worker(
-    sqlite_registry: Database, settings: Settings, folder: Storage
+    sqlite_registry: Database, settings: Settings, folder: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who could not write that it lives has a lease's time to do so once there is room."""
     job = queue_job(sqlite_registry)
     with sqlite_registry.session() as session:
-        claimed = leases.claim(session, job.id, "here", 0.1)
+        claimed = leases.claim(session, job.id, "here", -1)
     assert claimed is not None
-    sweeper = Sweeper(settings.model_copy(update={"lease_seconds": 30.0}), sqlite_registry, folder)
-    with little_room(2**19):
-        sweeper.start()
-        time.sleep(0.5)
+    sweeper = Sweeper(settings.model_copy(update={"lease_seconds": 60.0}), sqlite_registry, folder)
+    found: list[bool] = []
+
+    def looks(at: Path) -> bool:
+        """At the beginning of each sweep."""
+        found.append(has_room(at))
+        return found[-1]
+
+    monkeypatch.setattr("app.sweep.has_room", looks)
     try:
-        time.sleep(0.5)
+        with little_room(2**19):
+            sweeper.start()
+            wait_until(lambda: found[2:] != [], "sweeps of a full disk")
+        wait_until(lambda: found[-2:] == [True, True], "a whole sweep with room again")
         with sqlite_registry.session() as session:
             assert leases.heartbeat(session, job.id, claimed.token, 30) is None
     finally:

@@ -46,19 +46,20 @@ def processes(url: str) -> set[str]:
     return found
 
 
-def until(holds: Callable[[], bool]) -> None:
+def seen(url: str, holds: Callable[[set[str]], bool]) -> set[str]:
+    """Who answers, once that is so: any of the connections may happen to go to one process."""
     deadline = time.monotonic() + PATIENCE
-    while not holds():
+    while not holds(found := processes(url)):
         assert time.monotonic() < deadline
         time.sleep(0.5)
+    return found
 
 
 def test_connections_are_spread_and_a_process_that_dies_is_started_again(api: tuple[str, int]) -> None:
     url, parent = api
-    until(lambda: len(processes(url)) == 2)
-    before = processes(url)
+    before = seen(url, lambda found: len(found) == 2)
     serving = [pid for pid, command in descendants(parent).items() if "spawn_main" in command]
     assert len(serving) == 2
     os.kill(serving[0], signal.SIGKILL)
-    until(lambda: len(processes(url) - before) == 1)
-    assert len(processes(url) & before) == 1
+    after = seen(url, lambda found: len(found - before) == 1 and len(found) == 2)
+    assert len(after & before) == 1, "and the other one goes on"

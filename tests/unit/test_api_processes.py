@@ -3,7 +3,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -11,19 +10,13 @@ from uvicorn.supervisors.multiprocess import SIGNALS
 
 from app.api_processes import ApiProcesses
 from app.listening import share
-from tests.servers import wait_until
+from tests.servers import stands_still, wait_until
 
 PATIENCE = 60
 
 
 async def application(scope: object, receive: object, send: object) -> None:
     raise AssertionError("nobody asks")
-
-
-def stands_still(pid: int | None) -> bool:
-    """Whether all threads of a process are stopped: a signal takes its time."""
-    threads = Path(f"/proc/{pid}/task").glob("*/stat")
-    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +30,7 @@ def signals() -> Iterator[None]:
 
 def test_a_process_that_dies_while_it_is_asked_whether_it_is_well_is_replaced() -> None:
     configuration = uvicorn.Config(
-        "tests.unit.test_siblings:application", workers=1, lifespan="off", timeout_worker_healthcheck=100 * PATIENCE
+        f"{__name__}:application", workers=1, lifespan="off", timeout_worker_healthcheck=100 * PATIENCE
     )
     with share("127.0.0.1", 0) as listener:
         siblings = ApiProcesses(configuration, [listener])

@@ -55,7 +55,8 @@ def serve(settings: Settings) -> Iterator[House]:
         keys.bootstrap(session)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on"))
+        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_keep_alive=servers.KEEP_ALIVE)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

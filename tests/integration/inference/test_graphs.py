@@ -44,7 +44,7 @@ def stranger(client: httpx.Client, home: Path) -> Iterator[httpx.Client]:
         elsewhere = keys.create_project(session, "elsewhere").id
         secret = keys.create_key(session, elsewhere, "test", ("read", "infer", "train"))[1]
     database.close()
-    with httpx.Client(base_url=client.base_url, headers={"authorization": f"Bearer {secret}"}) as other:
+    with httpx.Client(base_url=client.base_url, headers={"authorization": f"Bearer {secret}"}, timeout=60) as other:
         yield other
 
 

@@ -30,7 +30,7 @@ def test_keys_scopes_and_projects_are_respected(house: House) -> None:
     ):
         response = house.post("/v1/embeddings", body, headers={"authorization": f"Bearer {secret}"})
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
-    assert httpx.post(f"{house.url}/v1/embeddings", json=body).status_code == 401
+    assert httpx.post(f"{house.url}/v1/embeddings", json=body, timeout=60).status_code == 401
 
 
 def test_a_crowd_gets_its_answers_or_a_429_that_says_when_to_come_back(
@@ -160,7 +160,7 @@ def test_only_who_has_a_key_hears_of_the_load(house: House) -> None:
                 refused = house.post("/v1/embeddings", body, headers={"authorization": f"Bearer {secret}"})
                 assert refused.status_code == status, refused.text
                 assert ("retry-after" in refused.headers) == (status == 429)
-        assert httpx.post(f"{house.url}/v1/embeddings", json=body).status_code == 401
+        assert httpx.post(f"{house.url}/v1/embeddings", json=body, timeout=60).status_code == 401
     finally:
         house.permits.taken -= MOST_WAITING
 

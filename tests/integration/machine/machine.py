@@ -22,13 +22,20 @@ PATIENCE = 60.0
 class Machine:
     """A registry, a broker, and as many workers as a test starts."""
 
-    def __init__(self, database: Database, broker_url: str, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        database: Database,
+        broker_url: str,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        lease_seconds: float = 3,
+    ) -> None:
         self.database, self.stack = database, stack
         self.settings = Settings(
             home=folder,
             database_url=database.url.render_as_string(hide_password=False),
             broker_url=broker_url,
-            lease_seconds=3,
+            lease_seconds=lease_seconds,
             sweep_seconds=0.5,
             stop_seconds=10,
         )

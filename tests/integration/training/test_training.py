@@ -74,7 +74,7 @@ def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
     progress = sqlite.look(job).progress
     assert progress["step"] == progress["max_steps"] < 100_000
     assert progress["max_epoch"] < 100_000
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100, "all epochs would take far longer on any machine"
 
 
 def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

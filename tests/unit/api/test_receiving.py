@@ -1,7 +1,6 @@
 """Bodies that come slowly or not at all, and clients that leave."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -59,13 +58,11 @@ def test_a_client_that_leaves_ends_what_is_done_for_it() -> None:
         work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(0.01, client.left.set)
         with pytest.raises(ClientDisconnect), DisconnectWatch(client.receive):
-            await asyncio.wait_for(work, 30)
+            await asyncio.wait_for(work, 60)  # whose own end is a TimeoutError
         await asyncio.sleep(0)  # the task itself has not been cancelled
         return work.cancelled()
 
-    began = time.monotonic()
     assert asyncio.run(story())
-    assert time.monotonic() - began < 10
 
 
 def test_work_that_is_done_or_cancelled_by_others_is_left_alone() -> None:

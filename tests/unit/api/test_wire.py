@@ -184,10 +184,20 @@ def played(story: Callable[[Story], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(whole())
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait ends by itself, however slow the machine, unless a test says so."""
+    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(admission, "WAIT_SECONDS", 60.0)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("leave", [Client.end, Client.close, Client.abort])
-def test_who_leaves_is_forgotten_at_every_stage(stage: type, leave: Callable[[Client], None]) -> None:
+def test_who_leaves_is_forgotten_at_every_stage(
+    monkeypatch: pytest.MonkeyPatch, stage: type, leave: Callable[[Client], None]
+) -> None:
     """Half a close is a whole one: who has gone for good looks the same."""
+    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 0.001)
 
     async def story(story: Story) -> None:
         story.begin(stage)
@@ -201,7 +211,7 @@ def test_who_leaves_is_forgotten_at_every_stage(stage: type, leave: Callable[[Cl
         assert len(story.lane.asked) == (stage is Question), "nobody else is asked for it"
         while story.lane.asked:
             story.lane.answer()
-        await asyncio.sleep(2 * wire.PATIENCE_SECONDS if stage is wire.Coming else 0)
+        await asyncio.sleep(0.01 if stage is wire.Coming else 0)
         assert (story.client.got, story.lane.permits.taken, story.app.permitted) == (b"", 0, [])
 
     played(story)

@@ -15,7 +15,7 @@ from app.ml.networks.team import Team
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_every_share_is_done_once_by_a_thread_of_its_own(size: int) -> None:
-    meet = threading.Barrier(size, timeout=10)
+    meet = threading.Barrier(size, timeout=60)
 
     def work(number: int) -> tuple[int, int, int]:
         meet.wait()  # all of them at once
@@ -90,7 +90,7 @@ def test_another_thread_fetches_while_the_caller_works() -> None:
     ahead = team.ahead(items())
     assert next(ahead) == threading.get_ident()
     team.together(abs, 2)
-    assert fetched.wait(10)
+    assert fetched.wait(60)
     assert next(ahead) != threading.get_ident()
 
 
