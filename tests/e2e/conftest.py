@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import PATIENCE, Server
+from tests.e2e.server import Server
+from tests.servers import PATIENCE
 
 
 @pytest.fixture

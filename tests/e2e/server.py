@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-PATIENCE = 120.0
+from tests.servers import PATIENCE
 
 
 class Server:

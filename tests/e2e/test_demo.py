@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.servers import wait_until
+from tests.servers import PATIENCE, wait_until
 
 SMALL = """
 import sys
@@ -94,7 +94,7 @@ def test_interrupted_demo_leaves_no_process(tmp_path: Path, sent: signal.Signals
     try:
         wait_until(lambda: any("celery" in command for command in processes(tmp_path)), "the demo's worker")
         demo.send_signal(sent)
-        printed, _ = demo.communicate(timeout=60)
+        printed, _ = demo.communicate(timeout=PATIENCE)
     finally:
         demo.kill()
         demo.wait()

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.server import Server, vectors
 from tests.e2e.small_disk import MIB, fill, make_room, small_disk
 from tests.e2e.test_survival import at_step, request, weights
+from tests.servers import PATIENCE
 
 FULL_SECONDS = 6.0
 """Longer than several heartbeats, reports and checkpoints."""
@@ -33,7 +34,7 @@ def server(disk: Path) -> Iterator[Server]:
     yield made
     made.client.close()
     made.process.terminate()
-    made.process.wait(60)
+    made.process.wait(PATIENCE)
 
 
 def keep_full(disk: Path, seconds: float) -> None:

@@ -1,7 +1,6 @@
 """Recordings from upload to predictions, over HTTP alone: a chord is the word, a pitch is the speaker."""
 
 import base64
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from app.ml.audio.sounds import decode_uri
-from tests.e2e.server import PATIENCE, Server
+from tests.e2e.server import Server
 from tests.picture_archives import to_zip
 from tests.sounds import sound, tone
 
@@ -46,9 +45,7 @@ def test_from_recordings_to_predictions(start: Callable[[], Server]) -> None:
     file = sdk.files.create(file=("chords.zip", to_zip(members)), purpose="user_data")
     columns = {"group": "speaker"}
     dataset = server.post("/datasets", {"name": "chords", "files": [file.id], "sample_rate": 8000, "columns": columns})
-    deadline = time.monotonic() + PATIENCE
-    while server.get(f"/datasets/{dataset['id']}")["status"] == "validating" and time.monotonic() < deadline:
-        time.sleep(0.05)
+    server.wait(lambda: server.get(f"/datasets/{dataset['id']}")["status"] != "validating")
     profile = server.get(f"/datasets/{dataset['id']}/profile")
     assert profile["modality"] == "audio"
     assert profile["input"]["rates"] == {str(RATE): 48}

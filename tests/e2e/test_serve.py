@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.server import Server, alive, descendants, vectors
-from tests.servers import wait_until
+from tests.servers import PATIENCE, wait_until
 
 
 def test_what_a_start_promises(start: Callable[[], Server]) -> None:
@@ -53,7 +53,7 @@ def test_a_start_that_waits_says_what_for(tmp_path: Path) -> None:
         assert "ready at" not in said.read_text()
     finally:
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_what_dies_is_started_again(start: Callable[[], Server]) -> None:

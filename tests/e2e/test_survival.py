@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.e2e.server import Server, vectors
 
 TAKE_BACK_SECONDS = 60
@@ -48,7 +46,6 @@ def at_step(server: Server, job_id: str, step: int, attempt: int) -> None:
     )
 
 
-@pytest.mark.timeout(600)  # a whole lease passes meanwhile, as long as it is by default
 def test_whatever_is_killed_the_weights_are_the_same(start: Callable[[], Server]) -> None:
     server = start()
     dataset = vectors(server)

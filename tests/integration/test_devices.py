@@ -13,6 +13,7 @@ from app.registry.db import Database
 from app.registry.tables import Job
 from app.storage import storage_at
 from tests.job_processes import begin
+from tests.servers import PATIENCE
 from tests.workshop import Workshop, blobs
 from worker.processes.launcher import kill
 from worker.processes.process import DONE, LEFT
@@ -67,7 +68,7 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
             with workshop.database.session() as session:
                 jobs.ask(session, workshop.project_id, shared.id, "pause")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == LEFT
+            assert process.wait(PATIENCE) == LEFT
         finally:
             kill(process)
         left = workshop.look(shared).progress
@@ -77,7 +78,7 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
             jobs.resume(session, workshop.project_id, shared.id)
     _, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
-        assert process.wait(120) == DONE
+        assert process.wait(PATIENCE) == DONE
     finally:
         kill(process)
     workshop.train(alone)
@@ -99,7 +100,7 @@ def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
         with workshop.database.session() as session:
             jobs.ask(session, workshop.project_id, job.id, "cancel")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == LEFT
+        assert process.wait(PATIENCE) == LEFT
     finally:
         kill(process)
     with workshop.database.session() as session:

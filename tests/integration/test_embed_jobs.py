@@ -26,13 +26,13 @@ from app.settings import PREFIX, Settings
 from tests import bert_folder
 from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
+from tests.servers import PATIENCE
 from tests.workshop import Workshop, blobs
 from worker.handlers import embedding, importing
 from worker.processes.process import Order
 from worker.progress import Stopped
 
 ROWS = 400
-PATIENCE = 250.0
 
 
 class Field:

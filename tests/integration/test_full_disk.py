@@ -18,6 +18,7 @@ from tests.integration.api.conftest import House, serve
 from tests.integration.api.faults import refused
 from tests.little_room import little_room
 from tests.picture_archives import picture, to_zip
+from tests.servers import PATIENCE
 from worker.ingest.run import run
 
 ROOM = 2 * MIB
@@ -100,7 +101,7 @@ def test_an_ingest_on_a_full_disk_fails_by_name_and_can_be_tried_again(
     with bench.process() as process:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
         bench.order(process, dataset, 600.0)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
 
     job, failed = bench.job(dataset), client.get(f"/v1/datasets/{dataset.id}").json()
     assert job.error is not None

@@ -19,6 +19,8 @@ from worker.processes.process import NICENESS, SESSION_NICENESS
 
 LONG = 100_000
 """Steps of a job that does not end by itself within a test."""
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite_registry"], indirect=True)
+"""Where the database makes no difference; its claims, rings and fences are tested on both without a worker."""
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ def test_a_killed_process_is_replaced_at_once_by_the_same_worker(machine: Machin
     assert "SIGKILL" in lost["error"]["message"]
 
 
+@ON_SQLITE
 def test_a_job_that_crashes_every_time_fails_when_its_attempts_are_used_up(machine: Machine) -> None:
     machine.worker()
     job = machine.wait_for(machine.job(steps=1, crash=True, max_attempts=2), "failed")
@@ -72,7 +75,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_with_the_attempt_kept(machine:
     job_id = machine.job(steps=60)
     pid = machine.at_work(job_id)
     first.terminate()
-    assert first.wait(20) == 0
+    assert first.wait(servers.PATIENCE) == 0
     assert not alive(pid)
     job = machine.look(job_id)
     assert (job.status, job.attempt) == ("queued", 1)
@@ -83,6 +86,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_with_the_attempt_kept(machine:
     assert 0 < saved < 60
 
 
+@ON_SQLITE
 def test_jobs_run_although_the_broker_lost_its_memory(machine: Machine) -> None:
     machine.worker()
     blocking = machine.job(steps=LONG)
@@ -97,11 +101,13 @@ def test_jobs_run_although_the_broker_lost_its_memory(machine: Machine) -> None:
         assert machine.wait_for(job_id, "succeeded").attempt == 1
 
 
+@ON_SQLITE
 def test_a_job_that_was_never_rung_runs(machine: Machine) -> None:
     machine.worker()
     machine.wait_for(machine.job(steps=1, ring=False), "succeeded")
 
 
+@ON_SQLITE
 def test_a_job_cancelled_while_queued_never_runs(machine: Machine) -> None:
     cancelled, later = machine.job(steps=1), machine.job(steps=1)
     machine.ask(cancelled, "cancel")
@@ -112,6 +118,7 @@ def test_a_job_cancelled_while_queued_never_runs(machine: Machine) -> None:
     assert machine.told(cancelled, "job.running") == []
 
 
+@ON_SQLITE
 def test_a_running_job_gives_way_to_others_and_is_cancelled(machine: Machine) -> None:
     machine.worker()
     job_id = machine.job(steps=LONG)
@@ -124,6 +131,7 @@ def test_a_running_job_gives_way_to_others_and_is_cancelled(machine: Machine) ->
     wait_until_dead(pid)
 
 
+@ON_SQLITE
 def test_a_process_that_does_not_listen_is_killed_and_its_job_cancelled(machine: Machine) -> None:
     machine.worker()
     job_id = machine.job(steps=LONG, deaf=True)
@@ -147,6 +155,7 @@ def test_a_paused_job_goes_on_where_it_was(machine: Machine) -> None:
     assert saved >= 5
 
 
+@ON_SQLITE
 def test_a_second_ring_does_no_harm(machine: Machine) -> None:
     machine.worker()
     machine.worker()
@@ -160,6 +169,7 @@ def test_a_second_ring_does_no_harm(machine: Machine) -> None:
     assert machine.look(job_id).token == 1
 
 
+@ON_SQLITE
 def test_a_job_whose_lease_went_to_another_is_left_alone(machine: Machine) -> None:
     machine.worker()
     job_id = machine.job(steps=LONG, silent=True)
@@ -171,6 +181,7 @@ def test_a_job_whose_lease_went_to_another_is_left_alone(machine: Machine) -> No
     assert machine.look(job_id).error == {"message": "ended from elsewhere", "code": "internal"}
 
 
+@ON_SQLITE
 def test_a_worker_outlives_its_broker(database: Database, tmp_path: Path) -> None:
     port = servers.free_port()
     with contextlib.ExitStack() as stack:

@@ -44,7 +44,7 @@ def test_an_ingest_whose_process_is_killed_starts_over(tmp_path: Path) -> None:
             assert [job.status for job in leases.expire(session)] == ["queued"]
         with bench.process() as process:
             bench.order(process, dataset, 600.0)
-            assert process.wait(60) == 0
+            assert process.wait(servers.PATIENCE) == 0
         ready = bench.look(dataset)
         assert (ready.status, ready.rows) == ("ready", ROWS)
         assert sum(split.rows for split in bench.open(ready).splits.values()) == ROWS

@@ -34,7 +34,7 @@ def test_a_job_whose_store_is_away_is_handed_back(sqlite_registry: Database, tmp
     try:
         servers.wait_until(lambda: warned(sqlite_registry, job.id), "the job's warning", process)
         process.terminate()  # its owner pauses it, say; else it waits on
-        assert process.wait(120) == LEFT
+        assert process.wait(servers.PATIENCE) == LEFT
     finally:
         kill(process)
     assert workshop.look(job).status == "running"

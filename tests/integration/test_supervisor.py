@@ -13,6 +13,7 @@ from app.registry import events, fenced, jobs, keys
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import Settings
+from tests.servers import PATIENCE
 from worker.processes.launcher import Launcher
 from worker.processes.supervisor import Supervisor
 
@@ -52,7 +53,7 @@ def run(sqlite_registry: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             with sqlite_registry.session() as session:
                 written(session, jobs.load(session, job.id))
             Path("leave").touch()
-        working.join(60)
+        working.join(PATIENCE)
         with sqlite_registry.reading() as session:
             return jobs.load(session, job.id)
 

@@ -12,10 +12,9 @@ import httpx
 import pytest
 
 from app.settings import PREFIX
-from tests import servers
 from tests.e2e.server import descendants
+from tests.servers import PATIENCE, free_port
 
-PATIENCE = 120.0
 CONNECTIONS = 16
 
 
@@ -23,7 +22,7 @@ CONNECTIONS = 16
 def api(tmp_path: Path, migrated_sqlite: Path) -> Iterator[tuple[str, int]]:
     """Its URL, and the process above the others."""
     (tmp_path / "registry.db").write_bytes(migrated_sqlite.read_bytes())
-    port = servers.free_port()
+    port = free_port()
     command = [sys.executable, "-m", "app.cli", "api", "--workers", "2", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | {f"{PREFIX}HOME": str(tmp_path)}, stdout=log, stderr=log)

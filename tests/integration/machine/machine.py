@@ -14,9 +14,9 @@ from app.registry import events, jobs, keys
 from app.registry.db import Database
 from app.registry.tables import Job
 from app.settings import PREFIX, Settings
+from tests.servers import PATIENCE
 
 MODULE = "tests.integration.machine.celery_app"
-PATIENCE = 60.0
 
 
 class Machine:

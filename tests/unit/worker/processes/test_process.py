@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.servers import PATIENCE
 from worker.processes import launcher
 from worker.processes.process import HANDLERS, LEFT, Order
 from worker.processes.supervisor import describe
@@ -43,7 +44,7 @@ def test_the_end_of_the_leash_kills_the_process(environment: dict[str, str]) -> 
     process = subprocess.Popen(launcher.COMMAND, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(60) == -9
+    assert process.wait(PATIENCE) == -9
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
@@ -53,7 +54,7 @@ def test_the_end_of_the_leash_kills_a_member_that_waits_for_the_others(environme
     process = subprocess.Popen([sys.executable, "-m", "worker.processes.member"], stdin=subprocess.PIPE, env=crew)
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(60) == -9
+    assert process.wait(PATIENCE) == -9
 
 
 @pytest.mark.parametrize(("status", "words"), [(LEFT, "left"), (1, "status 1"), (-9, "SIGKILL"), (-11, "SIGSEGV")])
