@@ -131,13 +131,14 @@ def started(**settings: Any) -> Iterator[Client]:
 
 def _wait_ready(process: subprocess.Popen[bytes], base_url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{base_url}/readyz", timeout=5).is_success:
-                return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise DemoError(f"the service did not start; the end of its log:\n{log.read_text()[-4000:]}")
-        time.sleep(0.1)
+    with httpx.Client(timeout=5) as client:  # to make one takes longer than to ask
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if client.get(f"{base_url}/readyz").is_success:
+                    return
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise DemoError(f"the service did not start; the end of its log:\n{log.read_text()[-4000:]}")
+            time.sleep(0.1)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -99,7 +99,7 @@ def test_saved_and_loaded_weights_answer_the_same(pair: Pair) -> None:
     assert all(torch.equal(expected[name], given[name]) for name in expected)
 
 
-@pytest.mark.parametrize("pair", ALL)
+@pytest.mark.parametrize("pair", [pair for pair in pairs() if pair.dimensions], ids=str)
 def test_the_same_seed_gives_the_same_losses(pair: Pair) -> None:
     first, second = (teach(pair.build(seed=5), pair.batch(seed=5), steps=3) for _ in range(2))
     assert first == second

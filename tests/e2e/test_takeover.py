@@ -13,7 +13,7 @@ from tests.e2e.server import Server, vectors
 ROWS = np.random.default_rng(3).random((8, 16), dtype=np.float32)
 WIDTHS = {1: 3, 2: 5}
 MOVES = 4
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """Of everybody who asks, between two questions: dozens fall into every move."""
 
 Asked = tuple[str, Any]

@@ -133,6 +133,7 @@ def test_a_running_job_gives_way_to_others_and_is_cancelled(machine: Machine) ->
 
 @ON_SQLITE
 def test_a_process_that_does_not_listen_is_killed_and_its_job_cancelled(machine: Machine) -> None:
+    machine.set(stop_seconds=2)
     machine.worker()
     job_id = machine.job(steps=LONG, deaf=True)
     pid = machine.at_work(job_id)
@@ -205,7 +206,8 @@ def test_a_job_outlives_its_database(
 ) -> None:
     database = postgres_registry
     with contextlib.ExitStack() as stack:
-        machine = Machine(database, valkey_url, tmp_path, stack, lease_seconds=30)
+        machine = Machine(database, valkey_url, tmp_path, stack)
+        machine.set(lease_seconds=30)
         machine.worker()
         job_id = machine.job(steps=100, silent=silent)
         pid = machine.at_work(job_id)

@@ -326,8 +326,8 @@ def batches(client: httpx.Client) -> float:
 
 
 def test_a_crowd_is_answered_alike(client: httpx.Client, careful: list[int]) -> None:
-    """300 requests, forty at a time, one row or a few each: as close to the answers alone as float32 allows."""
-    rows, sizes = networks.rows(900, seed=9), np.random.default_rng(0).integers(1, 5, 300)
+    """150 requests, forty at a time, one row or a few each: as close to the answers alone as float32 allows."""
+    rows, sizes = networks.rows(450, seed=9), np.random.default_rng(0).integers(1, 5, 150)
     given = [part.tolist() for part in np.split(rows, np.cumsum(sizes))[: len(sizes)]]
     alone = [client.post("/v1/embeddings", json={"model": "tiny", "input": part}).json()["data"] for part in given]
 
@@ -349,7 +349,7 @@ def test_a_crowd_that_brings_bytes_is_answered_each_in_its_own_form(
 ) -> None:
     """Bodies of one length and of others, in all forms at once: each gets the rows that it asked for."""
     monkeypatch.setattr(questions, "FULL", full)
-    rows, sizes = networks.rows(450, seed=4), np.random.default_rng(1).integers(1, 4, 180)
+    rows, sizes = networks.rows(250, seed=4), np.random.default_rng(1).integers(1, 4, 90)
     wanted = client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}).json()["data"]
     expected = np.array([item["embedding"] for item in wanted])
     ends = np.cumsum(sizes)

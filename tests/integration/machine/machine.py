@@ -22,26 +22,23 @@ MODULE = "tests.integration.machine.celery_app"
 class Machine:
     """A registry, a broker, and as many workers as a test starts."""
 
-    def __init__(
-        self,
-        database: Database,
-        broker_url: str,
-        folder: Path,
-        stack: contextlib.ExitStack,
-        lease_seconds: float = 3,
-    ) -> None:
+    def __init__(self, database: Database, broker_url: str, folder: Path, stack: contextlib.ExitStack) -> None:
         self.database, self.stack = database, stack
         self.settings = Settings(
             home=folder,
             database_url=database.url.render_as_string(hide_password=False),
             broker_url=broker_url,
-            lease_seconds=lease_seconds,
+            lease_seconds=3,
             sweep_seconds=0.5,
-            stop_seconds=10,
+            stop_seconds=PATIENCE,
         )
         with database.session() as session:
             keys.bootstrap(session)
             self.project_id = keys.all(session)[0].project_id
+
+    def set(self, **settings: Any) -> None:
+        """For the workers that are started from now on."""
+        self.settings = self.settings.model_copy(update=settings)
 
     def job(self, *, ring: bool = True, max_attempts: int = 3, **request: Any) -> str:
         with self.database.session() as session:
