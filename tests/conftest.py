@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from app.registry.db import Database
 from tests import servers
@@ -28,7 +28,8 @@ for variable in [name for name in os.environ if name.upper().startswith("ROOTSTO
 if S3_URL is None:  # no test speaks TLS, and to read all authorities takes each of their HTTP clients 50 ms
     os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("authority.pem"))
 
-settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+# a busy machine is no fault of the code
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 os.environ.setdefault("GOMP_SPINCOUNT", "60000")  # as the launcher sets it for jobs; read when torch is imported

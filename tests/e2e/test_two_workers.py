@@ -60,14 +60,16 @@ def test_each_job_is_done_once_and_that_of_a_killed_worker_by_the_other(
     bodies = [request(dataset, f"model-{number}") for number in range(2)]
     for body in bodies:
         body["training"]["epochs"] = 50
-    jobs = [server.post("/jobs", body)["id"] for body in bodies]
-    for job in jobs:
-        at_step(server, job, 20, attempt=1)  # both at once: each worker has one
+    jobs = [server.post("/jobs", bodies[0])["id"]]
+    at_step(server, jobs[0], 20, attempt=1)
+    jobs.append(server.post("/jobs", bodies[1])["id"])
+    server.wait_for_job(jobs[1], lambda job: job["status"] == "running")  # the worker that is free has it at once
     workers = [worker_of(server, job) for job in jobs]
     of_second = {second.pid, *descendants(second.pid)}
     assert len(set(workers)) == 2
     (place,) = [place for place, worker in enumerate(workers) if worker in of_second]
     lost, kept = jobs[place], jobs[1 - place]
+    at_step(server, lost, 20, attempt=1)
     os.kill(workers[place], signal.SIGKILL)
 
     for job, attempt in ((kept, 1), (lost, 2)):

@@ -38,12 +38,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No body is late, however slow the machine, unless a test says so."""
-    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 60.0)
-
-
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[wire.Gathering]:
     """The server's ends of the connections that are made from now on."""

@@ -1,7 +1,6 @@
 """Texts on the fast path: which take it, and that both paths give the same answers and the same refusals."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 
 from app.api.fast_path import question
 from app.ml.inference.batcher import Batcher
-from app.registry_cache import WATCH_SECONDS
 from tests import networks
 from tests.service import ADMIN_KEY, asking, numbers
 
@@ -31,14 +29,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "pair": networks.write_pair(home / "pair"),
         "tiny": networks.write(home / "tiny"),
     }
-    with asking(home, models) as made:
+    with asking(home, models, looked=True) as made:
         for _ in range(2):
             for name in models:
                 made.post(f"/v1/models/{name}/readyz")
                 made.post("/v1/embeddings", json={"model": name, "input": "oak"})
-            time.sleep(2 * WATCH_SECONDS)  # the first look at the registry empties the caches
-        for name in models:
-            made.post("/v1/embeddings", json={"model": name, "input": "oak"})
         yield made
 
 
