@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
 from app.ml.runtime import onnx
+from app.ml.tensors.padding import runs
 from app.ml.tensors.shapes import Tensors
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,17 @@ def _raw(artifact: Artifact) -> Tensors:
     """The golden rows, or others like them, as the graph takes them."""
     fitted, inputs = artifact.roles[artifact.request_role], artifact.golden_inputs
     if not fitted.scales:
-        return inputs
+        return _padded(inputs)
     return {"values": torch.from_numpy(fitted.read(fitted.render(inputs["values"])))}
+
+
+def _padded(inputs: Tensors) -> Tensors:
+    """Rows of several lengths: a network may go another way where none is padded, and the trace would know no other."""
+    if not onnx.whole(inputs) or not runs(inputs, "values") or inputs["values"].ndim != 2:
+        return inputs
+    rows, length = inputs["mask"].shape
+    kept = torch.arange(length) < (length - torch.arange(rows) % length)[:, None]
+    return {name: tensor * kept if runs(inputs, name) else tensor for name, tensor in inputs.items()}
 
 
 def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Tensors) -> bool:

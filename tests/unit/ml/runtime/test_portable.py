@@ -157,6 +157,19 @@ def test_a_full_disk_is_no_lack_of_a_graph(tmp_path: Path) -> None:
     portable.write(loaded, tmp_path / portable.FILE)
 
 
+def test_a_graph_knows_padding_where_all_golden_rows_have_one_length(tmp_path: Path) -> None:
+    """As those of long texts have, all of which are cut; a BERT then computes without a mask."""
+    loaded = artifact.load({file: STORED / "0.1/models/imported" / file for file in artifact.FILES})
+    assert onnx.whole(loaded.golden_inputs)
+    portable.write(loaded, tmp_path / portable.FILE)
+    fitted = loaded.roles["input"]
+    inputs = fitted.encode(fitted.read(["a", "a rose is a tree", "trees"]))
+    assert not onnx.whole(inputs)
+    wanted = artifact.ask(loaded.network, "embed", inputs)
+    found = answers(tmp_path / portable.FILE, **{name: tensor.numpy() for name, tensor in inputs.items()})
+    np.testing.assert_allclose(found["embed"], wanted, atol=1e-4)
+
+
 STRANGE = [
     "The gardener plants an elm, oaks and oaks!",
     "Größe 東京 ñ 🙂 [PAD]",
