@@ -1,4 +1,4 @@
-"""The demo for real, on fewer digits, with fewer draws and epochs: what it writes, and that nothing of it stays."""
+"""The demo for real, on fewer digits, with one draw and fewer epochs: what it writes, and that nothing of it stays."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from app.demo import story
 try:
-    story.run(Path(sys.argv[1]), per_class=60, draws=2, training={"epochs": 3})
+    story.run(Path(sys.argv[1]), per_class=60, draws=1, training={"epochs": 3})
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -74,8 +74,8 @@ def test_small_demo_writes_pictures_and_report_and_leaves_nothing(tmp_path: Path
     assert {name: set(score) for name, score in report["models"].items()} == REPORT["models"]
     assert set(report["few_labels"]) == REPORT["few_labels"]
     few = report["few_labels"]
-    assert (few["labels"], few["draws"]) == (100, 2)
-    assert [len(few[f"{name}_accuracies"]) for name in ("fine_tuned", "from_scratch")] == [2, 2]
+    assert (few["labels"], few["draws"]) == (100, 1)
+    assert [len(few[f"{name}_accuracies"]) for name in ("fine_tuned", "from_scratch")] == [1, 1]
     for score in report["models"].values():
         assert 0 < score["mse"] < 0.2
         assert 0.1 < score["knn_accuracy"] <= 1

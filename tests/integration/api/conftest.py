@@ -68,7 +68,12 @@ def serve(settings: Settings) -> Iterator[House]:
             thread.join()
 
 
-@pytest.fixture(scope="session", params=["sqlite and a folder", "postgresql and s3"])
+HOUSES = ["sqlite and a folder", "postgresql and s3"]
+IN_ONE_HOUSE = pytest.mark.parametrize("house", HOUSES[:1], indirect=True)
+"""For what others ask of both registries and stores, too."""
+
+
+@pytest.fixture(scope="session", params=HOUSES)
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("house")
     settings = Settings(home=home, max_file_bytes=MAX_FILE, max_body_bytes=MAX_BODY, sweep_seconds=3600)

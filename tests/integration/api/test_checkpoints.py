@@ -15,7 +15,7 @@ from app.errors import ArtifactDamaged
 from app.registry import checkpoints, fenced, jobs, leases, models, objects
 from app.registry.tables import Dataset
 from app.sweep import remove_orphans
-from tests.integration.api.conftest import Garden
+from tests.integration.api.conftest import IN_ONE_HOUSE, Garden
 from tests.integration.api.faults import refused
 from tests.workshop import Workshop, blobs
 from worker.handlers import publishing
@@ -140,6 +140,7 @@ def test_a_running_training_gives_a_model_of_its_best_weights_so_far(bench: Benc
     assert bench.kept(running.job_id)[0]["model"] == "early:1"
 
 
+@IN_ONE_HOUSE
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_what_a_training_had_learned_outlives_its_end(bench: Bench, end: str) -> None:
     training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 3)
@@ -156,6 +157,7 @@ def test_what_a_training_had_learned_outlives_its_end(bench: Bench, end: str) ->
     assert done["model"] == "data:1", "under the name that the training had"
 
 
+@IN_ONE_HOUSE
 def test_before_the_first_validation_it_is_the_moving_average(bench: Bench) -> None:
     body = {"training": BODY["training"] | {"ema": 0.9}}
     training = bench.cut(bench.dataset(blobs(labels=False)), at=5, **body)
@@ -203,6 +205,7 @@ def test_what_was_asked_for_is_kept_until_it_is_a_model(bench: Bench) -> None:
     assert oldest in message, "what there still is"
 
 
+@IN_ONE_HOUSE
 def test_a_damaged_checkpoint_fails_and_can_be_asked_for_again(bench: Bench) -> None:
     training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     checkpoint = bench.kept(training.job_id)[0]["id"]
@@ -238,6 +241,7 @@ def test_what_cannot_become_a_model_is_refused(bench: Bench, stranger: httpx.Cli
     assert "deleted" in refused(bench.publish(training.job_id, newest["id"]), 409, "wrong_state")
 
 
+@IN_ONE_HOUSE
 def test_a_publication_that_is_asked_to_leave_does_so(bench: Bench) -> None:
     training = bench.cut(bench.dataset(blobs(labels=False)), at=EPOCH + 1)
     job_id = bench.publish(training.job_id, bench.kept(training.job_id)[0]["id"]).json()["id"]
