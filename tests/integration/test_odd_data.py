@@ -82,9 +82,11 @@ def test_a_single_row(workshop: Workshop) -> None:
         workshop.job(dataset)
 
 
-def test_labels_that_are_all_equal(workshop: Workshop) -> None:
-    features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
-    dataset = workshop.dataset({"features": features, "label": np.array(["oak"] * 60)})
+@pytest.mark.parametrize("rows", [60, 600])
+def test_labels_that_are_all_equal(workshop: Workshop, rows: int) -> None:
+    """Too few to judge by, and enough."""
+    features = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
+    dataset = workshop.dataset({"features": features, "label": np.array(["oak"] * rows)})
     assert json.dumps(workshop.train(workshop.job(dataset, **BRIEF)).metrics, allow_nan=False)
     with pytest.raises(OutOfRange, match=r"needs at least 2 classes; the dataset has \['oak'\]"):
         run(workshop.claim(workshop.job(dataset, objective={"name": "classification"}).id))

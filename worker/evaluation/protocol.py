@@ -231,7 +231,7 @@ def word_metrics(subject: Subject, tests: WordTests, report: Report) -> None:
 
 
 def labels_of(subject: Subject, split: str) -> Fitted | None:
-    """The modality of the labels, when the training split and the evaluated one have any."""
+    """The modality of the labels, when the training split and the evaluated one have any, of more than one class."""
     facts = subject.dataset.profile["target"]
     if facts is None or facts["modality"] != "classes":
         return None
@@ -239,4 +239,6 @@ def labels_of(subject: Subject, split: str) -> Fitted | None:
         return None
     if "target" in subject.fitted:
         return subject.fitted["target"]
+    if len(facts["classes"]) < 2:
+        return None
     return Classes().fit([np.array(sorted(facts["classes"]), dtype=object)])

@@ -89,7 +89,7 @@ def test_a_file_that_says_it_is_too_large_is_refused_at_once(garden: Garden) -> 
         ({"file": ("a", b"1")}, {"purpose": "fun"}, 422, "unknown_choice", "purpose"),
         ({"file": ("a", b"1")}, {"purpose": "pretrain", "colour": "red"}, 422, "unknown_key", "colour"),
         ({"other": ("a", b"1")}, {"purpose": "pretrain"}, 422, "unknown_key", "other"),
-        ({"file": (None, b"1")}, {"purpose": "pretrain"}, 422, "unknown_key", "file"),
+        ({"file": (None, b"1")}, {"purpose": "pretrain"}, 400, "malformed", "file"),
         ([("file", ("a", b"1")), ("file", ("b", b"2"))], {"purpose": "pretrain"}, 400, "malformed", "file"),
         ({"file": ("a", b"1"), "purpose": (None, b"\xff")}, {}, 400, "malformed", None),
         ({"purpose": (None, b"pretrain")}, {}, 422, "missing_key", "file"),
