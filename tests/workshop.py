@@ -28,29 +28,34 @@ class Workshop:
         with database.session() as session:
             self.project_id = keys.create_project(session, "tests").id
 
+    def file(self, content: bytes, filename: str, purpose: str = "pretrain") -> str:
+        """Stores a file; gives its id."""
+        stored = self.storage.put(f"files/{uuid.uuid4()}", content)
+        with self.database.session() as session:
+            return files.create(
+                session,
+                project_id=self.project_id,
+                filename=filename,
+                purpose=purpose,
+                objects=[stored],
+                sha256=stored.sha256,
+                size_bytes=stored.size_bytes,
+            ).id
+
     def dataset(self, content: bytes | dict[str, NDArray[Any]], filename: str = "data.npz", **options: Any) -> Dataset:
         """Uploads one file (arrays become an NPZ), ingests it and gives the dataset's row, ready or failed."""
         if isinstance(content, dict):
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, **content)
             content = buffer.getvalue()
-        stored = self.storage.put(f"files/{uuid.uuid4()}", content)
+        file = self.file(content, filename)
         with self.database.session() as session:
-            file = files.create(
-                session,
-                project_id=self.project_id,
-                filename=filename,
-                purpose="pretrain",
-                objects=[stored],
-                sha256=stored.sha256,
-                size_bytes=stored.size_bytes,
-            )
-            request = DatasetOptions.model_validate({"files": [file.id], **options}).model_dump(mode="json")
+            request = DatasetOptions.model_validate({"files": [file], **options}).model_dump(mode="json")
             dataset, job = datasets.create(
                 session,
                 project_id=self.project_id,
                 name="data",
-                file_ids=[file.id],
+                file_ids=[file],
                 request=request,
                 metadata={},
                 max_attempts=1,

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from app.ml import artifact
 from app.ml.operations.base import Operation
 from app.ml.plugins import Settings, find
-from app.registry import checkpoints, files, jobs, objects
+from app.registry import checkpoints, jobs, objects
 from app.registry.db import Database
 from app.registry.tables import Version
 from app.storage import storage_at
@@ -101,19 +101,9 @@ def record_models(workshop: Workshop, target: Path) -> None:
 
 def imported(workshop: Workshop) -> Version:
     """A sentence encoder of Hugging Face."""
-    content = bert_folder.zipped(bert_folder.files())
-    stored = workshop.storage.put("files/bert", content)
+    file = workshop.file(bert_folder.zipped(bert_folder.files()), "bert.zip", "user_data")
+    request = {"kind": "import", "file": file, "name": "encoder"}
     with workshop.database.session() as session:
-        file = files.create(
-            session,
-            project_id=workshop.project_id,
-            filename="bert.zip",
-            purpose="user_data",
-            objects=[stored],
-            sha256=stored.sha256,
-            size_bytes=stored.size_bytes,
-        )
-        request = {"kind": "import", "file": file.id, "name": "encoder"}
         job = jobs.create(session, project_id=workshop.project_id, kind="import", queue="data", request=request)
     importing.run(workshop.claim(job.id))
     return workshop.version(job)

@@ -1,7 +1,6 @@
 """Texts from upload to model: solved objectives, their metrics and grafts, and what an interruption leaves."""
 
 import itertools
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.errors import DoesNotFit, WrongShape
-from app.registry import files, metrics
+from app.registry import metrics
 from app.registry.db import Database
 from app.registry.tables import Dataset
 from app.storage import storage_at
@@ -79,18 +78,7 @@ def test_a_job_is_judged_by_the_words_that_it_names(workshop: Workshop) -> None:
 
 def given(workshop: Workshop, text: str) -> str:
     """The id of a file of that content."""
-    stored = workshop.storage.put(f"files/{uuid.uuid4()}", text.encode())
-    with workshop.database.session() as session:
-        made = files.create(
-            session,
-            project_id=workshop.project_id,
-            filename="words.txt",
-            purpose="user_data",
-            objects=[stored],
-            sha256=stored.sha256,
-            size_bytes=stored.size_bytes,
-        )
-    return made.id
+    return workshop.file(text.encode(), "words.txt", "user_data")
 
 
 @pytest.mark.parametrize("objective", ["pca", "tfidf_svd", "word_embeddings", "sentence_embeddings"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app import data_uris
 from app.errors import Malformed, TooLarge
 from app.ml.audio.resampling import Waveform, resample
+from app.strangers import stranger
 
 Samples = NDArray[np.int16]
 """[n], mono, at a rate that goes beside it."""
@@ -166,22 +167,13 @@ def quantise(waveform: Waveform) -> Samples:
 def _opened(content: bytes, name: str) -> Iterator[soundfile.SoundFile]:
     """The sound before it is unpacked; what goes wrong with it has a name."""
     if not is_sound(content):
-        raise Malformed(f"{name}: is {_stranger(content)}", param=name)
+        told = stranger(content, STRANGERS, FORMATS, "sound", "ffmpeg -i FILE FILE.flac")
+        raise Malformed(f"{name}: is {told}", param=name)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as opened:
             yield opened
     except soundfile.LibsndfileError as error:
         raise Malformed(f"{name}: is damaged or cut short: {error.error_string}", param=name) from None
-
-
-def _stranger(content: bytes) -> str:
-    """What is no sound that is read, and what to do about it."""
-    if not content:
-        return "empty: it has 0 bytes"
-    kind = next((kind for place, mark, kind in STRANGERS if content[place:].startswith(mark)), None)
-    if kind is None:
-        return f"no {', '.join(FORMATS)} sound: it begins with {content[:8]!r}"
-    return f"{kind}, which is not read; convert it to {', '.join(FORMATS)}, for instance with ffmpeg -i FILE FILE.flac"
 
 
 def _header(opened: soundfile.SoundFile, content: bytes, name: str) -> Header:

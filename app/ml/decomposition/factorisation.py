@@ -7,6 +7,7 @@ Legend: `N` rows, `F` columns, `Q` vectors, `T` entries that are not zero.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
@@ -96,9 +97,9 @@ class Block:
     @classmethod
     def of(cls, rows: Tensor, columns: Tensor, values: Tensor, count: int) -> "Block":
         """From entries ordered by their `rows` [T], which are below `count`."""
-        starts = rows.new_zeros(count + 1)
-        torch.cumsum(torch.bincount(rows, minlength=count), 0, out=starts[1:])
-        return cls(starts, columns, values)
+        starts = np.zeros(count + 1, np.int64)  # NumPy's calls are short, and many blocks are small
+        np.cumsum(np.bincount(rows.cpu().numpy(), minlength=count), out=starts[1:])
+        return cls(torch.from_numpy(starts).to(rows.device), columns, values)
 
     def to(self, device: torch.device) -> "Block":
         """The same there."""

@@ -12,6 +12,7 @@ from PIL.Image import Resampling, Transpose
 
 from app import data_uris
 from app.errors import Malformed, TooLarge
+from app.strangers import stranger
 
 Pixels = NDArray[np.uint8]
 """[H, W, C], C being 1 or 3; 0 is dark, 255 bright."""
@@ -144,18 +145,11 @@ def _opened(content: bytes, name: str) -> Iterator[Pillow.Image]:
         found = re.findall(r"\d+", f"{error}")[0]
         raise TooLarge(f"{name}: has {found} pixels; at most {MOST_PIXELS} in all are read", param=name) from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        shown = f"{kind}: {error}".partition("<")[0].strip() if kind else _stranger(content)
+        if kind:
+            shown = f"{kind}: {error}".partition("<")[0].strip()
+        else:
+            shown = stranger(content, STRANGERS, FORMATS, "picture", "magick FILE FILE.png")
         raise Malformed(f"{name}: is {shown}", param=name) from None
-
-
-def _stranger(content: bytes) -> str:
-    """What is no picture that is read, and what to do about it."""
-    if not content:
-        return "empty: it has 0 bytes"
-    kind = next((kind for place, mark, kind in STRANGERS if content[place:].startswith(mark)), None)
-    if kind is None:
-        return f"no {', '.join(FORMATS)} picture: it begins with {content[:8]!r}"
-    return f"{kind}, which is not read; convert it to {', '.join(FORMATS)}, for instance with magick FILE FILE.png"
 
 
 def _turn(opened: Pillow.Image, content: bytes) -> int:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -165,18 +166,15 @@ class FittedText(Fitted):
 
         A text without any token becomes one unknown token, unless the tokenizer was imported.
         """
-        rows = self._ids(column)
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        ids, lengths = self._laid_out(column)
         mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
         values = np.zeros(mask.shape, np.int64)
-        values[mask] = np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(lengths.sum()))
+        values[mask] = ids
         return {"values": values, "mask": mask}
 
     def pack(self, column: Column) -> Packed:
-        rows = self._ids(column)
-        lengths = [len(row) for row in rows]
-        values = np.fromiter(itertools.chain.from_iterable(rows), np.int64, sum(lengths))
-        return Packed.flattened(torch.from_numpy(values), lengths)
+        ids, lengths = self._laid_out(column)
+        return Packed.flattened(torch.from_numpy(ids), lengths.tolist())
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:
         """Texts, from ids [B, L] or from scores [B, L, V]."""
@@ -198,6 +196,12 @@ class FittedText(Fitted):
             if len(row) > self.max_length or (isinstance(item, str) and len(item) > self.max_length * PER_TOKEN):
                 return place
         return None
+
+    def _laid_out(self, column: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of all items, one after the other, and how many each has [B]."""
+        rows = self._ids(column)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(lengths.sum())), lengths
 
     def _ids(self, column: Column) -> list[Sequence[int]]:
         empty = [UNKNOWN] if self.swapped is None else []

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, embedding_bag, normalize
 
 from app.ml.decomposition.factorisation import Block
-from app.ml.text.tokenization import SPECIALS
 from app.ml.words import dense
 
 Ids = NDArray[np.int64]
@@ -108,8 +107,8 @@ class Occurrences:
     @classmethod
     def of(cls, values: Tensor, mask: Tensor, vocabulary: int) -> "Occurrences":
         """Those of texts [B, L]."""
-        ids, real = values.cpu().numpy(), mask.cpu().numpy()
-        places = np.flatnonzero(real & (ids >= len(SPECIALS)) & (ids < vocabulary))
+        ids = values.cpu().numpy()
+        places = np.flatnonzero(dense.real(ids, mask.cpu().numpy(), vocabulary))
         return cls(places, places // ids.shape[1], ids.reshape(-1)[places], vocabulary)
 
     def pairs(self) -> tuple[Ids, Ids]:
@@ -121,6 +120,5 @@ class Occurrences:
 
 def block(rows: Ids, columns: Ids, values: NDArray[Any], count: int) -> Block:
     """From entries ordered by their `rows` [T], which are below `count`."""
-    starts = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=count), out=starts[1:])
-    return Block(*map(torch.from_numpy, (starts, columns, values.astype(np.float32, copy=False))))
+    weights = torch.from_numpy(values.astype(np.float32, copy=False))
+    return Block.of(torch.from_numpy(rows), torch.from_numpy(columns), weights, count)

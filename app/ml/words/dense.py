@@ -6,12 +6,16 @@ what a text holds several times is divided by as often.
 Legend: `B` batch, `L` tokens, `V` vocabulary, `P` known pairs, `F` features: V + 1 + P, `D` width of a vector.
 """
 
+from typing import Any, TypeVar
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding
 
 from app.ml.text.tokenization import SPECIALS, UNKNOWN
 
+Ids = TypeVar("Ids", Tensor, NDArray[Any])
 LAST = torch.iinfo(torch.int64).max
 
 
@@ -60,6 +64,6 @@ def summed(weights: Tensor, features: Tensor, table: Tensor) -> Tensor:
     return (weights[:, None] @ embedding(features, table))[:, 0]
 
 
-def real(values: Tensor, mask: Tensor, vocabulary: int) -> Tensor:
-    """True for words: no padding, nothing unknown or hidden."""
+def real(values: Ids, mask: Ids, vocabulary: int) -> Ids:
+    """True for words: no padding, nothing unknown or hidden. In torch or in NumPy."""
     return mask & (values >= len(SPECIALS)) & (values < vocabulary)
