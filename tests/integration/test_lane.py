@@ -16,9 +16,10 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api.fast_path import heads, turn, wire
+from app.api.fast_path import heads, wire
 from app.api.fast_path import question as questions
 from app.ml import artifact
+from app.ml.inference.batch_size import FEW
 from app.ml.inference.batcher import Batcher
 from app.ml.inference.work import Work
 from app.ml.tensors.shapes import Tensors
@@ -286,7 +287,7 @@ def test_more_than_may_be_computed_at_once_is_computed_in_parts_on_the_event_loo
     client: httpx.Client, held: list[wire.Gathering], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hop to the model's thread and back would cost each question more than its share of a part."""
-    question, count = message(body()), 2 * turn.FEW + 3
+    question, count = message(body()), 2 * FEW + 3
     handed: list[str] = []
     put = Batcher.put
 
@@ -295,7 +296,7 @@ def test_more_than_may_be_computed_at_once_is_computed_in_parts_on_the_event_loo
         return put(self, ability, inputs)
 
     monkeypatch.setattr(Batcher, "put", noted)
-    monkeypatch.setattr(Batcher, "here", turn.FEW * networks.WIDTH)
+    monkeypatch.setattr(Batcher, "here", FEW * networks.WIDTH)
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connected(client)) for _ in range(count)]
         for connection in connections:

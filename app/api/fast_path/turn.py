@@ -17,14 +17,12 @@ from app.api.middleware import request_id
 from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
+from app.ml.inference.batch_size import FEW
 from app.ml.inference.counters import Timings
 from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Answers, Work
 from app.ml.operations.base import Operation
 from app.ml.tensors.shapes import as_tensors
-
-FEW = 16
-"""Questions. So many at once cost less on the event loop, all together, than the hop of each to the model's thread."""
 
 
 class Turn:

@@ -7,8 +7,10 @@ LEAST_WORK = 4_000_000_000
 LARGEST_BUDGET = 1024 * 1024
 TARGET_SECONDS = 0.02
 """What a batch may take, and so about how long a newcomer waits: the budget follows what batches take."""
-HERE_SECONDS = 0.001
+HERE_SECONDS = 0.0015
 """What a batch on the event loop may take: for so long no other request is read."""
+FEW = 16
+"""Requests. So many at once cost less on the event loop, all together, than the hop of each to the model's thread."""
 
 
 class BatchSize:
@@ -21,7 +23,7 @@ class BatchSize:
         self.budget = min(FIRST_BUDGET, worth)
         """What a batch may cost."""
         self.here = 0
-        """The largest cost of which is known that it takes no longer than HERE_SECONDS."""
+        """The largest cost that took no longer than HERE_SECONDS, and no longer than twice of that since."""
         self.doubted = False
         """True after a batch took longer than is known of its cost, or too long to tell whether as large ones may be
         computed here: the next one is to be measured by the time that its thread itself worked, however busy the
@@ -34,8 +36,8 @@ class BatchSize:
         self.doubted = not measured and taken > (HERE_SECONDS if cost <= self.here else HERE_SECONDS / 2)
         if taken <= HERE_SECONDS:
             self.here = max(self.here, int(cost * min(2.0, HERE_SECONDS / max(taken, 1e-9))))
-        elif measured and taken > HERE_SECONDS:
-            self.here = min(self.here, cost // 2)
+        elif measured and taken > 2 * HERE_SECONDS:
+            self.here = min(self.here, max(int(cost * HERE_SECONDS / taken), self.here * 3 // 4))
         if cost * 2 < self.budget:
             return  # a batch that was far from full says little of what a full one takes
         if seconds > TARGET_SECONDS:

@@ -1,10 +1,8 @@
-"""Queue, batch cut, and the one thread that owns a model. Knows no HTTP and nothing of what a network means.
+"""The queue and the one thread that owns a model. Knows no HTTP and nothing of what a network means.
 
 No waiting window: the owner takes what has piled up, so an idle model answers at once and a busy one fills its batches.
-A batch that takes less than the hop to a thread and back is computed where the requests arrive, on the event loop.
-A batch is cut by cost, in elements: numbers per row times rows, of texts real tokens. Every waiting request gets an
-equal share of it, and a request that is larger than its share is worked off over several batches, so that no small one
-waits behind it.
+What takes less than the hop to a thread and back is computed where the requests arrive, on the event loop; of many such
+requests as much at once as holds it up no longer than that.
 Rows of different lengths are worked off in the order of their lengths, so that few of them are padded.
 """
 
@@ -12,7 +10,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -21,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.inference.batch_size import BatchSize
+from app.ml.inference.batch_size import FEW, BatchSize
 from app.ml.inference.counters import Counters
-from app.ml.inference.work import Answers, Work, call_in, reject, resolve
+from app.ml.inference.waiting import Batch, Waiting
+from app.ml.inference.work import Answers, Work, call_in, call_soon, reject, resolve
 from app.ml.runtime.threads import computing_with
 from app.ml.tensors.finite import all_finite
 from app.ml.tensors.padding import elements, joined
@@ -44,7 +42,7 @@ class Batcher:
         `element_work` is about how many multiplications an element costs, as far as that is known.
         """
         self._run, self._name, self._threads, self._counters = run, name, threads, counters
-        self._lanes: dict[str, deque[Work]] = {}
+        self._waiting = Waiting()
         self._changed = threading.Condition()
         self._owner: threading.Thread | None = None
         self._busy = False
@@ -58,7 +56,7 @@ class Batcher:
     def waiting(self) -> int:
         """Requests in the queue."""
         with self._changed:
-            return sum(len(lane) for lane in self._lanes.values())
+            return len(self._waiting)
 
     @property
     def here(self) -> int:
@@ -77,7 +75,7 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         work = Work(ability, inputs, future, rows, max(1, elements(inputs) // rows))
         with self._changed:
-            self._lanes.setdefault(ability, deque()).append(work)
+            self._waiting.add(work)
         work.future.get_loop().call_soon(self._begin)  # behind all requests that are ready now: they go in one batch
         return work
 
@@ -87,7 +85,7 @@ class Batcher:
         Raises whatever it does: nobody else's rows are among these.
         """
         with self._changed:
-            if self._busy or self._lanes or cost > self.here:
+            if self._busy or self._waiting or cost > self.here:
                 return None
             self._busy = True
         try:
@@ -96,7 +94,7 @@ class Batcher:
             seconds = self._note(len(outputs), cost, started, worked)
             return Answers(outputs, all_finite(outputs), started, seconds)
         finally:
-            self._work_off_all()
+            self._leave()
 
     def close(self) -> None:
         """Lets the thread answer what waits and end."""
@@ -113,24 +111,39 @@ class Batcher:
     def _begin(self) -> None:
         """On the event loop."""
         with self._changed:
-            if self._busy or not self._lanes:
+            if self._busy or not self._waiting:
                 return
-            waiting = sum((work.rows - work.done) * work.row_cost for lane in self._lanes.values() for work in lane)
             self._busy = True
-            if waiting > self.here:
+            here = self.here if self._waits_for_the_loop() else 0
+            if not here:
                 if self._owner is None:
                     self._owner = threading.Thread(target=self._own, name=f"model {self._name}", daemon=True)
                     self._owner.start()
                 self._called = True
                 self._changed.notify()
                 return
-        self._work_off_all()
+        if batch := self._take(here):
+            with computing_with(1):
+                self._work_off(batch)
+        self._leave()
+
+    def _waits_for_the_loop(self) -> bool:
+        """Whether what waits is little, or made of what is little; for who holds the lock.
+
+        All of it then: a thread that computes while the event loop works takes many times as long, and so does that.
+        """
+        costs = self._waiting.costs
+        return bool(costs) and (sum(costs) <= self.here or FEW * max(costs) <= self.here)
 
     def _own(self) -> None:
         with computing_with(self._threads):
             while self._wait():
                 while batch := self._take():
                     self._work_off(batch)
+                    with self._changed:
+                        if self._waits_for_the_loop():
+                            break
+                self._leave()
 
     def _wait(self) -> bool:
         """Until there is something for the owner's thread; False when it shall end."""
@@ -143,13 +156,15 @@ class Batcher:
             self._called = False
             return True
 
-    def _work_off_all(self) -> None:
-        """What waits, on the event loop, by who has said to be busy."""
-        while batch := self._take():
-            with computing_with(1):
-                self._work_off(batch)
+    def _leave(self) -> None:
+        """Whoever was busy is so no longer; what waits is for who comes next."""
+        with self._changed:
+            self._busy = False
+            loops = self._waiting.loops
+        for loop in loops:
+            call_soon(loop, self._begin)
 
-    def _work_off(self, batch: list[tuple[Work, int]]) -> None:
+    def _work_off(self, batch: Batch) -> None:
         cost = sum(rows * work.row_cost for work, rows in batch)
         started, worked = self._clocks()
         self._answer(batch, started)
@@ -166,45 +181,12 @@ class Batcher:
         self._counters.add(batches_total=1, batch_rows_total=rows)
         return seconds
 
-    def _take(self) -> list[tuple[Work, int]]:
-        """The next batch: works and how many rows of each; empty, and nobody computes any more, when nothing waits."""
+    def _take(self, most: int | None = None) -> Batch:
+        """The next batch, which costs `most` at most; empty when nothing waits."""
         with self._changed:
-            while self._lanes:
-                ability, lane = next(iter(self._lanes.items()))
-                del self._lanes[ability]
-                lane = deque(work for work in lane if not work.future.done())  # their callers have gone
-                batch = self._cut(lane)
-                for work, rows in batch:  # what is left of them goes behind those that got nothing
-                    lane.popleft()
-                    if work.done + rows < work.rows:
-                        lane.append(work)
-                if lane:
-                    self._lanes[ability] = lane  # at the end: abilities take turns
-                if batch:
-                    return batch
-            self._busy = False
-            return []
+            return self._waiting.take(self._size.budget if most is None else most)
 
-    def _cut(self, lane: "deque[Work]") -> list[tuple[Work, int]]:
-        """From the front of the lane: an equal share of the budget for each, then what others left over."""
-        if not lane:
-            return []
-        budget = self._size.budget
-        share = budget // len(lane)
-        batch: list[tuple[Work, int]] = []
-        for work in lane:
-            if batch and budget < work.row_cost:
-                break
-            rows = max(1, min(work.rows - work.done, share // work.row_cost))
-            batch.append((work, rows))
-            budget -= rows * work.row_cost
-        for place, (work, rows) in enumerate(batch):
-            more = min(work.rows - work.done - rows, max(0, budget) // work.row_cost)
-            batch[place] = (work, rows + more)
-            budget -= more * work.row_cost
-        return batch
-
-    def _answer(self, batch: list[tuple[Work, int]], started: float) -> None:
+    def _answer(self, batch: Batch, started: float) -> None:
         taken = [work.take(rows) for work, rows in batch]
         for work, _ in batch:
             work.started_at = work.started_at or started
@@ -227,7 +209,7 @@ class Batcher:
             raise ValueError(f"{len(outputs)} answers to {len(inputs['values'])} rows; this is a bug")
         return outputs
 
-    def _deliver(self, batch: list[tuple[Work, int]], answers: NDArray[np.float32]) -> None:
+    def _deliver(self, batch: Batch, answers: NDArray[np.float32]) -> None:
         now = time.perf_counter()
         finite = all_finite(answers)
         finished: list[Work] = []
@@ -247,8 +229,5 @@ class Batcher:
     def _fail(self, work: Work, error: Exception) -> None:
         failure = InferenceFailed(f"model {self._name} failed to {work.ability}: {type(error).__name__}: {error}")
         with self._changed:  # none of its other rows need an answer
-            for lane in self._lanes.values():
-                if work in lane:
-                    lane.remove(work)
-
+            self._waiting.remove(work)
         call_in(work.future.get_loop(), partial(reject, work, failure))

@@ -101,7 +101,12 @@ def call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None
     """At once where this is that loop's thread."""
     if _running() is loop:
         call()
-        return
+    else:
+        call_soon(loop, call)
+
+
+def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """From any thread."""
     with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
         loop.call_soon_threadsafe(call)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import InferenceFailed
-from app.ml.inference.batch_size import FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS
+from app.ml.inference.batch_size import FEW, FIRST_BUDGET, HERE_SECONDS, LEAST_WORK, TARGET_SECONDS
 from app.ml.inference.batcher import Batcher
 from app.ml.inference.counters import Counters
 from app.ml.inference.work import Work
@@ -241,6 +241,60 @@ def test_what_is_cheap_is_computed_on_the_event_loop_and_what_is_not_in_the_thre
         await until("idle", here)
 
     asyncio.run(story())
+    made.close()
+    made.join(30)
+
+
+def test_what_is_cheap_goes_back_to_the_event_loop_once_the_thread_has_ended_what_was_dear() -> None:
+    """Else a model that is asked without a pause would stay with its thread for good."""
+    gate, begun, threads = threading.Event(), threading.Event(), [""]
+
+    def run(ability: str, inputs: Tensors) -> Tensor:
+        threads.append(threading.current_thread().name)
+        if ability == "hold":
+            begun.set()
+            assert gate.wait(30)
+        return inputs["values"]
+
+    made = Batcher(run, name="mixed:1", threads=1, counters=Counters())
+
+    async def story() -> None:
+        small = filled(2, 1)
+        while made.here < small["values"].numel():  # a busy machine may make anything look dear for a while
+            await made.submit("idle", small)
+        held = asyncio.create_task(made.submit("hold", filled(made.here + 1, 1, width=1)))
+        await asyncio.to_thread(begun.wait, 30)
+        waits = made.put("idle", small)
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(held, waits.future)
+        assert threads[-2:] == ["model mixed:1", threading.current_thread().name]
+        assert made.waiting == 0
+
+    asyncio.run(story())
+    made.close()
+    made.join(30)
+
+
+def test_many_little_requests_are_computed_on_the_event_loop_a_part_at_a_time() -> None:
+    batches: list[tuple[str, int]] = []
+
+    def run(_: str, inputs: Tensors) -> Tensor:
+        batches.append((threading.current_thread().name, len(inputs["values"])))
+        return inputs["values"] * 2
+
+    made = Batcher(run, name="small:1", threads=1, counters=Counters())
+
+    async def story() -> list[Work]:
+        while made.here < 4 * FEW:  # a busy machine may make anything look dear for a while
+            await made.submit("double", filled(8 * FEW, 1, width=1))
+        batches.clear()
+        return await asyncio.gather(*(made.submit("double", filled(1, n, width=1)) for n in range(8 * made.here)))
+
+    answers = asyncio.run(story())
+    assert {name for name, _ in batches} == {threading.current_thread().name}
+    assert len(batches) > 1
+    assert [work.outputs.tolist() for work in answers] == [[[2.0 * n]] for n in range(len(answers))]
     made.close()
     made.join(30)
 
