@@ -112,6 +112,14 @@ class ChangedMeanwhile(Conflict):
 
 
 # 413
+# 412
+class PreconditionFailed(RootstockError):
+    """Something else than `If-Match` names is there."""
+
+    status = 412
+    type = "invalid_request_error"
+
+
 class TooLarge(RootstockError):
     status = 413
     type = "invalid_request_error"

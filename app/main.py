@@ -32,7 +32,7 @@ from app.api.cors import Origins
 from app.api.deps import Services
 from app.api.fast_path.lane import Lane
 from app.api.job_watch import Watcher
-from app.api.middleware import BodyLimit, RequestContext
+from app.api.middleware import BodyLimit, RequestContext, without_content
 from app.api.telemetry import Telemetry
 from app.registry.db import Database
 from app.serving import Serving
@@ -54,6 +54,9 @@ class House(FastAPI):
     """The server's protocol asks it before it makes a request of what arrives."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await without_content(super().__call__)(scope, receive, send)
+            return
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if hot is None:
             await super().__call__(scope, receive, send)

@@ -33,7 +33,7 @@ MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 class AugmentationTrial(BaseModel):
     """What is to be tried on which rows."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     augmentation: AugmentationChoice
     """As in a job; `auto` alone is what objectives that compare views take."""

@@ -9,18 +9,48 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header
 
-from app.errors import RangeNotSatisfiable
+from app.api.schemas import ErrorEnvelope
+from app.errors import PreconditionFailed, RangeNotSatisfiable
 
 ONE_RANGE = re.compile(r"bytes=[ \t,]*(\d{0,18})-(\d{0,18})[ \t,]*", re.ASCII | re.IGNORECASE)
 
-IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")]
-UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed since `If-None-Match`."}}
+CONDITIONS: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Nothing has changed since `If-None-Match`."},
+    412: {"model": ErrorEnvelope, "description": "Something else is there than `If-Match` names."},
+}
 
 
-def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether the client has the answer with this ETag."""
-    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
-    return etag in known or "*" in known
+@dataclass(frozen=True)
+class Conditions:
+    """Which answer a client has, and which one alone it wants."""
+
+    if_none_match: str | None = None
+    if_match: str | None = None
+
+    def known(self, etag: str) -> bool:
+        """Whether the client has the answer with this ETag. Raises PreconditionFailed where it wants another one."""
+        if self.if_match is not None and not {etag, "*"} & _listed(self.if_match):  # weak tags match nothing here
+            message = f"if-match is {self.if_match!r}, and the ETag of what is there is {etag}"
+            raise PreconditionFailed(message, param="if-match")
+        return bool({etag, "*"} & {each.removeprefix("W/") for each in _listed(self.if_none_match)})
+
+
+def _listed(etags: str | None) -> set[str]:
+    return {each.strip() for each in (etags or "").split(",")}
+
+
+def _conditions(
+    if_none_match: Annotated[
+        str | None, Header(description="The ETag of an earlier answer: 304 while nothing changed.")
+    ] = None,
+    if_match: Annotated[
+        str | None, Header(description="The ETag of an earlier answer: 412 where another one stands there now.")
+    ] = None,
+) -> Conditions:
+    return Conditions(if_none_match, if_match)
+
+
+ConditionsHere = Annotated[Conditions, Depends(_conditions)]
 
 
 def validators(etag: str) -> dict[str, str]:
@@ -34,7 +64,7 @@ class Wanted:
 
     range: str | None = None
     if_range: str | None = None
-    if_none_match: str | None = None
+    conditions: Conditions = Conditions()
 
     def part(self, etag: str, size: int) -> tuple[int, int] | None:
         """Begin and end of the part of `size` bytes that is wanted; None for the whole.
@@ -62,13 +92,13 @@ class Wanted:
 
 
 def _wanted(
+    conditions: ConditionsHere,
     range: Annotated[str | None, Header(description="One range of bytes, as in `bytes=1000-`: only these.")] = None,
     if_range: Annotated[
         str | None, Header(description="The ETag that the client has a part of: all bytes where it is another now.")
     ] = None,
-    if_none_match: IfNoneMatch = None,
 ) -> Wanted:
-    return Wanted(range, if_range, if_none_match)
+    return Wanted(range, if_range, conditions)
 
 
 WantedHere = Annotated[Wanted, Depends(_wanted)]

@@ -130,7 +130,8 @@ def methods(request: Request) -> list[str]:
         asked = {**request.scope, "method": method}
         return any(route.matches(asked)[0] == Match.FULL for route in request.app.routes)
 
-    return list(filter(leads, METHODS))
+    found = set(filter(leads, METHODS))
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 async def refused_by_router(request: Request, error: Exception) -> JSONResponse:

@@ -14,6 +14,7 @@ from app.api import serializers
 from app.api.deps import CallerHere, Services, ServicesHere, guarded_router
 from app.api.job_schemas import JobEvent, MetricPoint
 from app.api.job_watch import Stamp, Watcher
+from app.api.negotiation import chosen
 from app.api.schemas import ListOf
 from app.errors import UnknownChoice, WrongType
 from app.registry import events, jobs, metrics
@@ -27,12 +28,13 @@ AT_ONCE = 500
 SPARE = 1000
 """A page of metrics may be longer than its limit by this, so that it ends with a whole step."""
 LARGEST = 2**53
+EVENTS = "text/event-stream"
 CURVES, CURVES_OF_ONE = ("train", "validation"), "validation:"
 """Splits that curves are of; the latter goes before the id of one of a job's several datasets."""
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page, or with `Accept: text/event-stream` a stream that ends with `data: [DONE]`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {EVENTS: {"schema": {"type": "string"}}},
     }
 }
 
@@ -50,14 +52,14 @@ async def list_events(
 ) -> Response:
     """What has happened to a job. As a stream it goes on until the job has ended, and can be taken up anywhere."""
     start = None if after is None else number(after, "after")
-    if "text/event-stream" not in request.headers.get("accept", ""):
+    if chosen(request.headers.get("accept", ""), [EVENTS]) is None:
         return JSONResponse(await run_in_threadpool(page, here, who.project_id, job_id, limit, start, order == "desc"))
     if last_event_id is not None:
         start = number(last_event_id, "Last-Event-ID")
     await run_in_threadpool(look, here, who.project_id, job_id, 0)
     told = tell(here, request.app.state.watcher, who.project_id, job_id, start or 0)
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(told, media_type=EVENTS, headers=headers)
 
 
 def number(given: str, param: str) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
-from app.api.conditional import UNCHANGED, IfNoneMatch, is_known, validators
+from app.api.conditional import CONDITIONS, Conditions, ConditionsHere, validators
 from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
 from app.api.idempotency import HEADERS, IdempotentRequest, Made, create, idempotent_json_request, ring
 from app.api.job_schemas import JobObject, JobStatus
@@ -139,55 +139,55 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
     return Made(serializers.job(session, job), [(job.queue, job.id)])
 
 
-@router.get("/v1/jobs", response_model=ListOf[JobObject], openapi_extra=METADATA_FILTER, responses=UNCHANGED)
+@router.get("/v1/jobs", response_model=ListOf[JobObject], openapi_extra=METADATA_FILTER, responses=CONDITIONS)
 def list_jobs(
     here: ServicesHere,
     who: CallerHere,
     paging: PagingHere,
     metadata: MetadataHere,
+    conditions: ConditionsHere,
     status: Annotated[JobStatus | None, Query()] = None,
     kind: Annotated[str | None, Query(max_length=64)] = None,
-    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Lists the project's jobs."""
     with here.database.reading() as session:
         found = jobs.list_page(session, who.project_id, **vars(paging), status=status, kind=kind, metadata=metadata)
         body = serializers.page(serializers.jobs_page(session, found.rows), found.has_more)
-    return tagged(body, if_none_match)
+    return tagged(body, conditions)
 
 
-@router.get("/v1/jobs/{job_id}", response_model=JobObject, responses=UNCHANGED)
+@router.get("/v1/jobs/{job_id}", response_model=JobObject, responses=CONDITIONS)
 async def get_job(
     job_id: str,
     request: Request,
     here: ServicesHere,
     who: CallerHere,
+    conditions: ConditionsHere,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="With `If-None-Match`: seconds to wait.")] = 0,
-    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A job's particulars. With `If-None-Match` and `wait`, answers as soon as the job has changed."""
     watcher: Watcher = request.app.state.watcher
     ends = time.monotonic() + wait
-    answer, stamp = await run_in_threadpool(look, here, who, job_id, if_none_match)
+    answer, stamp = await run_in_threadpool(look, here, who, job_id, conditions)
     while answer.status_code == 304 and (left := ends - time.monotonic()) > 0:
         await watcher.changed(job_id, stamp, left)  # an event alone does not show here
-        answer, stamp = await run_in_threadpool(look, here, who, job_id, if_none_match)
+        answer, stamp = await run_in_threadpool(look, here, who, job_id, conditions)
     return answer
 
 
-def look(here: Services, who: Caller, job_id: str, if_none_match: str | None) -> tuple[Response, Stamp]:
+def look(here: Services, who: Caller, job_id: str, conditions: Conditions) -> tuple[Response, Stamp]:
     """The job as it is, or a 304, and what a change can be told by."""
     with here.database.reading() as session:
         job = jobs.get(session, who.project_id, job_id)
         body = serializers.job(session, job)
-    return tagged(body, if_none_match), Stamp(job.revision, job.events)
+    return tagged(body, conditions), Stamp(job.revision, job.events)
 
 
-def tagged(body: dict[str, Any], if_none_match: str | None) -> Response:
+def tagged(body: dict[str, Any], conditions: Conditions) -> Response:
     """The answer, or a 304. The tag is made of all that is shown: a job's place in its queue stands in no row."""
     etag = f'"{hashlib.sha256(orjson.dumps(body)).hexdigest()[:32]}"'
     headers = validators(etag)
-    if is_known(etag, if_none_match):
+    if conditions.known(etag):
         return Response(status_code=304, headers=headers)
     return JSONResponse(body, headers=headers)
 

@@ -1,5 +1,6 @@
 """Pure ASGI layers around all routes: a request id, measured times, a last net for bugs; and a bound on bodies."""
 
+import asyncio
 import itertools
 import logging
 import os
@@ -108,6 +109,33 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+def without_content(app: ASGIApp) -> ASGIApp:
+    """`app` for HEAD: the head of what it answers to GET. For `app` the client leaves once it has that, so that a long
+    content is not read to its end, and a stream without end has one."""
+
+    async def answer_head(scope: Scope, receive: Receive, send: Send) -> None:
+        told = asyncio.Event()
+        asked = False
+
+        async def receive_until_told() -> Message:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return await receive()
+            await told.wait()
+            return {"type": "http.disconnect"}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                told.set()
+
+        await app({**scope, "method": "GET"}, receive_until_told, send_head)
+        await send({"type": "http.response.body", "body": b""})
+
+    return answer_head
 
 
 def request_id(given: str = "") -> bytes:

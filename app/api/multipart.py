@@ -1,8 +1,10 @@
 """Reads a multipart body part by part while it arrives; holds one network chunk at a time. Knows no storage."""
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -13,6 +15,7 @@ from app.errors import Malformed, TooLarge
 MAX_HEADER_BYTES = 16 * 1024
 MAX_FIELD_BYTES = 1024 * 1024
 MAX_PARTS = 128
+EXTENDED = re.compile(rb";\s*filename\*=\s*(?P<charset>[\w-]*)'[\w-]*'(?P<name>[^;\s]*)", re.IGNORECASE)
 
 
 @dataclass
@@ -124,9 +127,25 @@ def _part(headers: dict[bytes, bytes], body: AsyncIterator[bytes]) -> Part:
     _, options = parse_options_header(headers.get(b"content-disposition"))
     if b"name" not in options:
         raise Malformed("a part of the form has no name in its Content-Disposition header")
-    filename = options.get(b"filename")
     name = _decode(options[b"name"], "the name of a form field")
-    return Part(name, None if filename is None else _decode(filename, "the filename"), body)
+    return Part(name, _filename(headers[b"content-disposition"], options.get(b"filename")), body)
+
+
+def _filename(disposition: bytes, plain: bytes | None) -> str | None:
+    """As RFC 7578 has it, in plain UTF-8. Some clients write it in the manner of RFC 5987 instead, or beside one in the
+    manner of mail."""
+    extended = EXTENDED.search(disposition)
+    if extended is None or not (plain is None or plain.startswith(b"=?")):
+        return None if plain is None else _decode(plain, "the filename")
+    try:
+        plain = unquote_to_bytes(extended["name"]).decode(extended["charset"].decode()).encode()
+    except (LookupError, UnicodeError):
+        raise Malformed(f"the filename is {_shown(extended[0])}, which is no text") from None
+    return _decode(plain, "the filename")
+
+
+def _shown(raw: bytes) -> str:
+    return repr(raw.decode("latin-1").lstrip("; "))
 
 
 def _decode(raw: bytes, what: str) -> str:

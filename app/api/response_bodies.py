@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from app.api.negotiation import chosen
 from app.api.request_bodies import BINARY, NPY, RAW
 from app.errors import UnknownChoice
 from app.ml.inference.counters import Timings
@@ -30,8 +31,8 @@ def packer(operation: Operation, accept: str) -> Callable[[dict[str, Any]], Pack
 
 
 def binary(accept: str) -> str | None:
-    """The type of numbers alone that the header `Accept` names."""
-    return NPY if NPY in accept else RAW if RAW in accept else None
+    """The type of numbers alone that the header `Accept` asks for."""
+    return chosen(accept, (NPY, RAW))
 
 
 def described(operation: Operation) -> dict[str, Any]:

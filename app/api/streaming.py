@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from app.api.conditional import UNCHANGED, Wanted, is_known, validators
+from app.api.conditional import CONDITIONS, Wanted, validators
 from app.api.envelope import answer
 from app.api.schemas import ErrorEnvelope
 from app.errors import RangeNotSatisfiable
@@ -28,7 +28,7 @@ def described(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"content": content},
         206: {"content": content, "description": "The part that `Range` asks for; `Content-Range` says which it is."},
-        **UNCHANGED,
+        **CONDITIONS,
         416: {"model": ErrorEnvelope, "description": "`Range` begins behind the end; `Content-Range` has the size."},
     }
 
@@ -70,7 +70,7 @@ def download(storage: Storage, content: Content, wanted: Wanted, *, filename: st
     """
     size = content.size_bytes
     headers = {"accept-ranges": "bytes", **validators(content.etag)}
-    if is_known(content.etag, wanted.if_none_match):
+    if wanted.conditions.known(content.etag):
         return Response(status_code=304, headers=headers)
     try:
         part = wanted.part(content.etag, size)

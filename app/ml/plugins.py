@@ -3,21 +3,26 @@
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from app.errors import Invalid
 from app.validation import from_validation
 
 T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list in JSON."""
 
 
 class Settings(BaseModel):
-    """Root of everything that a client may set: closed, immutable, documented by its fields' docstrings."""
+    """Root of everything that a client may set: closed, immutable, documented by its fields' docstrings.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    And strict: neither `true` nor `"1"` is a number, however willing pydantic is by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 def find(folder: str, base: type[Any]) -> dict[str, type[Any]]:

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from app.errors import InvalidModel
-from app.ml.encoders.bert import MARKS, Bert
+from app.ml.encoders.bert import MARKS, Bert, Pooling
 from app.ml.modalities.text import FittedText
 from worker.handlers.wordpiece import read_tokenizer, said
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
-NAMES = {"mean": "mean", "cls": "first"}
+POOLINGS: dict[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
+NAMES: dict[str, Pooling] = {"mean": "mean", "cls": "first"}
 """Of the same in later releases of sentence-transformers, which write one key."""
 PREFIXES = ("", "bert.")
 
@@ -83,7 +83,7 @@ def _check(config: Mapping[str, Any]) -> None:
             raise InvalidModel(f"{CONFIG}: {key} is {what}; models whose {key} is {value!r} can be imported")
 
 
-def _pooled(documents: Mapping[str, Any]) -> tuple[str, bool]:
+def _pooled(documents: Mapping[str, Any]) -> tuple[Pooling, bool]:
     """How tokens become one vector, and whether that has length 1.
 
     A folder without `modules.json` is read as sentence-transformers reads it: by the mean.
@@ -96,7 +96,8 @@ def _pooled(documents: Mapping[str, Any]) -> tuple[str, bool]:
     modules = documents.get("modules.json")
     if modules is None:
         return "mean", False
-    pooling, normalised = "mean", False
+    pooling: Pooling = "mean"
+    normalised = False
     for place, module in enumerate(modules if isinstance(modules, list) else [None]):
         kind = str(module.get("type")) if isinstance(module, dict) else repr(module)
         name = kind.rpartition(".")[2]
@@ -110,7 +111,7 @@ def _pooled(documents: Mapping[str, Any]) -> tuple[str, bool]:
     return pooling, normalised
 
 
-def _pooling(documents: Mapping[str, Any], folder: str) -> str:
+def _pooling(documents: Mapping[str, Any], folder: str) -> Pooling:
     path = f"{folder}/{CONFIG}" if folder else CONFIG
     config = _document(documents, path)
     chosen = config.get("pooling_mode")

@@ -20,6 +20,7 @@ from app.ml.networks.layers import activated, linear
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import BEGIN, END
 
+Pooling = Literal["mean", "first"]
 MARKS = 2
 """Tokens around every text: one before it, one behind it."""
 
@@ -48,7 +49,7 @@ class Bert(EncoderSettings):
     """Parts in which a token looks at others at once; `width / heads` must be a multiple of 4."""
     inner: int | None = Field(None, ge=1, le=65_536)
     """Numbers per token between the two connected layers; four times `width` by default."""
-    pooling: Literal["mean", "first"] = "mean"
+    pooling: Pooling = "mean"
     """What stands for a text: the mean of its tokens and marks, or the mark before it (`[CLS]`)."""
     normalised: bool = True
     """Whether that is brought to length 1."""

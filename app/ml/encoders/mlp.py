@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.networks.layers import RECTIFIED, activated, linear
 from app.ml.networks.rectified import Chain, Rectified
+from app.ml.plugins import Several
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
@@ -43,7 +44,7 @@ class Mlp(EncoderSettings):
     preset: Literal["reference", "nano", "small", "base"] | None = None
     """Fills the keys below that are not given. `reference` is the classic autoencoder's net: 128-64-32-16, ReLU, no
     normalisation (Hinton & Salakhutdinov 2006 made the form known)."""
-    widths: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = Field((512, 256, 128), min_length=1, max_length=16)
+    widths: Several[Annotated[int, Field(ge=1, le=16_384)]] = Field((512, 256, 128), min_length=1, max_length=16)
     """Neurons of the hidden layers, from the input on. The last is the width of the features."""
     activation: Activation = "gelu"
     """What stands between two layers."""

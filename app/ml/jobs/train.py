@@ -5,7 +5,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from app.ml.augmentations.base import Augmentation
 from app.ml.encoders.base import EncoderSettings
@@ -56,6 +56,13 @@ class Publish(Settings):
 
     alias: str = Field(pattern=NAME)
     """Alias of the model that moves to the new version."""
+
+    @field_validator("alias")
+    @classmethod
+    def _no_number(cls, alias: str) -> str:
+        if alias.isdecimal():
+            raise ValueError(f"an alias {alias!r} would be taken for version {alias}; it needs a letter")
+        return alias
 
 
 class Evaluation(Settings):

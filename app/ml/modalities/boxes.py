@@ -4,16 +4,18 @@ Legend: `B` batch, `M` boxes of the picture that has most, `K` classes, `H`, `W`
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.tags import known, own_labels, places_among
+from app.ml.plugins import Several
 from app.ml.tensors.shapes import CORNERS, Layout, Shape, Tensors
 from app.ragged import Ragged
 
@@ -29,9 +31,9 @@ class Boxes(Modality):
     layout: ClassVar[Layout] = "boxes"
     alike: ClassVar[tuple[str, ...]] = ("picture",)
 
-    labels: tuple[str, ...] | None = None
+    labels: Several[str] | None = None
     """Names of the classes by their positions. They are the dataset's: leave them out."""
-    picture: tuple[int, int] | None = None
+    picture: Annotated[tuple[int, int], Field(strict=False)] | None = None
     """Height and width of the dataset's pictures, in pixels. They are the dataset's: leave them out."""
 
     def fit(self, columns: Iterable[Ragged]) -> "FittedBoxes":

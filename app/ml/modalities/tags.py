@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, OutOfRange, UnknownChoice, WrongType
 from app.ml.modalities.base import Fitted, Modality
+from app.ml.plugins import Several
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ragged import Ragged
 
@@ -27,7 +28,7 @@ class Tags(Modality):
     """Any number of labels per row."""
     layout: ClassVar[Layout] = "tags"
 
-    labels: tuple[str, ...] | None = None
+    labels: Several[str] | None = None
     """Names of the tags by their positions. They are the dataset's: leave them out."""
 
     def fit(self, columns: Iterable[Ragged]) -> "FittedTags":

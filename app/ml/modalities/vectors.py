@@ -14,6 +14,7 @@ from app.ml.modalities.base import Modality
 from app.ml.modalities.parts.columns import FittedTable, Places, TableColumn, columns_of, listed
 from app.ml.modalities.parts.rows import LARGEST, FittedVectors, Scaling
 from app.ml.modalities.parts.spread import Reservoir, Spread
+from app.ml.plugins import Several
 from app.ml.tensors.shapes import Column, Layout, Shape
 
 SMALLEST_SCALE = 1e-30
@@ -37,10 +38,10 @@ class Vectors(Modality):
     that never changes becomes 0. `auto` is `unit` for 100 columns or more that look like pixels, since the least value
     is 0 and most of them come near the largest one, and `standard` for all other data."""
 
-    columns: tuple[TableColumn, ...] | None = None
+    columns: Several[TableColumn] | None = None
     """Names of the columns and of their categories. They are the dataset's: leave them out."""
 
-    names: tuple[str, ...] | None = None
+    names: Several[str] | None = None
     """Names of the columns where all of them are numbers. They are the dataset's: leave them out."""
 
     def completed(self, facts: Mapping[str, Any]) -> Self:

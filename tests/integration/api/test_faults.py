@@ -118,8 +118,9 @@ def test_an_unknown_route_and_an_unknown_method_are_named(garden: Garden) -> Non
     assert "/v1/gardens" in refused(garden.client.get("/v1/gardens"), 404, "not_found")
     assert "/v1/files/" in refused(garden.client.get("/v1/files/"), 404, "not_found")
     for path, methods in (
-        ("/v1/jobs", "GET, POST"),
-        ("/v1/models/digits", "DELETE, GET, PATCH"),
+        ("/v1/jobs", "GET, HEAD, POST"),
+        ("/v1/models/digits", "DELETE, GET, HEAD, PATCH"),
+        ("/v1/embeddings", "POST"),
     ):  # routes of their own
         answer = garden.client.put(path)
         assert f"use {methods.replace(', ', ' or ')}" in refused(answer, 405, "method_not_allowed")

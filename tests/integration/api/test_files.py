@@ -207,6 +207,25 @@ def test_a_file_comes_in_parts(garden: Garden) -> None:
     known = garden.client.get(path, headers={"range": "bytes=5-", "if-none-match": etag})
     assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
 
+    part = {"range": "bytes=5-"}
+    assert garden.client.get(path, headers=part | {"if-match": f'"other", {etag}'}).status_code == 206
+    other = garden.client.get(path, headers=part | {"if-match": '"other"'})
+    assert etag in refused(other, 412, "precondition_failed", "if-match")
+
+
+def test_a_head_is_told_without_its_content(garden: Garden) -> None:
+    path = f"/v1/files/{upload(garden)['id']}/content"
+    whole = garden.client.get(path)
+    told = garden.client.head(path)
+    assert (told.status_code, told.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag", "accept-ranges", "content-disposition"):
+        assert told.headers[name] == whole.headers[name]
+    part = garden.client.head(path, headers={"range": "bytes=0-9"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "10")
+    assert garden.client.head("/v1/files/file-none").status_code == 404
+    assert garden.client.head("/v1/embeddings").status_code == 405
+    assert garden.client.get(path).content == whole.content, "the connection is as it was"
+
 
 def test_a_broken_off_download_goes_on_with_curl(garden: Garden, tmp_path: Path) -> None:
     address = f"{garden.house.base_url}/v1/files/{upload(garden)['id']}/content"

@@ -72,6 +72,15 @@ def test_a_stream_goes_on_until_the_job_has_ended(garden: Garden, job: Job) -> N
     assert seen[-1][1] == "[DONE]"
 
 
+def test_no_stream_is_begun_for_who_does_not_want_one_or_its_head_alone(garden: Garden, job: Job) -> None:
+    path = f"/v1/jobs/{job.id}/events"
+    unwanted = garden.client.get(path, headers={"accept": "application/json, text/event-stream;q=0"})
+    assert len(unwanted.json()["data"]) == 5
+    head = garden.client.head(path, headers=STREAM)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+
+
 @pytest.mark.parametrize("form", ["number", "id"])
 def test_a_stream_is_taken_up_where_it_broke(garden: Garden, job: Job, form: str) -> None:
     end(garden, job)

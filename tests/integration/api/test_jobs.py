@@ -164,6 +164,8 @@ def test_who_waits_hears_of_a_change_at_once(garden: Garden) -> None:
     tag = garden.client.get(path).headers["etag"]
     assert garden.client.get(path, headers={"if-none-match": tag}).status_code == 304
     assert garden.client.get(path, params={"wait": 0.3}, headers={"if-none-match": tag}).status_code == 304
+    assert garden.client.get(path, headers={"if-match": tag}).status_code == 200
+    refused(garden.client.get(path, headers={"if-match": '"other"'}), 412, "precondition_failed", "if-match")
     heard: list[httpx.Response] = []
 
     def listen() -> None:

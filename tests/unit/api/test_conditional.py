@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.api.conditional import Wanted, is_known
-from app.errors import RangeNotSatisfiable
+from app.api.conditional import Conditions, Wanted
+from app.errors import PreconditionFailed, RangeNotSatisfiable
 
 ETAG = '"abc"'
 
@@ -66,7 +66,16 @@ def test_who_has_a_part_of_something_else_gets_the_whole() -> None:
 
 
 def test_an_etag_is_known_among_several_and_as_a_weak_one() -> None:
-    assert is_known(ETAG, f'"x", W/{ETAG}')
-    assert is_known(ETAG, "*")
-    assert not is_known(ETAG, '"x"')
-    assert not is_known(ETAG, None)
+    assert Conditions(f'"x", W/{ETAG}').known(ETAG)
+    assert Conditions("*").known(ETAG)
+    assert not Conditions('"x"').known(ETAG)
+    assert not Conditions().known(ETAG)
+
+
+def test_who_wants_another_answer_gets_none() -> None:
+    for wanted in (ETAG, f'"x", {ETAG}', "*"):
+        assert not Conditions(if_match=wanted).known(ETAG)
+        assert Conditions(ETAG, if_match=wanted).known(ETAG)
+    for other in ('"x"', f"W/{ETAG}", ""):
+        with pytest.raises(PreconditionFailed, match='"abc"'):
+            Conditions(ETAG, if_match=other).known(ETAG)

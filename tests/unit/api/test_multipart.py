@@ -44,6 +44,28 @@ def test_cuts_make_no_difference(size: int) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "filename"),
+    [
+        ("filename*=UTF-8''a%C3%A4%20b.csv", "aä b.csv"),
+        ("filename*=iso-8859-1'de'a%E4.csv", "aä.csv"),
+        ("filename=\"=?utf-8?B?YcOkLmNzdg==?=\"; filename*=utf-8''a%C3%A4.csv", "aä.csv"),
+        ("filename=\"b.csv\"; filename*=utf-8''a.csv", "b.csv"),
+        ('filename="b%20.csv"', "b%20.csv"),
+    ],
+)
+def test_a_file_is_called_as_its_client_writes_names(given: str, filename: str) -> None:
+    body = f'--edge\r\nContent-Disposition: form-data; name="file"; {given}\r\n\r\n1\r\n--edge--\r\n'
+    assert read([body.encode()]) == [("file", filename, b"1")]
+
+
+@pytest.mark.parametrize("given", ["utf-8''%FF", "utf-9''a", "''a", "utf-8''%00", "base64''YQ=="])
+def test_a_filename_that_is_no_text_is_refused(given: str) -> None:
+    body = f'--edge\r\nContent-Disposition: form-data; name="file"; filename*={given}\r\n\r\n1\r\n--edge--\r\n'
+    with pytest.raises(Malformed, match="filename"):
+        read([body.encode()])
+
+
 def test_a_part_is_given_on_while_it_arrives() -> None:
     head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     asked = 0

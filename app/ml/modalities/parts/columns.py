@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, UnknownChoice, UnknownKey, WrongShape, WrongType
 from app.ml.modalities.base import Fitted, Modality
-from app.ml.plugins import Settings
+from app.ml.plugins import Settings, Several
 from app.ml.tensors.shapes import Column, Shape, Tensors
 
 HALF = 0.5
@@ -28,7 +28,7 @@ class TableColumn(Settings):
 
     name: str
     """Its name in the files."""
-    categories: tuple[str, ...] | None = None
+    categories: Several[str] | None = None
     """Names of a category, by the positions that are stored; null for numbers."""
 
 

@@ -1,5 +1,7 @@
 """Words are hidden, left out and exchanged in the shares that were asked for, and texts stay texts."""
 
+from typing import Any
+
 import torch
 
 from app.ml.augmentations.base import augment
@@ -12,7 +14,7 @@ from tests.contracts.specimens import fit
 ROWS, LENGTH = 400, 12
 
 
-def changed(**given: float) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def changed(**given: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Rows of 1 to 12 different tokens, before and after."""
     lengths = torch.arange(ROWS) % LENGTH + 1
     mask = torch.arange(LENGTH) < lengths[:, None]

@@ -1,5 +1,7 @@
 """Noise, gaps and exchanged numbers, in the shares that were asked for."""
 
+from typing import Any
+
 import torch
 
 from app.ml.augmentations.base import Draw, augment
@@ -11,7 +13,7 @@ ROWS = 2000
 VALUES = torch.randn(ROWS, 20, generator=torch.Generator().manual_seed(0))
 
 
-def changed(**given: float) -> torch.Tensor:
+def changed(**given: Any) -> torch.Tensor:
     fitted = Vectors().fit([VALUES.numpy()])
     batch = Batch({"input": {"values": VALUES}}, torch.arange(ROWS))
     return augment(VectorsAugmentation(**given), batch, {"input": fitted}, seed=1).roles["input"]["values"]

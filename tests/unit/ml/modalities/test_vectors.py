@@ -135,7 +135,7 @@ def test_unit_divides_by_one_bound_and_cuts_what_lies_beyond() -> None:
 
 
 @pytest.mark.parametrize("scaling", ["standard", "unit", "none"])
-def test_what_is_read_stays_as_it_came(scaling: str) -> None:
+def test_what_is_read_stays_as_it_came(scaling: Any) -> None:
     """Rows are views of a request's body, and are shared by all who look at them."""
     column = np.array([[0.0, 128.0], [255.0, 3.0]], dtype=np.float32)
     learned = Vectors(scaling=scaling).fit([column])
