@@ -1,8 +1,12 @@
 """Takes the bytes out of `data:` URIs. Never fetches anything."""
 
 import base64
+import re
 
 from app.errors import Malformed
+
+PATH = re.compile(r"[^,;]{1,500}\.\w{2,4}")
+BASE64 = re.compile(r"[A-Za-z0-9+/]{40}")
 
 
 def read(uri: str | bytes, kind: str, example: str, name: str) -> bytes:
@@ -16,11 +20,20 @@ def read(uri: str | bytes, kind: str, example: str, name: str) -> bytes:
         raise Malformed(f"{name}: URLs are never fetched; send the {kind} itself as a data: URI", param=name)
     header, comma, body = uri.partition(",")
     if not comma or not header.startswith(f"data:{kind}/") or not header.endswith(";base64"):
-        raise Malformed(f"{name}: expected data:{example};base64,…, got {uri[:40]!r}", param=name)
+        raise Malformed(f"{name}: {_instead(uri, kind, f'data:{example};base64,')}, got {uri[:40]!r}", param=name)
     try:
         return base64.b64decode(body, validate=True)
     except ValueError as error:  # also for letters beyond ASCII
         raise Malformed(f"{name}: the data: URI is not base64: {error}", param=name) from None
+
+
+def _instead(text: str, kind: str, head: str) -> str:
+    """What is expected where `text` is no data: URI of this kind."""
+    if PATH.fullmatch(text):
+        return f"nobody here can open a path: expected the {kind}'s content, as {head}… or as the file of a form"
+    if BASE64.match(text):
+        return f"this looks like base64 alone: expected {head} before it"
+    return f"expected {head}…"
 
 
 def write(content: bytes, mime: str) -> str:

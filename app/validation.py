@@ -64,7 +64,8 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
     elif first["type"] == "union_tag_not_found":
         tag = first["ctx"]["discriminator"].strip("'")
         param = f"{param}.{tag}" if param else tag
-        message = REQUIRED
+        choices = list(_union(model, path, body).get("mapping", ()))
+        message = f"{REQUIRED}; choose one of {', '.join(map(repr, choices))}" if choices else REQUIRED
     elif kind is UnknownKey:
         around = _keys(model, path[:-2], body) if len(path) > 1 else {}
         message = f"there is no such key{_instead(path, _keys(model, path[:-1], body), around)}"
@@ -75,7 +76,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
         shown = repr(given)
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
         if first["type"] in NO_OBJECT:
-            tag = _tag(model, path, body) if isinstance(given, str) else None
+            tag = _union(model, path, body).get("propertyName") if isinstance(given, str) else None
             words = "expected an object" if tag is None else f"expected an object such as {json.dumps({tag: given})}"
         message = f"{words}; got {shown if len(shown) <= 200 else shown[:200] + '…'}"
     return kind(f"{param}: {message}" if param else message, param=param)
@@ -124,14 +125,14 @@ def _keys(model: Any, path: Sequence[str | int], body: Any) -> dict[str, list[st
     return {name: list(_followed(inner, None, document).get("properties", {})) for name, inner in fields.items()}
 
 
-def _tag(model: Any, path: Sequence[str | int], body: Any) -> str | None:
-    """The key that says which object of several is meant at `path`; None where there is none."""
+def _union(model: Any, path: Sequence[str | int], body: Any) -> Mapping[str, Any]:
+    """Which key says which object of several is meant at `path`, and by what values; nothing where none does."""
     if model is None:
-        return None
+        return {}
     document = _schema(model)
     schema, _ = _found(document, path, body)
     choices = (schema, *(schema.get("anyOf") or ())) if isinstance(schema, Mapping) else ()
-    return next((str(each["discriminator"]["propertyName"]) for each in choices if "discriminator" in each), None)
+    return next((each["discriminator"] for each in choices if "discriminator" in each), {})
 
 
 def _found(document: Mapping[str, Any], path: Sequence[str | int], body: Any) -> tuple[Any, Any]:

@@ -112,7 +112,7 @@ class Report(Wire):
     dropped: list[Fault]
     """The first 1,000 of those rows, each with the reason."""
     cut_short: bool
-    """Whether reading ended a few seconds after the first fault, before all was read: there may be more."""
+    """Whether reading ended at the first faults, before all was read: there may be more."""
 
 
 class Row(Wire):

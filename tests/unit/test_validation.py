@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app.api.dataset_schemas import DatasetRequest
+from app.api.jobs import JobBody
 from app.ml.jobs.train import JobRequest
 from app.validation import from_validation
 
@@ -55,6 +56,11 @@ def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, p
         ({"encoder": "mlp"}, 'encoder: expected an object such as {"name": "mlp"}; got \'mlp\''),
         ({"training": "long"}, "training: expected an object; got 'long'"),
         ({"objective": 3}, "objective: expected an object; got 3"),
+        (
+            {"augmentation": {}},
+            "augmentation.name: this key is required; "
+            "choose one of 'audio', 'auto', 'image', 'none', 'text', 'vectors'",
+        ),
     ],
 )
 def test_a_name_where_an_object_belongs_is_told_how_that_is_written(change: dict[str, Any], said: str) -> None:
@@ -144,3 +150,12 @@ def test_a_missing_key_is_named_once(body: dict[str, Any], param: str) -> None:
     error = from_validation(caught.value.errors(), body, JobRequest)
 
     assert (error.code, error.param, error.message) == ("missing_key", param, f"{param}: this key is required")
+
+
+def test_what_kinds_of_jobs_there_are_is_told_to_who_names_none() -> None:
+    known: TypeAdapter[Any] = TypeAdapter(JobBody)
+    with pytest.raises(ValidationError) as caught:
+        known.validate_python({"dataset": "ds-1"})
+    error = from_validation(caught.value.errors(), {"dataset": "ds-1"}, known)
+    assert (error.code, error.param) == ("missing_key", "kind")
+    assert error.message == "kind: this key is required; choose one of 'embed', 'evaluate', 'finetune', 'pretrain'"

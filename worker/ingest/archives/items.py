@@ -93,6 +93,7 @@ class Items:
                 self._refuse(f"{self.noun}_too_large", error.message, row, context.faults)
             except Malformed as error:
                 self._refuse(f"no_{self.noun}", error.message, row, context.faults)
+        context.faults.cut_short |= context.faults.total > 0  # nobody unpacks what has faults in its headers
 
     def unpack(self, work: Callable[[bytes, str], T], context: Context) -> Iterator[T | None]:
         """What `work` makes of every item, in order; None for those that are damaged or left out already."""

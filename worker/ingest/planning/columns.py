@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import prod
 
 from app.dataset_options import Columns, DatasetOptions, Fractions
-from worker.ingest.faults import Faults, shown
+from worker.ingest.faults import Faults, shown, some
 from worker.ingest.planning import inference
 from worker.ingest.planning.plan import Part, Plan
 from worker.ingest.source import Head
@@ -158,7 +158,15 @@ def _take_shape(part: Part, known: dict[str, Head], faults: Faults) -> None:
         if part.channels_first:
             channels, height, width = height, width, channels
         part.shape, part.scaled = [height, width, channels], first.scaled
-        if channels not in CHANNELS:
+        if first.is_plain:
+            there = some(part.columns) if first.origin == "table" else repr(first.name)
+            faults.add(
+                "unsupported_shape",
+                f"{there}: one number per row is no picture; give pixels as one array [rows, height, width] in NPY, "
+                "Parquet or JSON lines, or ask for modality vectors, which reads columns of numbers as they are",
+                column=first.name,
+            )
+        elif channels not in CHANNELS:
             faults.add(
                 "unsupported_shape",
                 f"{shown(part.columns)} of shape {list(first.shape)} per row is no image; "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from app.dataset_options import DatasetOptions
 from worker.ingest.faults import Faults, shown, some
 from worker.ingest.planning import targets
-from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, SPLIT_NAME, is_few, is_numbering
+from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, SPLIT_NAME, is_date, is_few, is_numbering
 from worker.ingest.planning.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
 
@@ -60,7 +60,7 @@ def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, fau
     if not has_input and not faults.total:
         if options.modality in WHOLE:
             wanted = f"{WHOLE[options.modality]}, as modality {options.modality} needs"
-            faults.add("no_input", f"no column holds {wanted}; {_there(left)}")
+            faults.add("no_input", f"no column holds {wanted}; {_there(plan, left)}")
             return
         _find_numbers(plan, left, options, faults)
     if not faults.total and "caption" not in plan.parts:
@@ -130,7 +130,7 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
     others = [name for name in left if name.casefold() != label]
     alone = asked == "text" or len(others) == 1
     free = [texts[name] for name in others if name in texts]
-    free = [head for head in free if alone or (head.words >= WORDS and not is_few(head))]
+    free = [head for head in free if alone or (head.words >= WORDS and not is_few(head) and not is_date(head))]
     named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
     numbers = [head for head in left.values() if head.is_number and head.name.casefold() != label]
     if not free or (asked == "auto" and not named and (len(numbers) > 1 or any(not h.is_plain for h in numbers))):
@@ -174,7 +174,7 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
             asked = options.modality
             needed = f" as modality {asked} needs it" if asked != "auto" else ""
             name_one = {"image": "", "vectors": f"; {NAME_CATEGORIES}"}.get(asked, f"; {NAME_ONE}")
-            faults.add("no_input", f"no column can be the input{needed}; {_there(left)}{name_one}")
+            faults.add("no_input", f"no column can be the input{needed}; {_there(plan, left)}{name_one}")
             return
         count = len(columns) - len(named)
         beside = f" and {len(named)} of names" if named else ""
@@ -214,10 +214,12 @@ def _is_category(head: Head) -> bool:
     return head.is_text and is_few(head) and head.name != SPLIT_NAME
 
 
-def _there(left: Mapping[str, Head]) -> str:
-    """Which columns a client may have meant."""
+def _there(plan: Plan, left: Mapping[str, Head]) -> str:
+    """Which columns a client may have meant, and which one was taken for what is asked for."""
+    said = next((f"{kind} is {plan.inferred[kind]}" for kind in ("label", "value") if kind in plan.inferred), None)
+    taken = "apart from label and split" if said is None else f"{said}; beside it"
     kinds = {name: "numbers" if head.is_number else "neither numbers nor text" for name, head in left.items()}
     kinds |= {name: f"text like {shown(head.example)}" for name, head in left.items() if head.is_text}
     listed = [f"{name!r} ({kinds[name]})" for name in left if name]
-    there = f"apart from label and split there are {', '.join(listed[:LISTED]) or 'none'}"
+    there = f"{taken} there are {', '.join(listed[:LISTED]) or 'none'}"
     return there + (" …" if listed[LISTED:] else "") + (f"; {NO_CHAT}" if CHAT in left else "")

@@ -16,6 +16,12 @@ GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of columns whose equal values are rows of one person or thing."""
+MONTH = "(jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
+DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})"
+    rf"|{MONTH}\.? (\d{{1,2}}(st|nd|rd|th)?,? )?\d{{4}}|\d{{1,2}}(st|nd|rd|th)? {MONTH}\.?,? \d{{4}})(\D|$)",
+    re.IGNORECASE,
+)
 SPLIT_NAME = "split"
 FEW = 1000
 """A text column with more different values among its first rows is no label by itself."""
@@ -26,6 +32,11 @@ FEW_NUMBERS = 20
 def is_few(head: Head) -> bool:
     most = FEW if head.is_text else FEW_NUMBERS
     return head.distinct <= min(most, max(1, head.sampled // 2))
+
+
+def is_date(head: Head) -> bool:
+    """Whether its first text is a date, with a time or without; `Jan 1 2000` has three words and is no text."""
+    return DATE.match(head.example) is not None
 
 
 def is_numbering(head: Head) -> bool:

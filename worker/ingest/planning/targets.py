@@ -39,16 +39,17 @@ def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) 
     head = _find_target(plan, plain, has_input=has_input, faults=faults)
     if head is not None:
         plan.parts["target"] = Part("numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name])
-    elif able := _able(plain):
+    elif able := _able(plain, has_input):
         plan.inferred["target"] = (
             f"few different values in {some(able)}: make the dataset with columns.label naming the label, "
             "or with columns.value naming numbers to tell"
         )
 
 
-def _able(plain: Sequence[Head]) -> list[str]:
-    """Columns that may have been meant as the label. Numbers have few values where other numbers do not."""
-    apart = any(head.is_number and not is_few(head) and not is_numbering(head) for head in plain)
+def _able(plain: Sequence[Head], has_input: bool) -> list[str]:
+    """Columns that may have been meant as the label: stars beside a review, and among numbers those of few values where
+    others have many."""
+    apart = has_input or any(head.is_number and not is_few(head) and not is_numbering(head) for head in plain)
     few = [head for head in plain if head.distinct > 1 and is_few(head) and not is_numbering(head)]
     return [head.name for head in few if head.is_text or apart]
 

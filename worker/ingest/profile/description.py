@@ -1,6 +1,5 @@
 """Describes a dataset: columns, splits, classes, what was inferred and cleaned, and what may surprise. Reads no row."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +9,11 @@ from app.dataset_options import SPLITS
 from worker.ingest.assignment import Rows
 from worker.ingest.faults import Faults, counted, shown, some
 from worker.ingest.kinds.base import Kind
+from worker.ingest.planning.names import is_date, is_numbering
 from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Head
 from worker.ingest.splitting.splits import OUT, Places
 
-DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2}))(\D|$)")
 DATES = (
     "dates are no numbers here: add columns with what matters of them, such as the days since a day, the month or "
     "the weekday"
@@ -56,17 +55,26 @@ def describe(
 
 
 def _unused(plan: Plan, heads: Sequence[Head]) -> list[str]:
-    """Texts in a table of numbers, where nobody said which columns are its features."""
+    """What a table of numbers has beside those, where nobody said which columns are its features."""
     if plan.modality != "vectors" or "features" not in plan.inferred:
         return []
     free = [head for head in heads if head.is_text and head.name in (*plan.ignored, *plan.parts["input"].columns)]
-    dates = [head for head in free if DATE.match(head.example)]
+    dates = [head for head in free if is_date(head)]
     texts = [head.name for head in free if head.name in plan.ignored and head not in dates]
     found = [f"{head.name!r} holds dates like {shown(head.example)}, {_as_read(head, plan)}; {DATES}" for head in dates]
     if texts:
         found.append(
             f"not used, since they hold texts of many values: {some(texts)}; write numbers without units, "
             "and name columns of names in columns.features"
+        )
+    rest = [head for head in heads if head.name in plan.ignored and not (head.is_text or head.ragged or head.medium)]
+    if beside := [head.name for head in rest if head.is_number and not is_numbering(head)]:
+        array = plan.parts["input"].columns[0]
+        found.append(f"not used, since {array!r} is an array: {some(beside)}; name all that count in columns.features")
+    if others := [head.name for head in rest if not head.is_number]:
+        found.append(
+            f"not used, since they hold neither numbers nor texts: {some(others)}; write what matters of "
+            "objects, and of lists that differ in length, into keys or columns of their own"
         )
     return found
 

@@ -27,6 +27,7 @@ class Ingested:
     faults: list[Fault]
     profile: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
+    cut_short: bool = False
 
     @property
     def codes(self) -> list[str]:
@@ -63,7 +64,7 @@ def ingest(tmp_path: Path) -> Ingest:
             try:
                 made = assemble(inputs, DatasetOptions.model_validate({"files": list(contents), **options}), context)
             except Refused:
-                return Ingested(faults.total, faults.kept)
+                return Ingested(faults.total, faults.kept, cut_short=faults.cut_short)
             splits = {}
             folder = Path(tempfile.mkdtemp(dir=tmp_path))
             for name, file in made.files.items():

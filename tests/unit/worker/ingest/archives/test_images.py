@@ -216,6 +216,7 @@ def test_pictures_that_cannot_be_read(ingest: Any, monkeypatch: pytest.MonkeyPat
         ("picture_too_large", 3, "image"),
         ("picture_too_large", 4, "image"),
     ]
+    assert made.cut_short, "pixels were not looked at"
     assert "a/2.png" in made.faults[0].message
     assert made.faults[0].message.endswith('Replace it, or ask for "on_fault": "drop" to leave such pictures out')
     made = ingest({"x.zip": to_zip({"a/1.jpg": whole, "b/2.jpg": whole[: len(whole) // 2], "a/3.jpg": whole})})

@@ -120,7 +120,7 @@ def test_numbers_are_no_other_modality(ingest: Any, modality: str, said: str) ->
     assert made.codes == ["no_input"]
     assert made.faults[0].message == (
         f"no column holds {said}, as modality {modality} needs; "
-        "apart from label and split there are 'a' (numbers), 'b' (numbers)"
+        "label is 'label', by its name; beside it there are 'a' (numbers), 'b' (numbers)"
     )
 
 
@@ -179,5 +179,38 @@ def test_conversations_are_told_what_a_row_is_here(ingest: Any) -> None:
 def test_texts_where_pictures_were_asked_for(ingest: Any) -> None:
     text = "text,label\n" + "".join(f"a few words of number {n},{'xy'[n % 2]}\n" for n in range(20))
     (fault,) = ingest({"x.csv": text.encode()}, modality="image").faults
-    assert fault.message.startswith("no column can be the input as modality image needs it; apart from label")
+    assert fault.message.startswith("no column can be the input as modality image needs it; label is")
     assert "columns.text" not in fault.message
+
+
+def test_stars_beside_a_review_are_offered_as_its_label(ingest: Any) -> None:
+    rows = "".join(f"a few words of number {n},{n % 5},{'YN'[n % 2]},{'YN'[n % 3 // 2]}\n" for n in range(60))
+    made = ingest({"x.csv": f"review,stars,bought,returned\n{rows}".encode()})
+    assert made.profile["target"] is None
+    assert made.profile["inferred"]["target"].startswith("few different values in 'stars', 'bought', 'returned': ")
+
+
+@pytest.mark.parametrize("date", ["Jan {} 2000", "{} March 2000", "2000-02-{:02} 00:00:00 UTC", "February {}th, 2000"])
+def test_what_was_taken_for_the_value_is_said_where_dates_alone_are_left(ingest: Any, date: str) -> None:
+    rows = "".join(f"{'AB'[n % 2]};{date.format(n + 1)};{n}.25\n" for n in range(28))
+    (fault,) = ingest({"x.csv": f"symbol;date;price\n{rows}".encode()}).faults
+    assert "value is 'price', the last column, by its name; beside it there are 'symbol'" in fault.message
+
+
+def test_columns_of_numbers_are_no_pictures(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{n * 7 % 5},{'xy'[n % 2]}\n" for n in range(30))
+    for columns in ({}, {"image": "a"}):
+        (fault,) = ingest({"x.csv": f"a,b,label\n{rows}".encode()}, modality="image", columns=columns).faults
+        assert fault.code == "unsupported_shape"
+        assert "'a'" in fault.message
+        assert "one number per row is no picture; give pixels as one array" in fault.message
+
+
+def test_what_stands_beside_an_array_or_is_an_object_is_warned_of(ingest: Any) -> None:
+    row = '{{"id": {0}, "size": {0}.5, "values": [1.5, {0}], "where": {{"x": 1, "y": 2}}}}\n'
+    warnings = ingest({"x.jsonl": "".join(map(row.format, range(40))).encode()}).profile["warnings"]
+    assert any(said.startswith("not used, since 'values' is an array: 'size'; name all") for said in warnings)
+    assert any(said.startswith("not used, since they hold neither numbers nor texts: 'where';") for said in warnings)
+    asked = ingest({"x.jsonl": "".join(map(row.format, range(40))).encode()}, columns={"features": ["size", "values"]})
+    assert asked.profile["input"]["shape"] == [3]
+    assert not any(said.startswith("not used") for said in asked.profile["warnings"])
