@@ -16,7 +16,8 @@ import time
 from typing import Any
 
 import numpy as np
-from serving import KEYS, WIDTH, measure, message, train
+from serving import WIDTH, measure, message, train
+from side_by_side import KEYS
 
 from app.demo.service import Client, started
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t
-from serving import is_api, measure, memory, message, train
+from serving import measure, message, train
+from side_by_side import KEYS, is_api, memory
 
 from app.demo.service import Client, started
 
@@ -43,10 +44,10 @@ def overload(arguments: argparse.Namespace) -> None:
                 before = processor_seconds(port)
                 found = measure(port, request, connections, arguments.seconds, *how)
                 spent = processor_seconds(port) - before
-                parts.append(found | {"cpu": 1e6 * spent / (found[FIGURES[0]] * arguments.seconds)})
-        best = statistics.median(part[FIGURES[0]] for part in rounds[few, ()])
+                parts.append(found | {"cpu": 1e6 * spent / (found[KEYS[0]] * arguments.seconds)})
+        best = statistics.median(part[KEYS[0]] for part in rounds[few, ()])
         for (connections, how), parts in rounds.items():
-            names = [f"{kind}{name}" for kind in ("", "refused_") for name in FIGURES] + ["cpu"]
+            names = [f"{kind}{name}" for kind in ("", "refused_") for name in KEYS] + ["cpu"]
             values = [statistics.median(part.get(name, 0.0) for part in parts) for name in names]
             shown = "  ".join(f"{value:9.2f}" for value in values)
             print(f"{connections:6} {' '.join(how):4}  {shown}  throughput {values[0] / best:.2f}")
@@ -63,9 +64,6 @@ def processor_seconds(port: int) -> float:
     return total
 
 
-FIGURES = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")
-
-
 def grows(arguments: argparse.Namespace) -> None:
     with started(max_waiting=64) as client:
         port, request = prepared(client, 1)
@@ -73,7 +71,7 @@ def grows(arguments: argparse.Namespace) -> None:
         while done < WARM_REQUESTS + arguments.requests:
             for connections in (16, 128):
                 found = measure(port, request, connections, 1.0)
-                done += found[FIGURES[0]] + found.get(f"refused_{FIGURES[0]}", 0.0)
+                done += found[KEYS[0]] + found.get(f"refused_{KEYS[0]}", 0.0)
                 if done >= WARM_REQUESTS:
                     taken.append((done, memory(port, None, "Anonymous")))
         at, used = np.array(taken).T

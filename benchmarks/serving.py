@@ -14,33 +14,27 @@ import asyncio
 import contextlib
 import io
 import json
-import os
-import signal
-import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from closed_loop import ask
+from side_by_side import KEYS, alternating, answering, environment, memory, middle, once, running, times, versions
 
 from app.demo.service import Client, started
 
 WIDTH, CODE = 784, 8
 WARM_SECONDS = 0.7
-START_SECONDS, STOP_SECONDS = 90.0, 10.0
 CASES = [(1, 16), (32, 16), (1, 128), (32, 128)]
 """Vectors per request, connections."""
 PEERS = {"fastapi": "/v1/embeddings", "litserve": "/predict", "bentoml": "/embed", "mlflow": "/invocations"}
 ALL = ["rootstock", "raw", *PEERS, "echo", "raw echo"]
 PACKAGES = ("litserve", "bentoml", "mlflow")
-KEYS = ("requests_per_second", "p50_ms", "p95_ms", "p99_ms")
+SCRIPT = Path(__file__).parent / "peers" / "serving_peers.py"
 
 
 def message(server: str, key: str, vectors: int) -> bytes:
@@ -74,102 +68,6 @@ def measure(port: int, request: bytes, connections: int, seconds: float, *how: s
     return answer
 
 
-def peers() -> Path | None:
-    """The Python that has the peers, installed on first use; None when they cannot be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    python = cache / "rootstock" / "benchmarks" / "serving-peers" / "bin" / "python"
-    complete = python.parents[1] / "complete"
-    if complete.exists():
-        return python
-    print("installing the peers, which takes minutes", flush=True)
-    wanted = [f"torch=={torch.__version__.partition('+')[0]}", "safetensors", *PACKAGES]
-    make = [
-        [sys.executable, "-m", "venv", "--clear", str(python.parents[1])],
-        [str(python), "-m", "pip", "-q", "install"],
-    ]
-    for command in (make[0], [*make[1], *wanted]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            print(f"the peers cannot be installed and are left out: {done.stdout.strip().splitlines()[-1]}")
-            return None
-    complete.touch()
-    return python
-
-
-def versions(python: Path, packages: tuple[str, ...]) -> str:
-    code = f"from importlib.metadata import version as v; print(*[f'{{p}} {{v(p)}}' for p in {packages!r}], sep=', ')"
-    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-@contextlib.contextmanager
-def serving(name: str, python: Path, folder: Path, port: int, request: bytes) -> Iterator[int]:
-    """The first process of a running peer that has answered once."""
-    program = [
-        str(python),
-        str(Path(__file__).parent / "peers" / "serving_peers.py"),
-        name.removeprefix("raw "),
-        str(folder),
-    ]
-    with (folder / f"{name}.log").open("wb") as log:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            [*program, str(port)], stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-    try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                asyncio.run(once(port, request))
-                break
-            except (OSError, asyncio.IncompleteReadError):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(
-                        f"{name} does not start: {(folder / f'{name}.log').read_text()[-2000:]}"
-                    ) from None
-                time.sleep(0.2)
-        yield process.pid
-    finally:
-        process.terminate()  # BentoML's workers have process groups of their own: it must end them itself
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-async def once(port: int, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        return await ask(reader, writer, request)
-    finally:
-        writer.close()
-
-
-def is_api(process: Path, port: int) -> bool:
-    """Whether a process, by its folder in /proc, is the API that listens on a port, and not one of another service."""
-    if b"app.cli\0api" not in (process / "cmdline").read_bytes():
-        return False
-    return f"ROOTSTOCK_PORT={port}".encode() in (process / "environ").read_bytes().split(b"\0")
-
-
-def lineage(process: int) -> Iterator[int]:
-    """The process, its parent, and so on."""
-    while process > 1:
-        yield process
-        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def memory(port: int, first: int | None, kind: str = "Pss") -> float:
-    """MiB of a process and all below it (their shared pages shared out), or of the API that listens on a port."""
-    total = 0
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if is_api(entry, port) if first is None else first in lineage(int(entry.name)):
-                rollup = (entry / "smaps_rollup").read_text().splitlines()
-                total += next(int(line.split()[1]) for line in rollup if line.startswith(f"{kind}:"))
-    return total / 1024
-
-
 def unpack(client: Client, folder: Path) -> None:
     archive = client.http.get("/v1/models/reference/artifact").raise_for_status().content
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -198,19 +96,18 @@ def train(client: Client) -> None:
 
 def compare(ports: dict[str, int], key: str, vectors: int, connections: int, arguments: argparse.Namespace) -> None:
     """Alternating rounds of one case; prints a row per server."""
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
     requests = {name: message(name, key, vectors) for name in ports}
-    for name, port in ports.items():
-        measure(port, requests[name], connections, WARM_SECONDS)
-    for _ in range(arguments.rounds):
-        for name, port in ports.items():
-            rounds[name].append(measure(port, requests[name], connections, arguments.seconds))
-    base = [part["requests_per_second"] for part in rounds["rootstock"]]
+    rounds = alternating(
+        ports,
+        lambda name, seconds: measure(ports[name], requests[name], connections, seconds),
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        warm=WARM_SECONDS,
+    )
     for name, parts in rounds.items():
-        ratios = [mine / part["requests_per_second"] for mine, part in zip(base, parts, strict=True)]
-        rate, *quantiles = (statistics.median(part[key] for part in parts) for key in KEYS)
+        rate, *quantiles = middle(parts, *KEYS)
         shown = "  ".join(f"{value:7.2f}" for value in quantiles)
-        ratio = statistics.median(ratios)
+        ratio = times(rounds, "rootstock", name)
         print(f"{vectors:7}  {connections:11}  {name:9}  {rate:10.0f}  {shown}  {ratio:8.2f}", flush=True)
 
 
@@ -231,7 +128,8 @@ def case(text: str) -> tuple[int, int]:
 def run(arguments: argparse.Namespace) -> None:
     own = Path(sys.executable)
     wanted = [name for name in arguments.servers if name not in ("rootstock", "raw")]
-    python = peers() if set(wanted) & set(PACKAGES) else None
+    torch_too = (f"torch=={torch.__version__.partition('+')[0]}", "safetensors", *PACKAGES)
+    python = environment("serving-peers", torch_too) if set(wanted) & set(PACKAGES) else None
     print(versions(own, ("rootstock", "torch", "fastapi", "uvicorn", "pydantic")))
     if python is not None:
         print(versions(python, (*PACKAGES, "torch")))
@@ -246,8 +144,11 @@ def run(arguments: argparse.Namespace) -> None:
             chosen = python if name in PACKAGES else own
             if chosen is not None:
                 ports[name] = 18080 + place
-                started_peer = serving(name, chosen, folder, ports[name], message(name, key, 1))
-                processes[name] = stack.enter_context(started_peer)
+                log = folder / f"{name}.log"
+                program = [chosen, SCRIPT, name.removeprefix("raw "), folder, ports[name]]
+                peer = stack.enter_context(running(program, log, OMP_NUM_THREADS="1"))
+                answering(peer, log, ports[name], message(name, key, 1))
+                processes[name] = peer.pid
         check(ports, key)
         print("\nvectors  connections  server     requests/s   p50 ms   p95 ms   p99 ms  rootstock is … times as fast")
         for vectors, connections in arguments.cases:

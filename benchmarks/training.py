@@ -13,7 +13,6 @@ if they cannot be, they are left out, with a message.
 import argparse
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from side_by_side import environment
 
 from app.demo.service import Client, started
 from worker.processes.process import NICENESS
@@ -73,34 +73,13 @@ def theirs(python: Path, name: str, batch: int, rows: int, epochs: int, duties: 
     return float(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def peers() -> Path | None:
-    """A Python with the peers and this environment's torch, made on first use; None when that cannot be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "rootstock" / "benchmarks" / "training-peers"
-    python = folder / "bin" / "python"
-    complete = folder / "complete"
-    if not complete.exists():
-        print("installing the peers, which takes a minute", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    (site,) = (folder / "lib").glob("python*/site-packages")
-    (site / "torch-of-rootstock.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")  # of whoever runs this
-    if not complete.exists():
-        install = [str(python), "-m", "pip", "-q", "install", *PEERS]
-        done = subprocess.run(install, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            print(f"the peers cannot be installed and are left out: {done.stdout.strip().splitlines()[-1]}")
-            return None
-        complete.touch()
-    return python
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    python = peers()
+    python = environment("training-peers", PEERS, beside=Path(sysconfig.get_paths()["purelib"]))  # for its torch
     archive = io.BytesIO()
     images = np.random.default_rng(0).integers(0, 256, (asked.rows, 28, 28), dtype=np.uint8)
     split = np.array(["train"] * (asked.rows - HELD_OUT) + ["validation"] * HELD_OUT)
