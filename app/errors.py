@@ -111,7 +111,6 @@ class ChangedMeanwhile(Conflict):
     permanent = False
 
 
-# 413
 # 412
 class PreconditionFailed(RootstockError):
     """Something else than `If-Match` names is there."""
@@ -120,8 +119,17 @@ class PreconditionFailed(RootstockError):
     type = "invalid_request_error"
 
 
+# 413
 class TooLarge(RootstockError):
     status = 413
+    type = "invalid_request_error"
+
+
+# 415
+class PackedBody(RootstockError):
+    """The body is packed in a way that is not read."""
+
+    status = 415
     type = "invalid_request_error"
 
 
@@ -136,14 +144,6 @@ class RangeNotSatisfiable(RootstockError):
 # 431
 class HeadTooLarge(RootstockError):
     status = 431
-    type = "invalid_request_error"
-
-
-# 415
-class PackedBody(RootstockError):
-    """The body is packed in a way that is not read."""
-
-    status = 415
     type = "invalid_request_error"
 
 
