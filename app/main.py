@@ -32,6 +32,7 @@ from app.api.cors import Origins
 from app.api.deps import Services
 from app.api.fast_path.lane import Lane
 from app.api.job_watch import Watcher
+from app.api.late_decisions import decide_waiting
 from app.api.middleware import BodyLimit, RequestContext, without_content
 from app.api.telemetry import Telemetry
 from app.registry.db import Database
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> House:
     database, storage = Database(settings.resolved_database_url), open_storage(settings)
     serving = Serving(settings, database, storage)
     watcher, telemetry = Watcher(database), Telemetry()
-    sweeper = Sweeper(settings, database, storage)
+    sweeper = Sweeper(settings, database, storage, decide_waiting)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 
 from sqlalchemy.exc import DBAPIError
@@ -110,8 +111,15 @@ class Sweeper:
     Leases that ran out while the database took no writes say nothing of their workers, who get another one to be heard.
     """
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
-        self.settings, self.database, self.storage = settings, database, storage
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        also: Callable[[Database], None] = lambda database: None,
+    ) -> None:
+        """`also` is what this kind of process sees to besides."""
+        self.settings, self.database, self.storage, self.also = settings, database, storage, also
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -137,6 +145,7 @@ class Sweeper:
                 if time.monotonic() >= next_orphans:
                     clear_up(settings, self.database, self.storage)
                     next_orphans = time.monotonic() + pause
+                self.also(self.database)
             except Exception as error:
                 if isinstance(error, DBAPIError):
                     trusted = time.monotonic() + settings.lease_seconds

@@ -8,11 +8,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from app.api.late_decisions import decide_waiting
 from app.registry import datasets, events, jobs, leases, states
 from app.registry.db import Database
 from tests import rows, servers
 from tests.integration.api.conftest import Garden
-from tests.integration.api.data import make_ready, post_dataset, vectors
+from tests.integration.api.data import make_ready, post_dataset, run_ingest, vectors
 from tests.integration.api.faults import refused
 
 
@@ -57,6 +58,35 @@ def test_a_job_on_validating_data_is_resolved_later(garden: Garden) -> None:
     dataset = post_dataset(garden, vectors())["id"]
     job = garden.client.post("/v1/jobs", json={"kind": "pretrain", "datasets": [{"id": dataset}]}).json()
     assert (job["status"], job["spec"], job["choices"]) == ("queued", None, None)
+
+
+def test_jobs_that_waited_for_their_data_are_judged_before_a_worker_is_free(garden: Garden) -> None:
+    dataset = post_dataset(garden, vectors())
+    good = {"kind": "pretrain", "dataset": dataset["id"], "encoder": {"name": "auto", "dimensions": 2}}
+    wrong = good | {"objective": {"name": "translation"}}
+    ids = [garden.client.post("/v1/jobs", json=body).json()["id"] for body in (good, wrong, wrong)]
+
+    def shown() -> list[dict[str, Any]]:
+        return [garden.client.get(f"/v1/jobs/{job_id}").json() for job_id in ids]
+
+    before = shown()
+    decide_waiting(garden.database)
+    assert shown() == before, "their data are still being checked"
+    run_ingest(garden, dataset["job"])
+    with garden.database.session() as session:
+        leases.claim(session, ids[2], "worker", 60.0)
+    decide_waiting(garden.database)
+
+    decided, failed, taken = shown()
+    at_once = garden.client.post("/v1/jobs", json=good).json()
+    assert decided["status"] == "queued"
+    assert (decided["spec"], decided["choices"]) == (at_once["spec"], at_once["choices"])
+    refusal = garden.client.post("/v1/jobs", json=wrong).json()["error"]
+    assert (failed["status"], failed["error"]) == ("failed", refusal)
+    assert garden.client.get(f"/v1/jobs/{ids[1]}/events").json()["data"][-1]["type"] == "job.failed"
+    assert (taken["status"], taken["spec"]) == ("running", None)
+    decide_waiting(garden.database)
+    assert shown() == [decided, failed, taken]
 
 
 def test_a_job_on_failed_data_is_refused(garden: Garden) -> None:
