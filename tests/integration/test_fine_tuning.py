@@ -161,6 +161,8 @@ def test_what_cannot_be_is_refused(school: School) -> None:
         client.fine_tuning.jobs.create(model="root", training_file=file.id, method={"type": "dpo"})
     with pytest.raises(openai.UnprocessableEntityError, match="n_epochs"):
         client.fine_tuning.jobs.create(model="root", training_file=file.id, hyperparameters={"n_epochs": 0})
+    with pytest.raises(openai.UnprocessableEntityError, match="n_epochs"):
+        client.fine_tuning.jobs.create(model="root", training_file=file.id, hyperparameters={"n_epochs": True})
     for wrong in ("ftjob-none", "job-1"):
         with pytest.raises(openai.NotFoundError):
             client.fine_tuning.jobs.retrieve(wrong)

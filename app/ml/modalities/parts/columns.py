@@ -199,7 +199,7 @@ class FittedTable(Fitted):
         column = self.places.columns[at].name
         if given is None:
             return float("nan")
-        if not isinstance(given, int | float | np.number) or isinstance(given, bool):
+        if not isinstance(given, int | float | np.number):  # true is 1, as it is in a dataset
             raise WrongType(f"{name}: column {column!r} holds numbers, got {given!r:.100}{_gap(given)}", param=name)
         if not -FARTHEST <= given <= FARTHEST:  # NaN is not <= FARTHEST
             raise NonFinite(f"{name}: column {column!r}: {given!r:.100} is no finite 32-bit number", param=name)
