@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.errors import DoesNotFit
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.workshop import Workshop
@@ -30,6 +31,43 @@ def waves(rows: int = 300) -> dict[str, NDArray[Any]]:
         chirp = np.sin(0.2 * time**1.7)
         series[row, start : start + 16] += (chirp if kind else chirp[::-1])[:, None]
     return {"features": series.astype(np.float32), "label": label.astype(str)}
+
+
+def test_series_are_embedded_by_default_and_grafted_on_as_well_as_their_statistics_tell_them(sqlite: Workshop) -> None:
+    dataset = sqlite.dataset(waves())
+    version = sqlite.train(sqlite.job(dataset))
+    assert version.spec["objective"]["name"] == "rocket"
+    assert version.spec["roles"]["input"]["encoder"]["channels"] == CHANNELS
+    metrics = version.metrics
+    for name in ("knn_accuracy", "linear_accuracy"):
+        assert metrics[name] > 0.85
+        assert metrics[name] >= metrics["baselines"]["statistics"][name]
+    training = {"epochs": 5, "batch_size": 32}
+    graft = sqlite.train(sqlite.job(dataset, base=version, kind="finetune", name="graft", training=training))
+    assert graft.spec["roles"]["input"]["encoder"]["name"] == "kernels"
+    assert graft.metrics["accuracy"] > 0.85
+
+
+def test_rows_that_a_job_calls_series_are_such(sqlite: Workshop) -> None:
+    table = waves()
+    table["features"] = table["features"][:, :, 0]
+    dataset = sqlite.dataset(table)
+    assert dataset.profile is not None
+    assert "channels" not in dataset.profile["input"]
+    version = sqlite.train(sqlite.job(dataset, modality={"name": "vectors", "channels": 1}))
+    assert version.spec["objective"]["name"] == "rocket"
+    assert "statistics" in version.metrics["baselines"]
+    job = sqlite.job(dataset, modality={"name": "vectors", "channels": 7})
+    with pytest.raises(DoesNotFit, match=r"modality.channels: rows of 48 numbers are no series of 7 channels"):
+        sqlite.train(job)
+
+
+def test_a_narrow_embedding_of_series_is_a_code_to_rebuild_them_from(sqlite: Workshop) -> None:
+    training = {"epochs": 1}
+    encoder = {"name": "auto", "dimensions": 8}
+    version = sqlite.train(sqlite.job(sqlite.dataset(waves(60)), encoder=encoder, training=training))
+    assert version.spec["objective"]["name"] == "autoencoding"
+    assert version.metrics["mse"] > 0
 
 
 def test_convolutions_tell_what_stands_anywhere_in_a_series(sqlite: Workshop) -> None:

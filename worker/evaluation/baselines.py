@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from app.ml.objectives.parts.rebuilding import real
+from app.ml.series.summary import Summary
 from app.ml.tensors.shapes import Tensors
 
 COEFFICIENTS, REACH = 20, 2
@@ -49,6 +50,13 @@ def mfcc(spectrograms: Tensor) -> Tensor:
     ]
     both = torch.cat([coefficients, torch.stack(slopes).sum(0) / (2 * sum(step**2 for step in steps))], 1)
     return torch.cat([both.mean(2), both.std(2, correction=0)], 1)
+
+
+def series(rows: Tensor, channels: int) -> Tensor:
+    """Mean, deviation, minimum, maximum and log power per band of frequency of each channel, of `rows` [N, W]."""
+    steps = rows.shape[1] // channels
+    summary: Tensor = Summary(steps, channels)(rows.view(-1, steps, channels))
+    return summary
 
 
 def unigram(train: Tensors, test: Tensors, vocabulary: int) -> dict[str, float]:

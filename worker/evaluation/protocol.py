@@ -124,7 +124,8 @@ def all_features(subject: Subject, principal: Principal, train: Rows, test: Rows
         "": lambda rows: answer(subject.network, "embed", rows.inputs),
         "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
     }
-    fitted, width = subject.fitted[subject.spec.objective.request_role], ours.shape[1]
+    asked = subject.spec.objective.request_role
+    fitted, width = subject.fitted[asked], ours.shape[1]
     if fitted.shape.layout == "tokens":
 
         @functools.cache  # it takes a while, and without labels nobody asks for it
@@ -145,6 +146,9 @@ def all_features(subject: Subject, principal: Principal, train: Rows, test: Rows
     found["pca"] = projected
     if fitted.settings.name == "audio":
         found["mfcc"] = lambda rows: baselines.mfcc(rows.inputs["values"])
+    channels = fitted.shape.channels or getattr(subject.spec.roles[asked].encoder, "channels", None)
+    if channels is not None:
+        found["statistics"] = lambda rows: baselines.series(rows.flat, channels)
     if fitted.shape.count <= WIDEST_RAW:
         found["raw"] = lambda rows: rows.flat
     return found

@@ -15,9 +15,9 @@ from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
-Capability = Literal["keep", "causal", "grid", "linear", "words", "sentences"]
-"""`grid`: the tokens of a picture lie on one, beside finer `levels` where there are such. `linear`, `words` and
-`sentences` are weights that can be computed: components of items, vectors of words, both."""
+Capability = Literal["keep", "causal", "grid", "linear", "words", "sentences", "kernels"]
+"""`grid`: the tokens of a picture lie on one, beside finer `levels` where there are such. `linear`, `words`,
+`sentences` and `kernels` are weights that can be computed: components of items, vectors of words, both, of series."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate, relu
 from app.errors import DoesNotFit
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.networks.layers import convolution, linear, normalisation
+from app.ml.series import channels as layout
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 LAST_SIDE = 8
@@ -58,10 +59,12 @@ class Cnn(EncoderSettings):
     By default 1 up to 16 pixels, 2 up to 64, then 4 up to 96, 8 up to 192 and 16, so that a step takes no longer.
     Sounds and series have 2 at most, pictures with boxes 4."""
     channels: int | None = Field(None, ge=1, le=65536)
-    """Of rows of numbers, which are read as series: numbers of each step, side by side; 1 where it is left out. Arrays
-    of rows by steps by channels come in this order."""
+    """Of rows of numbers, which are read as series: numbers of each step, side by side; by default those of the
+    dataset's series, and 1 where it holds none. Arrays of rows by steps by channels come in this order."""
 
     def default_settings(self, shape: Shape, place: int | None = None) -> tuple[dict[str, Any], str]:
+        if shape.layout == "vector":
+            return layout.default(shape)
         if shape.layout != "grid" or shape.aligned or math.prod(shape.size[1:]) <= SMALL**2:
             return {}, ""
         _, height, width = shape.size
@@ -70,17 +73,12 @@ class Cnn(EncoderSettings):
         return {"stem": stem}, f"steps of pictures of {height} by {width} would take too long"
 
     def check(self, shape: Shape) -> None:
-        channels = self.channels or 1
         if shape.layout != "vector" and self.channels is not None:
             raise DoesNotFit(
                 "encoder.channels: is for rows of numbers; pictures and sounds have their own", param="encoder.channels"
             )
-        if shape.layout == "vector" and shape.count % channels:
-            raise DoesNotFit(
-                f"encoder.channels: rows of {shape.count} numbers are no series of {channels} channels; give a divisor "
-                f"of {shape.count}",
-                param="encoder.channels",
-            )
+        if shape.layout == "vector":
+            layout.check(self.channels, shape.count, "encoder.channels")
 
     def build(self, shape: Shape) -> "CnnEncoder":
         return CnnEncoder(self, shape)

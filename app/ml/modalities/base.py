@@ -41,6 +41,16 @@ class Modality(Settings):
     alike: ClassVar[tuple[str, ...]] = ("shape",)
     """What the profiles of columns must agree in, so that they can be read as one."""
 
+    @classmethod
+    def pretext_for(cls, facts: Mapping[str, Any], width: int | None) -> tuple[str, str]:
+        """The objective that pretrains on such a column of the profile when none is asked for, and why.
+
+        `width` is that of the embedding, where the client says it.
+        """
+        if cls.pretext_of_few is not None and width is not None and width <= FEW:
+            return cls.pretext_of_few, f"an embedding of {width} numbers is a code to rebuild rows from"
+        return cls.pretext, "pretraining without labels"
+
     @abstractmethod
     def fit(self, columns: Iterable[Any]) -> Fitted:
         """Learns preprocessing from the training split's column, which comes in pieces. One pass, constant memory.

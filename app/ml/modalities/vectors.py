@@ -4,17 +4,21 @@ Legend: `B` batch, `W` width (numbers per row).
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from app.errors import DoesNotFit, NonFinite, OutOfRange
-from app.ml.modalities.base import Modality
+from app.ml.modalities.base import FEW, Modality
 from app.ml.modalities.parts.columns import FittedTable, Places, TableColumn, columns_of, listed
 from app.ml.modalities.parts.rows import LARGEST, FittedVectors, Scaling
 from app.ml.modalities.parts.spread import Reservoir, Spread
 from app.ml.plugins import Several
+from app.ml.series import channels as layout
 from app.ml.tensors.shapes import Column, Layout, Shape
 
 SMALLEST_SCALE = 1e-30
@@ -35,14 +39,25 @@ class Vectors(Modality):
     """`standard` gives every column mean 0 and deviation 1; `robust` uses the median and the spread of the middle half,
     for data with wild outliers; `minmax` maps every column's training range to 0…1; `unit` divides all columns by the
     largest training value, for pixels and counts (values beyond it are cut); `none` leaves rows as they are. A column
-    that never changes becomes 0. `auto` is `unit` for 100 columns or more that look like pixels, since the least value
-    is 0 and most of them come near the largest one, and `standard` for all other data."""
+    that never changes becomes 0; of series, `standard` scales channels instead of columns. `auto` is `unit` for 100
+    columns or more that look like pixels, since the least value is 0 and most of them come near the largest one, and
+    `standard` for all other data."""
 
     columns: Several[TableColumn] | None = None
     """Names of the columns and of their categories. They are the dataset's: leave them out."""
 
+    channels: int | None = Field(None, ge=1, le=65536)
+    """Of rows that are series, one step after the other: numbers of each step, side by side. By default what the
+    dataset's profile says of arrays of rows by steps by channels; 1 makes any table one of series."""
+
     names: Several[str] | None = None
     """Names of the columns where all of them are numbers. They are the dataset's: leave them out."""
+
+    @classmethod
+    def pretext_for(cls, facts: Mapping[str, Any], width: int | None) -> tuple[str, str]:
+        if facts.get("channels") and (width is None or width > FEW):
+            return "rocket", "rows are series"
+        return super().pretext_for(facts, width)
 
     def completed(self, facts: Mapping[str, Any]) -> Self:
         """With the dataset's columns, where some hold categories or have gaps.
@@ -67,10 +82,11 @@ class Vectors(Modality):
         return self
 
     def named(self, facts: Mapping[str, Any]) -> Self:
-        """With the dataset's names of columns, where all of them hold numbers."""
+        """With the dataset's names of columns and channels of series, where all columns hold numbers."""
         names = tuple(facts.get("names", ()))
         known = self.columns is None and len(names) == facts["shape"][0]
-        return self.model_copy(update={"names": names if known else None})
+        channels = self.channels if self.columns is not None else self.channels or facts.get("channels")
+        return self.model_copy(update={"names": names if known else None, "channels": channels})
 
     def difference(self, facts: Mapping[str, Any]) -> str:
         mine = self.names or [column.name for column in self.columns or ()]
@@ -100,7 +116,14 @@ class Vectors(Modality):
 
     def expected(self, facts: Mapping[str, Any]) -> Shape:
         if self.columns is None:
-            return super().expected(facts)
+            shape = super().expected(facts)
+            layout.check(self.channels, shape.count, "modality.channels")
+            return replace(shape, channels=self.channels)
+        if self.channels is not None:
+            raise DoesNotFit(
+                "modality.channels: series are numbers without gaps and categories, and the dataset has some",
+                param="modality.channels",
+            )
         return Shape("vector", (sum(len(column.categories or " ") for column in self.columns),))
 
     def fit(self, columns: Iterable[Column]) -> "FittedVectors | FittedTable":
@@ -126,6 +149,8 @@ class Vectors(Modality):
         offset, scale = np.zeros_like(spread.mean), np.ones_like(spread.mean)
         if scaling == "standard":
             offset, scale = spread.mean, spread.deviation
+            if self.channels is not None:
+                offset, scale = _over_steps(offset, scale, self.channels)
         elif scaling == "minmax":
             offset, scale = spread.low, spread.high - spread.low
         elif scaling == "robust":
@@ -141,7 +166,7 @@ class Vectors(Modality):
                 )
             scale = np.full_like(scale, spread.high.max(initial=0))
         scale = np.where(scale < SMALLEST_SCALE, 1.0, np.minimum(scale, LARGEST))
-        return FittedVectors(self, scaling, offset, scale, self.names)
+        return FittedVectors(self, scaling, offset, scale, self.names, self.channels)
 
     def restore(self, state: dict[str, Any]) -> "FittedVectors | FittedTable":
         if self.columns is not None:
@@ -150,7 +175,17 @@ class Vectors(Modality):
             numbers = self.model_copy(update={"columns": None}).restore(state["numbers"])
             return FittedTable(self, numbers, places, state["medians"])
         offset, scale = np.asarray(state["offset"]), np.asarray(state["scale"])
-        return FittedVectors(self, state["scaling"], offset, scale, self.names)
+        return FittedVectors(self, state["scaling"], offset, scale, self.names, self.channels)
+
+
+def _over_steps(
+    mean: NDArray[np.float64], deviation: NDArray[np.float64], channels: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Those of columns [W] as those of their channels: steps of a series stay comparable with each other."""
+    means, deviations = mean.reshape(-1, channels), deviation.reshape(-1, channels)
+    middle = means.mean(0)
+    spread = np.sqrt((np.square(deviations) + np.square(means - middle)).mean(0))
+    return np.tile(middle, len(means)), np.tile(spread, len(means))
 
 
 def _are_pixels(spread: Spread) -> bool:

@@ -15,7 +15,7 @@ from app.ml.encoders.base import EncoderSettings
 from app.ml.jobs.network import AnyObjective, RoleSpec
 from app.ml.jobs.optimization import EarlyStopping, ResolvedTraining
 from app.ml.jobs.train import DatasetRef, Mixture, TrainRequest, TrainSpec
-from app.ml.modalities.base import FEW, Modality
+from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.plugins import Auto, complete, find
@@ -123,11 +123,9 @@ def _objective(
     elif profile.get("input") is None:
         raise lacks("input", "a pretraining without objective", profile)
     else:
-        modality = find("modalities", Modality)[profile["input"]["modality"]]
-        width = _asked_width(request)
-        name, reason = modality.pretext, "pretraining without labels"
-        if modality.pretext_of_few is not None and width is not None and width <= FEW:
-            name, reason = modality.pretext_of_few, f"an embedding of {width} numbers is a code to rebuild rows from"
+        facts = profile["input"]
+        modality = find("modalities", Modality)[facts["modality"]]
+        name, reason = modality.pretext_for(facts | _asked_channels(request), _asked_width(request))
     choices.note("objective", name, reason)
     return complete(OBJECTIVE, name, given, "objective")
 
@@ -155,6 +153,14 @@ def _asked_width(request: TrainRequest) -> int | None:
     encoder = part.encoder if part is not None else request.encoder
     width = encoder.given().get("dimensions") if isinstance(encoder, Auto) else encoder and encoder.dimensions
     return width if isinstance(width, int) else None
+
+
+def _asked_channels(request: TrainRequest) -> dict[str, Any]:
+    """Of rows that the client says are series."""
+    part = (request.roles or {}).get("input")
+    asked = part.modality if part is not None else request.modality
+    given = asked.given() if isinstance(asked, Auto) else asked.model_dump() if asked is not None else {}
+    return {"channels": given["channels"]} if given.get("channels") else {}
 
 
 def _for_target(modality: str) -> tuple[str, str]:

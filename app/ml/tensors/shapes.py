@@ -46,6 +46,8 @@ class Shape:
     """Of tokens: how many ids there are."""
     spelled: int = 0
     """Of tokens: how many of them, the last ones, are parts of words that are unknown."""
+    channels: int | None = None
+    """Of a vector that is a series, one step after the other: numbers of each step."""
 
     @property
     def words(self) -> int:

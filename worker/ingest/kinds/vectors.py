@@ -131,6 +131,7 @@ class VectorsKind(Kind):
             self._kept_columns = keep
             self.changed["constant_columns"] = self.width - len(keep)
             self.part.shape = [len(keep)]
+            self.part.about.pop("channels", None)  # steps are no longer all alike
 
     def field(self) -> pa.Field:
         return field(self.role, "vectors", self.part.shape)
@@ -155,6 +156,7 @@ class VectorsKind(Kind):
         if self._coded or gaps:
             facts["columns"] = self._kinds()
             facts["gaps"] = gaps
+            facts.pop("channels", None)
         elif self.width <= MOST_NAMED and all(width == 1 for _, _, width in self._segments):
             facts["names"] = [column["name"] for column in self._kinds()]
         return facts

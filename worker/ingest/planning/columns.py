@@ -102,9 +102,7 @@ def _take_asked(plan: Plan, known: dict[str, Head], options: DatasetOptions, fau
         pictures = options.modality == "image" or (
             options.modality == "auto" and inference.is_pictures(known, features)
         )
-        plan.parts["input"] = (
-            Part("image", features) if pictures else Part("vectors", features, inference.categories(known, features))
-        )
+        plan.parts["input"] = Part("image", features) if pictures else inference.vectors(known, features)
     if asked.image is not None:
         plan.parts["input"] = Part("image", [asked.image])
     if asked.audio is not None:

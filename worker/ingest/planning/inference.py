@@ -180,7 +180,7 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         beside = f" and {len(named)} of names" if named else ""
         plan.inferred["features"] = f"{count} column{'s' if count > 1 else ''} of numbers{beside}"
     pictures = options.modality == "image" or (options.modality == "auto" and is_pictures(left, columns))
-    plan.parts["input"] = Part("image", columns) if pictures else Part("vectors", columns, categories(left, columns))
+    plan.parts["input"] = Part("image", columns) if pictures else vectors(left, columns)
     if options.modality == "auto":
         first = next(left[name] for name in columns if left[name].is_number)
         kind = plan.parts["input"].modality
@@ -190,9 +190,16 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         if first.is_series and len(columns) == 1:
             steps, channels = first.shape
             plan.inferred["modality"] += (
-                f", and its first numbers are no pixels: a series of {steps:,} steps by {channels:,} channels, which"
-                f' the encoder {{"name": "cnn", "channels": {channels}}} reads as such'
+                f", and its first numbers are no pixels: a series of {steps:,} steps by {channels:,} channels"
             )
+
+
+def vectors(known: dict[str, Head], columns: list[str]) -> Part:
+    """What columns of numbers and of names are."""
+    part, first = Part("vectors", columns, categories(known, columns)), known[columns[0]]
+    if first.is_series and len(columns) == 1:
+        part.about["channels"] = first.shape[1]
+    return part
 
 
 def _find_caption(plan: Plan, left: dict[str, Head]) -> None:

@@ -37,11 +37,12 @@ class FittedVectors(Fitted):
         offset: NDArray[np.float64],
         scale: NDArray[np.float64],
         names: Sequence[str] | None = None,
+        channels: int | None = None,
     ) -> None:
-        """`names` are those of the columns, where they have some."""
+        """`names` are those of the columns, where they have some; `channels` those of a series."""
         self.settings = settings
         self._names = None if names is None else dict.fromkeys(names)  # looked up for every key of every row
-        self.shape = Shape("vector", (len(offset),), bounded=scaling == "unit")
+        self.shape = Shape("vector", (len(offset),), bounded=scaling == "unit", channels=channels)
         self._scaling: Scaling = scaling
         self._offset, self._scale = offset, scale
         self._offset32, self._scale32 = offset.astype(np.float32), scale.astype(np.float32)

@@ -242,3 +242,15 @@ def test_columns_that_look_like_pixels_keep_their_common_unit() -> None:
     assert encoded(Vectors(), pixels) == pytest.approx(pixels / 255)
     for others in (pixels[:, 20:90], pixels + 1, pixels * draw.uniform(0.1, 1, 144).astype(np.float32)):
         assert Vectors().fit([others]).shape.bounded is False
+
+
+def test_channels_of_series_are_scaled_over_all_steps() -> None:
+    column = (np.random.default_rng(0).normal(0, 1, (50, 6)) * [1, 10, 2, 20, 3, 30] + [0, 5, 1, 6, 2, 7]).astype("f4")
+    fitted = Vectors(channels=2).fit([column[:20], column[20:]])
+    assert fitted.shape.channels == 2
+    values = fitted.encode(column)["values"].reshape(-1, 2)
+    torch.testing.assert_close(values.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.std(0, correction=0), torch.ones(2))
+    again = Vectors(channels=2).restore(fitted.state())
+    assert again.shape == fitted.shape
+    torch.testing.assert_close(again.encode(column), fitted.encode(column))

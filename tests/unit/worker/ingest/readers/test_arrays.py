@@ -298,8 +298,26 @@ def test_arrays_of_steps_by_channels_are_series(ingest: Any, to_npy: Any, series
     made = ingest({"x.npy": to_npy(series)})
     assert made.profile["input"]["shape"] == [series[0].size]
     assert f"{series.shape[1]} steps by {series.shape[2]} channels" in made.profile["inferred"]["modality"]
-    assert f'"channels": {series.shape[2]}' in made.profile["inferred"]["modality"]
+    assert made.profile["input"]["channels"] == series.shape[2]
     np.testing.assert_allclose(made.read("input"), series.reshape(20, -1), rtol=1e-6)
+
+
+def test_what_is_named_vectors_is_series_all_the_same(ingest: Any, to_npy: Any) -> None:
+    series = RANDOM.normal(0, 3, (20, 30, 12))
+    for options in ({"modality": "vectors"}, {"columns": {"features": "x"}}):
+        assert ingest({"x.npy": to_npy(series)}, **options).profile["input"]["channels"] == 12
+
+
+def test_series_with_gaps_or_of_which_columns_are_left_out_have_no_steps_any_more(ingest: Any, to_npy: Any) -> None:
+    series = RANDOM.normal(0, 3, (20, 30, 12))
+    series[:, 4, 5] = 1.5
+    dropped = ingest({"x.npy": to_npy(series)}, cleaning={"constant": "drop"})
+    assert dropped.profile["input"]["shape"] == [359]
+    assert "channels" not in dropped.profile["input"]
+    series[3, 7, 2] = np.nan
+    holed = ingest({"x.npy": to_npy(series)}, cleaning={"non_finite": "impute"})
+    assert holed.profile["input"]["gaps"]
+    assert "channels" not in holed.profile["input"]
 
 
 def test_what_looks_like_series_is_pictures_where_that_was_asked_for(ingest: Any, to_npy: Any) -> None:

@@ -1,0 +1,1 @@
+"""What is known of series: rows of steps, each of which has the same channels."""
