@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from worker.ingest.faults import Faults, some
-from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, ROW_NUMBERS, SPLIT_NAME, is_few, is_numbering
+from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, ROW_NUMBERS, SPLIT_NAME, is_date, is_few, is_numbering
 from worker.ingest.planning.plan import Part, Plan
 from worker.ingest.source import Head
 
@@ -50,7 +50,7 @@ def _able(plain: Sequence[Head], has_input: bool) -> list[str]:
     """Columns that may have been meant as the label: stars beside a review, and among numbers those of few values where
     others have many."""
     apart = has_input or any(head.is_number and not is_few(head) and not is_numbering(head) for head in plain)
-    few = [head for head in plain if head.distinct > 1 and is_few(head) and not is_numbering(head)]
+    few = [head for head in plain if head.distinct > 1 and is_few(head) and not (is_numbering(head) or is_date(head))]
     return [head.name for head in few if head.is_text or apart]
 
 

@@ -184,8 +184,9 @@ def test_texts_where_pictures_were_asked_for(ingest: Any) -> None:
 
 
 def test_stars_beside_a_review_are_offered_as_its_label(ingest: Any) -> None:
-    rows = "".join(f"a few words of number {n},{n % 5},{'YN'[n % 2]},{'YN'[n % 3 // 2]}\n" for n in range(60))
-    made = ingest({"x.csv": f"review,stars,bought,returned\n{rows}".encode()})
+    row = "a few words of number {0},{1},{2},{3},2024-05-{1:02}\n"
+    rows = "".join(row.format(n, n % 5, "YN"[n % 2], "YN"[n % 3 // 2]) for n in range(60))
+    made = ingest({"x.csv": f"review,stars,bought,returned,day\n{rows}".encode()})
     assert made.profile["target"] is None
     assert made.profile["inferred"]["target"].startswith("few different values in 'stars', 'bought', 'returned': ")
 
