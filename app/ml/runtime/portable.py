@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
 from app.ml.runtime import onnx
+from app.ml.runtime.settling import settle
 from app.ml.tensors.padding import runs
 from app.ml.tensors.shapes import Tensors
 
@@ -43,6 +44,7 @@ def write(artifact: Artifact, path: Path) -> None:
     for abilities in (able, *([ability] for ability in reversed(able) if len(able) > 1)):
         try:
             onnx.trace(_Whole(artifact, abilities, list(raw)), raw, abilities, path)
+            settle(path)
             if _faithful(path, artifact, abilities, raw):
                 return
             faults.append("its answers in ONNX Runtime were not those of the network")

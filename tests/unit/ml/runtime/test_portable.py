@@ -6,6 +6,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import onnx as onnx_files
 import onnxruntime
 import pytest
 import torch
@@ -27,12 +28,18 @@ def answers(path: Path, **inputs: Any) -> dict[str, Any]:
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def written(folder: Path, modality: dict[str, Any], column: Column, encoder: str = "mlp") -> artifact.Artifact:
-    """An untrained autoencoder that was fitted to the column."""
+def written(
+    folder: Path,
+    modality: dict[str, Any],
+    column: Column,
+    encoder: str = "mlp",
+    objective: str = "autoencoding",
+) -> artifact.Artifact:
+    """An untrained model, by default an autoencoder, that was fitted to the column."""
     torch.manual_seed(0)
     fitted = networks.MODALITY.validate_python(modality).fit([column])
     role = {"modality": modality, "encoder": {"name": encoder, "preset": "nano"}, "dimensions": 4}
-    spec = {"roles": {"input": role}, "objective": {"name": "autoencoding"}}
+    spec = {"roles": {"input": role}, "objective": {"name": objective}}
     network = build_network(spec, {"input": fitted})
     golden = fitted.encode(column[:8])
     return artifact.load(artifact.save(folder, network, {"input": fitted}, spec, golden_inputs=golden, extra={}))
@@ -211,3 +218,20 @@ def test_a_graph_of_words_takes_what_anybody_makes_of_texts(
     fitted = loaded.roles["input"]
     wanted = artifact.ask(loaded.network, "embed", fitted.encode(fitted.read(STRANGE)))
     np.testing.assert_allclose(answers(tmp_path / portable.FILE, values=values, mask=mask)["embed"], wanted, atol=1e-5)
+
+
+def test_a_graph_of_convolutions_says_what_translators_ask(tmp_path: Path) -> None:
+    """Weights that are no nodes, and shapes in numbers: onnx2tf, which lays out maps anew, otherwise fails."""
+    loaded = written(tmp_path, {"name": "image"}, networks.pictures(64, size=24), "cnn", "contrastive")
+    portable.write(loaded, tmp_path / portable.FILE)
+    graph = onnx_files.load(tmp_path / portable.FILE).graph
+    weights = {weight.name: onnx_files.numpy_helper.to_array(weight) for weight in graph.initializer}
+    assert "Constant" not in {node.op_type for node in graph.node}
+    assert len(weights) == len({name for node in graph.node for name in node.input} & set(weights))
+    normalised = {node.input[0] for node in graph.node if node.op_type == "InstanceNormalization"}
+    grouped = [node for node in graph.node if node.op_type == "Reshape" and normalised & {*node.output}]
+    assert len(grouped) == len(normalised) > 0
+    for node in grouped:
+        rows, groups, places = weights[node.input[1]]
+        assert (rows, groups) == (-1, 8)
+        assert places > 0
