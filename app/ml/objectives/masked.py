@@ -23,9 +23,10 @@ from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.rebuilding import bounded, errors, measures, real, rendered
 from app.ml.objectives.parts.training_defaults import TrainingData
-from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.random_numbers import uniform
 from app.ml.tensors.shapes import Shape, Tensors
+from app.ml.text.frequencies import log_frequencies
 from app.ml.text.tokenization import MASK, SPECIALS
 
 PATCHES, OTHERS = 0.75, 0.3
@@ -215,6 +216,12 @@ class MaskedTokens(MaskedNetwork):
         assert vocabulary is not None
         self.vocabulary = vocabulary
         self.head = nn.Sequential(nn.LayerNorm(self.width), linear(self.width, vocabulary))
+
+    @torch.no_grad()
+    def begin(self, stream: Stream) -> None:
+        _, scores = self.head
+        assert isinstance(scores, nn.Linear)
+        scores.bias.copy_(log_frequencies(stream, self.vocabulary))
 
     def chances(self, batch: Batch) -> Tensors:
         size = batch.roles["input"]["values"].shape

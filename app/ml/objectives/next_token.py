@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy, pad
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.training_defaults import TrainingData
-from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
+from app.ml.text.frequencies import log_frequencies
 from app.ml.text.tokenization import BEGIN, END
 
 
@@ -55,6 +56,10 @@ class LanguageModel(Objective):
         width = role.dimensions or role.encoder.width
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         self.head = linear(width, shape.vocabulary)
+
+    @torch.no_grad()
+    def begin(self, stream: Stream) -> None:
+        self.head.bias.copy_(log_frequencies(stream, self.head.out_features, ends=True))
 
     def embed(self, inputs: Tensors) -> Tensor:
         """Mean over the beginning and all tokens, each of which has seen those before it."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from app.ml.text.frequencies import logs_of
 from app.ml.text.tokenization import BEGIN, MASK, PAD, UNKNOWN
 
 
@@ -33,8 +34,7 @@ class Vocabulary(nn.Module):
     @torch.no_grad()
     def expect(self, counts: Tensor) -> None:
         """From now on words are as likely, before anything is learned, as they are frequent: `counts` [V]."""
-        seen = counts.to(self.bias) + 0.5
-        self.bias.copy_((seen / seen.sum()).log())
+        self.bias.copy_(logs_of(counts))
 
     def read(self, ids: Tensor) -> Tensor:
         """[…] to [..., D]"""

@@ -51,6 +51,15 @@ def changed(values: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, other, values)
 
 
+def test_before_the_first_step_words_are_as_likely_as_they_are_frequent() -> None:
+    built, batch = text(SMALL)
+    inputs = batch.roles["input"]
+    built.begin(lambda: iter([batch]))
+    scores = [layer for layer in built.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    counts = torch.bincount(inputs["values"][inputs["mask"]], minlength=words.VOCABULARY) + 0.5
+    torch.testing.assert_close(scores.bias.detach().exp(), counts / counts.sum())
+
+
 @pytest.mark.parametrize(("modality", "column", "encoder"), SEEN)
 @torch.inference_mode()
 def test_the_hidden_are_judged_and_not_seen(modality: Any, column: Any, encoder: Any) -> None:

@@ -37,6 +37,18 @@ def test_each_token_is_told_from_those_before_it() -> None:
     assert built.metrics([given])["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
 
 
+def test_before_the_first_step_words_are_as_likely_as_they_are_frequent() -> None:
+    built, given = network(), words.batch()
+    inputs = given.roles["input"]
+    built.begin(lambda: iter([given, given]))
+    likely = built.head.bias.detach().exp()
+    counts = torch.bincount(inputs["values"][inputs["mask"]], minlength=len(likely))
+    counts[END] += len(inputs["values"])
+    assert likely.sum() == pytest.approx(1, abs=1e-5)
+    assert likely[counts == 0].max() < likely[counts > 0].min()
+    torch.testing.assert_close(likely / likely[END], (2 * counts + 0.5) / (2 * counts[END] + 0.5))
+
+
 def test_what_always_follows_is_learned() -> None:
     values = torch.arange(5, 11).expand(20, -1).contiguous()
     given = Batch({"input": {"values": values, "mask": torch.ones_like(values, dtype=torch.bool)}}, torch.arange(20))
