@@ -19,6 +19,7 @@ from torch import Tensor
 
 from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
+from app.ml.encoders.base import Encoder
 from app.ml.jobs.network import AnyObjective, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings
@@ -58,6 +59,11 @@ class Artifact:
     """What else was written beside it: name, whole spec and metrics, where a training made it."""
     response_role: str = ObjectiveSettings.response_role
     """Role in whose modality answers are shown, where the model has such a role."""
+
+    @property
+    def looks_up(self) -> bool:
+        """True where an encoder looks up what it answers, with little to multiply."""
+        return any(part.looks_up for part in self.network.modules() if isinstance(part, Encoder))
 
 
 def save(

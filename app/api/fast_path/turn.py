@@ -17,7 +17,6 @@ from app.api.middleware import request_id
 from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
-from app.ml.inference.batch_size import FEW
 from app.ml.inference.counters import Timings
 from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Answers, Work
@@ -49,9 +48,9 @@ class Turn:
                 asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
             self._came[alike.head, id(alike.request)] = alike
         alike.questions.append(question)
-        cost, here = question.cost, alike.predictor.batcher.here
+        cost, batcher = question.cost, alike.predictor.batcher
         self._cost += cost
-        self._full = self._cost >= alike.full or FEW * cost <= here < self._cost + cost
+        self._full = self._cost >= alike.full or (self._cost + cost > batcher.here and batcher.is_little(cost))
         self._permits.take()
 
     def _end(self, seen: int) -> None:

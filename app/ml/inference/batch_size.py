@@ -10,7 +10,8 @@ TARGET_SECONDS = 0.02
 HERE_SECONDS = 0.0015
 """What a batch on the event loop may take: for so long no other request is read."""
 FEW = 16
-"""Requests. So many at once cost less on the event loop, all together, than the hop of each to the model's thread."""
+"""Requests. So many at once cost less on the event loop, all together, than the hop of each to the model's thread, and
+are a batch that a network gains by."""
 
 
 class BatchSize:

@@ -36,10 +36,20 @@ Run = Callable[[str, Tensors], Tensor]
 class Batcher:
     """The queue of one model. Its thread starts with the first request; after `close` it ends once nothing waits."""
 
-    def __init__(self, run: Run, *, name: str, threads: int, counters: Counters, element_work: float = 0.0) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        name: str,
+        threads: int,
+        counters: Counters,
+        element_work: float = 0.0,
+        few: int = FEW,
+    ) -> None:
         """`threads` is the number of torch threads that the owner computes with.
 
-        `element_work` is about how many multiplications an element costs, as far as that is known.
+        `element_work` is about how many multiplications an element costs, as far as that is known; batches of as many
+        requests as `few` are as good as larger ones.
         """
         self._run, self._name, self._threads, self._counters = run, name, threads, counters
         self._waiting = Waiting()
@@ -51,6 +61,7 @@ class Batcher:
         """True from when the thread is asked to compute until it begins."""
         self._closed = False
         self._size = BatchSize(element_work)
+        self._few = few
 
     @property
     def waiting(self) -> int:
@@ -62,6 +73,10 @@ class Batcher:
     def here(self) -> int:
         """The largest cost that is computed on the event loop, in elements; 0 where none is."""
         return self._size.here if self._threads == 1 else 0
+
+    def is_little(self, cost: int) -> bool:
+        """Whether a few requests of that cost are computed on the event loop, and many of them a part at a time."""
+        return self._few * cost <= self.here
 
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
@@ -133,7 +148,7 @@ class Batcher:
         All of it then: a thread that computes while the event loop works takes many times as long, and so does that.
         """
         costs = self._waiting.costs
-        return bool(costs) and (sum(costs) <= self.here or FEW * max(costs) <= self.here)
+        return bool(costs) and (sum(costs) <= self.here or self.is_little(max(costs)))
 
     def _own(self) -> None:
         with computing_with(self._threads):

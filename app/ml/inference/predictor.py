@@ -18,6 +18,7 @@ from app.errors import AbilityMissing, InferenceFailed, OutOfRange
 from app.ml.artifact import Artifact, verify
 from app.ml.inference.abilities import lacking
 from app.ml.inference.aside import aside
+from app.ml.inference.batch_size import FEW
 from app.ml.inference.batcher import Batcher
 from app.ml.inference.counters import Counters, Timings
 from app.ml.inference.sides import compared_sides, side_of
@@ -82,8 +83,14 @@ class Predictor:
             self.engine = engines.ready(engine, artifact, device=self._device, threads=threads, graph=graph)
         self.size_bytes = int(self.engine.weights * artifact.size_bytes)
         first = {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()}
-        element_work = work / max(1, elements(first))
-        self.batcher = Batcher(self._run, name=reference, threads=threads, counters=counters, element_work=element_work)
+        self.batcher = Batcher(
+            self._run,
+            name=reference,
+            threads=threads,
+            counters=counters,
+            element_work=work / max(1, elements(first)),
+            few=1 if artifact.looks_up else FEW,
+        )
 
     def sample(self, operation: Operation, pack: Callable[[dict[str, Any]], T]) -> T:
         """What `pack` makes of the answer to the first golden input."""

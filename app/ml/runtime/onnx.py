@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.ml.artifact import Artifact, agrees
-from app.ml.encoders.base import Encoder
 from app.ml.objectives.base import Objective
 from app.ml.tensors.padding import runs, shortened
 from app.ml.tensors.shapes import Arrays, Tensors
@@ -32,8 +31,7 @@ ANSWER = "answer"
 
 def worthwhile(artifact: Artifact) -> bool:
     """False for what gains nothing by a graph beside its weights, or is too large for one."""
-    encoders = (part for part in artifact.network.modules() if isinstance(part, Encoder))
-    return artifact.size_bytes <= MOST_BYTES and not any(encoder.looks_up for encoder in encoders)
+    return artifact.size_bytes <= MOST_BYTES and not artifact.looks_up
 
 
 def export(artifact: Artifact, ability: str, path: Path) -> None:

@@ -276,6 +276,17 @@ def test_what_is_cheap_goes_back_to_the_event_loop_once_the_thread_has_ended_wha
     made.join(30)
 
 
+@pytest.mark.parametrize("few", [1, FEW])
+def test_little_is_what_fits_a_few_times_into_what_is_computed_on_the_event_loop(few: int) -> None:
+    made = Batcher(lambda _, inputs: inputs["values"], name="w:1", threads=1, counters=Counters(), few=few)
+    while made.here < 4 * FEW:  # a busy machine may make anything look dear for a while
+        asyncio.run(made.submit("idle", filled(8 * FEW, 1, width=1)))
+    assert made.is_little(made.here // few)
+    assert not made.is_little(made.here // few + 1)
+    made.close()
+    made.join(30)
+
+
 def test_many_little_requests_are_computed_on_the_event_loop_a_part_at_a_time() -> None:
     batches: list[tuple[str, int]] = []
 
