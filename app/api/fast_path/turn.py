@@ -17,6 +17,7 @@ from app.api.middleware import request_id
 from app.api.response_bodies import head_lines, server_timing
 from app.api.telemetry import Telemetry
 from app.ml.inference.admission import Permits
+from app.ml.inference.batch_size import FEW
 from app.ml.inference.counters import Timings
 from app.ml.inference.predictor import Predictor
 from app.ml.inference.work import Answers, Work
@@ -48,9 +49,9 @@ class Turn:
                 asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
             self._came[alike.head, id(alike.request)] = alike
         alike.questions.append(question)
-        cost, batcher = question.cost, alike.predictor.batcher
+        cost, here = question.cost, alike.predictor.batcher.here
         self._cost += cost
-        self._full = self._cost >= alike.full or (self._cost + cost > batcher.here and batcher.is_little(cost))
+        self._full = self._cost >= alike.full or FEW * cost <= here < self._cost + cost
         self._permits.take()
 
     def _end(self, seen: int) -> None:

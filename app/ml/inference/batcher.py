@@ -74,10 +74,6 @@ class Batcher:
         """The largest cost that is computed on the event loop, in elements; 0 where none is."""
         return self._size.here if self._threads == 1 else 0
 
-    def is_little(self, cost: int) -> bool:
-        """Whether a few requests of that cost are computed on the event loop, and many of them a part at a time."""
-        return self._few * cost <= self.here
-
     async def submit(self, ability: str, inputs: Tensors) -> Work:
         """The answered work of `inputs` [B, …]. Raises InferenceFailed when the network could not answer."""
         work = self.put(ability, inputs)
@@ -148,7 +144,7 @@ class Batcher:
         All of it then: a thread that computes while the event loop works takes many times as long, and so does that.
         """
         costs = self._waiting.costs
-        return bool(costs) and (sum(costs) <= self.here or self.is_little(max(costs)))
+        return bool(costs) and (sum(costs) <= self.here or self._few * max(costs) <= self.here)
 
     def _own(self) -> None:
         with computing_with(self._threads):

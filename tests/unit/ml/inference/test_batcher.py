@@ -277,35 +277,27 @@ def test_what_is_cheap_goes_back_to_the_event_loop_once_the_thread_has_ended_wha
 
 
 @pytest.mark.parametrize("few", [1, FEW])
-def test_little_is_what_fits_a_few_times_into_what_is_computed_on_the_event_loop(few: int) -> None:
-    made = Batcher(lambda _, inputs: inputs["values"], name="w:1", threads=1, counters=Counters(), few=few)
-    while made.here < 4 * FEW:  # a busy machine may make anything look dear for a while
-        asyncio.run(made.submit("idle", filled(8 * FEW, 1, width=1)))
-    assert made.is_little(made.here // few)
-    assert not made.is_little(made.here // few + 1)
-    made.close()
-    made.join(30)
-
-
-def test_many_little_requests_are_computed_on_the_event_loop_a_part_at_a_time() -> None:
+def test_many_little_requests_are_computed_on_the_event_loop_a_part_at_a_time(few: int) -> None:
+    """Little is what may be computed there a few times at once."""
     batches: list[tuple[str, int]] = []
 
     def run(_: str, inputs: Tensors) -> Tensor:
         batches.append((threading.current_thread().name, len(inputs["values"])))
         return inputs["values"] * 2
 
-    made = Batcher(run, name="small:1", threads=1, counters=Counters())
+    made = Batcher(run, name="small:1", threads=1, counters=Counters(), few=few)
 
     async def story() -> list[Work]:
         while made.here < 4 * FEW:  # a busy machine may make anything look dear for a while
             await made.submit("double", filled(8 * FEW, 1, width=1))
         batches.clear()
-        return await asyncio.gather(*(made.submit("double", filled(1, n, width=1)) for n in range(8 * made.here)))
+        width = made.here // (2 * few)
+        return await asyncio.gather(*(made.submit("double", filled(1, n, width=width)) for n in range(8 * few)))
 
     answers = asyncio.run(story())
     assert {name for name, _ in batches} == {threading.current_thread().name}
     assert len(batches) > 1
-    assert [work.outputs.tolist() for work in answers] == [[[2.0 * n]] for n in range(len(answers))]
+    assert [work.outputs[0, 0] for work in answers] == [2.0 * n for n in range(8 * few)]
     made.close()
     made.join(30)
 
