@@ -90,9 +90,12 @@ class KernelsEncoder(Encoder):
     def told(self, values: Tensor) -> Tensor:
         """[B, N]: of each kernel its share and its maximum, then the summary."""
         series = values.reshape(-1, self.steps, self.channels)
-        heard = [convolution(series.transpose(1, 2)) for convolution in self.convolutions]  # each [B, K, T]
-        shares = [(each / SOFT).sigmoid().mean(2) for each in heard]
-        return torch.cat([*shares, *(each.amax(2) for each in heard), self.summary(series)], 1)
+        shares, maxima = list[Tensor](), list[Tensor]()
+        for convolution in self.convolutions:  # what kernels of one width hear is as much as is held at once
+            heard = convolution(series.transpose(1, 2))  # [B, K, T]
+            shares.append((heard / SOFT).sigmoid().mean(2))
+            maxima.append(heard.amax(2))
+        return torch.cat([*shares, *maxima, self.summary(series)], 1)
 
     def scaled(self, told: Tensor) -> Tensor:
         return ((told - self.offset) * self.scale).clamp(-FARTHEST, FARTHEST)
