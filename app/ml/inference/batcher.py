@@ -56,7 +56,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._owner: threading.Thread | None = None
         self._busy = False
-        """True while somebody computes; whoever it is takes what has come meanwhile."""
+        """True while somebody computes; what has come meanwhile is begun once he leaves."""
         self._called = False
         """True from when the thread is asked to compute until it begins."""
         self._closed = False
@@ -133,10 +133,12 @@ class Batcher:
                 self._called = True
                 self._changed.notify()
                 return
-        if batch := self._take(here):
-            with computing_with(1):
-                self._work_off(batch)
-        self._leave()
+        try:
+            if batch := self._take(here):
+                with computing_with(1):
+                    self._work_off(batch)
+        finally:
+            self._leave()
 
     def _waits_for_the_loop(self) -> bool:
         """Whether what waits is little, or made of what is little; for who holds the lock.
