@@ -125,7 +125,7 @@ def _objective(
     else:
         facts = profile["input"]
         modality = find("modalities", Modality)[facts["modality"]]
-        name, reason = modality.pretext_for(facts | _asked_channels(request), _asked_width(request))
+        name, reason = modality.pretext_for(facts | _asked_settings(request), _asked_width(request))
     choices.note("objective", name, reason)
     return complete(OBJECTIVE, name, given, "objective")
 
@@ -155,12 +155,12 @@ def _asked_width(request: TrainRequest) -> int | None:
     return width if isinstance(width, int) else None
 
 
-def _asked_channels(request: TrainRequest) -> dict[str, Any]:
-    """Of rows that the client says are series."""
+def _asked_settings(request: TrainRequest) -> dict[str, Any]:
+    """What the client says of how the input is to be read."""
     part = (request.roles or {}).get("input")
     asked = part.modality if part is not None else request.modality
     given = asked.given() if isinstance(asked, Auto) else asked.model_dump() if asked is not None else {}
-    return {"channels": given["channels"]} if given.get("channels") else {}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _for_target(modality: str) -> tuple[str, str]:
