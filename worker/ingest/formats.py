@@ -7,7 +7,7 @@ from app.ml.audio import sounds
 from app.ml.text.scripts import count_words
 from worker.ingest import foreign
 from worker.ingest.archives import array_splits, containers, encoded, images, items, lone, recordings
-from worker.ingest.planning import inference
+from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import arrays, arrow, decoding, dialect, encoding, idx, jsonl, lines, parquet, sparse, tables
 from worker.ingest.readers.spaced import is_spaced, to_csv
 from worker.ingest.readers.unpack import packed_with, unpack
@@ -169,8 +169,8 @@ def is_prose(first: bytes, name: str) -> bool:
         rows = dialect.first_rows("\n".join(text), delimiter)
         if dialect.is_regular(rows):  # sentences with one comma each have a space behind it, and more words than cells
             spaced = delimiter == "," and whole.count(b",") == whole.count(b", ")
-            return named and spaced and words >= inference.WORDS * len(rows[0])
-    return words >= inference.WORDS or (named and not all(map(dialect.is_number, text)))
+            return named and spaced and words >= WORDS * len(rows[0])
+    return words >= WORDS or (named and not all(map(dialect.is_number, text)))
 
 
 def _open_npz(file: Input, context: Context) -> Source:

@@ -23,7 +23,7 @@ from worker.ingest.faults import counted
 from worker.ingest.readers.heads import TEXT
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
 
-IMAGE = "image"
+IMAGE, CAPTION = "image", "caption"
 PIXEL = np.dtype(np.uint8)
 BOX = np.dtype(np.float32)
 DEFAULT_SIZE = 128
@@ -97,7 +97,7 @@ class Pictures:
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
     archive, marks = read_annotations(archive, options.format, context)
-    items = list_items(archive, "picture", IMAGE, context)
+    items = list_items(archive, "picture", IMAGE, CAPTION, context)
     if marks is not None and marks.splits and all(head.name != SPLIT for head in items.heads):
         head = Head(SPLIT, "table", TEXT, note="the lists of pictures beside the annotations")
         items = replace(items, heads=[*items.heads, head], folders={**items.folders, SPLIT: code(marks.splits)})

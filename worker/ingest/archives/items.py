@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from app.errors import Malformed, TooLarge
 from worker.ingest.archives.containers import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.archives.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
+from worker.ingest.archives.keyed import Names, with_file_name
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
 from worker.ingest.archives.naming import tell_apart
 from worker.ingest.faults import Faults, counted, shown
@@ -149,13 +150,16 @@ def contents(archive: Archive) -> list[Member]:
     return [member for member in archive.members if not NAME.search(member.path)]
 
 
-def list_items(archive: Archive, noun: str, column: str, context: Context) -> Items:
-    """Finds out what folders and metadata files say of the items."""
+def list_items(archive: Archive, noun: str, column: str, text: str, context: Context) -> Items:
+    """Finds out what folders and metadata files say of the items; `text` is the column of texts that lie beside."""
     file, members = archive.file, contents(archive)
     metadata = [member for member in archive.members if NAME.search(member.path)]
     complete, described, passed_over = bool(metadata), "", 0
-    if not metadata:
-        said = tell_apart(members)
+    if metadata:
+        names = Names([member.path for member in members])
+        metadata = [with_file_name(member, names) for member in metadata]
+    else:
+        said = tell_apart(members, text)
         members, metadata, described, passed_over = said.items, said.tables, said.named, said.passed_over
     if not members:
         if not context.faults.total:

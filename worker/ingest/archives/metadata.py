@@ -48,7 +48,7 @@ class Metadata:
 
     @property
     def heads(self) -> dict[str, Head]:
-        return {head.name: head for each in self.given for head in _usable(each.source)}
+        return {head.name: head for each in self.given for head in _heads(each.source)}
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         """The columns in the order of the items; nothing where a file of several has no such column."""
@@ -177,12 +177,10 @@ def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[
     return Given(source, np.array(rows, np.int64), np.array(items, np.int64))
 
 
-def _usable(source: Source) -> list[Head]:
-    return [
-        head
-        for head in source.heads
-        if (head.dtype != OTHER or head.ragged) and not head.shape and head.name != FILE_NAME
-    ]
+def _heads(source: Source) -> list[Head]:
+    """Lists of numbers are of no use beside items, and stand there as such."""
+    others = [head for head in source.heads if head.name != FILE_NAME]
+    return [Head(head.name, "table", OTHER, distinct=2, sampled=2) if head.shape else head for head in others]
 
 
 def _known(given: Coded) -> list[int]:

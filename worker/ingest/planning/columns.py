@@ -4,6 +4,7 @@ Knows names, types and shapes; reads no row. What nobody asked for is guessed in
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from math import prod
 
@@ -15,6 +16,9 @@ from worker.ingest.source import Head
 
 OVERRIDE = "give modality and columns (features, image, text, audio, label, value, split, group …) to decide otherwise"
 CHANNELS = (1, 3)
+LIKE_BOXES = re.compile(r"b?box(es)?|objects?|annotations?|[xy]_?min|left", re.IGNORECASE)
+"""Names of columns in which people write boxes down."""
+WRITTEN = "boxes are read from files of COCO, Pascal VOC or YOLO beside the pictures"
 TEXTS = {
     "text": "input",
     "caption": "caption",
@@ -43,6 +47,9 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
         plan.likely_group = inference.likely_group(plan, known)
     if plan.ignored:
         plan.inferred["ignored"] = plan.ignored
+    likely = [name for name in plan.ignored if LIKE_BOXES.fullmatch(name)]
+    if likely and "input" in plan.parts and plan.modality == "image":
+        plan.inferred["boxes"] = f"none, although there is {likely[0]!r}: {WRITTEN}"
     if plan.inferred:
         plan.inferred["override"] = OVERRIDE
     return plan
@@ -129,8 +136,10 @@ def _take_asked(plan: Plan, known: dict[str, Head], options: DatasetOptions, fau
 def _check_kind(name: str, modality: str, head: Head, faults: Faults) -> None:
     if modality in ("text", "classes") and (head.ragged or not head.is_plain):
         faults.add("unsupported_shape", f"{name!r} has {list(head.shape)} per row and cannot be a text", column=name)
-    if modality in ("audio", "boxes") and head.ragged != modality:
-        faults.add("unsupported_type", f"{name!r} holds {head.dtype}, which is no {modality}", column=name)
+    if modality == "audio" and head.ragged != modality:
+        faults.add("unsupported_type", f"{name!r} holds {head.dtype}, which is no audio", column=name)
+    if modality == "boxes" and head.ragged != modality:
+        faults.add("unsupported_type", f"{name!r} is no column of boxes: {WRITTEN}", column=name)
     if modality in ("vectors", "numbers") and head.origin == "array" and not head.is_number:
         faults.add("not_a_number", f"{name!r} holds {head.dtype}, which is no number", column=name)
 

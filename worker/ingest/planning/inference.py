@@ -8,11 +8,20 @@ from collections.abc import Mapping, Sequence
 from app.dataset_options import DatasetOptions
 from worker.ingest.faults import Faults, shown, some
 from worker.ingest.planning import targets
-from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, SPLIT_NAME, is_date, is_few, is_numbering
+from worker.ingest.planning.names import (
+    CAPTION_NAMES,
+    GROUP_NAME,
+    LABEL_NAMES,
+    SPLIT_NAME,
+    TEXT_NAMES,
+    WORDS,
+    is_date,
+    is_few,
+    is_numbering,
+)
 from worker.ingest.planning.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
 
-TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message", "review", "comment")
 PAIRS = {
     ("source", "target"): ("source", "target"),
     ("left", "right"): ("left", "right"),
@@ -30,8 +39,6 @@ PAIRS = {
 }
 """Names of two text columns, and the roles that they play."""
 NEGATIVE_NAME, WEIGHT_NAME = "negative", "weight"
-CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
-"""The first of these that is there says what a picture shows or a recording says."""
 WHOLE = {"text": "texts", "audio": "recordings"}
 """Modalities whose input cannot be made from numbers."""
 LISTED = 20
@@ -42,8 +49,6 @@ NO_CHAT = (
     'conversations are not learned from: give a text and its label in each row, {"text": …, "label": …}, or a text and '
     'what becomes of it, {"source": …, "target": …}'
 )
-WORDS = 3.0
-"""From so many words on, in the mean, a column is text rather than names."""
 
 
 def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, faults: Faults) -> None:

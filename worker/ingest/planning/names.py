@@ -6,6 +6,11 @@ from worker.ingest.source import Head
 
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "classes", "y")
 """The first of these that is there is the label; `y` comes last, since it may as well stand beside an `x`."""
+TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message", "review", "comment")
+CAPTION_NAMES = ("normalised", "normalized", "transcription", "transcript", "caption", "sentence", *TEXT_NAMES)
+"""The first of these that is there says what a picture shows or a recording says."""
+WORDS = 3.0
+"""From so many words on, in the mean, a column is text rather than names."""
 ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
 """Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
 INDEX = re.compile(r"__index_level_\d+__")

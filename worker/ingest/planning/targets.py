@@ -7,7 +7,17 @@ import re
 from collections.abc import Sequence
 
 from worker.ingest.faults import Faults, some
-from worker.ingest.planning.names import GROUP_NAME, LABEL_NAMES, ROW_NUMBERS, SPLIT_NAME, is_date, is_few, is_numbering
+from worker.ingest.planning.names import (
+    CAPTION_NAMES,
+    GROUP_NAME,
+    LABEL_NAMES,
+    ROW_NUMBERS,
+    SPLIT_NAME,
+    WORDS,
+    is_date,
+    is_few,
+    is_numbering,
+)
 from worker.ingest.planning.plan import Part, Plan
 from worker.ingest.source import Head
 
@@ -20,8 +30,6 @@ VALUE_NAME = re.compile(
     re.IGNORECASE,
 )
 """Names of a last column by which it is what is asked for."""
-CAPTION = re.compile("captions?", re.IGNORECASE)
-"""No label beside what it says something of, however few captions there are."""
 
 
 def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) -> None:
@@ -34,8 +42,9 @@ def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) 
         return
     has_input = has_input or any(not head.is_plain and head.is_number for head in left.values())
     plain = [head for head in left.values() if head.is_plain and head.name != SPLIT_NAME]
-    if has_input:
-        plain = [head for head in plain if not CAPTION.fullmatch(head.name)]
+    read = plan.parts["input"].modality if "input" in plan.parts else None
+    said = {head.name for head in plain if has_input and read != "text" and _is_caption(head)}
+    plain = [head for head in plain if head.name not in said and not (said and GROUP_NAME.fullmatch(head.name))]
     head = _find_target(plan, plain, has_input=has_input, faults=faults)
     if head is not None:
         plan.parts["target"] = Part("numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name])
@@ -89,6 +98,12 @@ def _find_target(plan: Plan, plain: Sequence[Head], *, has_input: bool, faults: 
             plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
             return fitting[0]
     return None
+
+
+def _is_caption(head: Head) -> bool:
+    """Whether it is no label beside what it says something of, however few captions there are."""
+    name = head.name.casefold()
+    return name in ("caption", "captions") or (head.words >= WORDS and name in CAPTION_NAMES)
 
 
 def _is_called(head: Head, names: Sequence[re.Pattern[str]]) -> bool:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from app.dataset_options import Cleaning
 from app.ml.image.pictures import QUARTER_TURNS
+from worker.ingest.archives.annotations import notation
+from worker.ingest.archives.annotations.notation import ROUNDING, Floats
 from worker.ingest.archives.items import Items
 from worker.ingest.source import Context, Input, Mapped
 from worker.ingest.stages import RaggedStage
 
 BOXES = "boxes"
-ROUNDING = 1.0
-"""Pixels by which a box may reach beyond its picture without being wrong: tools count pixels from 0 or from 1."""
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -146,11 +145,17 @@ class Placed:
         """Empty boxes and those that leave their picture: a fault, or repaired and counted."""
         crowds = np.array(self.marks._crowds, np.int8)[self.order]
         if cleaning.crowds == "fault":
+            drop = 'correct it, or ask for cleaning {"crowds": "drop"}'
             for place in np.flatnonzero(crowds).tolist():
-                self._refuse("crowd", place, "is a crowd (iscrowd) and no single thing", '{"crowds": "drop"}')
+                self._refuse("crowd", place, "is a crowd (iscrowd) and no single thing", drop)
         else:
             self.marks.changed["crowds_left_out"] += int(crowds.sum())
             self._keep(np.flatnonzero(crowds == 0))
+        if not self.marks.relative and notation.are_shares(self.corners, self.stored):
+            problem = "every box lies in the first pixel of its picture, and looks like shares of the picture's size"
+            message = f"{self.items.file.name}: {problem}; {self.marks.format} gives pixels"
+            self.context.faults.add("boxes_are_shares", message, file=self.items.file.id, column=BOXES)
+            return
         edges = self.stored[:, [1, 0]]
         inside = np.concatenate(
             [np.clip(self.corners[:, :2], 0, edges), np.clip(self.corners[:, 2:], 0, edges)], axis=1
@@ -162,13 +167,15 @@ class Placed:
             self.marks.changed["boxes_clipped"] += int((outside & ~flat).sum())
             self.marks.changed["empty_boxes_left_out"] += int(flat.sum())
         else:
-            for code, wrong, problem in (
-                ("empty_box", empty, "has no area; give a width and a height above 0"),
-                ("box_outside", outside & ~empty, "reaches beyond its picture"),
-                ("empty_box", flat & ~empty & ~outside, "has no area within its picture"),
+            clip = 'correct it, or ask for cleaning {"boxes": "clip"}'
+            otherwise = notation.otherwise(self.marks.format, self.corners, self.stored) or clip
+            for code, wrong, problem, advice in (
+                ("empty_box", empty, "has no area; give a width and a height above 0", clip),
+                ("box_outside", outside & ~empty, "reaches beyond its picture", otherwise),
+                ("empty_box", flat & ~empty & ~outside, "has no area within its picture", clip),
             ):
                 for place in np.flatnonzero(wrong).tolist():
-                    self._refuse(code, place, problem, '{"boxes": "clip"}')
+                    self._refuse(code, place, problem, advice)
         self.corners = inside
         self._keep(np.flatnonzero(~flat))
 
@@ -176,14 +183,13 @@ class Placed:
         self.order, self.pictures, self.corners = self.order[kept], self.pictures[kept], self.corners[kept]
         self.upright, self.stored, self.turns = self.upright[kept], self.stored[kept], self.turns[kept]
 
-    def _refuse(self, code: str, place: int, problem: str, cleaning: str) -> None:
+    def _refuse(self, code: str, place: int, problem: str, advice: str) -> None:
         box, picture = int(self.order[place]), int(self.pictures[place])
         height, width = self.stored[place].astype(int).tolist()
         where = f"{self.marks.files[self.marks._files[box]]}, row {self.marks._rows[box]:,}"
         given = ", ".join(f"{number:g}" for number in self.corners[place])
         path = self.items.members[picture].path
-        message = f"{where}: the box [{given}] in {path}, {width} by {height}, {problem}"
-        message += f"; correct it, or ask for cleaning {cleaning}"
+        message = f"{where}: the box [{given}] in {path}, {width} by {height}, {problem}; {advice}"
         self.marks.fault(code, message, self.items.file, self.marks._rows[box], self.context, picture)
 
 

@@ -1,5 +1,7 @@
 """Archives as people have them: a table or texts beside pictures and recordings, under any name."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -148,3 +150,65 @@ def test_what_names_no_item_is_a_fault(ingest: Any) -> None:
 def test_boxes_are_no_captions(ingest: Any) -> None:
     members = {f"{n}.png": picture(n) for n in range(10)} | {f"{n}.txt": b"0 0.5 0.5 0.1 0.1\n" for n in range(10)}
     assert set(ingest({"x.zip": to_zip({**members, "notes.txt": b"?"})}).codes) == {"no_picture"}
+
+
+def lines(*rows: Mapping[str, object]) -> bytes:
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("captions.jsonl", "image_path"),
+        ("train/data.jsonl", "file"),
+        ("metadata.jsonl", "image"),
+        ("metadata.csv", "id"),
+    ],
+)
+def test_a_manifest_may_have_any_name_and_any_key(ingest: Any, name: str, key: str) -> None:
+    rows = [(f"train/{n:04x}.png" if "/" not in name else f"{n:04x}.png", f"a dog, number {n}") for n in range(20)]
+    said = lines(*({key: path, "caption": text} for path, text in rows))
+    if name.endswith(".csv"):
+        said = table(f"{key},caption", *((path, text.replace(",", "")) for path, text in rows))
+    made = ingest({"x.zip": to_zip({**PICTURES, name: said})})
+    assert made.profile["inferred"]["caption"] == "'caption', by its name"
+    assert made.read("input")[:, 0, 0, 0].tolist() == list(range(20))
+    assert "ignored" not in made.profile["inferred"]
+
+
+def test_manifests_of_splits_are_read_together(ingest: Any) -> None:
+    members = {f"images/{n}.png": picture(n) for n in range(20)}
+    for name, part in {"train": range(14), "val": range(14, 17), "test": range(17, 20)}.items():
+        members[f"{name}.jsonl"] = lines(*({"image": f"images/{n}.png", "label": BREEDS[n]} for n in part))
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.profile["splits"] == {"train": 14, "validation": 3, "test": 3}
+    assert made.read("target").tolist() == BREEDS
+
+
+def test_what_is_no_object_in_a_manifest_is_a_fault(ingest: Any) -> None:
+    said = lines(*({"image": path} for path in PICTURES))
+    made = ingest({"x.zip": to_zip({**PICTURES, "a.jsonl": said + b"\n[1]\n"})})
+    assert made.codes == ["not_json"]
+
+
+def test_few_captions_are_no_labels(ingest: Any) -> None:
+    texts = {f"train/{n:04x}.txt": f"a photo of a {BREEDS[n]}".encode() for n in range(20)}
+    beside = to_zip({**PICTURES, **texts})
+    named = lines(*({"file_name": path, "text": f"a photo of a {BREEDS[n]}"} for n, path in enumerate(PICTURES)))
+    for content in (beside, to_zip({**PICTURES, "metadata.jsonl": named})):
+        made = ingest({"x.zip": content})
+        assert made.profile["target"] is None
+        assert "caption" in made.profile["inferred"]
+    made = ingest({"x.zip": beside}, columns={"left": "image", "right": "caption"})
+    assert not made.faults
+
+
+def test_what_is_of_no_use_beside_pictures_is_said(ingest: Any) -> None:
+    rows = [{"file_name": path, "objects": {"bbox": [[0, 0, 2, 2]]}, "bbox": [0, 0, 2, 2]} for path in PICTURES]
+    members = to_zip({**PICTURES, "metadata.jsonl": lines(*rows)})
+    inferred = ingest({"x.zip": members}).profile["inferred"]
+    assert inferred["ignored"] == ["objects", "bbox"]
+    assert inferred["boxes"].startswith("none, although there is 'objects': boxes are read from files of COCO")
+    made = ingest({"x.zip": members}, columns={"boxes": "objects"})
+    assert made.codes == ["unsupported_type"]
+    assert "'objects' is no column of boxes: boxes are read from" in made.faults[0].message

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -203,3 +204,36 @@ def test_notes_of_tools_and_a_list_of_classes_are_no_boxes(ingest: Any) -> None:
     folders = {f"{'ab'[n % 2]}/{n}.png": picture(n) for n in range(10)}
     made = ingest({"x.zip": to_zip({**folders, "README.md": b"x"})})
     assert made.profile["target"]["modality"] == "classes"
+
+
+def changed_coco(change: Callable[[list[float]], list[float]]) -> bytes:
+    given = coco()["annotations"]
+    return with_coco(annotations=[each | {"bbox": change(each["bbox"])} for each in given])
+
+
+def test_shares_are_no_pixels_whatever_is_to_be_repaired(ingest: Any) -> None:
+    shares = changed_coco(lambda box: [box[0] / WIDTH, box[1] / HEIGHT, box[2] / WIDTH, box[3] / HEIGHT])
+    for cleaning in ({}, {"boxes": "clip"}):
+        made = ingest({"x.zip": shares}, cleaning=cleaning)
+        assert codes(made) == [("boxes_are_shares", None)]
+    assert "looks like shares of the picture's size; COCO gives pixels" in made.faults[0].message
+    assert not ingest({"x.zip": changed_coco(lambda box: [0, 0, *box[2:]])}).faults
+
+
+def test_corners_in_place_of_width_and_height_are_said(ingest: Any) -> None:
+    made = ingest({"x.zip": changed_coco(lambda box: [box[0], box[1], box[0] + box[2], box[1] + box[3]])})
+    assert set(codes(made)) == {("box_outside", 3), ("box_outside", 6)}
+    assert "; COCO's bbox is [x, y, width, height], and these look like [x0, y0, x1, y1]" in made.faults[0].message
+    made = ingest({"x.zip": changed_coco(lambda box: [box[0], box[1], box[2] + 9, box[3]])})
+    assert 'ask for cleaning {"boxes": "clip"}' in made.faults[0].message
+
+
+def test_pixels_in_place_of_shares_are_said(ingest: Any) -> None:
+    made = ingest(
+        {"x.zip": to_zip({**PICTURES, **yolo(), "labels/0.txt": b"0 5 3 6 4\n", "labels/1.txt": b"0 9 4 3 3"})}
+    )
+    assert codes(made)[0] == ("box_outside", 1)
+    assert 'cleaning {"boxes": "clip"}' in made.faults[0].message  # most of the others are shares
+    pixels = {f"labels/{n}.txt": b"0 5 3 6 4\n" for n in range(6)}
+    made = ingest({"x.zip": to_zip({**PICTURES, **yolo(), **pixels})})
+    assert "YOLO's x, y, width and height are shares of the picture's size" in made.faults[0].message
