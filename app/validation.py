@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.errors import DoesNotFit, Invalid, MissingKey, NonFinite, OutOfRange, UnknownChoice, UnknownKey, WrongType
+from app.json_words import told
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """Of models, datasets and aliases."""
@@ -22,6 +23,8 @@ PATTERNS = {
     "a digit",
 }
 """Patterns in words."""
+SHOWN = 200
+"""Characters of what was given, in a message."""
 REQUIRED = "this key is required"
 KINDS: dict[str, type[Invalid]] = {
     "extra_forbidden": UnknownKey,
@@ -73,12 +76,11 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
         message = REQUIRED
     else:
         given = first.get("input")
-        shown = repr(given)
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
         if first["type"] in NO_OBJECT:
             tag = _union(model, path, body).get("propertyName") if isinstance(given, str) else None
             words = "expected an object" if tag is None else f"expected an object such as {json.dumps({tag: given})}"
-        message = f"{words}; got {shown if len(shown) <= 200 else shown[:200] + '…'}"
+        message = f"{words}; got {told(given, SHOWN)}"
     return kind(f"{param}: {message}" if param else message, param=param)
 
 

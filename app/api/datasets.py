@@ -41,6 +41,7 @@ MAX_FILES = 64
 """Of one form."""
 FIELDS = frozenset(DatasetRequest.model_fields) - {"files"}
 """Of a form."""
+VALUES = frozenset({"header", "image_size", "sample_rate"})
 TEXTS = frozenset({"name", "modality", "format", "encoding", "decimal", "text_unit", "profile", "on_fault"})
 """Those that are no JSON."""
 
@@ -65,7 +66,7 @@ async def create_dataset(request: Request) -> Response:
         making = run_in_threadpool(create, here, ask, 202, lambda session: make(session, here, project, options))
         return (await making)[0]
     async with receive_form(request, here.settings, here.storage, fields=FIELDS, max_files=MAX_FILES) as form:
-        options = check({"files": [file.filename for file in form.files], **form.body(TEXTS)})
+        options = check({"files": [file.filename for file in form.files], **form.body(TEXTS, VALUES)})
         ask = idempotent_request(request, form.sha256(), counts_retries=False)
         project = ask.caller.project_id
 

@@ -43,8 +43,9 @@ class Form:
         whole = orjson.dumps([self.fields, files], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(whole).hexdigest()
 
-    def body(self, texts: Collection[str]) -> dict[str, Any]:
-        """The fields as a JSON body would have them: those of `texts` as they are, the others read as JSON.
+    def body(self, texts: Collection[str], values: Collection[str] = ()) -> dict[str, Any]:
+        """The fields as a JSON body would have them: those of `texts` as they are, the others read as JSON. What is no
+        JSON in one of `values`, which take neither objects nor lists, is left to be refused for what it is.
 
         Raises Malformed.
         """
@@ -56,6 +57,9 @@ class Form:
             try:
                 body[name] = text if name in texts else bounded_json.loads(text)
             except orjson.JSONDecodeError as error:
+                if name in values:
+                    body[name] = text
+                    continue
                 raise Malformed(
                     f"form field {name!r} holds JSON, and {text[:100]!r} is none: "
                     f'{error.msg} {bounded_json.place(error)}; an object is written as {{"key": "value"}}',

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app import bounded_json
 from app.errors import EmptyInput, Malformed, MissingKey, NonFinite, UnknownChoice, WrongShape, WrongType
+from app.json_words import told, told_kind
 
 DTYPES = {
     "BOOL": "?",
@@ -57,7 +58,7 @@ def decode(body: bytes, header_size: int | None) -> Wanted:
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error.msg} {bounded_json.place(error)}") from None
     if not isinstance(given, dict):
-        raise Malformed(f"the body is a JSON {type(given).__name__}; send an object with inputs")
+        raise Malformed(f"the body is {told_kind(given)}; send an object with inputs")
     rest = memoryview(body)[len(head) :]
     inputs: dict[str, Any] = {}
     for place, tensor in enumerate(_list(given, "inputs")):
@@ -107,7 +108,7 @@ def _read(tensor: Any, where: str, rest: memoryview) -> tuple[str, Any, memoryvi
     name, kind = _text(given, "name", where), _text(given, "datatype", where)
     shape = given.get("shape")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise WrongType(f"{where}.shape: expected a list of whole numbers, got {shape!r:.100}", param=f"{where}.shape")
+        raise WrongType(f"{where}.shape: expected a list of whole numbers, got {told(shape)}", param=f"{where}.shape")
     if not 0 < len(shape) <= MOST_AXES:
         raise WrongShape(f"{where}.shape: has {len(shape)} axes; 1 to {MOST_AXES} are right", param=f"{where}.shape")
     if kind != BYTES and kind not in DTYPES:
@@ -185,18 +186,18 @@ def _flat(data: Any) -> list[Any]:
 def _list(given: Mapping[str, Any], key: str) -> list[Any]:
     value = given.get(key)
     if not isinstance(value, list) or not value:
-        raise MissingKey(f"{key}: expected a list of at least one, got {value!r:.100}", param=key)
+        raise MissingKey(f"{key}: expected a list of at least one, got {told(value)}", param=key)
     return value
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if value is not None and not isinstance(value, dict):
-        raise WrongType(f"{where}: expected an object, got {value!r:.100}", param=where)
+        raise WrongType(f"{where}: expected an object, got {told(value)}", param=where)
     return value or {}
 
 
 def _text(given: Any, key: str, where: str) -> str:
     value = _mapping(given, where).get(key)
     if not isinstance(value, str):
-        raise MissingKey(f"{where}.{key}: expected a text, got {value!r:.100}", param=f"{where}.{key}")
+        raise MissingKey(f"{where}.{key}: expected a text, got {told(value)}", param=f"{where}.{key}")
     return value

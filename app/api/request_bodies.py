@@ -23,6 +23,7 @@ from app import bounded_json
 from app.api.multipart import parts
 from app.api.openapi import HOISTED, json_body
 from app.errors import EmptyInput, Malformed, NonFinite, UnknownKey, WrongShape, WrongType
+from app.json_words import told_kind
 from app.ml.operations.base import Operation
 from app.npy import read_header
 from app.validation import from_validation
@@ -44,7 +45,7 @@ def decode(operation: Operation, body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         explain(body, error)
     if not isinstance(decoded, dict):
-        raise Malformed(f"the body is a JSON {type(decoded).__name__}; send an object with model and input")
+        raise Malformed(f"the body is {told_kind(decoded)}; send an object with model and input")
     return validated(operation, decoded)
 
 

@@ -21,6 +21,7 @@ from app.errors import (
     RootstockError,
     TooLarge,
 )
+from app.json_words import told
 from app.ml.inference.abilities import lacking
 from app.ml.operations.base import Operation
 from app.ml.plugins import find
@@ -127,7 +128,7 @@ class Answering:
         """Raises Malformed for a custom_id that is none, or that an earlier line has."""
         custom_id = given.get("custom_id")
         if not isinstance(custom_id, str):
-            raise Malformed(f"custom_id: expected a text, got {custom_id!r:.100}", param="custom_id")
+            raise Malformed(f"custom_id: expected a text, got {told(custom_id)}", param="custom_id")
         if hash(custom_id) in self._seen:
             raise Malformed(f"custom_id: an earlier line is {custom_id!r:.100}, too", param="custom_id")
         self._seen.add(hash(custom_id))

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.errors import InvalidData
+from app.json_words import told
 
 KEPT = 1000
 """Faults that are kept in full; beyond them only the count is true."""
@@ -114,8 +115,7 @@ class Faults:
 
 def shown(value: object) -> str:
     """A value as it stands in a message, cut where it would fill the screen."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+    return told(value, SHOWN)
 
 
 def counted(number: int, noun: str) -> str:

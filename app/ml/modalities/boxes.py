@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, UnknownChoice, WrongShape, WrongType
+from app.json_words import told
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.tags import known, own_labels, places_among
 from app.ml.plugins import Several
@@ -83,7 +84,7 @@ class FittedBoxes(Fitted):
         if isinstance(items, np.ndarray):
             return Ragged.of([items])
         if not isinstance(items, list | tuple):
-            raise WrongType(f"input: expected a list of boxes or of such lists, got {items!r:.100}", param="input")
+            raise WrongType(f"input: expected a list of boxes or of such lists, got {told(items)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give the boxes of at least one picture", param="input")
         if isinstance(items[0], Mapping):
@@ -130,18 +131,18 @@ class FittedBoxes(Fitted):
 
     def _read_picture(self, items: Any, name: str) -> NDArray[np.float32]:
         if not isinstance(items, list | tuple):
-            raise WrongType(f"{name}: expected a list of boxes, got {items!r:.100}", param=name)
+            raise WrongType(f"{name}: expected a list of boxes, got {told(items)}", param=name)
         boxes = [self._read_box(item, f"{name}[{index}]") for index, item in enumerate(items)]
         return np.array(boxes, np.float32).reshape(-1, 1 + CORNERS)
 
     def _read_box(self, item: Any, name: str) -> list[float]:
         if not isinstance(item, Mapping):
-            raise WrongType(f'{name}: expected {{"label": …, "box": [x0, y0, x1, y1]}}, got {item!r:.100}', param=name)
+            raise WrongType(f'{name}: expected {{"label": …, "box": [x0, y0, x1, y1]}}, got {told(item)}', param=name)
         label, box = item.get("label"), item.get("box")
         if not isinstance(label, str) or label not in self._positions:
             raise UnknownChoice(f"{name}: unknown label {label!r:.100}; {known(self.labels)}", param=name)
         if not isinstance(box, list | tuple) or len(box) != CORNERS or not {type(n) for n in box} <= {int, float}:
-            raise WrongShape(f"{name}: expected a box of 4 numbers x0, y0, x1, y1, got {box!r:.100}", param=name)
+            raise WrongShape(f"{name}: expected a box of 4 numbers x0, y0, x1, y1, got {told(box)}", param=name)
         if not all(-FARTHEST <= number <= FARTHEST for number in box):  # NaN is not <= FARTHEST
             raise NonFinite(f"{name}: the box {box!r:.100} has a number that is no place in a picture", param=name)
         return [self._positions[label], *box]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.errors import EmptyInput, OutOfRange, UnknownChoice, WrongType
+from app.json_words import told
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
 
@@ -62,7 +63,7 @@ class FittedClasses(Fitted):
             name = f"input[{index}]" if given is items else "input"
             label = item.get("label") if isinstance(item, Mapping) else item
             if not isinstance(label, str):
-                raise WrongType(f"{name}: expected a label (a string), got {label!r:.100}", param=name)
+                raise WrongType(f"{name}: expected a label (a string), got {told(label)}", param=name)
             if label not in self.labels:
                 raise UnknownChoice(f"{name}: unknown label {label!r:.100}; {self._known()}", param=name)
             column[index] = label

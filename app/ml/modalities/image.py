@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.json_words import told, told_kind
 from app.ml.image.pictures import Pixels, decode_uri, encode_uri, measure_uri, recolour, resize
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.parts.spread import Spread
@@ -116,9 +117,7 @@ class FittedImage(Fitted):
         if isinstance(items, str | bytes):
             return self._decoded(items, "input")
         if not isinstance(items, list | tuple | np.ndarray):
-            raise WrongType(
-                f"input: expected a picture or a list of pictures, got {type(items).__name__}", param="input"
-            )
+            raise WrongType(f"input: expected a picture or a list of pictures, got {told_kind(items)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give at least one picture", param="input")
         numbers = _numbers(items)
@@ -179,7 +178,7 @@ class FittedImage(Fitted):
         if isinstance(item, str | bytes):
             return self._decoded(item, name)
         if not isinstance(item, list | tuple | np.ndarray):
-            raise WrongType(f"{name}: expected a picture, got {item!r:.60}; {self._expected()}", param=name)
+            raise WrongType(f"{name}: expected a picture, got {told(item, 60)}; {self._expected()}", param=name)
         numbers = _numbers(item)
         if numbers is None:
             raise WrongType(f"{name}: is ragged or holds something else than numbers; {self._expected()}", param=name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.json_words import told
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.parts.spread import Spread
 from app.ml.tensors.shapes import Column, Layout, Shape, Tensors
@@ -69,7 +70,7 @@ class FittedNumbers(Fitted):
             name = f"input[{index}]" if given is items else "input"
             number = item.get("value") if isinstance(item, Mapping) else item
             if not isinstance(number, int | float | np.floating) or isinstance(number, bool):
-                raise WrongType(f"{name}: expected a number, got {number!r:.100}", param=name)
+                raise WrongType(f"{name}: expected a number, got {told(number)}", param=name)
             try:
                 numbers[index] = number
             except OverflowError:  # an integer of more than 308 digits

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import DoesNotFit, EmptyInput, OutOfRange, UnknownChoice, WrongType
+from app.json_words import told
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.plugins import Several
 from app.ml.tensors.shapes import Layout, Shape, Tensors
@@ -69,7 +70,7 @@ class FittedTags(Fitted):
         if isinstance(items, np.ndarray):
             return Ragged.of([items])
         if not isinstance(items, list | tuple | Mapping):
-            raise WrongType(f"input: expected a list of labels or of such lists, got {items!r:.100}", param="input")
+            raise WrongType(f"input: expected a list of labels or of such lists, got {told(items)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give the labels of at least one row", param="input")
         if isinstance(items, Mapping) or isinstance(items[0], str):
@@ -94,7 +95,7 @@ class FittedTags(Fitted):
     def _read_row(self, item: Any, name: str) -> NDArray[np.int32]:
         labels = item.get("labels") if isinstance(item, Mapping) else item
         if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
-            raise WrongType(f"{name}: expected a list of labels (strings), got {labels!r:.100}", param=name)
+            raise WrongType(f"{name}: expected a list of labels (strings), got {told(labels)}", param=name)
         for label in labels:
             if label not in self._positions:
                 raise UnknownChoice(f"{name}: unknown label {label!r:.100}; {known(self.labels)}", param=name)

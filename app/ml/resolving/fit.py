@@ -1,6 +1,6 @@
 """Refuses parts that cannot work together, from what they declare, before anything is queued."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from app.errors import DoesNotFit
 from app.ml.encoders.base import EncoderSettings
@@ -8,6 +8,14 @@ from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import find
+
+TARGETS = {
+    "classes": "columns.label of a dataset names a column of classes",
+    "numbers": "columns.value of a dataset names a column of numbers to be told",
+    "tags": "columns.tags of a dataset names a column of lists of labels",
+    "boxes": "boxes are read from files of COCO, Pascal VOC or YOLO among the pictures",
+}
+"""Kinds of targets, and where they come from."""
 
 
 def check_fit(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> None:
@@ -25,7 +33,7 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
         fitting = [name for name, plugin in find("modalities", Modality).items() if plugin.layout in needs.layouts]
         raise DoesNotFit(
             f"objective {objective.name!r} cannot use modality {spec.modality.name!r} as {role!r}; "
-            f"it takes {_either(fitting)}",
+            f"it takes {_either(fitting)}{_where(role, fitting)}",
             param="objective",
         )
     if not needs.encoded or spec.encoder is None:
@@ -50,6 +58,12 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
             f"{objective.name!r} makes a model that can {', '.join(sorted(objective.abilities))} alone; leave it out",
             param="encoder.dimensions",
         )
+
+
+def _where(role: str, kinds: Collection[str]) -> str:
+    """How a dataset comes to such targets."""
+    told = [said for kind, said in TARGETS.items() if role == "target" and kind in kinds]
+    return f"; {told[0]}" if told else ""
 
 
 def _either(names: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ Taken from the request, else from the base model, else decided from the dataset'
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -23,6 +23,7 @@ from app.ml.tensors.shapes import Shape
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 NOUNS = {"target": "labels"}
+NAMED = 5
 SIDES = {"left": "input", "right": "caption"}
 """Roles of pairs, and those of a dataset that could play them."""
 
@@ -84,12 +85,26 @@ def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
         names = {side: profile[part]["name"] for side, part in zip(SIDES, ("source", "target"), strict=True)}
         columns = json.dumps(names)
         why = f"make it with columns {columns} for pairs, which 'alignment' learns; 'translation' takes it as it is"
+    texts = _texts(profile) if role in ("source", *SIDES) and why is None else []
+    if len(texts) > 1:
+        pair = {"source": "…", "target": "…"} if role == "source" else {"left": "…", "right": "…"}
+        why = f"name two of its texts {_listed(texts)} when you make it: columns {json.dumps(pair, ensure_ascii=False)}"
     if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
         why = (
             f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"
         )
     told = f" ({why})" if why else ""
     return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
+
+
+def _texts(profile: Mapping[str, Any]) -> list[str]:
+    """Columns of texts that play nothing but what goes in."""
+    free = (each for each in profile.get("columns", ()) if each["plays"] in ("features", "ignored", "caption"))
+    return [each["name"] for each in free if each["type"] == "text"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:NAMED])) + (" …" if names[NAMED:] else "")
 
 
 def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:

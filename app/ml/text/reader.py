@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import EmptyInput, OutOfRange, WrongType
+from app.json_words import told, told_kind
 from app.ml.tensors.shapes import Column
 from app.ml.text.tokenization import BEGIN, END
 
@@ -32,7 +33,7 @@ class TextReader:
         alone = isinstance(items, str) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
         if not alone and not _is_list(items):
             raise WrongType(
-                f"input: expected a text, a list of texts, or lists of token ids, got {type(items).__name__}",
+                f"input: expected a text, a list of texts, or lists of token ids, got {told_kind(items)}",
                 param="input",
             )
         given = [items] if alone else items
@@ -64,12 +65,12 @@ class TextReader:
 
     def _ids(self, ids: Any, name: str) -> NDArray[np.int64]:
         if not _is_list(ids):
-            raise WrongType(f"{name}: expected a text or a list of token ids, got {ids!r:.60}", param=name)
+            raise WrongType(f"{name}: expected a text or a list of token ids, got {told(ids, 60)}", param=name)
         if len(ids) == 0:
             raise EmptyInput(f"{name}: is an empty list; give at least one token id", param=name)
         for place, token in enumerate(ids):
             if not _is_number(token):
-                raise WrongType(f"{name}: expected token ids, got {token!r:.60} at position {place}", param=name)
+                raise WrongType(f"{name}: expected token ids, got {told(token, 60)} at position {place}", param=name)
             if not 0 <= token < self.vocabulary:
                 raise OutOfRange(
                     f"{name}: token id {token} at position {place} is unknown; ids go from 0 to {self.vocabulary - 1}",

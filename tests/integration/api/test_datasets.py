@@ -166,6 +166,7 @@ def test_a_wrong_form_makes_nothing(
             {"colums": "{}"},
             "'colums' is no field of this form; did you mean columns[?] It has file (with a filename), ",
         ),
+        ({"image_size": "64px"}, "image_size: Input should be a valid integer; got '64px'"),
         ({"columns": "text:review"}, """'text:review' is none: .*; an object is written as {"key": "value"}"""),
     ],
 )

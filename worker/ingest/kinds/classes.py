@@ -1,5 +1,6 @@
 """Names, of which there are few: labels, and the groups that keep rows together."""
 
+import re
 from math import prod
 from typing import Any
 
@@ -17,6 +18,9 @@ from worker.ingest.splitting.splits import TRAIN, Places
 CHUNK = 1 << 20
 MANY = 0.5
 """Share of the labelled rows from which on so many classes look like something else."""
+
+SHOWN = 5
+BETWEEN = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 
 
 class ClassesKind(Kind):
@@ -80,10 +84,23 @@ class ClassesKind(Kind):
             found.append(
                 f"{name!r} has {len(self.coded.names):,} classes for {labelled:,} labelled rows; is it a label?"
             )
+        if self.role == "target" and len(self.coded.names) == 1:
+            found.append(f"every labelled row of {name!r} has the class {self.coded.names[0]!r}: nothing to tell apart")
+        found += [f"the classes {some(alike)} differ in spelling alone; are they one?" for alike in self._alike()]
         unseen = [label for label, number in self._named(counts[:, TRAIN]).items() if number == 0]
         if unseen:
             found.append(f"no labelled row of the split train has the classes {some(unseen)}")
         return found
+
+    def _alike(self) -> list[list[str]]:
+        """The first few sets of classes that only capitals and blanks, dashes or underscores between words tell apart.
+
+        Single letters are none: small and capital ones are two of handwriting.
+        """
+        by_spelling: dict[str, list[str]] = {}
+        for name in self.coded.names if self.role == "target" else ():
+            by_spelling.setdefault(BETWEEN.sub(" ", name.casefold()), []).append(name)
+        return [names for spelling, names in by_spelling.items() if len(names) > 1 and len(spelling) > 1][:SHOWN]
 
     def _count(self, places: Places) -> NDArray[np.int64]:
         """Rows of no class, and of every class behind them, by split: [1 + names, splits]."""

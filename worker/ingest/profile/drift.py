@@ -17,13 +17,13 @@ LISTED = 10
 
 
 def drift(train: Sample, other: Sample, names: list[str] | None) -> dict[str, Any] | None:
-    """The columns (of tables) or principal parts (of all else) whose distribution differs; None of too few rows."""
+    """The columns of tables, of all else the principal components, that are distributed otherwise; None of few rows."""
     if min(len(train), len(other)) < FEWEST:
         return None
     one, two = train.features, other.features
     if names is None or len(names) != one.shape[1]:
         one, two = _principal(one, two)
-        names = [f"part {number + 1}" for number in range(one.shape[1])]
+        names = [f"principal component {number + 1}" for number in range(one.shape[1])]
     distances = distance(one, two)
     bound = max(LEAST, threshold(len(one), len(two), CERTAIN / len(names)))
     found = [place for place in np.argsort(-distances, kind="stable") if distances[place] > bound]

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from app.errors import DoesNotFit, EmptyInput, NonFinite, OutOfRange, WrongShape, WrongType
+from app.json_words import told
 from app.ml.audio.sounds import FULL_SCALE, RATES, Samples, decode_uri, quantise
 from app.ml.audio.spectrograms import Mel
 from app.ml.modalities.base import Fitted, Modality
@@ -92,7 +93,7 @@ class FittedAcoustic(Fitted):
         if isinstance(items, str | bytes):
             return Ragged.of([decode_uri(items, "input", self.settings.rate)])
         if not isinstance(items, list | tuple | np.ndarray):
-            raise WrongType(f"input: expected a sound or a list of sounds, got {items!r:.60}", param="input")
+            raise WrongType(f"input: expected a sound or a list of sounds, got {told(items, 60)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give at least one sound", param="input")
         if np.ndim(items[0]) == 0 and not isinstance(items[0], str | None | Mapping):
@@ -110,7 +111,7 @@ def _samples(item: Any, name: str) -> Samples:
     except (ValueError, OverflowError):
         given = np.zeros(0, object)
     if given.dtype.kind not in "fiu" and given.size:
-        raise WrongType(f"{name}: expected samples or a data: URI, got {item!r:.60}", param=name)
+        raise WrongType(f"{name}: expected samples or a data: URI, got {told(item, 60)}", param=name)
     if given.ndim != 1:
         raise WrongShape(f"{name}: has shape {list(given.shape)}; a sound is one list of samples, mono", param=name)
     if given.size == 0:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, NonFinite, UnknownChoice, UnknownKey, WrongShape, WrongType
+from app.json_words import told, told_kind
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.plugins import Settings, Several
 from app.ml.tensors.shapes import Column, Shape, Tensors
@@ -109,7 +110,7 @@ class FittedTable(Fitted):
         if isinstance(items, Mapping) and items:
             return np.stack([self._row(items, "input")])
         if not isinstance(items, list | tuple | np.ndarray):
-            raise WrongType(f"input: expected {self._expected()}, got {type(items).__name__}", param="input")
+            raise WrongType(f"input: expected {self._expected()}, got {told_kind(items)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give at least one row", param="input")
         if not isinstance(items[0], list | tuple | np.ndarray | Mapping):
@@ -184,7 +185,7 @@ class FittedTable(Fitted):
             check_names(item, self._at, name)
             item = [item.get(column.name) for column in self.places.columns]
         if not isinstance(item, list | tuple | np.ndarray):
-            raise WrongType(f"{name}: expected {self._expected()}, got {item!r:.100}", param=name)
+            raise WrongType(f"{name}: expected {self._expected()}, got {told(item)}", param=name)
         if len(item) != width:
             raise WrongShape(f"{name}: has {len(item)} entries; expected {self._expected()}", param=name)
         row = np.full(width, np.nan)
@@ -200,7 +201,7 @@ class FittedTable(Fitted):
         if given is None:
             return float("nan")
         if not isinstance(given, int | float | np.number):  # true is 1, as it is in a dataset
-            raise WrongType(f"{name}: column {column!r} holds numbers, got {given!r:.100}{_gap(given)}", param=name)
+            raise WrongType(f"{name}: column {column!r} holds numbers, got {told(given)}{_gap(given)}", param=name)
         if not -FARTHEST <= given <= FARTHEST:  # NaN is not <= FARTHEST
             raise NonFinite(f"{name}: column {column!r}: {given!r:.100} is no finite 32-bit number", param=name)
         return float(given)
@@ -208,7 +209,7 @@ class FittedTable(Fitted):
     def _category(self, given: Any, known: Mapping[str, int], at: int, name: str) -> int:
         column = self.places.columns[at].name
         if not isinstance(given, str):
-            raise WrongType(f"{name}: column {column!r} holds names, got {given!r:.100}", param=name)
+            raise WrongType(f"{name}: column {column!r} holds names, got {told(given)}", param=name)
         if given not in known:
             listed = ", ".join(map(repr, list(known)[:20])) + (" and more" if len(known) > 20 else "")
             problem = f"{name}: column {column!r} has no {given!r:.100}{_gap(given)}; known are {listed}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.errors import EmptyInput, MissingKey, NonFinite, WrongShape, WrongType
+from app.json_words import told, told_kind
 from app.ml.modalities.base import Fitted, Modality
 from app.ml.modalities.parts.columns import check_names, listed
 from app.ml.tensors.finite import all_finite
@@ -64,8 +65,7 @@ class FittedVectors(Fitted):
             items = self._in_order(items, "input")
         if not isinstance(items, Sequence) or isinstance(items, str | bytes):
             raise WrongType(
-                f"input: expected a list of {self.shape.count} numbers or a list of such lists, "
-                f"got {type(items).__name__}",
+                f"input: expected a list of {self.shape.count} numbers or a list of such lists, got {told_kind(items)}",
                 param="input",
             )
         if len(items) == 0:
@@ -129,12 +129,12 @@ class FittedVectors(Fitted):
             self._read_array(row, name)
             return
         if not isinstance(row, list | tuple):
-            raise WrongType(f"{name}: expected a list of numbers, got {type(row).__name__}", param=name)
+            raise WrongType(f"{name}: expected a list of numbers, got {told_kind(row)}", param=name)
         if not set(map(type, row)) <= {float, int}:
             place, value = next((i, v) for i, v in enumerate(row) if type(v) not in (float, int))
             given = f"null at {self._place(place)}, and the model learned from rows without gaps"
             if value is not None:
-                given = f"{value!r:.100} at {self._place(place)}"
+                given = f"{told(value)} at {self._place(place)}"
             raise WrongType(f"{name}: expected numbers, got {given}", param=name)
         self._check_count(len(row), name)
 

@@ -122,7 +122,7 @@ def test_renders_decibels_or_a_sound_like_it() -> None:
         ([], EmptyInput, "input", "at least one sound"),
         ([[0.5, 0.1], []], EmptyInput, r"input[1]", "no samples"),
         (7, WrongType, "input", "a sound or a list of sounds"),
-        ([None], WrongType, "input[0]", "got None"),
+        ([None], WrongType, "input[0]", "got null"),
         ([[1, "a"]], WrongType, "input[0]", "samples or a data: URI"),
         ([[[1, 2], [3, 4]]], WrongShape, "input[0]", r"shape \[2, 2\]"),
         ([1, 40_000], OutOfRange, "input", "40000; whole numbers"),

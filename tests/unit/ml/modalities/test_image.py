@@ -98,8 +98,8 @@ def test_colours_become_gray_and_gray_becomes_colours() -> None:
         (np.full((H, W), 0.5), OutOfRange, "input", "multiply by 255"),
         (np.full((2, H, W), np.nan), NonFinite, "input[0]", "no finite number"),
         ([], EmptyInput, "input", "is empty"),
-        (7, WrongType, "input", "got int"),
-        ([None], WrongType, "input[0]", "expected a picture, got None"),
+        (7, WrongType, "input", "got a number"),
+        ([None], WrongType, "input[0]", "expected a picture, got null"),
         (uri(pictures(1, height=9, width=9)[0]), WrongShape, "input", "9 high and 9 wide"),
     ],
 )

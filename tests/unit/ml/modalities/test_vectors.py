@@ -207,10 +207,10 @@ GOOD = [1.0, 2.0, 3.0]
         ([1.0, 2.0], WrongShape, "input", "has 2 numbers; the model reads 3"),
         ([GOOD, GOOD, [1.0] * 4], WrongShape, "input[2]", "has 4 numbers; the model reads 3"),
         ([GOOD, []], WrongShape, "input[1]", "has 0 numbers"),
-        ([GOOD, 5.0], WrongType, "input[1]", "expected a list of numbers, got float"),
-        ([GOOD, "abc"], WrongType, "input[1]", "got str"),
+        ([GOOD, 5.0], WrongType, "input[1]", "expected a list of numbers, got a number"),
+        ([GOOD, "abc"], WrongType, "input[1]", "got a text"),
         ([1.0, "2", 3.0], WrongType, "input", "got '2' at position 1"),
-        ([GOOD, [1.0, True, 3.0]], WrongType, "input[1]", "got True at position 1"),
+        ([GOOD, [1.0, True, 3.0]], WrongType, "input[1]", "got true at position 1"),
         ([GOOD, [None, 1.0, 3.0]], WrongType, "input[1]", "got null at position 0"),
         ([GOOD, [1.0, float("nan"), 3.0]], NonFinite, "input[1]", "position 1 is not a finite number"),
         ([1.0, 2.0, 1e39], NonFinite, "input", "beyond the range of 32-bit floats"),
@@ -223,7 +223,7 @@ GOOD = [1.0, 2.0, 3.0]
         (np.zeros((2, 3), dtype=bool), WrongType, "input", "array of numbers, got one of bool"),
         (np.array([[1.0, 2.0, 1e300]]), NonFinite, "input[0]", "1e\\+300 at position 2"),
         ({"a": 1}, WrongType, "input", "columns have no names"),
-        ("text", WrongType, "input", "got str"),
+        ("text", WrongType, "input", "got a text"),
     ],
 )
 def test_names_the_item_that_is_wrong(items: object, error: type[RootstockError], param: str, message: str) -> None:

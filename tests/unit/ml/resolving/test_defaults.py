@@ -393,3 +393,33 @@ def test_large_pictures_get_a_stem_for_their_size_and_are_told_so() -> None:
     }
     del old["spec"]["roles"]["input"]["encoder"]["stem"]
     assert stem(photos, None, old) == (None, False), "a base keeps the network that it has"
+
+
+def test_a_dataset_of_texts_says_how_two_become_a_pair() -> None:
+    column = {"type": "text", "plays": "ignored"}
+    texts = [{"name": "de", "type": "text", "plays": "features"}, {"name": "en", **column}, {"name": "id", **column}]
+    profile = {"input": {"modality": "text", "name": "de"}, "columns": texts, "splits": {"train": 80}}
+    for objective, pair in (
+        ("translation", '"source": "…", "target": "…"'),
+        ("alignment", '"left": "…", "right": "…"'),
+    ):
+        body = {"kind": "pretrain", "dataset": "d", "objective": {"name": objective}}
+        with pytest.raises(Invalid) as refused:
+            resolved(body, profile)
+        assert f"name two of its texts 'de', 'en', 'id' when you make it: columns {{{pair}}}" in refused.value.message
+        with pytest.raises(Invalid, match=r"the dataset has none$"):
+            resolved(body, profile | {"columns": texts[:1]})
+
+
+@pytest.mark.parametrize(
+    ("profile", "objective", "said"),
+    [
+        (IMAGES, "detection", "it takes 'boxes'; boxes are read from files of COCO, Pascal VOC or YOLO"),
+        (TABLE, "regression", "it takes 'numbers'; columns.value of a dataset names a column of numbers"),
+    ],
+)
+def test_another_target_is_told_where_it_comes_from(profile: dict[str, Any], objective: str, said: str) -> None:
+    classes = {"modality": "classes", "name": "label", "classes": {"a": 50, "b": 50}, "splits": {}}
+    with pytest.raises(Invalid) as refused:
+        resolved({"kind": "pretrain", "objective": {"name": objective}}, profile | {"target": classes})
+    assert said in refused.value.message

@@ -158,3 +158,23 @@ def test_values_far_out_and_plain_pictures(ingest: Any, to_npz: Any) -> None:
 def test_a_few_rows_are_examined_without_fault(ingest: Any, to_npz: Any, rows: int) -> None:
     values, label = blobs(rows)
     assert ingest({"d.npz": to_npz(x=values, y=label)}).profile["examination"]["label_noise"] is None
+
+
+def test_classes_of_one_spelling_and_one_class_alone(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{['spam', 'Spam', 'no spam', 'No-Spam', 'a', 'A', '-1', '1'][n % 8]}\n" for n in range(160))
+    said = warned(ingest({"d.csv": f"x,label\n{rows}".encode()}))
+    assert "the classes 'No-Spam', 'no spam' differ in spelling alone; are they one?" in said
+    assert "the classes 'Spam', 'spam' differ" in said
+    assert "'A'" not in said
+    assert "'1'" not in said
+    rows = "".join(f"{n}.5,spam\n" for n in range(40))
+    said = warned(ingest({"d.csv": f"x,label\n{rows}".encode()}, columns={"label": "label"}))
+    assert "every labelled row of 'label' has the class 'spam': nothing to tell apart" in said
+
+
+def test_pictures_differ_in_principal_components(ingest: Any, to_npz: Any) -> None:
+    pixels = DRAWN.integers(0, 100, (200, 8, 8)).astype(np.uint8)
+    pixels[100:, :, :4] += 120
+    split = np.array(["train"] * 100 + ["test"] * 100)
+    made = ingest({"d.npz": to_npz(x=pixels, split=split)}, columns={"split": "split", "image": "x"})
+    assert "train and test differ in 'principal component " in warned(made)
