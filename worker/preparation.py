@@ -8,7 +8,7 @@ import torch
 from app.dataset import Dataset, open_dataset
 from app.errors import DoesNotFit
 from app.ml import artifact
-from app.ml.build import build_network, continues, graft, lender, take_over
+from app.ml.build import begin, build_network, continues, graft, lender, take_over
 from app.ml.jobs.train import JobRequest, TrainSpec
 from app.ml.modalities.base import Fitted
 from app.ml.resolving.defaults import resolve
@@ -115,7 +115,7 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
         words,
     )
     if saved is None and not taken_over:
-        network.begin(run.some_rows)
+        begin(network, run.some_rows)
     return run
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from app.ml.encoders.base import Encoder
 from app.ml.jobs.network import AnyObjective, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role
+from app.ml.series.sample import spread
+from app.ml.tensors.batch import Stream
 
 _OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 
@@ -59,3 +62,15 @@ def graft(network: Objective, base: Objective, lenders: Mapping[str, str]) -> No
     for role, encoder in network.encoders.items():
         encoder.load_state_dict(base.encoders[lenders[role]].state_dict())
     network.grafted = True
+
+
+def begin(network: Objective, stream: Stream) -> None:
+    """Computes what is computed from training rows before the first step."""
+    if not network.grafted:
+        for role, encoder in network.encoders.items():
+            assert isinstance(encoder, Encoder)
+            if encoder.settles:
+                device = next(encoder.parameters()).device
+                encoder.cpu().settle(spread(stream, role), lambda share: None)
+                encoder.to(device)
+    network.begin(stream)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import DoesNotFit
+from app.errors import DoesNotFit, OutOfRange
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.workshop import Workshop
@@ -46,6 +46,28 @@ def test_series_are_embedded_by_default_and_grafted_on_as_well_as_their_statisti
     graft = sqlite.train(sqlite.job(dataset, base=version, kind="finetune", name="graft", training=training))
     assert graft.spec["roles"]["input"]["encoder"]["name"] == "kernels"
     assert graft.metrics["accuracy"] > 0.85
+
+
+def test_kernels_are_settled_before_they_tell_classes_of_series(sqlite: Workshop) -> None:
+    """By the first step already, better than any single step from nothing could."""
+    dataset = sqlite.dataset(waves())
+    training = {"epochs": 1, "learning_rate": 1e-6}
+
+    def trained(**encoder: Any) -> Any:
+        job = sqlite.job(dataset, objective={"name": "classification"}, training=training, **encoder)
+        return sqlite.train(job)
+
+    version = trained()
+    assert version.spec["roles"]["input"]["encoder"]["name"] == "kernels"
+    assert version.metrics["accuracy"] > 0.9
+    assert version.metrics["accuracy"] > trained(encoder={"name": "mlp"}).metrics["accuracy"] + 0.2
+
+
+def test_more_dimensions_than_kernels_tell_are_refused_by_whatever_learns(sqlite: Workshop) -> None:
+    encoder = {"name": "kernels", "kernels": 2, "dimensions": 200}
+    job = sqlite.job(sqlite.dataset(waves(60)), encoder=encoder, objective={"name": "classification"})
+    with pytest.raises(OutOfRange, match=r"dimensions: 200 asked, and \d+ numbers are told of a series"):
+        sqlite.train(job)
 
 
 def test_rows_that_a_job_calls_series_are_such(sqlite: Workshop) -> None:

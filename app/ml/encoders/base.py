@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from app.ml.networks.rectified import Chain
 from app.ml.plugins import Settings
+from app.ml.tensors.batch import Tell
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Capability = Literal["keep", "causal", "grid", "linear", "words", "sentences", "kernels"]
@@ -47,6 +48,16 @@ class Encoder(nn.Module):
     looks_up: ClassVar[bool] = False
     """True where an item is a few rows of a large table, with little to multiply: ONNX Runtime, which would hold the
     table a second time, gains a fifth of a millisecond."""
+
+    settles: ClassVar[bool] = False
+    """True where `settle` computes weights that steps then start from, if there are steps."""
+
+    def settle(self, rows: Tensor, tell: Tell) -> None:
+        """Computes weights from the values [R, …] of training rows, on the CPU, by torch's global random state.
+
+        `tell` is called with the share that is done.
+        """
+        raise AssertionError("this encoder has nothing to settle: this is a bug")
 
     @abstractmethod
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:

@@ -6,18 +6,19 @@ Legend: `B` batch, `T` steps, `C` channels, `K` kernels, `N` numbers that are to
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from app.errors import OutOfRange
 from app.ml.decomposition.components import principal
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.networks.layers import linear
 from app.ml.series import channels as layout
 from app.ml.series.summary import Summary
+from app.ml.tensors.batch import Tell
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 REACH = 9
@@ -64,10 +65,12 @@ class Kernels(EncoderSettings):
 class KernelsEncoder(Encoder):
     """There is one token, the series itself."""
 
+    settles: ClassVar[bool] = True
     offset: Tensor
     scale: Tensor
 
     def __init__(self, settings: Kernels, shape: Shape) -> None:
+        """Raises OutOfRange for more dimensions than are told of a series."""
         super().__init__()
         self.channels = settings.channels or 1
         self.steps = steps = shape.count // self.channels
@@ -79,6 +82,12 @@ class KernelsEncoder(Encoder):
         self.summary = Summary(steps, self.channels)
         self.kernels, self.count = settings.kernels, 2 * settings.kernels + self.summary.width
         self.width = settings.dimensions or min(WIDEST, self.count)
+        if self.width > self.count:
+            raise OutOfRange(
+                f"dimensions: {self.width} asked, and {self.count} numbers are told of a series; give fewer, or "
+                "more kernels",
+                param="encoder.dimensions",
+            )
         self.register_buffer("offset", torch.zeros(self.count))
         self.register_buffer("scale", torch.ones(self.count))
         self.weight = nn.Parameter(torch.randn(self.count, self.width) / self.count**0.5)
@@ -104,11 +113,8 @@ class KernelsEncoder(Encoder):
         return nn.Sequential(linear(code, shape.count), nn.Unflatten(1, shape.size))
 
     @torch.no_grad()
-    def settle(self, rows: Tensor, tell: Callable[[float], None]) -> None:
-        """Sets by training rows [R, T · C] when each kernel answers, and which directions of all that is told to keep.
-
-        `tell` is called with the share that is done.
-        """
+    def settle(self, rows: Tensor, tell: Tell) -> None:
+        """Sets when each kernel answers, and which directions of all that is told of rows [R, T · C] to keep."""
         self._set_thresholds(rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE])
         size = max(1, PLACES // (self.kernels * self.steps))
         told = torch.empty(len(rows), self.count)

@@ -1,6 +1,6 @@
 """Series as many random kernels and plain statistics tell of them, narrowed by PCA: ROCKET (Dempster 2020).
 
-Legend: `B` batch, `R` rows, `W` numbers per row, `E` width of the embedding.
+Legend: `B` batch, `E` width of the embedding.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from app.errors import OutOfRange
 from app.ml.encoders.kernels import KernelsEncoder
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
+from app.ml.series.sample import spread
 from app.ml.tensors.batch import Stream, Tell
 from app.ml.tensors.shapes import Shape, Tensors
-
-MOST_ROWS, MOST_NUMBERS = 20_000, 2**26
-"""That are learned from, spread over all rows."""
 
 
 class Rocket(SolvedSettings):
@@ -40,17 +37,9 @@ class Rocket(SolvedSettings):
         return "kernels", "they find what a series holds, wherever it stands"
 
     def build(self, roles: Mapping[str, Role]) -> "RandomKernels":
-        """Raises OutOfRange for more dimensions than are told of a series."""
         role = roles["input"]
-        encoder, code = role.encoder, role.dimensions
-        assert isinstance(encoder, KernelsEncoder)
-        if encoder.width > encoder.count:
-            raise OutOfRange(
-                f"dimensions: {encoder.width} asked, and {encoder.count} numbers are told of a series; give fewer, or "
-                "more kernels",
-                param="encoder.dimensions",
-            )
-        return RandomKernels(encoder, code or encoder.width)
+        assert isinstance(role.encoder, KernelsEncoder)
+        return RandomKernels(role.encoder, role.dimensions or role.encoder.width)
 
 
 class RandomKernels(Solved):
@@ -70,17 +59,4 @@ class RandomKernels(Solved):
         encoder = self.encoders["input"]
         assert isinstance(encoder, KernelsEncoder)
         tell(0.0)
-        encoder.settle(_spread(stream), tell)
-
-
-def _spread(stream: Stream) -> Tensor:
-    """Rows [R, W] from the beginning to the end of the stream, equally far apart."""
-    count = sum(len(batch.rows) for batch in stream())
-    kept, seen = list[Tensor](), 0
-    for batch in stream():
-        values = batch.roles["input"]["values"]
-        most = max(1, min(MOST_ROWS, MOST_NUMBERS // values.shape[1]))
-        apart = -(-count // most)
-        kept.append(values[-seen % apart :: apart].clone())
-        seen += len(values)
-    return torch.cat(kept)
+        encoder.settle(spread(stream, "input"), tell)

@@ -11,16 +11,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from app.ml.encoders.base import Encoder
 from app.ml.networks.layers import linear
 from app.ml.networks.lbfgs import Lbfgs
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
-from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.shapes import Shape, Tensors
 
 HEAD_ROWS, HEAD_STEPS = 2000, 100
 """Labelled rows from which a graft's head is solved, and steps that this may take."""
+SETTLED_EPOCHS = 20
+"""That an encoder which was settled by the same rows learns for at most: there is little left to learn."""
 HEAD_DECAY = 0.01
 """Weight of half its squared weights beside the mean loss."""
 
@@ -31,8 +34,18 @@ class SupervisedSettings(NestedSettings):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of features that the head does not see at a step of training."""
 
+    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+        if shape.channels:
+            return "kernels", "rows are series, of which they tell what it is, wherever it stands"
+        return super().default_encoder(shape)
+
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
+        if data.shape.channels and not data.named:
+            return (
+                {**values, "epochs": min(values["epochs"], SETTLED_EPOCHS)},
+                f"{data.rows:,} training rows; kernels and head are settled before the first step",
+            )
         if not data.from_base or data.shape.layout != "tokens":
             return values, reason
         return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
@@ -53,13 +66,19 @@ class Headed(Objective):
         self.dropout = nn.Dropout(settings.dropout)
         self.head = linear(width, outputs)
 
+    @property
+    def begins_solved(self) -> bool:
+        encoder = self.encoders["input"]
+        assert isinstance(encoder, Encoder)
+        return encoder.settles and not self.grafted
+
     def begin(self, stream: Stream) -> None:
-        """Solves a graft's head for the features as the base model gives them.
+        """Solves the head for the features as they are, where the encoder has learned before.
 
         A head that is drawn pulls features about before it knows where to (Kumar 2022). Regularised, by L-BFGS (Liu &
         Nocedal 1989).
         """
-        if not self.grafted:
+        if not (self.grafted or self.begins_solved):
             return
         features, target = self._some(stream)
         nn.init.zeros_(self.head.weight)

@@ -1,6 +1,7 @@
 """NPY and NPZ: every number type and order of bytes, never an object, never more than was announced."""
 
 import io
+import json
 import struct
 import zipfile
 from typing import Any
@@ -107,7 +108,7 @@ def test_numbers_that_cannot_be_learnt_from(ingest: Any, to_npy: Any, value: flo
     made = ingest({"x.npy": to_npy(values)})
     assert (made.codes, made.faults[0].file) == ([code], "x.npy")
     assert (made.faults[0].row, made.faults[0].column) == (5, "x[2]")
-    assert repr(value) in made.faults[0].message
+    assert json.dumps(value) in made.faults[0].message
 
 
 def test_faults_are_counted_beyond_the_thousand_that_are_kept(ingest: Any, to_npy: Any) -> None:
@@ -292,7 +293,13 @@ def test_a_picture_that_is_scaled_otherwise_is_a_fault(ingest: Any, to_npy: Any)
 
 
 @pytest.mark.parametrize(
-    "series", [RANDOM.random((20, 100, 6)), RANDOM.normal(0, 3, (20, 30, 12)), RANDOM.integers(-999, 999, (20, 50, 9))]
+    "series",
+    [
+        RANDOM.random((20, 100, 6)),
+        RANDOM.normal(0, 3, (20, 30, 12)),
+        RANDOM.integers(-999, 999, (20, 50, 9)),
+        RANDOM.uniform(-0.9, 1.9, (20, 25, 12)),
+    ],
 )
 def test_arrays_of_steps_by_channels_are_series(ingest: Any, to_npy: Any, series: Any) -> None:
     made = ingest({"x.npy": to_npy(series)})
@@ -327,6 +334,13 @@ def test_what_looks_like_series_is_pictures_where_that_was_asked_for(ingest: Any
 def test_numbers_that_may_be_pixels_of_another_depth_are_no_series(ingest: Any, to_npy: Any) -> None:
     assert set(ingest({"x.npy": to_npy(RANDOM.integers(0, 4096, (20, 50, 9)))}).codes) == {"not_a_pixel"}
     assert set(ingest({"x.npy": to_npy(RANDOM.normal(0, 3, (20, 9, 9, 3)))}).codes) == {"not_a_pixel"}
+
+
+def test_pictures_brought_to_deviation_one_or_of_pixels_between_whole_ones_are_no_series(
+    ingest: Any, to_npy: Any
+) -> None:
+    assert set(ingest({"x.npy": to_npy(RANDOM.uniform(-0.4, 2.8, (20, 28, 28)))}).codes) == {"not_a_pixel"}
+    assert set(ingest({"x.npy": to_npy(RANDOM.uniform(0, 255, (20, 40, 30)))}).codes) == {"not_a_pixel"}
 
 
 def test_another_version_of_the_format_is_named(ingest: Any, to_npy: Any) -> None:

@@ -135,7 +135,9 @@ def test_text_in_a_number_column(ingest: Any) -> None:
     assert "'tall' is not a number; correct it, leave the cell empty" in made.faults[0].message
 
 
-@pytest.mark.parametrize(("cell", "shown"), [("nan", "nan"), ("-inf", "-inf"), ("Infinity", "inf"), ("", "nan")])
+@pytest.mark.parametrize(
+    ("cell", "shown"), [("nan", "NaN"), ("-inf", "-Infinity"), ("Infinity", "Infinity"), ("", "NaN")]
+)
 def test_numbers_that_are_not_finite(ingest: Any, cell: str, shown: str) -> None:
     made = ingest(csv(f"a,b\n1,2\n3,{cell}\n5,6\n"))
     assert [(fault.code, fault.file, fault.row, fault.column) for fault in made.faults] == [
