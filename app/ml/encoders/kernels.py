@@ -2,6 +2,7 @@
 
 Kernels of random weights, of few channels and of all widths slide over a series. Each says in how much of it what it
 looks for is there, and how clearly where it is clearest.
+A spectrogram is a series of frames whose channels are its mels, and a picture one of columns.
 Legend: `B` batch, `T` steps, `C` channels, `K` kernels, `N` numbers that are told, `D` width of the features.
 """
 
@@ -12,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.errors import OutOfRange
+from app.errors import DoesNotFit, OutOfRange
 from app.ml.decomposition.components import principal
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.networks.layers import linear
@@ -44,19 +45,25 @@ class Kernels(EncoderSettings):
 
     name: Literal["kernels"] = "kernels"
     """Random kernels."""
-    accepts: ClassVar[frozenset[Layout]] = frozenset({"vector"})
+    accepts: ClassVar[frozenset[Layout]] = frozenset({"vector", "grid"})
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"kernels"})
 
     kernels: int = Field(340, ge=1, le=10_000)
     """How many there are; each tells two numbers."""
     channels: int | None = Field(None, ge=1, le=65536)
-    """Numbers of each step, side by side; by default those of the dataset's series, and 1 where it holds none."""
+    """Numbers of each step, side by side; by default those of the dataset's series, and 1 where it holds none. Pictures
+    and sounds have their own."""
 
     def default_settings(self, shape: Shape, place: int | None = None) -> tuple[dict[str, Any], str]:
         return layout.default(shape)
 
     def check(self, shape: Shape) -> None:
-        layout.check(self.channels, shape.count, "encoder.channels")
+        if shape.layout == "grid" and self.channels is not None:
+            raise DoesNotFit(
+                "encoder.channels: is for rows of numbers; pictures and sounds have their own", param="encoder.channels"
+            )
+        if shape.layout == "vector":
+            layout.check(self.channels, shape.count, "encoder.channels")
 
     def build(self, shape: Shape) -> "KernelsEncoder":
         return KernelsEncoder(self, shape)
@@ -72,7 +79,8 @@ class KernelsEncoder(Encoder):
     def __init__(self, settings: Kernels, shape: Shape) -> None:
         """Raises OutOfRange for more dimensions than are told of a series."""
         super().__init__()
-        self.channels = settings.channels or 1
+        self.is_grid = shape.layout == "grid"
+        self.channels = math.prod(shape.size[:2]) if self.is_grid else settings.channels or 1
         self.steps = steps = shape.count // self.channels
         self.convolutions = nn.ModuleList()
         widths = max(1, int(math.log2(max(1.0, (steps - 1) / (REACH - 1)))) + 1)
@@ -93,18 +101,24 @@ class KernelsEncoder(Encoder):
         self.weight = nn.Parameter(torch.randn(self.count, self.width) / self.count**0.5)
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        pooled = self.scaled(self.told(inputs["values"])) @ self.weight  # [B, T · C] -> [B, D]
+        pooled = self.scaled(self.told(inputs["values"])) @ self.weight  # [B, T · C] or [B, …, T] -> [B, D]
         return Features(tokens=pooled[:, None, :], pooled=pooled)
 
     def told(self, values: Tensor) -> Tensor:
         """[B, N]: of each kernel its share and its maximum, then the summary."""
-        series = values.reshape(-1, self.steps, self.channels)
+        series = self._by_channel(values)
         shares, maxima = list[Tensor](), list[Tensor]()
         for convolution in self.convolutions:  # what kernels of one width hear is as much as is held at once
-            heard = convolution(series.transpose(1, 2))  # [B, K, T]
+            heard = convolution(series)  # [B, K, T]
             shares.append((heard / SOFT).sigmoid().mean(2))
             maxima.append(heard.amax(2))
-        return torch.cat([*shares, *maxima, self.summary(series)], 1)
+        return torch.cat([*shares, *maxima, self.summary(series.transpose(1, 2))], 1)
+
+    def _by_channel(self, values: Tensor) -> Tensor:
+        """[B, C, T]"""
+        if self.is_grid:
+            return values.flatten(1, 2)
+        return values.reshape(-1, self.steps, self.channels).transpose(1, 2)
 
     def scaled(self, told: Tensor) -> Tensor:
         return ((told - self.offset) * self.scale).clamp(-FARTHEST, FARTHEST)
@@ -114,7 +128,7 @@ class KernelsEncoder(Encoder):
 
     @torch.no_grad()
     def settle(self, rows: Tensor, tell: Tell) -> None:
-        """Sets when each kernel answers, and which directions of all that is told of rows [R, T · C] to keep."""
+        """Sets when each kernel answers, and which directions of all that is told of rows [R, …] to keep."""
         self._set_thresholds(rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE])
         size = max(1, PLACES // (self.kernels * self.steps))
         told = torch.empty(len(rows), self.count)
@@ -138,7 +152,7 @@ class KernelsEncoder(Encoder):
 
     def _set_thresholds(self, rows: Tensor) -> None:
         """Gives each kernel's answers deviation 1, and a threshold that lies anywhere among them."""
-        series = rows.reshape(-1, self.steps, self.channels).transpose(1, 2)
+        series = self._by_channel(rows)
         few = series[:: max(1, len(series) // FEW)][:FEW]
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv1d)

@@ -1,4 +1,4 @@
-"""Series as many random kernels and plain statistics tell of them, narrowed by PCA: ROCKET (Dempster 2020).
+"""Series and sounds as many random kernels and plain statistics tell of them, narrowed by PCA: ROCKET (Dempster 2020).
 
 Legend: `B` batch, `E` width of the embedding.
 """
@@ -17,14 +17,14 @@ from app.ml.tensors.shapes import Shape, Tensors
 
 
 class Rocket(SolvedSettings):
-    """What random kernels find in a series, beside level, swing and spectrum of each channel; computed, without steps.
+    """What random kernels find in a series or a sound, beside what is plain of each channel; computed, without steps.
 
     Learns from rows without labels."""
 
     name: Literal["rocket"] = "rocket"
-    """Random kernels over series."""
+    """Random kernels over series and sounds."""
     roles: ClassVar[Mapping[str, RoleNeeds]] = {
-        "input": RoleNeeds(frozenset({"vector"}), encoded=True, capabilities=frozenset({"kernels"}))
+        "input": RoleNeeds(frozenset({"vector", "grid"}), encoded=True, capabilities=frozenset({"kernels"}))
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True

@@ -7,7 +7,17 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from worker.evaluation.probes import STRENGTHS, Labelled, _fitted, interval, linear_right, nearest_right, scaled
+from worker.evaluation.probes import (
+    STRENGTHS,
+    Labelled,
+    _fitted,
+    _scores,
+    interval,
+    linear_right,
+    nearest_right,
+    scaled,
+    within_span,
+)
 
 
 def digits(rows: int = 900) -> Labelled:
@@ -41,6 +51,19 @@ def test_the_classifier_is_that_of_scikit_learn() -> None:
         theirs = LogisticRegression(C=1 / (300 * strength), max_iter=2000, tol=1e-8).fit(train, rows.train_labels)
         shares = torch.softmax(train @ weights[place, :-1] + weights[place, -1], 1)
         np.testing.assert_allclose(shares.numpy(), theirs.predict_proba(train), atol=0.02)
+
+
+def test_wide_features_are_told_in_the_span_of_few_rows_as_they_are_in_all_columns() -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (90,), generator=random)
+    rows = torch.randn(90, 400, generator=random) / 20 + torch.randn(3, 400, generator=random)[labels] / 60
+    plain, span = (rows[:60], rows[60:]), within_span(rows[:60], rows[60:])
+    assert [part.shape[1] for part in span] == [60, 60]
+    found = [_scores(_fitted(train, labels[:60], 3, STRENGTHS[:4]), test) for train, test in (plain, span)]
+    torch.testing.assert_close(*found, atol=1e-2, rtol=1e-2)
+    assert found[0][0].argmax(1).equal(found[1][0].argmax(1))
+    wide = torch.randn(60, 60)
+    assert within_span(wide, wide)[0] is wide
 
 
 def test_digits_are_told_by_a_linear_classifier_and_noise_is_not() -> None:
