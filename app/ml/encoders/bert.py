@@ -11,18 +11,21 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
+from torch.nn.functional import gelu, normalize, pad
 
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.encoders.transformer import Transformer, TransformerDecoder
-from app.ml.networks.attention import check_heads, quiet
+from app.ml.networks.attention import attended, check_heads, quiet
 from app.ml.networks.layers import activated, linear
+from app.ml.networks.tracing import tracing
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 from app.ml.text.tokenization import BEGIN, END
 
 Pooling = Literal["mean", "first"]
 MARKS = 2
 """Tokens around every text: one before it, one behind it."""
+PACKED = 2
+"""Axes of tokens that stand without padding, [T, D]."""
 
 
 class Bert(EncoderSettings):
@@ -81,7 +84,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, tokens: Tensor, real: Tensor | None) -> Tensor:
-        """`tokens` [B, L, D], or [T, D] where only those of `real` [B, L] are there."""
+        """`tokens` [B, L, D], or [T, D] where only those of `real` [B, L] are there; None where all are real."""
         tokens = self.attention_norm(tokens + self.dropout(self.tell(self.heard(self.ask(tokens), real))))
         inner: Tensor = self.dropout(self.narrow(gelu(self.widen(tokens))))
         normed: Tensor = self.inner_norm(tokens + inner)
@@ -89,17 +92,15 @@ class Layer(nn.Module):
 
     def heard(self, asked: Tensor, real: Tensor | None) -> Tensor:
         """What tokens hear of each other, from their queries, keys and values."""
-        if real is None:
-            rows, length, _ = asked.shape
-            spread = asked
-        else:
-            rows, length = real.shape
-            spread = asked.new_zeros((rows, length, asked.shape[1]))
+        packed, spread = asked.ndim == PACKED, asked
+        if packed:
+            assert real is not None
+            spread = asked.new_zeros((*real.shape, asked.shape[1]))
             spread[real] = asked
+        rows, length, _ = spread.shape
         queries, keys, values = spread.view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each [B, H, L, …]
-        mask = None if real is None else real[:, None, None, :]
-        heard = scaled_dot_product_attention(queries, keys, values, attn_mask=mask).transpose(1, 2).flatten(2)
-        return heard if real is None else heard[real]
+        heard = attended(queries, keys, values, real).transpose(1, 2).flatten(2)
+        return heard[real] if packed else heard
 
 
 class BertEncoder(Encoder):
@@ -118,28 +119,29 @@ class BertEncoder(Encoder):
         self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.depth))
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        marked, lengths = self.marked(inputs)
-        places = torch.arange(marked.shape[1], device=marked.device)
-        real = places < lengths[:, None]  # [B, L + 2]
+        marked, real = self.marked(inputs)
         embedded = self.embed(marked) + self.places[: marked.shape[1]]
-        packed = None if bool(real.all()) else real  # nothing is computed for padding
-        tokens = self.dropout(self.norm(embedded if packed is None else embedded[packed]))
+        padded = not bool(real.all())
+        packed = padded and not tracing()  # nothing is computed for padding, but graphs are plainer so
+        tokens = self.dropout(self.norm(embedded[real] if packed else embedded))
         for layer in self.layers:
-            tokens = layer(tokens, packed)
-        if packed is not None:
+            tokens = layer(tokens, real if padded else None)
+        if packed:
             tokens = tokens.new_zeros((*real.shape, self.width)).masked_scatter_(real[:, :, None], tokens)
+        elif padded:
+            tokens = tokens * real[:, :, None]
         pooled = tokens[:, 0].float()
         if self.settings.pooling == "mean":
-            pooled = tokens.float().sum(1) / lengths[:, None]
+            pooled = tokens.float().sum(1) / real.sum(1, keepdim=True)
         if self.settings.normalised:
             pooled = normalize(pooled)
         return Features(tokens[:, 1:-1], pooled, inputs["mask"])
 
     def marked(self, inputs: Tensors) -> tuple[Tensor, Tensor]:
-        """The ids with marks around every text [B, L + 2], and how many of them are real [B]."""
-        values, lengths = inputs["values"], inputs["mask"].sum(1)
-        marked = torch.cat([torch.full_like(values[:, :1], BEGIN), values, torch.zeros_like(values[:, :1])], dim=1)
-        return marked.scatter(1, lengths[:, None] + 1, END), lengths + MARKS
+        """The ids with marks around every text, and which of them are real: both [B, L + 2]."""
+        marked, real = pad(inputs["values"], (1, 1), value=BEGIN), pad(inputs["mask"], (2, 0), value=True)
+        last = real.sum(1, keepdim=True) - 1
+        return marked.scatter(1, last, END), real
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         settings = self.settings

@@ -102,6 +102,6 @@ class RnnDecoder(nn.Module):
 
     def forward(self, code: Tensor, length: int | None = None) -> Tensor:
         expanded: Tensor = self.expand(code)
-        states, _ = self.layers(expanded[:, None, :].repeat(1, length or self.steps, 1))
+        states, _ = self.layers(expanded[:, None, :].expand(-1, length or self.steps, -1))
         drawn: Tensor = self.draw(states)  # [B, W, C·H], of tokens [B, L, V]
         return drawn.transpose(1, 2).reshape(-1, *self.shape.size) if self.columns else drawn

@@ -146,9 +146,9 @@ class FittedImage(Fitted):
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Of pixels [B, C, H, W] from 0 to 1."""
         if self.settings.normalisation == "per_image":
-            mean = pixels.mean((1, 2, 3), keepdim=True)
-            deviation = pixels.std((1, 2, 3), correction=0, keepdim=True).clamp(min=FLATTEST)
-            return (pixels - mean) / deviation
+            flat = pixels.flatten(1)  # in graphs onnx2tf takes the mean of all axes but the first for that of others
+            deviation = flat.std(1, correction=0, keepdim=True).clamp(min=FLATTEST)
+            return ((flat - flat.mean(1, keepdim=True)) / deviation).view_as(pixels)
         return pixels if self.shape.bounded else (pixels - self._mean) / self._deviation
 
     def render(self, values: Tensor, *, binary: bool = False) -> list[Any]:

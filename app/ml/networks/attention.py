@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from app.ml.networks.layers import activated, linear
+from app.ml.networks.tracing import tracing
 
 WAVELENGTH = 10_000.0
 """Longest wavelength of the rotations, in tokens over 2 pi (Su 2021)."""
@@ -40,10 +41,28 @@ def rotations(places: Sequence[int], head: int) -> Tensor:
 
 
 def chosen(tokens: Tensor, keep: Tensor | None) -> Tensor:
-    """The tokens [B, K, D] named by `keep` [B, K], of `tokens` [B, L, D]."""
+    """The tokens [B, K, D] named by `keep` [B, K], or [1, K] for all items, of `tokens` [B, L, D]."""
     if keep is None:
         return tokens
+    if len(keep) == 1:
+        return tokens.index_select(1, keep[0])
     return tokens.gather(1, keep[:, :, None].expand(-1, -1, tokens.shape[2]))
+
+
+def attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    """What tokens hear of the real ones `mask` [B, L], or of those before them: the others are [B, H, L, 2P]."""
+    if not tracing():
+        # padding stands at the end, where nothing causal looks: no mask then, which keeps the fast kernels
+        seen = mask[:, None, None, :] if mask is not None and not causal else None
+        return scaled_dot_product_attention(queries, keys, values, attn_mask=seen, is_causal=causal)
+    # a graph shall say what is known here, and onnx2tf adds one axis at a time alone: there is something between them
+    seen = None
+    if causal:
+        places = torch.arange(queries.shape[2], device=queries.device)
+        seen = torch.where(places <= places[:, None], 0.0, -torch.inf)
+    elif mask is not None:
+        seen = torch.where(mask[:, None], 0.0, -torch.inf)[:, None]
+    return scaled_dot_product_attention(queries, keys, values, seen, scale=1 / math.sqrt(int(queries.shape[3])))
 
 
 class Attention(nn.Module):
@@ -57,9 +76,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor, angles: Angles | None, mask: Tensor | None, causal: bool) -> Tensor:
         queries, keys, values = self.asked(tokens, angles)
-        # padding stands at the end, where nothing causal looks: no mask then, which keeps the fast kernels
-        seen = mask[:, None, None, :] if mask is not None and not causal else None
-        return self.told(scaled_dot_product_attention(queries, keys, values, attn_mask=seen, is_causal=causal))
+        return self.told(attended(queries, keys, values, mask, causal=causal))
 
     def asked(self, tokens: Tensor, angles: Angles | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of `tokens` [B, L, D], each [B, H, L, 2P]."""

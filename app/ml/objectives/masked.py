@@ -19,6 +19,7 @@ from app.errors import OutOfRange
 from app.ml.image import patches
 from app.ml.networks.attention import Layer
 from app.ml.networks.layers import linear
+from app.ml.networks.tracing import tracing
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts import masking
 from app.ml.objectives.parts.rebuilding import bounded, errors, measures, real, rendered
@@ -85,6 +86,7 @@ class MaskedNetwork(Objective):
             )
         self.shape, self.parts = role.modality.shape, parts
         self.ratio = settings.mask_ratio or ratio
+        self.groups = masking.groups(self.ratio, parts)  # here, for graphs to hold them and not how they are drawn
         self.encoders = nn.ModuleDict({"input": role.encoder})
         self.width = role.dimensions or role.encoder.width
         self.neck = nn.Identity() if self.width == role.encoder.width else linear(role.encoder.width, self.width)
@@ -93,7 +95,7 @@ class MaskedNetwork(Objective):
     def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
         """What the visible parts say of the whole: values like the item's, or scores [B, L, V] of its words.
 
-        `hidden` parts of every row are; of texts the number differs.
+        `where` [B, L], or [1, L] for all rows, says what is hidden: `hidden` parts of every row, but for texts.
         """
 
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
@@ -125,14 +127,14 @@ class MaskedNetwork(Objective):
     def reconstruct(self, inputs: Tensors) -> Tensor:
         """Every part as the rest of the item tells it: one group of parts is hidden after the other."""
         values = inputs["values"]
-        whole = torch.zeros_like(values)
-        for group in masking.groups(self.ratio, self.parts):
-            where = group.to(values.device).expand(len(values), -1)
+        whole = torch.zeros_like(values).flatten(1)  # [B, N], as onnx2tf mixes up axes where more are chosen from
+        for group in self.groups:
+            where = group.to(values.device)[None]
             if self.shape.layout == "tokens":
                 where = where[:, : values.shape[1]]
             told = rendered(self.told(self.show(inputs, where), where, int(group.sum())), inputs)
-            whole = torch.where(self.covered(where), told, whole)
-        return whole
+            whole = torch.where(self.covered(where).flatten(1), told.flatten(1), whole)
+        return whole.view_as(values)
 
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of the mean error of their hidden parts, and the number of items."""
@@ -170,12 +172,17 @@ class MaskedPatches(MaskedNetwork):
         self.draw = nn.Sequential(nn.LayerNorm(DECODER_WIDTH), linear(DECODER_WIDTH, shape.size[0] * side**2))
 
     def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
-        keep = where.byte().argsort(dim=1, stable=True)[
-            :, : self.parts - hidden
-        ]  # [B, K]; `nonzero` would wait for a GPU
+        keep = masking.visible(where, self.parts - hidden)  # [B, K]
         seen = self.expand(self.neck(self.encoders["input"](shown, keep=keep).tokens))  # [B, K, D]
-        tokens = self.missing.to(seen.dtype).expand(*where.shape, -1)  # [B, L, D]
-        tokens = tokens.scatter(1, keep[:, :, None].expand_as(seen), seen) + self.places
+        missing = self.missing.to(seen.dtype)
+        if tracing():  # of all rows alike, as onnx2tf cannot scatter: each part is seen or missing, times 1 or 0
+            away = where[0, :, None].to(seen.dtype)  # [L, 1]
+            tokens = seen.index_select(1, ((~where[0]).cumsum(0) - 1).clamp(min=0))
+            tokens = tokens * (1 - away) + missing * away
+        else:
+            tokens = missing.expand(len(seen), self.parts, -1)  # [B, L, D]
+            tokens = tokens.scatter(1, keep[:, :, None].expand_as(seen), seen)
+        tokens = tokens + self.places
         for layer in self.layers:
             tokens = layer(tokens)
         return bounded(patches.joined(self.draw(tokens), self.shape, self.side), self.shape)
@@ -198,7 +205,12 @@ class MaskedValues(MaskedNetwork):
         self.decoder = role.encoder.decoder(shape, self.width)
 
     def show(self, inputs: Tensors, where: Tensor) -> Tensors:
-        return {**inputs, "values": torch.where(self.covered(where), self.blank, inputs["values"])}
+        values, covered = inputs["values"], self.covered(where)
+        if tracing():  # flat, as in `reconstruct`
+            blank = self.blank.expand(self.shape.size).flatten()
+            shown = torch.where(covered.flatten(1), blank, values.flatten(1)).view_as(values)
+            return {**inputs, "values": shown}
+        return {**inputs, "values": torch.where(covered, self.blank, values)}
 
     def told(self, shown: Tensors, where: Tensor, hidden: int) -> Tensor:
         return bounded(self.decoder(self.embed(shown)), self.shape)

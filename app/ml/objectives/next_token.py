@@ -68,9 +68,8 @@ class LanguageModel(Objective):
 
     def begun(self, inputs: Tensors) -> Tensors:
         """The texts behind a sign for the beginning, one place longer where the encoder has room for it."""
-        length = min(inputs["values"].shape[1] + 1, self.most)
-        values = pad(inputs["values"], (1, 0), value=BEGIN)[:, :length]
-        return {"values": values, "mask": pad(inputs["mask"], (1, 0), value=True)[:, :length]}
+        values, mask = pad(inputs["values"], (1, 0), value=BEGIN), pad(inputs["mask"], (1, 0), value=True)
+        return {"values": values[:, : self.most], "mask": mask[:, : self.most]}
 
     def loss(self, batch: Batch) -> Loss:
         """Sum of the cross-entropy, in nats, over all tokens and the end of each text; their number."""

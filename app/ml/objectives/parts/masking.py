@@ -6,6 +6,7 @@ Legend: `B` batch, `L` parts of an item (values, patches or tokens), `G` groups.
 import torch
 from torch import Tensor
 
+from app.ml.networks.tracing import tracing
 from app.ml.tensors.random_numbers import uniform
 
 
@@ -24,6 +25,13 @@ def hidden_tokens(draw: Tensor, ratio: float, mask: Tensor) -> Tensor:
     """[B, L] bool: a share of the real tokens [B, L] of every row, one at least; `draw` [B, L] is uniform."""
     draw = draw.masked_fill(~mask, 2.0)
     return ((draw < ratio) | (draw == draw.amin(1, keepdim=True))) & mask
+
+
+def visible(where: Tensor, count: int) -> Tensor:
+    """Positions [B, count] of the parts that `where` [B, L] does not hide."""
+    if tracing():  # of parts that are hidden in all rows alike: a graph holds which ones remain
+        return torch.tensor([[part for part, hidden in enumerate(where[0].tolist()) if not hidden]])
+    return where.byte().argsort(dim=1, stable=True)[:, :count]  # `nonzero` would wait for a GPU
 
 
 def groups(ratio: float, parts: int) -> list[Tensor]:

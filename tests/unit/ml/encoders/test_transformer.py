@@ -69,7 +69,15 @@ def test_all_patches_kept_are_the_whole_picture() -> None:
     whole = network({"values": values})
     count = whole.tokens.shape[1]
     assert whole.grid == (5, 4)
-    torch.testing.assert_close(network({"values": values}, keep=torch.arange(count).expand(2, -1)).tokens, whole.tokens)
+    for keep in (torch.arange(count).expand(2, -1), torch.arange(count)[None]):
+        torch.testing.assert_close(network({"values": values}, keep=keep).tokens, whole.tokens)
+
+
+def test_patches_that_are_kept_of_all_pictures_are_named_once() -> None:
+    network, values = built(PICTURE), torch.rand(3, 2, 10, 7)
+    keep = torch.tensor([[3, 0, 9]])
+    each, once = (network({"values": values}, keep=kept).tokens for kept in (keep.expand(3, -1), keep))
+    assert torch.equal(each, once)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 10])

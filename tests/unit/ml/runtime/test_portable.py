@@ -220,6 +220,81 @@ def test_a_graph_of_words_takes_what_anybody_makes_of_texts(
     np.testing.assert_allclose(answers(tmp_path / portable.FILE, values=values, mask=mask)["embed"], wanted, atol=1e-5)
 
 
+PICTURES, TEXTS = {"name": "image"}, {"name": "text"}
+STUMBLED_OVER = {"Constant", "GatherND", "IsNaN", "NonZero", "ReduceL2", "ScatterND", "Tile"}
+"""What onnx2tf makes nothing of, or something else."""
+
+
+@pytest.mark.parametrize("objective", ["autoencoding", "masked"])
+@pytest.mark.parametrize("encoder", ["cnn", "rnn", "transformer"])
+def test_a_graph_of_pictures_is_laid_out_anew(tmp_path: Path, encoder: str, objective: str) -> None:
+    """Since nothing in it is computed of shapes, and no node knows more axes than it must."""
+    loaded = written(
+        tmp_path, {**PICTURES, "normalisation": "per_image"}, networks.pictures(64, 24), encoder, objective
+    )
+    portable.write(loaded, tmp_path / portable.FILE)
+    graph = onnx_files.shape_inference.infer_shapes(onnx_files.load(tmp_path / portable.FILE)).graph
+    axes = {each.name: len(each.type.tensor_type.shape.dim) for each in graph.value_info}
+    weights = {weight.name: onnx_files.numpy_helper.to_array(weight) for weight in graph.initializer}
+    assert {output.name for output in graph.output} == {"embed", "reconstruct"}
+    assert not STUMBLED_OVER & {node.op_type for node in graph.node}
+    for node in graph.node:
+        if node.op_type in ("Reshape", "Expand"):
+            assert node.input[1] in weights
+        elif node.op_type == "Resize":
+            assert node.input[2] in weights
+        elif node.op_type == "ReduceMean":
+            assert weights[node.input[1]].tolist() == [1]  # of several axes the wrong ones are taken
+        elif node.op_type == "Where":
+            assert axes[node.output[0]] == 2
+    items = networks.pictures(5, 24, seed=2)
+    wanted = artifact.ask(loaded.network, "reconstruct", loaded.roles["input"].encode(items))
+    shown = loaded.roles["input"].unscaled(wanted)
+    np.testing.assert_allclose(answers(tmp_path / portable.FILE, values=items)["reconstruct"], shown, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "objective"), [("transformer", "masked"), ("transformer", "next_token"), ("bert", "masked")]
+)
+def test_a_graph_of_texts_has_masks_for_padding(tmp_path: Path, encoder: str, objective: str) -> None:
+    """A network packs what is real, which other programs have no operations for."""
+    loaded = written(tmp_path, TEXTS, networks.texts(64), encoder, objective)
+    portable.write(loaded, tmp_path / portable.FILE)
+    graph = onnx_files.load(tmp_path / portable.FILE).graph
+    kinds = {output: node.op_type for node in graph.node for output in node.output}
+    assert not STUMBLED_OVER & {*kinds.values()}
+    inserted = [node for node in graph.node if node.op_type == "Unsqueeze"]
+    assert inserted
+    assert not [node for node in inserted if kinds.get(node.input[0]) == "Unsqueeze"]
+    weights = {weight.name for weight in graph.initializer}
+    assert all(node.input[1] in weights for node in graph.node if node.op_type == "Reshape")
+    inputs = loaded.roles["input"].encode(networks.texts(20, seed=1))
+    found = answers(tmp_path / portable.FILE, **{name: tensor.numpy() for name, tensor in inputs.items()})["embed"]
+    np.testing.assert_allclose(found, artifact.ask(loaded.network, "embed", inputs), atol=1e-5)
+
+
+def test_a_graph_holds_weights_once_though_it_answers_twice(tmp_path: Path) -> None:
+    loaded = artifact.load(networks.write(tmp_path, objective="classification"))
+    portable.write(loaded, tmp_path / portable.FILE)
+    graph = onnx_files.load(tmp_path / portable.FILE).graph
+    assert len(graph.output) == 2
+    assert (
+        sum(onnx_files.numpy_helper.to_array(weight).nbytes for weight in graph.initializer) < 1.1 * loaded.size_bytes
+    )
+
+
+@pytest.mark.parametrize("encoder", ["rnn", "transformer"])
+def test_texts_of_one_token_have_a_graph_for_longer_ones(tmp_path: Path, encoder: str) -> None:
+    """Golden rows tell nothing of other lengths there."""
+    single = np.array(["rose", "tree", "leaf", "root"] * 16, dtype=object)
+    loaded = written(tmp_path, {**TEXTS, "tokenizer": "words", "max_length": 8}, single, encoder)
+    assert loaded.golden_inputs["values"].shape[1] == 1
+    portable.write(loaded, tmp_path / portable.FILE)
+    inputs = loaded.roles["input"].encode(np.array(["rose tree leaf", "root root leaf rose"], dtype=object))
+    found = answers(tmp_path / portable.FILE, **{name: tensor.numpy() for name, tensor in inputs.items()})["embed"]
+    np.testing.assert_allclose(found, artifact.ask(loaded.network, "embed", inputs), atol=1e-5)
+
+
 def test_a_graph_of_convolutions_says_what_translators_ask(tmp_path: Path) -> None:
     """Weights that are no nodes, and shapes in numbers: onnx2tf, which lays out maps anew, otherwise fails."""
     loaded = written(tmp_path, {"name": "image"}, networks.pictures(64, size=24), "cnn", "contrastive")
