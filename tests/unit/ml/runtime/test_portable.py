@@ -16,7 +16,7 @@ from app.ml import artifact
 from app.ml.build import build_network
 from app.ml.modalities.parts.rows import FittedVectors
 from app.ml.runtime import onnx, portable
-from app.ml.tensors.shapes import Column
+from app.ml.tensors.shapes import Column, Tensors
 from tests import networks
 from tests.contracts.recording import STORED
 from tests.little_room import little_room
@@ -271,6 +271,21 @@ def test_a_graph_of_texts_has_masks_for_padding(tmp_path: Path, encoder: str, ob
     inputs = loaded.roles["input"].encode(networks.texts(20, seed=1))
     found = answers(tmp_path / portable.FILE, **{name: tensor.numpy() for name, tensor in inputs.items()})["embed"]
     np.testing.assert_allclose(found, artifact.ask(loaded.network, "embed", inputs), atol=1e-5)
+
+
+def test_a_graph_for_texts_of_one_length_alone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = written(tmp_path, TEXTS, networks.texts(64), "transformer", "masked")
+    kind: Any = type(loaded.network)
+    embed = kind.embed
+
+    def traced(self: Any, inputs: Tensors) -> Any:
+        length = inputs["values"].shape[1]
+        share = torch.as_tensor(length) / int(length)  # 1, and in a graph so at one length
+        return embed(self, inputs) * share
+
+    monkeypatch.setattr(kind, "embed", traced)
+    with pytest.raises(portable.NoGraph, match="were not those of the network"):
+        portable.write(loaded, tmp_path / portable.FILE)
 
 
 def test_a_graph_holds_weights_once_though_it_answers_twice(tmp_path: Path) -> None:
