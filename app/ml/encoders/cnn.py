@@ -15,7 +15,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from app.errors import DoesNotFit
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.networks.layers import convolution, linear, normalisation
 from app.ml.series import channels as layout
@@ -73,12 +72,7 @@ class Cnn(EncoderSettings):
         return {"stem": stem}, f"steps of pictures of {height} by {width} would take too long"
 
     def check(self, shape: Shape) -> None:
-        if shape.layout != "vector" and self.channels is not None:
-            raise DoesNotFit(
-                "encoder.channels: is for rows of numbers; pictures and sounds have their own", param="encoder.channels"
-            )
-        if shape.layout == "vector":
-            layout.check(self.channels, shape.count, "encoder.channels")
+        layout.check_encoder(self.channels, shape)
 
     def build(self, shape: Shape) -> "CnnEncoder":
         return CnnEncoder(self, shape)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.errors import DoesNotFit, OutOfRange
+from app.errors import OutOfRange
 from app.ml.decomposition.components import principal
 from app.ml.encoders.base import Capability, Encoder, EncoderSettings, Features
 from app.ml.networks.layers import linear
@@ -58,12 +58,7 @@ class Kernels(EncoderSettings):
         return layout.default(shape)
 
     def check(self, shape: Shape) -> None:
-        if shape.layout == "grid" and self.channels is not None:
-            raise DoesNotFit(
-                "encoder.channels: is for rows of numbers; pictures and sounds have their own", param="encoder.channels"
-            )
-        if shape.layout == "vector":
-            layout.check(self.channels, shape.count, "encoder.channels")
+        layout.check_encoder(self.channels, shape)
 
     def build(self, shape: Shape) -> "KernelsEncoder":
         return KernelsEncoder(self, shape)

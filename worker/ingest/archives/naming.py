@@ -77,7 +77,7 @@ def _chosen(keyed: dict[str, Keyed]) -> list[Member]:
         return [table.as_metadata(None) for table in best or tables]
     named = [(table, stem(table.member.path)) for table in tables if is_split(stem(table.member.path))]
     first = min(named, key=lambda pair: split_name(pair[1]) != "train")[0] if named else tables[0]
-    alike = [(table, split_name(stem)) for table, stem in named if table.header == first.header]
+    alike = [(table, split_name(called)) for table, called in named if table.header == first.header]
     if len(alike) < 2 or SPLIT in first.header:
         return [first.as_metadata(None)]
     return [table.as_metadata(split) for table, split in alike]
