@@ -96,7 +96,7 @@ class FittedAcoustic(Fitted):
             raise WrongType(f"input: expected a sound or a list of sounds, got {told(items, 60)}", param="input")
         if len(items) == 0:
             raise EmptyInput("input: is empty; give at least one sound", param="input")
-        if np.ndim(items[0]) == 0 and not isinstance(items[0], str | None | Mapping):
+        if np.ndim(items[0]) == 0 and not isinstance(items[0], str | bytes | None | Mapping):
             return Ragged.of([_samples(items, "input")])
         return Ragged.of([self._sound(item, f"input[{index}]") for index, item in enumerate(items)])
 

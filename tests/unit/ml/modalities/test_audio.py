@@ -89,6 +89,7 @@ def test_silence_alone_can_be_learned_from() -> None:
         tone(seconds=0.1).tolist(),
         (tone(seconds=0.1) / 32768).tolist(),
         encode_uri(tone(seconds=0.1), 16_000),
+        sound(tone(seconds=0.1), 16_000, "WAV"),
     ],
 )
 def test_reads_one_sound_or_a_list_of_them_in_every_form(item: Any) -> None:
