@@ -85,6 +85,23 @@ def test_an_accuracy_on_few_rows_stands_beside_the_commonest_class_and_claims_no
     assert 0 <= metrics["accuracy"] <= 1
 
 
+def test_where_labels_of_the_test_rows_are_withheld_the_validation_rows_judge(bench: Bench) -> None:
+    found = blobs()
+    splits = ["train"] * 300 + ["validation"] * 50 + ["test"] * 50
+    rows = [
+        ",".join([*map(str, values), "" if split == "test" else label, split])
+        for values, label, split in zip(found["features"], found["label"], splits, strict=True)
+    ]
+    head = ",".join([*(f"f{place}" for place in range(12)), "label", "split"])
+    secret = bench.workshop.dataset("\n".join([head, *rows]).encode(), "rows.csv")
+    assert "no row of test has a label: how well models tell labels" in " ".join((secret.profile or {})["warnings"])
+    metrics = bench.train(secret, name="secret", objective={"name": "classification"}).metrics
+    assert (metrics["split"], metrics["rows_judged"]) == ("validation", 50)
+    assert metrics["accuracy"] > metrics["baselines"]["majority"]["accuracy"]
+    assert bench.judge("secret", secret)["metrics"] == metrics
+    assert bench.train(secret, name="rebuilt", objective={"name": "autoencoding"}).metrics["split"] == "test"
+
+
 def test_an_encoder_from_elsewhere_is_judged_on_labelled_texts(bench: Bench) -> None:
     form = {"file": ("tiny.zip", io.BytesIO(bert_folder.zipped(bert_folder.files())), "application/zip")}
     job = bench.client.post("/v1/models/import", data={"name": "tiny"}, files=form).json()

@@ -1,7 +1,8 @@
 """Evaluation: the metrics of a model on held-out rows, beside those of simple baselines on the same rows.
 
-Protocol, version 2: the test split, or the validation split where there is none; at most `TRAIN_ROWS` and `TEST_ROWS`
-rows, spread evenly, fewer where rows or networks are large (`rows_learned`, `rows_judged` say how many).
+Protocol, version 2: the test split, or the validation split where there is none or it has no labels; at most
+`TRAIN_ROWS` and `TEST_ROWS` rows, spread evenly, fewer where rows or networks are large (`rows_learned`, `rows_judged`
+say how many).
 `knn_accuracy` is the share of rows whose label is the commonest among the 10 nearest training rows by cosine,
 `linear_accuracy` that which a regularised linear classifier tells; worker/evaluation/probes.py says how rows are scaled
 and what is chosen by which rows. `intervals` are the middle 95 % of 1,000 bootstrap samples of the evaluated rows;
@@ -32,6 +33,8 @@ from worker.evaluation.subject import PLACES, Rows, Subject, answer, pieces_of, 
 from worker.evaluation.words import WordTests
 
 PROTOCOL = 2
+JUDGES = ("test", "validation")
+"""Splits that can judge a model, the better one first."""
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
 OWN_ROWS = 2000
 """Rows from which the objective's own metrics are computed."""
@@ -65,7 +68,7 @@ def evaluate(subject: Subject) -> dict[str, Any]:
     Errors are mean squared errors in the unit of the scaled input, perplexities are per token; accuracies are shares
     in [0, 1]; `effective_rank` counts dimensions.
     """
-    split = "test" if subject.dataset.splits["test"].rows else "validation"
+    split = judging(subject)
     abilities = subject.spec.objective.abilities
     report = Report({"protocol": PROTOCOL, "split": split, "rows": subject.dataset.splits[split].rows})
     with torch.no_grad():
@@ -91,6 +94,15 @@ def evaluate(subject: Subject) -> dict[str, Any]:
         if subject.words is not None:
             word_metrics(subject, subject.words, report)
     return {**report.metrics, "baselines": report.baselines}
+
+
+def judging(subject: Subject) -> str:
+    """The split whose rows judge: `test`; `validation` where no row of test has all that the network learned from."""
+    splits, roles = subject.dataset.splits, subject.fitted
+    for name in JUDGES:
+        if all(splits[name].present(role).any() for role in roles):
+            return name
+    return next((name for name in JUDGES if splits[name].rows), JUDGES[-1])
 
 
 def evaluate_checked(subject: Subject) -> dict[str, Any]:

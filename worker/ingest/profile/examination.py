@@ -133,7 +133,10 @@ def advice(profile: Mapping[str, Any]) -> list[str]:
                 found.append(
                     f"{least!r} has {counted(sizes[least], 'training row')}; {FEW_PER_CLASS} and more are usual"
                 )
-        judged = next((sum(target["splits"][name].values()) for name in JUDGED if profile["splits"].get(name)), 0)
+        judges = next((name for name in JUDGED if profile["splits"].get(name)), JUDGED[0])
+        judged = sum(target["splits"].get(judges, {}).values())
+        if judged == 0 and profile["splits"].get(judges) and sizes:
+            found.append(f"no row of {judges} has a label: how well models tell labels cannot be seen there")
         if 0 < judged < FEW_JUDGED:
             found.append(
                 f"{counted(judged, 'labelled row')} will judge models: an accuracy there may be off by "
