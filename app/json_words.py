@@ -3,14 +3,31 @@
 import json
 from typing import Any
 
+import numpy as np
+
 MOST = 100
-KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+KINDS = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    bytes: "a file",
+}
 
 
 def told(value: Any, most: int = MOST) -> str:
     """The value as it was given, cut where it would fill the screen. Texts stand in single quotes."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    if isinstance(value, bytes):
+        return told_kind(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
     return text if len(text) <= most else text[:most] + "…"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: NumPy's numbers are numbers."""
+    return value.item() if isinstance(value, np.generic) else repr(value)
 
 
 def told_kind(value: Any) -> str:

@@ -82,11 +82,11 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, project_id: str, body: bytes, waited: float) -> tuple[Packed, Timings]:
         operation = self._operation
-        kind = header(scope, b"content-type").partition(";")[0].strip().lower() if operation.of_items else ""
+        kind = header(scope, b"content-type").partition(";")[0].strip().lower()
         large = len(body) > LARGE_NUMBERS_BYTES
         predictor: Predictor | None = None
         request: Any
-        if kind in (request_bodies.RAW, request_bodies.NPY):
+        if operation.of_items and kind in (request_bodies.RAW, request_bodies.NPY):
             given = request_bodies.options(operation, scope["query_string"])
             predictor = await self._model(project_id, given["model"])
             items = (
@@ -95,7 +95,7 @@ class Endpoint:
                 else request_bodies.raw(body, predictor.row_numbers)
             )
             request = request_bodies.validated(operation, {**given, request_bodies.INPUT: items})
-        elif kind == request_bodies.FORM:
+        elif operation.of_items and kind == request_bodies.FORM:
             request = await request_bodies.form(operation, scope, body)
             large = True
         else:
@@ -104,7 +104,7 @@ class Endpoint:
                 request, predictor = quick
             else:
                 large = len(body) > LARGE_BYTES
-                request = await aside(large, request_bodies.decode, operation, body)
+                request = await aside(large, request_bodies.decode, operation, body, kind)
                 large = large or (operation.of_items and request_bodies.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
         if operation.of_items and request_bodies.short(request.input) and predictor.modality.shape.layout == "tokens":

@@ -31,18 +31,26 @@ from app.validation import from_validation
 RAW, NPY, FORM = "application/octet-stream", "application/x-npy", "multipart/form-data"
 MOST_FIELDS, MOST_QUERY, MOST_REMEMBERED = 16, 4096, 256
 INPUT = "input"
+FILES = ("image/", "audio/", "video/", "multipart/")
+"""Beginnings of media types of bodies that are files, or hold some."""
 SHORT_TEXT = 1000
 """Characters of a text that is read on the event loop."""
 BINARY = {"type": "string", "format": "binary"}
 
 
-def decode(operation: Operation, body: bytes) -> Any:
-    """The validated request in JSON. Raises EmptyInput, Malformed, NonFinite, or what is wrong with a key."""
+def decode(operation: Operation, body: bytes, kind: str = "") -> Any:
+    """The validated request in JSON. Raises EmptyInput, Malformed, NonFinite, or what is wrong with a key.
+
+    `kind` is the media type that the client named, for the message of a body that is no JSON.
+    """
     if not body.strip():
         raise EmptyInput("the body is empty; send a JSON object with model and input")
     try:
         decoded = bounded_json.loads(body)
     except orjson.JSONDecodeError as error:
+        if kind.startswith(FILES):
+            items = f" with the item as a data: URI, or the file as 'input' of a form ({FORM})"
+            raise Malformed(f"the body is {kind}; send JSON{items if operation.of_items else ''}") from None
         explain(body, error)
     if not isinstance(decoded, dict):
         raise Malformed(f"the body is {told_kind(decoded)}; send an object with model and input")
@@ -127,7 +135,10 @@ def npy(body: bytes) -> NDArray[Any]:
 
 
 async def form(operation: Operation, scope: Scope, body: bytes) -> Any:
-    """The validated request in a form: `input` is a file, a text, or several of either."""
+    """The validated request in a form: `input` is a file, a text, or several of either.
+
+    Raises EmptyInput without one, Malformed for a file of another name, and what is wrong with an option.
+    """
 
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -135,6 +146,8 @@ async def form(operation: Operation, scope: Scope, body: bytes) -> Any:
     fields: list[tuple[str, str]] = []
     items: list[bytes | str] = []
     async for part in parts(Request(scope, replay)):
+        if part.name != INPUT and part.filename is not None:
+            raise Malformed(f"{part.name}: is a file; the form's files are its items, called 'input'", param=part.name)
         if part.name != INPUT:
             fields.append((part.name, await part.text()))
         elif part.filename is None:

@@ -123,7 +123,8 @@ def test_without_any_box_there_is_nothing_to_learn(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "message"), [(1, "a single row; a dataset needs at least 2"), (2, "fewer than 2 labelled rows")]
+    ("count", "message"),
+    [(1, "a single row; a dataset needs at least 2"), (2, "has 1 labelled row; it needs 2 at least")],
 )
 def test_one_picture_is_too_few(workshop: Workshop, count: int, message: str) -> None:
     dataset = workshop.dataset(archive(count, owl=[2, 2, 6, 6]), "few.zip")

@@ -70,6 +70,12 @@ def test_candidates_are_weighed_by_the_cosines_of_both_sides(client: httpx.Clien
             "unknown_choice",
             "candidate",
         ),
+        (
+            "predictions",
+            {"model": "pairs", "input": "u", "candidate_labels": ["a", " "]},
+            "empty_input",
+            "candidate_labels[1]",
+        ),
         ("embeddings", {"model": "classes", "input": [0], "side": "right"}, "does_not_fit", "side"),
         ("embeddings", {"model": "pairs", "input": "oak", "side": "up"}, "unknown_choice", "side"),
         ("embeddings", {"model": "pairs", "input": "oak", "side": "left"}, "malformed", "input"),

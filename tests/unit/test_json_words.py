@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.json_words import told, told_kind
@@ -17,7 +18,9 @@ from app.json_words import told, told_kind
         ("64px", "'64px'", "a text"),
         ([None, "ä"], '[null, "ä"]', "a list"),
         ({"a": False}, '{"a": false}', "an object"),
-        (b"x", "\"b'x'\"", "bytes"),
+        (b"x", "a file", "a file"),
+        (np.float32(0.5), "0.5", "float32"),
+        ([np.int64(3)], "[3]", "a list"),
     ],
 )
 def test_values_are_told_as_json_has_them(value: Any, words: str, kind: str) -> None:

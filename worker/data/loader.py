@@ -22,7 +22,6 @@ from app.dataset import Rows
 from app.ml.modalities.base import Fitted
 from app.ml.tensors.batch import Batch, Roles
 from app.ml.tensors.padding import Gathering, Packed, joined
-from app.ml.tensors.threads import computing_with
 
 SAMPLE_ROWS = 64
 ENCODED_ROWS = 1024
@@ -208,9 +207,7 @@ def batch_seed(seed: int, epoch: int, step: int) -> int:
 
 
 def _take(held: Held, positions: Tensor, chosen: Tensor) -> tuple[Roles, Tensor]:
-    short = any(packed.starts is not None for packed in held.values())  # to lay out lengths takes many operations
-    with computing_with(1 if short else torch.get_num_threads()):
-        return {role: packed.take(chosen) for role, packed in held.items()}, positions.index_select(0, chosen)
+    return {role: packed.take(chosen) for role, packed in held.items()}, positions.index_select(0, chosen)
 
 
 def _join(first: tuple[Roles, Tensor], second: tuple[Roles, Tensor]) -> tuple[Roles, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from app.errors import UnknownChoice
+from app.errors import EmptyInput, UnknownChoice
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.operations.base import Answered, Input, Operation
@@ -79,9 +79,12 @@ class Predict(Operation):
     Answer: ClassVar[type[BaseModel]] = PredictAnswer
 
     def compared(self, request: PredictRequest) -> list[str] | None:
-        """Raises UnknownChoice for a label that comes twice."""
+        """Raises EmptyInput for an empty label, UnknownChoice for one that comes twice."""
         labels = request.candidate_labels
-        for label in labels or ():
+        for place, label in enumerate(labels or ()):
+            if not label.strip():
+                name = f"candidate_labels[{place}]"
+                raise EmptyInput(f"{name}: is an empty text; give at least one word", param=name)
             if labels is not None and labels.count(label) > 1:
                 raise UnknownChoice(f"candidate_labels: {label!r:.100} comes twice", param="candidate_labels")
         return labels

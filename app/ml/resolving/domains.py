@@ -63,10 +63,11 @@ def usable_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], split:
 
 
 def check_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], dataset: str | None) -> None:
-    what = "labelled rows" if "target" in objective.roles else "rows"
-    if usable_rows(objective, profile) < 2:
+    rows = usable_rows(objective, profile)
+    what = f"{'labelled ' if 'target' in objective.roles else ''}row{'' if rows == 1 else 's'}"
+    if rows < 2:
         whose = f" of dataset {dataset}" if dataset is not None else ""
-        raise OutOfRange(f"the training split{whose} has fewer than 2 {what}", param="dataset")
+        raise OutOfRange(f"the training split{whose} has {rows} {what}; it needs 2 at least", param="dataset")
 
 
 def check_classes(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> None:

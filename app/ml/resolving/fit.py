@@ -8,6 +8,7 @@ from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import find
+from app.ml.tensors.shapes import Layout
 
 TARGETS = {
     "classes": "columns.label of a dataset names a column of classes",
@@ -30,10 +31,12 @@ def check_fit(objective: ObjectiveSettings, roles: Mapping[str, RoleSpec]) -> No
 def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec: RoleSpec) -> None:
     layout = spec.modality.layout
     if layout not in needs.layouts:
-        fitting = [name for name, plugin in find("modalities", Modality).items() if plugin.layout in needs.layouts]
+        fitting = readers(needs.layouts)
+        where = where_from(fitting) if role == "target" else None
+        more = f"; {where}" if where else ""
         raise DoesNotFit(
             f"objective {objective.name!r} cannot use modality {spec.modality.name!r} as {role!r}; "
-            f"it takes {_either(fitting)}{_where(role, fitting)}",
+            f"it takes {_either(fitting)}{more}",
             param="objective",
         )
     if not needs.encoded or spec.encoder is None:
@@ -49,7 +52,7 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
         fitting = [name for name, plugin in encoders.items() if needs.capabilities <= plugin.capabilities]
         raise DoesNotFit(
             f"objective {objective.name!r} needs an encoder with {sorted(needs.capabilities)}, "
-            f"as {_either(fitting)} has",
+            f"as {_either(fitting)} has, and {spec.encoder.name!r} has not",
             param="encoder",
         )
     if spec.dimensions is not None and "embed" not in objective.abilities:
@@ -60,10 +63,14 @@ def _check_role(objective: ObjectiveSettings, role: str, needs: RoleNeeds, spec:
         )
 
 
-def _where(role: str, kinds: Collection[str]) -> str:
-    """How a dataset comes to such targets."""
-    told = [said for kind, said in TARGETS.items() if role == "target" and kind in kinds]
-    return f"; {told[0]}" if told else ""
+def readers(layouts: Collection[Layout]) -> list[str]:
+    """The modalities of such layouts."""
+    return [name for name, plugin in find("modalities", Modality).items() if plugin.layout in layouts]
+
+
+def where_from(kinds: Collection[str]) -> str | None:
+    """How a dataset comes to the first of such targets that has a way of its own."""
+    return next((said for kind, said in TARGETS.items() if kind in kinds), None)
 
 
 def _either(names: Iterable[str]) -> str:

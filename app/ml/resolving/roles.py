@@ -4,7 +4,7 @@ Taken from the request, else from the base model, else decided from the dataset'
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,6 +18,7 @@ from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
 from app.ml.plugins import Auto, complete, find
 from app.ml.resolving.choices import Choices
 from app.ml.resolving.domains import usable_rows
+from app.ml.resolving.fit import readers, where_from
 from app.ml.tensors.shapes import Shape
 
 MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
@@ -47,7 +48,7 @@ def decide_roles(
             )
     for role in objective.roles:
         if profile.get(role) is None:
-            raise lacks(role, f"objective {objective.name!r}", profile)
+            raise lacks(role, f"objective {objective.name!r}", profile, readers(objective.roles[role].layouts))
     rows = usable_rows(objective, profile)
     roles: dict[str, RoleSpec] = {}
     for role, needs in objective.roles.items():
@@ -75,8 +76,8 @@ def decide_roles(
     return roles
 
 
-def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
-    """`who` needs the role, and the dataset has none: also why, where the profile says it."""
+def lacks(role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str] = ("classes",)) -> DoesNotFit:
+    """`who` needs the role, and the dataset has none: also why, or how it would; it takes targets of `kinds`."""
     why = profile.get("inferred", {}).get(role)
     if role in SIDES and profile.get("input") and profile.get("caption"):
         names = {side: profile[part]["name"] for side, part in SIDES.items()}
@@ -85,16 +86,39 @@ def lacks(role: str, who: str, profile: Mapping[str, Any]) -> DoesNotFit:
         names = {side: profile[part]["name"] for side, part in zip(SIDES, ("source", "target"), strict=True)}
         columns = json.dumps(names)
         why = f"make it with columns {columns} for pairs, which 'alignment' learns; 'translation' takes it as it is"
-    texts = _texts(profile) if role in ("source", *SIDES) and why is None else []
-    if len(texts) > 1:
-        pair = {"source": "…", "target": "…"} if role == "source" else {"left": "…", "right": "…"}
-        why = f"name two of its texts {_listed(texts)} when you make it: columns {json.dumps(pair, ensure_ascii=False)}"
+    if role in ("source", *SIDES) and why is None:
+        why = _pairs(role, _texts(profile))
     if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":
         why = (
             f"where its labels are what belongs to the inputs, name them: columns {json.dumps({role: labels['name']})}"
         )
+    elif role == "caption":
+        why = f"{role}s are a column of texts, or in an archive a text beside each file, called like it"
+    if role == "target":
+        why = why or _unlabelled(profile) or where_from(kinds)
+    noun = "boxes" if set(kinds) == {"boxes"} else NOUNS.get(role, role)
     told = f" ({why})" if why else ""
-    return DoesNotFit(f"{who} needs {NOUNS.get(role, role)}, and the dataset has none{told}", param="dataset")
+    return DoesNotFit(f"{who} needs {noun}, and the dataset has none{told}", param="dataset")
+
+
+def _pairs(role: str, texts: Sequence[str]) -> str:
+    """How texts become pairs."""
+    pair = {"source": "…", "target": "…"} if role == "source" else {"left": "…", "right": "…"}
+    columns = json.dumps(pair, ensure_ascii=False)
+    if len(texts) > 1:
+        return f"name two of its texts {_listed(texts)} when you make it: columns {columns}"
+    return f"pairs are two columns of a table, or two files of which line belongs to line: columns {columns}"
+
+
+def _unlabelled(profile: Mapping[str, Any]) -> str | None:
+    """Why a dataset has no labels, where its columns tell."""
+    columns = profile.get("columns", ())
+    empty = [each["name"] for each in columns if each["plays"] == "label"]
+    if empty:
+        return f"all cells of its column {empty[0]!r} are empty"
+    unused = [each["name"] for each in columns if each["plays"] == "ignored"]
+    named = 'columns {"label": "…"}, or of texts and what becomes of them {"source": "…", "target": "…"}'
+    return f"it leaves aside {_listed(unused)}; name what is to be told when you make it: {named}" if unused else None
 
 
 def _texts(profile: Mapping[str, Any]) -> list[str]:

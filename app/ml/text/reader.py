@@ -32,8 +32,9 @@ class TextReader:
         """
         alone = isinstance(items, str) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
         if not alone and not _is_list(items):
+            instead = "; send what it holds as a text" if isinstance(items, bytes) else ""
             raise WrongType(
-                f"input: expected a text, a list of texts, or lists of token ids, got {told_kind(items)}",
+                f"input: expected a text, a list of texts, or lists of token ids, got {told_kind(items)}{instead}",
                 param="input",
             )
         given = [items] if alone else items

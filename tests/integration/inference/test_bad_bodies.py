@@ -57,6 +57,46 @@ def test_a_bad_body_is_named_and_the_service_works_on(
 
 
 @pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (
+            "/v1/embeddings",
+            "the body is image/png; send JSON with the item as a data: URI, or the file as 'input' of a",
+        ),
+        ("/v1/generations", "the body is image/png; send JSON"),
+    ],
+)
+def test_a_file_as_the_body_is_told_how_it_is_sent(house: House, path: str, says: str) -> None:
+    answer = house.client.post(path, content=b"\x89PNG\r\n", headers={"content-type": "image/png"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed")
+    assert answer.json()["error"]["message"].startswith(says)
+
+
+def test_a_form_where_none_is_read_is_told_so(house: House) -> None:
+    answer = house.client.post("/v1/generations", files={"model": (None, "tiny")})
+    assert answer.json()["error"]["message"] == "the body is multipart/form-data; send JSON"
+
+
+def test_a_file_of_another_name_is_told_what_it_is_called(house: House) -> None:
+    answer = house.client.post("/v1/embeddings", files={"file": ("a.png", b"\x89PNG")}, data={"model": "picture"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "malformed", "file")
+    assert error["message"] == "file: is a file; the form's files are its items, called 'input'"
+
+
+def test_what_is_no_text_is_told_in_the_clients_words(house: House) -> None:
+    file = house.client.post("/v1/embeddings", files={"input": ("a.txt", b"a text")}, data={"model": "reader"})
+    assert file.json()["error"]["message"].endswith("got a file; send what it holds as a text")
+    numbers = house.client.post(
+        "/v1/embeddings",
+        params={"model": "reader"},
+        content=np.ones(2, "<f4").tobytes(),
+        headers={"content-type": "application/octet-stream"},
+    )
+    assert numbers.json()["error"]["message"].endswith("expected a text or a list of token ids, got 1.0")
+
+
+@pytest.mark.parametrize(
     ("raw", "status", "code"),
     [
         (b'{"model": "tiny", "input": [NaN, 1]}', 422, "non_finite"),

@@ -318,8 +318,37 @@ def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[st
     unsure = TABLE | {"inferred": {"target": "few different values in 'default', 'student'"}}
     with pytest.raises(Invalid, match=r"and the dataset has none \(few different values in 'default', 'student'\)"):
         resolved({"kind": "pretrain", **body}, unsure)
-    with pytest.raises(Invalid, match=r"and the dataset has none$"):
+    with pytest.raises(Invalid, match=r"none \(columns.label of a dataset names a column of classes\)$"):
         resolved({"kind": "pretrain", **body}, TABLE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ([{"name": "stars", "plays": "label"}], "all cells of its column 'stars' are empty"),
+        (
+            [{"name": "de", "plays": "ignored"}],
+            "it leaves aside 'de'; name what is to be told when you make it: columns",
+        ),
+    ],
+)
+def test_a_dataset_without_labels_says_why(columns: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        resolved({"kind": "finetune", "base_model": "b"}, TABLE | {"columns": columns})
+    assert f"a finetune job without objective needs labels, and the dataset has none ({said}" in refused.value.message
+
+
+def test_pictures_without_boxes_are_told_where_boxes_come_from() -> None:
+    with pytest.raises(Invalid, match=r"needs boxes, and the dataset has none \(boxes are read from files of COCO"):
+        resolved({"kind": "pretrain", "objective": {"name": "detection"}}, IMAGES | {"target": None})
+
+
+def test_recordings_without_transcripts_are_told_where_those_stand() -> None:
+    profile = IMAGES | {"target": None}
+    with pytest.raises(
+        Invalid, match=r"needs caption, .* none \(captions are a column of texts, or in an archive a text"
+    ):
+        resolved({"kind": "pretrain", "objective": {"name": "speech_synthesis"}}, profile)
 
 
 def test_a_finetune_job_without_a_base_is_told_how_labels_are_learned_from_nothing() -> None:
@@ -407,8 +436,9 @@ def test_a_dataset_of_texts_says_how_two_become_a_pair() -> None:
         with pytest.raises(Invalid) as refused:
             resolved(body, profile)
         assert f"name two of its texts 'de', 'en', 'id' when you make it: columns {{{pair}}}" in refused.value.message
-        with pytest.raises(Invalid, match=r"the dataset has none$"):
+        with pytest.raises(Invalid) as alone:
             resolved(body, profile | {"columns": texts[:1]})
+        assert f"which line belongs to line: columns {{{pair}}}" in alone.value.message
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_solved_objective_has_no_use_for_shares(more: dict[str, Any], param: s
 def test_a_dataset_without_rows_of_use_is_named() -> None:
     empty = labelled("cat", "dog", rows=0)
     body = {"kind": "pretrain", "datasets": [{"id": "ds-a"}, {"id": "ds-b"}], "objective": {"name": "classification"}}
-    with pytest.raises(Invalid, match="of dataset ds-b has fewer than 2 labelled rows"):
+    with pytest.raises(Invalid, match="of dataset ds-b has 0 labelled rows; it needs 2 at least"):
         resolve(JobRequest.validate_python(body), [labelled("cat", "dog"), empty], name="mixed")
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.ml.runtime.threads import BESIDE_GPU, threads_beside
-from app.ml.tensors.threads import computing_with
+from app.ml.runtime.threads import BESIDE_GPU, computing_with, threads_beside
 from worker.timing.threads import Products, without_denormals
 
 
