@@ -81,11 +81,12 @@ class Run:
             groups_by_length=self.spec.objective.groups_by_length,
         )
 
-    def some_rows(self) -> Iterator[Batch]:
+    def some_rows(self, most: int | None = None) -> Iterator[Batch]:
         """Training rows of all datasets, as many of each, from which weights are computed before the first step."""
+        rows = min(most or ROWS_TO_BEGIN_WITH, ROWS_TO_BEGIN_WITH)
         for domain in self.domains:
             loader = self.within(domain).loader("train", self.spec.training.batch_size)
-            yield from loader.in_order(ROWS_TO_BEGIN_WITH // len(self.domains))
+            yield from loader.in_order(max(1, rows // len(self.domains)))
 
     def augment(self, batch: Batch) -> Batch:
         """The batch as a step of training sees it."""

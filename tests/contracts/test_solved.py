@@ -19,7 +19,7 @@ def solve(pair: Pair, rows: int = ROWS) -> tuple[Objective, list[float]]:
     """The solved network, and the shares that it told."""
     network, batch, shares = pair.build(seed=0), pair.batch(rows), list[float]()
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, rows, 4):
             yield part(batch, slice(first, first + 4))
 
@@ -71,5 +71,5 @@ def test_it_leaves_when_asked_to(pair: Pair) -> None:
     network = pair.build()
     assert isinstance(network, Solved)
     with pytest.raises(Stopped):
-        network.solve(lambda: iter([pair.batch()]), leave)
+        network.solve(lambda *_: iter([pair.batch()]), leave)
     assert not issubclass(Stopped, RootstockError)

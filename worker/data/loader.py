@@ -115,13 +115,13 @@ class Loader:
         if left is not None:
             yield self._batch(left, number, step)
 
-    def in_order(self, limit: int | None = None) -> Iterator[Batch]:
-        """Rows in the split's order; at most `limit` of them, spread evenly over the split."""
+    def in_order(self, most: int | None = None) -> Iterator[Batch]:
+        """Rows in the split's order; at most so many of them, spread evenly over the split."""
         chosen = np.concatenate(
             [np.flatnonzero(used) + first for used, first in zip(self._used, self._starts, strict=True)]
         )
-        if limit is not None and len(chosen) > limit:
-            chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
+        if most is not None and len(chosen) > most:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(np.int64)]
         for number, first in enumerate(self._starts):
             inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
             if not len(inside):

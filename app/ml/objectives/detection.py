@@ -110,13 +110,11 @@ class Detector(Objective):
     def begin(self, stream: Stream) -> None:
         """Sets the usual size and number of boxes."""
         sides, pictures = [], 0
-        for batch in stream():
+        for batch in stream(COUNTED_ROWS):
             target = batch.roles["target"]
             corners = target["values"][target["mask"]][:, :CORNERS]
             sides.append((corners[:, 2:] - corners[:, :2]).clamp(min=1e-3))
             pictures += len(batch.rows)
-            if pictures >= COUNTED_ROWS:
-                break
         found = torch.cat(sides)
         with torch.no_grad():
             self.crowd.fill_(max(1.0, len(found) / pictures))

@@ -13,12 +13,6 @@ MOST_ROWS, MOST_NUMBERS = 20_000, 2**26
 
 def spread(stream: Stream, role: str) -> Tensor:
     """Rows [R, …] of a role from the beginning to the end of the stream, equally far apart."""
-    count = sum(len(batch.rows) for batch in stream())
-    kept, seen = list[Tensor](), 0
-    for batch in stream():
-        values = batch.roles[role]["values"]
-        most = max(1, min(MOST_ROWS, MOST_NUMBERS // values[0].numel()))
-        apart = -(-count // most)
-        kept.append(values[-seen % apart :: apart].clone())
-        seen += len(values)
-    return torch.cat(kept)
+    first = next(stream(1))
+    most = max(1, min(MOST_ROWS, MOST_NUMBERS // first.roles[role]["values"][0].numel()))
+    return torch.cat([batch.roles[role]["values"] for batch in stream(most)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -83,8 +84,13 @@ class Batch:
         return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-Stream = Callable[[], Iterator[Batch]]
-"""Every call gives the batches of the training split from the beginning, in its order."""
+class Stream(Protocol):
+    """Every call gives the batches of the training split from the beginning, in its order."""
+
+    def __call__(self, most: int | None = None, /) -> Iterator[Batch]:
+        """At most so many rows, spread evenly over all there are."""
+
+
 Tell = Callable[[float], None]
 """Called at least once a second with the share of the work that is done; raises when the job is asked to leave."""
 

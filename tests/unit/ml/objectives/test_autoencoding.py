@@ -138,7 +138,7 @@ def test_large_pictures_get_convolutions() -> None:
 @pytest.mark.parametrize("scaling", ["standard", "unit"])
 def test_a_residual_network_begins_with_the_code_of_principal_components(scaling: str) -> None:
     built, batch = network(3, scaling, residual=True)
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     values = batch.roles["input"]["values"]
     centred = values - values.mean(0)
     directions = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
@@ -202,7 +202,7 @@ def test_few_rows_of_a_table_are_to_keep_their_distances_and_many_are_not() -> N
 def taught(**settings: Any) -> tuple[Autoencoder, Tensor]:
     """A residual network after 100 steps, and the rows that it saw."""
     built, batch = network(3, residual=True, **settings)
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     steps = torch.optim.Adam(built.parameters(), 0.01)
     for _ in range(100):
         steps.zero_grad()

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from app.ml.modalities.classes import Classes
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
 from app.ml.objectives.classification import Classification, Classifier
+from app.ml.objectives.parts import supervised
 from app.ml.objectives.parts.supervised import HEAD_DECAY
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
@@ -92,15 +94,31 @@ def test_the_encoder_of_a_graft_on_a_model_of_texts_moves_slowly() -> None:
         assert why.startswith(reason)
 
 
+def test_a_head_is_solved_on_rows_of_all_classes_where_they_are_stored_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervised, "HEAD_ROWS", 12)
+    built, batch = network()
+    built.grafted = True
+    order = batch.roles["target"]["values"].argsort(stable=True)
+
+    def stream(most: int | None = None) -> Iterator[Batch]:
+        chosen = order[torch.linspace(0, 59, min(most or 60, 60)).round().long()]
+        yield from batch.mapped(lambda tensor: tensor[chosen]).parts(5)
+
+    built.begin(stream)
+    assert built.eval().metrics([batch])["accuracy"] > 0.8
+
+
 @pytest.mark.parametrize("widths", [[], [2, 4]])
 def test_the_head_of_a_graft_is_solved_before_the_first_step(widths: list[int]) -> None:
     built, batch = network(matryoshka=widths)
     before = {name: tensor.clone() for name, tensor in built.state_dict().items()}
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     assert all(torch.equal(tensor, before[name]) for name, tensor in built.state_dict().items())
 
     built.grafted = True
-    built.begin(lambda: iter(batch.parts(3)))
+    built.begin(lambda *_: iter(batch.parts(3)))
     changed = {name for name, tensor in built.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"head.weight", "head.bias"}
     assert built.training

@@ -104,7 +104,7 @@ def test_components_stand_behind_what_was_learned_and_are_not_compared(settings:
     built.requires_grad_(False).eval()
     inputs = batch.roles["input"]
     before = built.represent(batch)
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     embedding = built.embed(inputs)
     assert embedding.shape == (len(ROWS), 8)
     assert built.learned(inputs).shape == (len(ROWS), 4), "components take half of what is asked for at most"
@@ -145,7 +145,7 @@ def picture_network(size: tuple[int, ...], **settings: Any) -> Any:
 def test_components_of_patches_stand_behind_what_was_learned_of_pictures() -> None:
     built, batch = picture_network((1, 12, 12), components=10, components_of="patches")
     built.requires_grad_(False).eval()
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     embedding = built.embed(batch.roles["input"])
     assert embedding.shape == (64, 64 + 10)
     assert embedding[:, 64:].std(0).min() > 0.05

@@ -61,7 +61,7 @@ def learn(network: Detector, batch: Batch, steps: int) -> None:
 
 def test_squares_are_found_that_were_never_seen() -> None:
     network, batch = detector(128)
-    network.begin(lambda: iter([batch]))
+    network.begin(lambda *_: iter([batch]))
     learn(network, batch, 150)
     unseen = detector(64, seed=1)[1]
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def test_squares_are_found_that_were_never_seen() -> None:
 def test_what_is_usual_comes_from_the_training_rows() -> None:
     network, batch = detector(32)
     target = batch.roles["target"]
-    network.begin(lambda: iter(batch.parts(2)))
+    network.begin(lambda *_: iter(batch.parts(2)))
     assert float(network.crowd) == pytest.approx(max(1.0, float(target["mask"].sum()) / 32))
     sides = target["values"][target["mask"]][:, 2] - target["values"][target["mask"]][:, 0]
     assert float(network.usual[0]) == pytest.approx(float(sides.log().mean().exp()), rel=1e-4)

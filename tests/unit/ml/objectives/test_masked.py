@@ -54,7 +54,7 @@ def changed(values: Tensor, where: Tensor) -> Tensor:
 def test_before_the_first_step_words_are_as_likely_as_they_are_frequent() -> None:
     built, batch = text(SMALL)
     inputs = batch.roles["input"]
-    built.begin(lambda: iter([batch]))
+    built.begin(lambda *_: iter([batch]))
     scores = [layer for layer in built.modules() if isinstance(layer, torch.nn.Linear)][-1]
     counts = torch.bincount(inputs["values"][inputs["mask"]], minlength=words.VOCABULARY) + 0.5
     torch.testing.assert_close(scores.bias.detach().exp(), counts / counts.sum())

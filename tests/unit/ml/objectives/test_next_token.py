@@ -40,7 +40,7 @@ def test_each_token_is_told_from_those_before_it() -> None:
 def test_before_the_first_step_words_are_as_likely_as_they_are_frequent() -> None:
     built, given = network(), words.batch()
     inputs = given.roles["input"]
-    built.begin(lambda: iter([given, given]))
+    built.begin(lambda *_: iter([given, given]))
     likely = built.head.bias.detach().exp()
     counts = torch.bincount(inputs["values"][inputs["mask"]], minlength=len(likely))
     counts[END] += len(inputs["values"])

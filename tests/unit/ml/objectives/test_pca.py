@@ -19,7 +19,7 @@ def solved(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], dimensions: 
     fitted = Vectors(scaling="none").fit([rows])
     network = Pca().build({"input": Role(fitted, Linear(dimensions=dimensions).build(fitted.shape), dimensions)})
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, len(rows), 100):
             part = rows[first : first + 100]
             yield Batch({"input": fitted.encode(part)}, torch.arange(first, first + len(part)))

@@ -32,7 +32,7 @@ def solved(column: Column, dimensions: int | None = None) -> tuple[RandomKernels
     network = Rocket().build({"input": Role(fitted, encoder.build(fitted.shape), encoder.dimensions)})
     values = fitted.encode(column)["values"]
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, len(values), 7):
             piece = values[first : first + 7]
             yield Batch({"input": {"values": piece}}, torch.arange(len(piece)))

@@ -60,7 +60,7 @@ def solved(texts: list[str]) -> tuple[SentenceNetwork, FittedText]:
     )
     network = blank(fitted)
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, len(texts), 200):
             rows = torch.arange(first, min(first + 200, len(texts)))
             yield Batch({"input": fitted.encode(np.array([texts[row] for row in rows], object))}, rows)

@@ -41,7 +41,7 @@ def untaught() -> Speaker:
 @pytest.fixture(scope="module")
 def network() -> Speaker:
     made, lesson = untaught(), batch(LINES)
-    made.begin(lambda: iter([lesson]))
+    made.begin(lambda *_: iter([lesson]))
     optimizer = torch.optim.AdamW(made.parameters(), lr=1e-2)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in range(STEPS):
@@ -106,7 +106,7 @@ def test_a_recording_too_short_for_its_text_is_named() -> None:
     wrong = batch(LINES[:2])
     short = SOUND.encode(Ragged.of([tone_speech.said(LINES[0]), tone_speech.said("b")[:800]]))
     with pytest.raises(DoesNotFit, match=rf"training row 1: its text has {len(LINES[1])} characters"):
-        untaught().begin(lambda: iter([Batch({**wrong.roles, "input": short}, wrong.rows)]))
+        untaught().begin(lambda *_: iter([Batch({**wrong.roles, "input": short}, wrong.rows)]))
 
 
 def test_the_longest_text_is_kept_with_the_weights(network: Speaker) -> None:

@@ -111,6 +111,6 @@ def test_the_head_of_a_graft_knows_what_the_features_tell(
     network, batch = make()
     drawn = network.eval().metrics([batch])[figure]
     network.grafted = True
-    network.begin(lambda: iter([batch]))
+    network.begin(lambda *_: iter([batch]))
     solved = network.eval().metrics([batch])[figure]
     assert solved > max(drawn, least)

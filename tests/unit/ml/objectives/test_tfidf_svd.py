@@ -30,7 +30,7 @@ def solved(lines: list[str], **settings: Any) -> tuple[WeightedBags, FittedText]
         {"input": Role(fitted, Linear(**settings).build(fitted.shape), settings.get("dimensions"))}
     )
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, len(lines), 50):
             column = np.array(lines[first : first + 50], dtype=object)
             yield Batch({"input": fitted.encode(column)}, torch.arange(first, first + len(column)))

@@ -59,7 +59,7 @@ def untaught(
 @pytest.fixture(scope="module")
 def network() -> Translator:
     made = untaught()
-    made.begin(lambda: iter([batch(LINES)]))
+    made.begin(lambda *_: iter([batch(LINES)]))
     optimizer = torch.optim.AdamW(made.parameters(), lr=5e-3)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     draw = np.random.default_rng(0)
@@ -124,7 +124,7 @@ def test_frequent_words_are_likely_before_the_first_step() -> None:
     """A network that knew nothing of them would begin by learning it, with all its weights."""
     made = untaught().eval().requires_grad_(False)
     without = made.metrics([batch(FRESH)])["perplexity"]
-    made.begin(lambda: iter([batch(LINES)]))
+    made.begin(lambda *_: iter([batch(LINES)]))
     assert made.metrics([batch(FRESH)])["perplexity"] < 0.7 * without
     assert made.words.bias[END] > made.words.bias[MASK]
 
@@ -152,7 +152,7 @@ def test_tokens_are_hidden_while_it_learns_and_at_no_other_time() -> None:
 def test_targets_that_are_all_the_same_are_named() -> None:
     same = batch(["ab", "ab"])
     with pytest.raises(DoesNotFit, match="all targets of the training rows are the same text"):
-        untaught().begin(lambda: iter([same, same]))
+        untaught().begin(lambda *_: iter([same, same]))
 
 
 def test_a_width_that_heads_cannot_share_is_named() -> None:

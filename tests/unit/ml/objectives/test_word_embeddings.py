@@ -37,7 +37,7 @@ def solved(
     role = Role(fitted, Words(dimensions=dimensions).build(fitted.shape), dimensions)
     network = WordEmbeddings(method=method, subsample=1).build({"input": role})
 
-    def stream() -> Iterator[Batch]:
+    def stream(most: int | None = None) -> Iterator[Batch]:
         for first in range(0, len(texts), 100):
             column = np.array(texts[first : first + 100], dtype=object)
             yield Batch({"input": fitted.encode(column)}, torch.arange(first, first + len(column)))
