@@ -162,7 +162,7 @@ def _fit(spec: TrainSpec, domains: list[Domain], base: artifact.Artifact | None)
     for role, part in spec.roles.items():
         if part.like is not None:
             fitted[role] = fitted[part.like]
-        elif base is not None and part.encoder is not None:
+        elif base is not None and (part.encoder is not None or (role in base.roles and part.modality.name == "text")):
             fitted[role] = base.roles[lender(role, spec.network(), base.spec)]
         else:
             alike = [role, *(name for name, other in spec.roles.items() if other.like == role)]

@@ -45,7 +45,8 @@ def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 
 def continues(kind: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     """True where a job of this kind goes on with what the spec `base` learned, rather than learn something else."""
-    return kind == "pretrain" and spec["objective"]["name"] == base["objective"]["name"]
+    objective = _OBJECTIVE.validate_python(spec["objective"])
+    return objective.name == base["objective"]["name"] and (kind == "pretrain" or objective.keeps_answers)
 
 
 def take_over(network: Objective, base: Objective) -> bool:

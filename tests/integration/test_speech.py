@@ -70,6 +70,12 @@ def test_a_job_learns_to_speak_and_is_judged_beside_the_mean(voice: Version) -> 
     assert voice.spec["roles"]["caption"]["modality"]["tokenizer"] == "characters"
 
 
+def test_a_voice_is_fine_tuned_from_what_it_can(workshop: Workshop, dataset: Dataset, voice: Version) -> None:
+    body = {"objective": BODY["objective"], "training": {"epochs": 1, "learning_rate": 1e-5}}
+    again = workshop.train(workshop.job(dataset, voice, kind="finetune", **body))
+    assert again.metrics["mel_error"] < 1.1 * voice.metrics["mel_error"], "its layers are the voice's, not new ones"
+
+
 def test_a_resumed_job_ends_with_the_same_weights(workshop: Workshop, dataset: Dataset) -> None:
     short = {**BODY, "training": {**BODY["training"], "epochs": 2}}
     whole, interrupted = workshop.job(dataset, **short), workshop.job(dataset, **short)

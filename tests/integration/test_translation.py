@@ -11,6 +11,7 @@ import pytest
 import tritonclient.http as triton
 
 from app.errors import DoesNotFit
+from app.ml import artifact
 from app.registry import events
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version
@@ -166,13 +167,27 @@ def test_a_translator_cannot_embed(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "ability_missing")
 
 
-def test_a_translator_goes_on_with_other_pairs(workshop: Workshop, translator: Version) -> None:
-    more = pairs(
-        workshop, "\n".join(json.dumps({"source": a, "target": a.upper()}) for a in lines(60, 2)).encode(), "more.jsonl"
-    )
-    again = workshop.train(workshop.job(more, translator, objective=BODY["objective"], training={"epochs": 1}))
-    assert again.spec["objective"]["name"] == "translation"
+def more_pairs(workshop: Workshop) -> Dataset:
+    rows = [json.dumps({"source": line, "target": line.upper()}) for line in lines(60, 2)]
+    return pairs(workshop, "\n".join(rows).encode(), "more.jsonl")
+
+
+@pytest.mark.parametrize("more", [{"kind": "pretrain", "objective": BODY["objective"]}, {"kind": "finetune"}])
+def test_a_translator_goes_on_with_other_pairs(workshop: Workshop, translator: Version, more: dict[str, Any]) -> None:
+    again = workshop.train(workshop.job(more_pairs(workshop), translator, training={"epochs": 1}, **more))
+    assert again.spec["objective"] == translator.spec["objective"]
     assert again.metrics["exact_match"] > 0.4, "what the base has learned is where it begins"
+    assert again.metrics["base"]["model"] == f"{translator.model.name}:{translator.number}"
+
+
+def test_words_that_a_translator_tells_keep_their_numbers_where_sources_have_others(workshop: Workshop) -> None:
+    apart = {**BODY, "objective": {**BODY["objective"], "shared": False}, "training": {"epochs": 1}}
+    base = workshop.train(workshop.job(pairs(workshop), **apart))
+    again = workshop.train(workshop.job(more_pairs(workshop), base, kind="finetune", training={"epochs": 1}))
+    assert again.spec["roles"]["target"]["like"] is None
+    assert again.spec["roles"]["target"] == base.spec["roles"]["target"]
+    tokenizers = [artifact.load(workshop.files_of(each)).roles["target"].state() for each in (base, again)]
+    assert tokenizers[0] == tokenizers[1]
 
 
 def test_an_encoder_of_texts_is_the_source_side_of_a_graft(workshop: Workshop) -> None:

@@ -49,6 +49,7 @@ class SpeechSynthesis(ObjectiveSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"synthesize"})
     request_role: ClassVar[str] = "caption"
     response_role: ClassVar[str] = "input"
+    keeps_answers: ClassVar[bool] = True
     allows_augmentation: ClassVar[bool] = False
     modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "characters", "lower": True, "max_length": 1024}
 

@@ -57,6 +57,7 @@ class Translation(ObjectiveSettings):
     request_role: ClassVar[str] = "source"
     selection_metric: ClassVar[tuple[str, bool]] = ("chrf", True)
     allows_augmentation: ClassVar[bool] = False
+    keeps_answers: ClassVar[bool] = True
     groups_by_length: ClassVar[bool] = True
     scores_vocabulary: ClassVar[bool] = True
     modality_defaults: ClassVar[Mapping[str, Any]] = {"vocabulary": 4000, "max_length": 512}

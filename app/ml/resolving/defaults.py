@@ -113,6 +113,8 @@ def _objective(
         if profile["target"] is None:
             raise lacks("target", "a finetune job without objective", profile)
         name, reason = _for_target(profile["target"]["modality"])
+        if base is not None and continues(request.kind, {"objective": {"name": name}}, base["spec"]):
+            given, reason = base["spec"]["objective"] | given, f"{reason}, as that of the base model is"
     elif base is not None:
         name, reason = base["spec"]["objective"]["name"], "the objective of the base model, with its settings"
         given = base["spec"]["objective"] | given

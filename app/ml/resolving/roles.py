@@ -54,10 +54,13 @@ def decide_roles(
     for role, needs in objective.roles.items():
         facts = profile[role]
         part = asked.get(role, RoleRequest())
-        if role in base and needs.encoded:
+        if role in base and (needs.encoded or facts["modality"] == base[role].modality.name == "text"):
             _check_base(facts, base[role])
             modality, encoder = base[role].modality, base[role].encoder
-            choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
+            if needs.encoded:
+                choices.note(f"roles.{role}.encoder", encoder.name if encoder else None, "from the base model")
+            else:
+                choices.note(f"roles.{role}.modality", modality.name, "with the vocabulary of the base model")
         else:
             reads = objective.modality_defaults_for(facts) if needs.encoded else objective.modality_defaults
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)

@@ -56,6 +56,10 @@ class ObjectiveSettings(Settings):
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective itself narrows the encoder's features to the requested `dimensions`, by a bottleneck."""
 
+    keeps_answers: ClassVar[bool] = False
+    """True when what answers are made of, such as words, is no matter of the data, as classes are: a `finetune` job on
+    a model of this objective then goes on with its decoder, too."""
+
     groups_by_length: ClassVar[bool] = False
     """True when batches are made of rows of about one length, so that little of them is padding."""
 
