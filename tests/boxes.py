@@ -1,4 +1,4 @@
-"""The same boxes beside the same pictures, as COCO, YOLO and Pascal VOC have them."""
+"""The same boxes beside the same pictures, as COCO, YOLO, Pascal VOC and tables have them."""
 
 import json
 from collections.abc import Mapping
@@ -60,6 +60,12 @@ def voc() -> dict[str, bytes]:
         size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>1</depth></size>"
         found[f"Annotations/{n}.xml"] = f"<annotation><filename>{n}.png</filename>{size}{objects}</annotation>".encode()
     return found
+
+
+def table(header: str = "filename,width,height,class,xmin,ymin,xmax,ymax") -> dict[str, bytes]:
+    """A row for every box; a picture without boxes has none."""
+    lines = [f"{n}.png,{WIDTH},{HEIGHT},{label},{x},{y},{u},{v}" for n in range(6) for label, x, y, u, v in BOXES[n]]
+    return {"_annotations.csv": "\n".join([header, *lines, ""]).encode()}
 
 
 def rows(made: Any) -> list[Any]:

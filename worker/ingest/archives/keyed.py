@@ -122,7 +122,8 @@ def read(member: Member, names: Names) -> Keyed | None:
     """A table by its first rows; None where no column names items."""
     try:
         first = next(member.chunks(), b"")[:SAMPLE_BYTES]
-        text = first[: first.rfind(b"\n") + 1].decode("utf-8-sig") or first.decode("utf-8-sig")
+        whole = len(first) if len(first) >= member.size else first.rfind(b"\n") + 1
+        text = first[:whole].decode("utf-8-sig") or first.decode("utf-8-sig")
     except (*BROKEN, ValueError):
         return None
     return (_read_lines if member.path.lower().endswith(".jsonl") else _read_table)(member, text, names)

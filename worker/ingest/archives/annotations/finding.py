@@ -8,6 +8,7 @@ from worker.ingest.archives.annotations.coco import read_coco
 from worker.ingest.archives.annotations.marks import BOXES, Marks
 from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.annotations.split_lists import LISTS, read_lists
+from worker.ingest.archives.annotations.table import TABLES, has_boxes, read_tables
 from worker.ingest.archives.annotations.voc import read_voc
 from worker.ingest.archives.annotations.yolo import is_yolo, read_yolo
 from worker.ingest.archives.containers import Archive, Member
@@ -21,8 +22,8 @@ class Format:
     """How annotations are written down."""
 
     name: str
-    shows: Callable[[Sequence[str]], bool]
-    """Whether an archive with these paths has it."""
+    shows: Callable[[Sequence[Member]], bool]
+    """Whether an archive of these members has it."""
     files: re.Pattern[str]
     """Annotation files, and whatever else belongs to the format and is no picture of the dataset."""
     read: Callable[[Input, Sequence[Member], Paths, Context], Marks]
@@ -35,9 +36,10 @@ OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
 MAIN = re.compile(r"(^|/)ImageSets/Main/")
 TEXTS = re.compile(r"\.(txt|names|ya?ml)$", re.IGNORECASE)
 FORMATS = (
-    Format("coco", lambda paths: any(map(JSON.search, paths)), JSON, read_coco),
-    Format("voc", lambda paths: any(map(XML.search, paths)), XML, read_voc),
-    Format("yolo", is_yolo, TEXTS, read_yolo),
+    Format("coco", lambda members: any(JSON.search(member.path) for member in members), JSON, read_coco),
+    Format("voc", lambda members: any(XML.search(member.path) for member in members), XML, read_voc),
+    Format("yolo", lambda members: is_yolo([member.path for member in members]), TEXTS, read_yolo),
+    Format("table", has_boxes, TABLES, read_tables),
 )
 
 
@@ -49,7 +51,7 @@ def read_annotations(archive: Archive, wanted: str | None, context: Context) -> 
     found = contents(archive)
     paths = [member.path for member in found]
     asked = [format for format in FORMATS if format.name == wanted]
-    format = next((format for format in asked or FORMATS if format.shows(paths)), None)
+    format = next((format for format in asked or FORMATS if format.shows(found)), None)
     if format is None:
         if asked:
             message = f"{archive.file.name}: format {wanted!r} was asked for, and no file in it is such an annotation"
@@ -60,7 +62,8 @@ def read_annotations(archive: Archive, wanted: str | None, context: Context) -> 
     ]
     others = {path for path in paths if format.files is XML and OTHERS.search(path)}
     if asked:  # those of the other formats are passed over
-        others |= {path for path in paths if any(each.files.search(path) for each in FORMATS)}
+        present = [each for each in FORMATS if each.files is not TABLES or each.shows(found)]
+        others |= {path for path in paths if any(each.files.search(path) for each in present)}
     others -= {member.path for member in files}
     gone = others | {member.path for member in files}
     if len(gone) == len(paths):  # no archive of pictures at all
@@ -74,11 +77,11 @@ def read_annotations(archive: Archive, wanted: str | None, context: Context) -> 
     lists = _lists([member for member in found if member.path in gone])
     if lists and context.faults.total == before:
         marks.splits = read_lists(archive.file, lists, by_path, context)
-        whole = context.faults.total == before
-        for number, split in enumerate(marks.splits):
-            if split is None and whole:
-                message = f"{archive.file.name}: {shown(pictures[number])} is in none of {_named(lists)}"
-                marks.fault("no_split", message, archive.file, number + 1, context, number)
+    whole = context.faults.total == before
+    for number, split in enumerate(marks.splits):
+        if split is None and whole:
+            message = f"{archive.file.name}: {shown(pictures[number])} is in none of {_named(lists or files)}"
+            marks.fault("no_split", message, archive.file, number + 1, context, number)
     if marks.complete and context.faults.total == before:
         for number, path in enumerate(pictures):
             if number not in marks.listed:

@@ -57,6 +57,11 @@ class Marks:
     def __len__(self) -> int:
         return len(self._pictures)
 
+    @property
+    def in_first_pixel(self) -> bool:
+        """Whether all boxes lie there, if there are any: in pixels nobody draws so."""
+        return 0 < max(self._corners, default=0) <= 1
+
     def add(
         self, picture: int, position: int, corners: Sequence[float], row: int, *, file: int = -1, crowd: bool = False
     ) -> None:

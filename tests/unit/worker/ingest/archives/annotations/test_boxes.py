@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from app.ml.image.pictures import decode
-from tests.boxes import EXPECTED, HEIGHT, NAMES, PICTURES, WIDTH, coco, codes, rows, voc, with_coco, yolo
+from tests.boxes import EXPECTED, HEIGHT, NAMES, PICTURES, WIDTH, coco, codes, rows, table, voc, with_coco, yolo
 from tests.picture_archives import picture, to_tar, to_zip
 
 
@@ -19,6 +19,7 @@ from tests.picture_archives import picture, to_tar, to_zip
     [
         ("COCO", with_coco()),
         ("YOLO", to_zip({**PICTURES, **yolo()})),
+        ("CSV", to_zip({**PICTURES, **table()})),
         (
             "Pascal VOC",
             to_tar({**{path.replace("images", "JPEGImages"): held for path, held in PICTURES.items()}, **voc()}),
@@ -40,7 +41,7 @@ def test_every_format_gives_the_same_boxes(ingest: Any, format: str, content: by
 
 @pytest.mark.parametrize(("format", "shown"), [("coco", "COCO"), ("yolo", "YOLO"), ("voc", "Pascal VOC")])
 def test_the_format_of_boxes_as_asked(ingest: Any, format: str, shown: str) -> None:
-    both = {**PICTURES, **yolo(), **voc(), "annotations/all.json": json.dumps(coco()).encode()}
+    both = {**PICTURES, **yolo(), **voc(), **table(), "annotations/all.json": json.dumps(coco()).encode()}
     made = ingest({"x.zip": to_zip(both)}, format=format)
     assert [np.round(row, 4).tolist() for row in rows(made)] == EXPECTED
     assert made.profile["inferred"]["boxes"] == f"{shown} files with 6 boxes of 3 classes"

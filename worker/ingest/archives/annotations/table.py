@@ -1,0 +1,156 @@
+"""Reads tables of boxes: a row for every box, with its picture's name, its class and its corners, in pixels or all in
+shares of the picture's size. Knows no pixels.
+
+Such are TensorFlow's and Roboflow's (`filename,width,height,class,xmin,ymin,xmax,ymax`) and those of Open Images.
+"""
+
+import csv
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from worker.ingest.archives.annotations.marks import BOXES, Marks
+from worker.ingest.archives.annotations.paths import Paths
+from worker.ingest.archives.containers import BROKEN, Member
+from worker.ingest.archives.folders import is_split, split_name
+from worker.ingest.archives.keyed import Names, Table, read, stem
+from worker.ingest.faults import shown
+from worker.ingest.source import Context, Input
+
+TABLES = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)
+CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
+    ("left", "top", "right", "bottom"),
+)
+"""As columns are called, but for capitals, signs and `bbox` before them."""
+CLASSES = ("class", "classname", "label", "labelname", "category", "categoryname", "name", "classid", "categoryid")
+SIZES = (("height", "width"), ("imageheight", "imagewidth"))
+THING = "object"
+"""The class of all boxes where no column names one."""
+FARTHEST = 1e9
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """A table, and where its columns stand."""
+
+    table: Table
+    corners: Sequence[int]
+    label: int | None
+    size: Sequence[int] | None
+    """Height and width of the picture."""
+
+    @property
+    def path(self) -> str:
+        return self.table.member.path
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """All with as many cells as the header, short ones filled up, and their numbers from 1. Raises ValueError."""
+        width = len(self.table.header)
+        try:
+            for number, row in enumerate(self.table.rows(), 1):
+                if row:
+                    yield number, [cell.strip() for cell in [*row, *[""] * (width - len(row))]]
+        except (*BROKEN, ValueError, csv.Error) as error:
+            raise ValueError(f"{self.path} cannot be read: {error}") from error
+
+    def label_of(self, row: Sequence[str]) -> str:
+        """Nothing where the row has none."""
+        return THING if self.label is None else row[self.label]
+
+
+def has_boxes(members: Sequence[Member]) -> bool:
+    """Whether a table among these names others in one column and has columns of corners."""
+    names = Names([member.path for member in members if not TABLES.search(member.path)])
+    return any(_open(member, names) for member in members if TABLES.search(member.path))
+
+
+def read_tables(archive: Input, members: Sequence[Member], paths: Paths, context: Context) -> Marks:
+    """The boxes of all tables; a picture without a row shows nothing. Faults go to the context.
+
+    Where all tables are called like splits (`train.csv`, `val.csv`), these are the splits of their pictures.
+    """
+    marks = Marks("CSV", complete=False)
+    names = Names(paths.paths)
+    found = [(member, _open(member, names)) for member in members]
+    tables = [table for _, table in found if table is not None]
+    for member, table in found:
+        if table is None:
+            wanted = " or ".join(", ".join(style) for style in CORNERS)
+            problem = f"is no table of boxes: a column has to name the pictures, and four their corners ({wanted})"
+            message = f"{archive.name}/{member.path} {problem}; mend it, or take it out"
+            context.faults.add("not_boxes", message, file=archive.id, column=BOXES)
+    if tables and all(is_split(stem(table.path)) for table in tables):
+        marks.splits = [None] * len(paths.paths)
+    try:
+        marks.names = sorted({label for table in tables for _, row in table.rows() if (label := table.label_of(row))})
+        for table in tables:
+            marks.files.append(f"{archive.name}/{table.path}")
+            for number, row in table.rows():
+                context.tick(0)
+                _take(table, number, row, marks, paths, archive, context)
+    except ValueError as error:
+        context.faults.add("damaged", f"{archive.name}/{error}", file=archive.id, column=BOXES)
+    marks.relative = marks.in_first_pixel
+    return marks
+
+
+def _take(
+    table: BoxTable, number: int, row: Sequence[str], marks: Marks, paths: Paths, archive: Input, context: Context
+) -> None:
+    """Adds the box of a row, if it has one."""
+    name, where = row[table.table.key], f"{marks.files[-1]}, row {number:,}"
+    picture = paths.find(name, table.path)
+    if not isinstance(picture, int) and not posixpath.splitext(name)[1]:
+        picture = paths.find_stem(posixpath.join(posixpath.dirname(table.path), name))
+    if not isinstance(picture, int):
+        marks.fault(picture[0], f"{where}: {picture[1]}", archive, number, context)
+        return
+    marks.listed.add(picture)
+    if marks.splits:
+        split = split_name(stem(table.path))
+        if marks.splits[picture] not in (None, split):
+            problem = f"{shown(paths.paths[picture])} is in {marks.splits[picture]}, too"
+            marks.fault("two_splits", f"{where}: {problem}", archive, number, context, picture)
+            return
+        marks.splits[picture] = split
+    cells, label = [row[place] for place in table.corners], table.label_of(row)
+    if not any(cells) and (table.label is None or not label):  # the picture shows nothing
+        return
+    corners = [corner for cell in cells if (corner := _number(cell)) is not None]
+    if len(corners) < len(cells) or not label:
+        called = ", ".join(table.table.header[place] for place in table.corners)
+        problem = f"the class {shown(label)} with {shown(cells)} is no box; give a class and, as numbers, {called}"
+        marks.fault("not_a_box", f"{where}: {problem}", archive, number, context, picture)
+        return
+    if table.size is not None:
+        said = [_number(row[place]) for place in table.size]
+        if all(side is not None and side > 0 for side in said):
+            marks.said[picture] = (int(said[0] or 0), int(said[1] or 0))
+    marks.add(picture, marks.names.index(label), corners, number)
+
+
+def _open(member: Member, names: Names) -> BoxTable | None:
+    """None where no column names pictures, or none are corners."""
+    table = read(member, names)
+    if not isinstance(table, Table):
+        return None
+    header = [re.sub(r"[\W_]", "", name.casefold()).removeprefix("bbox") for name in table.header]
+    places = {name: place for place, name in reversed(list(enumerate(header)))}
+    corners = next((style for style in CORNERS if all(name in places for name in style)), None)
+    if corners is None:
+        return None
+    label = next((places[name] for name in CLASSES if name in places and places[name] != table.key), None)
+    size = next(([places[name] for name in pair] for pair in SIZES if all(name in places for name in pair)), None)
+    return BoxTable(table, [places[name] for name in corners], label, size)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if -FARTHEST <= number <= FARTHEST else None
