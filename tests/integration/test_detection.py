@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from app.errors import DoesNotFit, OutOfRange
 from app.ml import artifact
+from app.ml.objectives import detection
 from app.registry import events
 from app.registry.db import Database
 from app.storage import storage_at
@@ -88,6 +89,17 @@ def test_boxes_become_a_model_that_finds_such_things_in_pictures_of_any_size(wor
     (told,) = model.roles["target"].entries(model.network.postprocess(answers), fitted.sizes(sent))
     assert told["boxes"][0]["label"] == "bright"
     assert told["boxes"][0]["box"] == pytest.approx([60, 6, 84, 18], abs=12)
+
+
+def test_a_model_that_is_too_unsure_to_tell_boxes_says_so(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection, "SHOWN", 1.0)
+    dataset = workshop.dataset(archive(60), "unsure.zip", cleaning={"duplicates": "keep"})
+    job = workshop.job(dataset, **request())
+    metrics = workshop.train(job).metrics
+    assert (metrics["f1"], metrics["average_precision_50"] > 0) == (0, True)
+    with workshop.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 1000) if event.type == "warning"]
+    assert "no right box has a score of 1 or more, and predictions tell no others by default" in " ".join(told)
 
 
 def test_pictures_are_changed_with_their_boxes_by_default(workshop: Workshop) -> None:

@@ -88,7 +88,15 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if wanted is None and not context.faults.total and not lone.holds_items(archive):
             table = lone.unpack(archive, context)
             return None if table is None else open_source(table, options, context)
-        if options.modality == "audio" or (options.modality == "auto" and recordings.holds_recordings(archive)):
+        heard = options.modality != "audio" and recordings.holds_recordings(archive)
+        if heard and options.modality != "auto":
+            context.faults.add(
+                "no_input",
+                f"{file.name} holds recordings, which modality audio reads, not {options.modality}",
+                file=file.id,
+            )
+            return None
+        if options.modality == "audio" or heard:
             return recordings.open_recordings(archive, options.sample_rate, context)
         return images.open_pictures(archive, options, context)
     if found == AUDIO:

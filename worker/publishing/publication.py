@@ -57,6 +57,8 @@ def publish(
     name, more = spec.objective.selection_metric
     for finding in of_baselines(metrics, name, more=more):
         reporter.event("warning", finding.message, level="warn", data={"finding": finding.name})
+    if caveat := network.caveat(metrics):
+        reporter.event("warning", caveat, level="warn", data={"finding": "caveat"})
     reporter.stage("publishing")
 
     def write() -> Proved:

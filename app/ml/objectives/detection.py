@@ -147,6 +147,15 @@ class Detector(Objective):
         matches = [match(self.postprocess(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
         return detection_metrics(matches, SHOWN)
 
+    def caveat(self, metrics: Mapping[str, float]) -> str | None:
+        """Where all that is told by default is wrong, and what else is told is not."""
+        if metrics.get("f1", 1.0) > 0 or not metrics.get("average_precision_50"):
+            return None
+        return (
+            f"f1 is 0: no right box has a score of {SHOWN:g} or more, and predictions tell no others by default. Ask "
+            "with a lower threshold, or try more pictures, more time (training.max_seconds) or a base_model"
+        )
+
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`mean`: of every class its mean box, in every picture; `frequent`: the boxes that come most often, likewise.
 

@@ -4,6 +4,7 @@ Knows no file and reads no row. Every guess is written into the plan, in words.
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from app.dataset_options import DatasetOptions
 from worker.ingest.faults import Faults, shown, some
@@ -44,6 +45,8 @@ WHOLE = {"text": "texts", "audio": "recordings"}
 LISTED = 20
 NAME_CATEGORIES = "name several in columns.features to read names as categories"
 NAME_ONE = "name one in columns.text to read texts, or several in columns.features to read names as categories"
+NEITHER = "neither numbers nor text"
+OBJECTS = 'write what matters of objects into keys of their own, such as {"source": …, "target": …}'
 CHAT = "messages"
 NO_CHAT = (
     'conversations are not learned from: give a text and its label in each row, {"text": …, "label": …}, or a text and '
@@ -230,8 +233,16 @@ def _there(plan: Plan, left: Mapping[str, Head]) -> str:
     """Which columns a client may have meant, and which one was taken for what is asked for."""
     said = next((f"{kind} is {plan.inferred[kind]}" for kind in ("label", "value") if kind in plan.inferred), None)
     taken = "apart from label and split" if said is None else f"{said}; beside it"
-    kinds = {name: "numbers" if head.is_number else "neither numbers nor text" for name, head in left.items()}
+    kinds = {name: _kind(head) for name, head in left.items()}
     kinds |= {name: f"text like {shown(head.example)}" for name, head in left.items() if head.is_text}
     listed = [f"{name!r} ({kinds[name]})" for name in left if name]
     there = f"{taken} there are {', '.join(listed[:LISTED]) or 'none'}"
-    return there + (" …" if listed[LISTED:] else "") + (f"; {NO_CHAT}" if CHAT in left else "")
+    more = NO_CHAT if CHAT in left else OBJECTS if NEITHER in kinds.values() else ""
+    return there + (" …" if listed[LISTED:] else "") + (f"; {more}" if more else "")
+
+
+def _kind(head: Head) -> str:
+    """Of a column that holds no text, in words."""
+    if head.is_number and head.is_plain:
+        return "numbers" if head.sampled or head.origin == "array" else "no value in the first rows"
+    return f"{prod(head.shape):,} numbers a row" if head.is_number else head.ragged or NEITHER

@@ -103,6 +103,10 @@ class Objective(nn.Module):
         """Name of a simple baseline, learned from `train`, to its `metrics` on `test`."""
         return {}
 
+    def caveat(self, metrics: Mapping[str, float]) -> str | None:
+        """What whoever asks the network has to know, in words, where its `metrics` tell of it."""
+        return None
+
     def postprocess(self, answers: Tensor, threshold: float | None = None) -> Tensor:
         """Of answers of `predict` [B, …], what the target's modality renders: of boxes, those from `threshold` on.
 

@@ -41,6 +41,12 @@ def test_folders_are_classes(ingest: Any, pack: Any) -> None:
     assert made.profile["inferred"]["label"] == "the folder in which the recording lies"
 
 
+@pytest.mark.parametrize("modality", ["text", "vectors", "image"])
+def test_recordings_where_something_else_was_asked_for_are_one_fault(ingest: Any, modality: str) -> None:
+    (fault,) = ingest({"words.zip": to_zip(SOUNDS)}, modality=modality).faults
+    assert fault.message == f"words.zip holds recordings, which modality audio reads, not {modality}"
+
+
 def test_any_rate_and_channels_become_one(ingest: Any) -> None:
     contents = {
         "0.wav": sound(tone(440, 0.2, 44_100), 44_100),

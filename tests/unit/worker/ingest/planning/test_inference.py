@@ -169,6 +169,21 @@ def test_a_table_of_small_whole_numbers_alone_offers_no_label(ingest: Any) -> No
     assert "target" not in made.profile["inferred"]
 
 
+def test_objects_are_told_how_they_are_read(ingest: Any) -> None:
+    rows = [json.dumps({"translation": {"en": f"page {row}", "de": f"Seite {row}"}}) for row in range(20)]
+    (fault,) = ingest({"x.jsonl": "\n".join(rows).encode()}).faults
+    assert "'translation' (neither numbers nor text); write what matters of objects into keys of their" in fault.message
+
+
+def test_empty_columns_and_pictures_are_no_numbers_where_texts_are_wanted(ingest: Any, to_npy: Any) -> None:
+    (empty,) = ingest({"x.csv": b"text,label\n" + b",a\n,b\n" * 20}, modality="text").faults
+    assert "beside it there are 'text' (no value in the first rows)" in empty.message
+    pictures = np.zeros((20, 8, 8), np.uint8)
+    pictures[:, 0, 0] = np.arange(20)
+    (array,) = ingest({"x.npy": to_npy(pictures)}, modality="text").faults
+    assert "(64 numbers a row)" in array.message
+
+
 def test_conversations_are_told_what_a_row_is_here(ingest: Any) -> None:
     row = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}\n'
     for asked in ({}, {"modality": "text"}):
