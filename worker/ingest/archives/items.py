@@ -14,6 +14,7 @@ from app.errors import Malformed, TooLarge
 from worker.ingest.archives.containers import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.archives.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
 from worker.ingest.archives.keyed import Names, with_file_name
+from worker.ingest.archives.listed import as_lines
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
 from worker.ingest.archives.naming import tell_apart
 from worker.ingest.faults import Faults, counted, shown
@@ -142,7 +143,9 @@ class Items:
 
 def open_archive(file: Input, kind: str, context: Context) -> Archive:
     """Lists the members; `kind` is zip or tar."""
-    return open_zip(file, context) if kind == "zip" else open_tar(file, context)
+    archive = open_zip(file, context) if kind == "zip" else open_tar(file, context)
+    archive.members = [as_lines(member) for member in archive.members]
+    return archive
 
 
 def contents(archive: Archive) -> list[Member]:

@@ -162,12 +162,17 @@ def lines(*rows: Mapping[str, object]) -> bytes:
         ("captions.jsonl", "image_path"),
         ("train/data.jsonl", "file"),
         ("metadata.jsonl", "image"),
+        ("captions.json", "image"),
+        ("metadata.json", "file_name"),
+        ("train/list.json", "image"),
         ("metadata.csv", "id"),
     ],
 )
 def test_a_manifest_may_have_any_name_and_any_key(ingest: Any, name: str, key: str) -> None:
     rows = [(f"train/{n:04x}.png" if "/" not in name else f"{n:04x}.png", f"a dog, number {n}") for n in range(20)]
     said = lines(*({key: path, "caption": text} for path, text in rows))
+    if name == "train/list.json":
+        said = b"[" + said.replace(b"\n", b",\n").rstrip(b",\n") + b"]"
     if name.endswith(".csv"):
         said = table(f"{key},caption", *((path, text.replace(",", "")) for path, text in rows))
     made = ingest({"x.zip": to_zip({**PICTURES, name: said})})
@@ -212,3 +217,23 @@ def test_what_is_of_no_use_beside_pictures_is_said(ingest: Any) -> None:
     made = ingest({"x.zip": members}, columns={"boxes": "objects"})
     assert made.codes == ["unsupported_type"]
     assert "'objects' is no column of boxes: boxes are read from" in made.faults[0].message
+
+
+def test_a_list_that_breaks_off(ingest: Any) -> None:
+    rows = b",\n".join(b'{"image": "train/%04x.png", "caption": "a dog"}' % n for n in range(20))
+    made = ingest({"x.zip": to_zip({**PICTURES, "captions.json": b"[" + rows + b", {"})})
+    assert made.codes == ["damaged"]
+    assert "captions.json" in made.faults[0].message
+
+
+def test_a_list_with_boxes_within_is_no_list_of_captions(ingest: Any) -> None:
+    """As CreateML writes them."""
+    row = b'[{"image": "train/0000.png", "annotations": [{"label": "dog", "coordinates": {"x": 1, "y": 1}}]}]'
+    assert ingest({"x.zip": to_zip({**PICTURES, "boxes.json": row})}).codes == ["not_coco"]
+
+
+def test_lines_called_json_as_manifests_of_recordings_are(ingest: Any) -> None:
+    said = lines(*({"audio_filepath": path, "duration": 0.05, "text": f"word {n}"} for n, path in enumerate(CLIPS)))
+    made = ingest({"x.zip": to_zip({**CLIPS, "manifest.json": said})}, modality="audio")
+    assert made.profile["inferred"]["caption"] == "'text', by its name"
+    assert sum(split.rows for split in made.splits.values()) == len(CLIPS)
