@@ -7,6 +7,7 @@ vocabulary.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -14,6 +15,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.networks.attention import masked_mean
 from app.ml.networks.layers import linear
+from app.ml.networks.recurrence import unrolled
+from app.ml.networks.tracing import tracing
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Cell = Literal["gru", "lstm"]
@@ -71,6 +74,8 @@ class RnnEncoder(Encoder):
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs.get("mask")
+        if tracing():
+            return self._traced(values, mask)
         steps = values.flatten(1, 2).transpose(1, 2) if self.columns else values  # [B, C, H, W] -> [B, W, C·H]
         steps = self.dropout(self.embed_norm(self.embed(steps)))
         if mask is None:
@@ -81,6 +86,19 @@ class RnnEncoder(Encoder):
             states, _ = pad_packed_sequence(self.layers(packed)[0], batch_first=True, total_length=steps.shape[1])
         tokens = self.norm(states)
         return Features(tokens, masked_mean(tokens, mask), mask)
+
+    def _traced(self, values: Tensor, mask: Tensor | None) -> Features:
+        """The same of [L, B, …]: onnx2tf mixes up neighbouring axes that are equally long, or both unknown."""
+        values = torch.einsum("bcl->lbc", values.flatten(1, 2)) if self.columns else torch.einsum("bl->lb", values)
+        steps = self.embed_norm(self.embed(values))
+        if mask is None:
+            tokens = self.norm(unrolled(self.layers, steps))
+            pooled = tokens.mean(0)
+        else:
+            real = torch.einsum("bl->lb", mask.to(steps.dtype))[:, :, None]
+            tokens = self.norm(unrolled(self.layers, steps, 1 - real))
+            pooled = (tokens * real).sum(0) / real.sum(0).clamp(min=1)
+        return Features(torch.einsum("lbd->bld", tokens), pooled, mask)
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return RnnDecoder(self.settings, shape, code)
@@ -102,6 +120,10 @@ class RnnDecoder(nn.Module):
 
     def forward(self, code: Tensor, length: int | None = None) -> Tensor:
         expanded: Tensor = self.expand(code)
+        drawn: Tensor
+        if tracing() and self.columns:
+            drawn = self.draw(unrolled(self.layers, expanded.expand(self.steps, *expanded.shape)))  # [W, B, C·H]
+            return torch.einsum("wbch->bchw", drawn.view(*drawn.shape[:2], *self.shape.size[:2]))
         states, _ = self.layers(expanded[:, None, :].expand(-1, length or self.steps, -1))
-        drawn: Tensor = self.draw(states)  # [B, W, C·H], of tokens [B, L, V]
+        drawn = self.draw(states)  # [B, W, C·H], of tokens [B, L, V]
         return drawn.transpose(1, 2).reshape(-1, *self.shape.size) if self.columns else drawn
