@@ -20,6 +20,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
@@ -116,10 +117,12 @@ class Split:
         """For every row of the split, whether it has this role."""
         if role not in self.modalities:
             return np.zeros(self.rows, dtype=np.bool_)
-        if self.modalities[role] not in ("classes", "numbers", "tags", "boxes"):
+        withheld = role == "caption"  # an empty one; other texts are never empty
+        if not withheld and self.modalities[role] not in ("classes", "numbers", "tags", "boxes"):
             return np.ones(self.rows, dtype=np.bool_)
         columns = [self._reader.get_batch(number).column(role) for number in range(self.batches)]
-        masks = [np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_) for column in columns]
+        there = [pc.match_substring_regex(column, r"\S") if withheld else column.is_valid() for column in columns]
+        masks = [np.asarray(mask.to_numpy(zero_copy_only=False), dtype=np.bool_) for mask in there]
         return np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
 
 

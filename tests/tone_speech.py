@@ -44,13 +44,14 @@ def texts(count: int, seed: int = 0) -> list[str]:
     ]
 
 
-def archive(lines: Sequence[str]) -> bytes:
-    """A ZIP in the manner of LJSpeech."""
+def archive(lines: Sequence[str], told: Sequence[bool] | None = None) -> bytes:
+    """A ZIP in the manner of LJSpeech; where it is not `told` what a recording says, the transcript is empty."""
+    written = [line if there else "" for line, there in zip(lines, told or [True] * len(lines), strict=True)]
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as packed:
         for number, line in enumerate(lines):
             packed.writestr(f"wavs/T{number:03}.wav", sound(said(line)))
-        packed.writestr("metadata.csv", "".join(f"T{number:03}|{line}\n" for number, line in enumerate(lines)))
+        packed.writestr("metadata.csv", "".join(f"T{number:03}|{line}\n" for number, line in enumerate(written)))
     return held.getvalue()
 
 

@@ -128,6 +128,14 @@ def test_a_model_that_goes_on_tells_what_it_kept_and_what_it_learned(sqlite: Wor
     assert spec["training"]["learning_rate"] == pytest.approx(0.3 * base.spec["training"]["learning_rate"])
 
 
+def test_labels_that_the_base_does_not_know_are_told_and_no_dataset_is_gone(sqlite: Workshop) -> None:
+    old, new = (sqlite.dataset({**blobs(), "label": np.char.add(name, blobs()["label"])}) for name in ("a", "b"))
+    asked: dict[str, Any] = {"objective": {"name": "classification"}, "training": SHORT | {"epochs": 1}}
+    base = sqlite.train(sqlite.job(old, **asked))
+    told = sqlite.train(sqlite.job(new, base, **asked)).metrics["base"]
+    assert (told["domains"], told["gone"]) == ({}, [old.id])
+
+
 def test_a_dataset_of_the_base_that_is_gone_is_told(sqlite: Workshop) -> None:
     old, new = (sqlite.dataset({"features": blobs(labels=False)["features"] * size}) for size in (1.0, 3.0))
     small = {"name": "mlp", "preset": "nano", "dimensions": 2}

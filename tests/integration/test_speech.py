@@ -10,7 +10,7 @@ import openai
 import pytest
 import soundfile
 
-from app.errors import DoesNotFit
+from app.errors import DoesNotFit, OutOfRange
 from app.ml.audio.sounds import decode
 from app.registry.db import Database
 from app.registry.tables import Dataset, Version
@@ -151,6 +151,21 @@ def test_what_cannot_be_spoken_has_a_name(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code)
     assert said in error["message"]
+
+
+def test_recordings_without_transcripts_teach_nothing(workshop: Workshop) -> None:
+    told = [number % 3 > 0 for number in range(60)]
+    columns = {"caption": "transcript"}
+    some = workshop.dataset(tone_speech.archive(tone_speech.texts(60), told), "some.zip", columns=columns)
+    assert some.profile is not None
+    caption = some.profile["caption"]
+    assert (caption["missing"], sum(caption["splits"].values())) == (20, 40)
+    metrics = workshop.train(workshop.job(some, **{**BODY, "training": {"epochs": 1}})).metrics
+    assert (metrics["rows_learned"], metrics["rows_judged"]) == (caption["splits"]["train"], caption["splits"]["test"])
+    rare = [False] * 39 + [True]
+    silent = workshop.dataset(tone_speech.archive(tone_speech.texts(40), rare), "silent.zip", columns=columns)
+    with pytest.raises(OutOfRange, match=r"the training split has [01] rows?; it needs 2 at least"):
+        workshop.train(workshop.job(silent, **BODY))
 
 
 def test_a_voice_cannot_embed(client: httpx.Client) -> None:

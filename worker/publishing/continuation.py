@@ -43,10 +43,10 @@ def before_and_after(reporter: Reporter, run: Run, evaluated: Mapping[str, Any])
                 replace(subject, spec=begun_with, network=run.base_model.network, fitted=run.base_model.roles)
             )
         except Invalid as error:
-            gone.append(dataset_id)
+            gone += [dataset_id] if dataset_id in theirs else []
             reporter.event(
                 "warning",
-                f"how {reference} did on its dataset {dataset_id} before and after cannot be told: {error.message}",
+                f"how {reference} does on dataset {dataset_id} before and after cannot be told: {error.message}",
                 level="warn",
             )
             continue

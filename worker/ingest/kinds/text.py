@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from app.dataset_options import SPLITS
 from app.ragged import Ragged
 from worker.ingest.kinds.base import EVERY, Block, Kind, Mask, Positions, Rows, either
 from worker.ingest.kinds.ragged import spread
 from worker.ingest.splitting.hashing import Hashes, hash_bytes, sketch_bytes
-from worker.ingest.splitting.splits import Places
+from worker.ingest.splitting.splits import OUT, Places
 from worker.ingest.stages import as_bytes
 from worker.ingest.texts import Texts, nothing
 
@@ -35,6 +36,7 @@ class TextKind(Kind):
         self.is_content = self.role != "caption"  # one picture with two captions is one picture
         self._lengths: list[NDArray[np.int32]] = []
         self._empty = 0
+        self._withheld = np.zeros(0 if self.is_content else sum(table.rows for table in self.tables), np.bool_)
         self._plain: set[int] = set()
         """First rows of the blocks that are ASCII without control characters: nothing needs to be cleaned there."""
 
@@ -59,6 +61,8 @@ class TextKind(Kind):
             short |= self._characters(block) < least
         empty: Mask = short & block.kept
         self._empty += int(empty.sum())
+        if not self.is_content:
+            self._withheld[block.overall : block.overall + block.rows] = texts.blank()
         out = None
         if self.role != "caption" or self.cleaning.empty == "fault":  # else withheld; the picture is there all the same
             problem = "the text is empty" if least == 1 else f"the text is empty or has fewer than {least} characters"
@@ -85,7 +89,11 @@ class TextKind(Kind):
 
     def facts(self, places: Places) -> dict[str, Any] | None:
         lengths = np.concatenate([np.zeros(0, np.int32), *self._lengths])
-        return {**(super().facts(places) or {}), "characters": spread(lengths)}
+        found = {**(super().facts(places) or {}), "characters": spread(lengths)}
+        if self.is_content:
+            return found
+        there = {split: int((~self._withheld & (places == number)).sum()) for number, split in enumerate(SPLITS)}
+        return {**found, "missing": int((self._withheld & (places != OUT)).sum()), "splits": there}
 
     def columns(self) -> list[dict[str, Any]]:
         return [self.described(self.part.columns[0], "text", missing=self._empty)]
