@@ -70,6 +70,8 @@ class Loader:
         self.rows = int(used.sum())
         self._window_rows = max(self.batch_size, window_bytes // max(1, self._bytes_per_row()))
         self._kept: tuple[_Window, Held, Tensor] | None = None
+        self._passed: dict[int, tuple[Held, Tensor]] = {}
+        self._room = window_bytes
 
     @property
     def steps_per_epoch(self) -> int:
@@ -120,16 +122,29 @@ class Loader:
         chosen = np.concatenate(
             [np.flatnonzero(used) + first for used, first in zip(self._used, self._starts, strict=True)]
         )
-        if most is not None and len(chosen) > most:
-            chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(np.int64)]
+        whole = most is None or len(chosen) <= most
+        if not whole:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, most or 0).round().astype(np.int64)]
         for number, first in enumerate(self._starts):
             inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
             if not len(inside):
                 continue
-            held, positions = self._read(number, inside)
+            held, positions = self._pass(number, inside) if whole else self._read(number, inside)
             longest = max(held.values(), key=lambda packed: packed.nbytes)
             for places in longest.runs(self.batch_size, MOST_PLACES):
                 yield self._batch(_take(held, positions, places), 0, int(places[0]))
+
+    def _pass(self, number: int, used: NDArray[np.int64]) -> tuple[Held, Tensor]:
+        """All used rows of one record batch: encoded once, where that is dear, as far as a window has room for them."""
+        if number in self._passed:
+            return self._passed[number]
+        held, positions = self._read(number, used)
+        size = sum(packed.nbytes for packed in held.values())
+        dear = any(fitted.shape.layout in LAYOUTS_OF_ANY_LENGTH for fitted in self.roles.values())
+        if dear and size <= self._room:
+            self._passed[number] = held, positions
+            self._room -= size
+        return held, positions
 
     def _windows(self, order: np.random.Generator) -> Iterator[_Window]:
         batches: list[int] = []

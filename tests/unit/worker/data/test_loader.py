@@ -11,8 +11,10 @@ import torch
 from app.dataset import ROW, Split, field
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
-from app.ml.modalities.text import Text
+from app.ml.modalities.text import FittedText, Text
 from app.ml.modalities.vectors import Vectors
+from app.ml.tensors.padding import Packed
+from app.ml.tensors.shapes import Column
 from worker.data.loader import Loader, alike, rows_at_once
 
 WIDTH = 3
@@ -181,3 +183,27 @@ def test_a_loader_that_sorts_gives_every_row_and_finds_any_step_again(tmp_path: 
 @pytest.mark.parametrize(("numbers", "rows"), [(1, 1024), (784, 1024), (3 * 128 * 128, 170), (2**30, 1)])
 def test_large_rows_are_judged_a_few_at_once(numbers: int, rows: int) -> None:
     assert rows_at_once(numbers) == rows
+
+
+def test_texts_are_encoded_once_for_several_passes_as_far_as_a_window_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"word number {row % 7}" for row in range(100)]
+    encoded: list[int] = []
+    pack = FittedText.pack
+
+    def counted(self: FittedText, column: Column) -> Packed:
+        encoded.append(len(column))
+        return pack(self, column)
+
+    monkeypatch.setattr(FittedText, "pack", counted)
+    for windows, again in ((1, 0), (5, 80)):
+        loaded = reading(tmp_path, texts, windows=windows)
+        passes = []
+        for _ in range(3):
+            encoded.clear()
+            passes.append([batch.roles["input"]["values"].tolist() for batch in loaded.in_order()])
+        assert passes[0] == passes[1] == passes[2]
+        assert sum(encoded) == again
+    some = [row for batch in loaded.in_order(10) for row in batch.rows.tolist()]
+    assert some == list(range(0, 100, 11))
