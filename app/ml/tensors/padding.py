@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,18 +131,21 @@ class Packed:
         """The rows at positions `chosen` [B], padded to the longest of them."""
         if self.starts is None:
             return {name: tensor.index_select(0, chosen) for name, tensor in self.tensors.items()}
-        begins, lengths = self.starts[chosen], self.lengths[chosen]
-        places = torch.arange(int(lengths.max().clamp(min=1)) if len(lengths) else 1)
-        mask = places < lengths[:, None]
-        sources = (begins[:, None] + places)[mask]
+        starts, rows = self.starts.numpy(), chosen.numpy()  # of NumPy, as in a small batch torch's calls cost far more
+        begins = starts[rows]
+        lengths = starts[rows + 1] - begins
+        mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
+        sources = np.arange(lengths.sum()) + np.repeat(begins - (lengths.cumsum() - lengths), lengths)
         taken: Tensors = {}
         for name, tensor in self.tensors.items():
             if name in self.flat:
-                taken[name] = tensor.new_zeros((*mask.shape, *tensor.shape[1:]))
-                taken[name][mask] = tensor.index_select(0, sources)
+                values = tensor.numpy()
+                padded = np.zeros((*mask.shape, *values.shape[1:]), values.dtype)
+                padded[mask] = values[sources]
+                taken[name] = torch.from_numpy(padded)
             else:
                 taken[name] = tensor.index_select(0, chosen)
-        return {**taken, "mask": mask}
+        return {**taken, "mask": torch.from_numpy(mask)}
 
 
 class Gathering:
