@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from app.errors import NonFiniteLoss, OutOfMemory
-from app.ml.runtime.threads import computing_with
 from app.ml.tensors.batch import Batch
+from app.ml.tensors.threads import computing_with
 from worker import checkpoint
 from worker.augmentation_audit import settle_augmentation
 from worker.preparation import prepare

@@ -21,8 +21,9 @@ from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.engines import ABILITY, LEAST_COSINE, can, closeness
 from app.ml.runtime.halving import halved
-from app.ml.runtime.threads import computing_with, threads_for, work_per_row
+from app.ml.runtime.threads import threads_for, work_per_row
 from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.threads import computing_with
 
 log = logging.getLogger(__name__)
 

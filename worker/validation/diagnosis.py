@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from app.ml.runtime.threads import computing_with
+from app.ml.tensors.threads import computing_with
 from worker.evaluation import geometry
 
 ENOUGH_VALIDATIONS = 5

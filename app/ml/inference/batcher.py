@@ -22,10 +22,10 @@ from app.ml.inference.batch_size import FEW, BatchSize
 from app.ml.inference.counters import Counters
 from app.ml.inference.waiting import Batch, Waiting
 from app.ml.inference.work import Answers, Work, call_in, call_soon, reject, resolve
-from app.ml.runtime.threads import computing_with
 from app.ml.tensors.finite import all_finite
 from app.ml.tensors.padding import elements, joined
 from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.threads import computing_with
 
 log = logging.getLogger(__name__)
 

@@ -26,10 +26,11 @@ from app.ml.inference.work import Answers
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.runtime import engines
-from app.ml.runtime.threads import computing_with, threads_for, work_per_row
+from app.ml.runtime.threads import threads_for, work_per_row
 from app.ml.tensors.finite import all_finite
 from app.ml.tensors.padding import elements
 from app.ml.tensors.shapes import Arrays, Tensors, as_arrays, as_tensors
+from app.ml.tensors.threads import computing_with
 
 log = logging.getLogger(__name__)
 

@@ -31,6 +31,7 @@ from app.ml.text.tokenization import (
     SPECIALS,
     UNKNOWN,
     Kind,
+    Known,
     Sample,
     Words,
     restore,
@@ -144,7 +145,7 @@ class FittedText(Fitted):
         self.vocabulary = self.words + self.ngrams
         self.shape = Shape("tokens", (max_length,), vocabulary=self.vocabulary, spelled=self.ngrams)
         self._split = Words(tokenizer) if settings.kind == "words" else None
-        self._known: dict[str, int] = tokenizer.get_vocab() if settings.kind == "words" else {}
+        self._known = Known(tokenizer.get_vocab() if settings.kind == "words" else {})
         self._reader = TextReader(self.vocabulary, max_length, swapped)
 
     def state(self) -> dict[str, Any]:
@@ -187,8 +188,7 @@ class FittedText(Fitted):
         """The ids of texts, however many; none of a text without a token."""
         if self._split is None:
             return [row.ids for row in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        known = self._known.get
-        return [[known(word, UNKNOWN) for word in self._split(text)] for text in texts]
+        return [list(map(self._known.__getitem__, self._split(text))) for text in texts]
 
     def too_long(self, column: Column) -> int | None:
         """The first of the read items of which not all is read, as it has more than `max_length` tokens."""
@@ -217,8 +217,8 @@ class FittedText(Fitted):
     def _spelled(self, text: str) -> list[int]:
         """The ids of a text, unknown words followed by their n-grams."""
         assert self._split is not None
-        words, known = self._split(text), self._known.get
-        ids = [known(word, UNKNOWN) for word in words]
+        words = self._split(text)
+        ids = list(map(self._known.__getitem__, words))
         if UNKNOWN not in ids:
             return ids
         whole = []

@@ -1,7 +1,5 @@
 """How many of torch's threads a model computes with, from what it multiplies."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,20 +28,6 @@ def threads_beside(device: torch.device) -> int:
     """With how many a job begins whose network is computed on `device`."""
     threads = torch.get_num_threads()
     return threads if device.type == "cpu" else min(threads, BESIDE_GPU)
-
-
-@contextlib.contextmanager
-def computing_with(count: int) -> Iterator[None]:
-    """The calling thread computes with so many torch threads."""
-    before = torch.get_num_threads()  # without this, torch's first use in a thread overwrites what was set before it
-    if before == count:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def work_per_row(artifact: Artifact) -> int:

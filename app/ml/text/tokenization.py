@@ -4,6 +4,7 @@ Whatever the kind, the first ids are the special ones below. Text is brought to 
 """
 
 import hashlib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -85,6 +86,13 @@ class Words:
         return [word for word, _ in self._cut(self._normalise(text))]
 
 
+class Known(dict[str, int]):
+    """Ids of words, and that of all others."""
+
+    def __missing__(self, word: str) -> int:
+        return UNKNOWN
+
+
 def restore(state: str) -> Tokenizer:
     """The tokenizer whose `to_str()` this was."""
     return as_text(Tokenizer.from_str(state))
@@ -131,9 +139,7 @@ def _untrained(kind: Kind, size: int, least: int) -> tuple[Tokenizer, trainers.T
 
 def _most_frequent(words: Words, texts: Iterable[str], size: int, least: int) -> dict[str, int]:
     """Ids of the special tokens and of the most frequent words, in this order; ties in the order of the letters."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(words(text))
+    counts = Counter(itertools.chain.from_iterable(map(words, texts)))
     known = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
     return {word: number for number, word in enumerate([*SPECIALS, *known[: max(0, size - len(SPECIALS))]])}
 

@@ -6,6 +6,9 @@ counted until then. Legend: `B` batch, `L` tokens, `V` vocabulary, `T` pairs.
 """
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.ml.decomposition.factorisation import BLOCK_ENTRIES, Block, Sparse
-from app.ml.words.bags import Occurrences
+from app.ml.words.bags import Ids, Occurrences
 from app.ml.words.counting import Keys, Tally, Weights
 
 MOST_PAIRS = 40_000_000
@@ -22,6 +25,8 @@ SMOOTHING = 0.875
 """Power of the frequencies of both words of a pair. Levy, Goldberg & Dagan 2015 smooth contexts alone, by 0.75, since
 rare ones would seem too telling else; shared out among both words the matrix stays symmetric."""
 
+BLOCK = 2_000_000
+"""Words that are counted at once: with fewer, reader and counter would wait for each other more often."""
 NEXT = 60
 """What two words side by side count while whole numbers are summed: 1 / d of it is whole up to a distance of 6."""
 NOTHING = 1e-5
@@ -29,51 +34,87 @@ NOTHING = 1e-5
 
 
 class Cooccurrences:
-    """Weighted counts of pairs of words, and counts of words."""
+    """Weighted counts of pairs of words, and counts of words, taken on a thread of their own."""
 
     def __init__(self, vocabulary: int, *, window: int, subsample: float) -> None:
         self.vocabulary, self.window, self.subsample = vocabulary, window, subsample
-        self.words = torch.zeros(vocabulary, dtype=torch.int64)
-        """How often each word was read [V]."""
+        self._words = np.zeros(vocabulary, np.int64)
         self._pairs = Tally(MOST_PAIRS)
+        self._texts = self._waiting = 0
+        self._read: list[tuple[Ids, Ids]] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._counting: Future[None] | None = None
 
     def add(self, values: Tensor, mask: Tensor) -> None:
-        """Counts texts [B, L]. Draws from torch's global random state."""
+        """Texts [B, L], to be counted while the caller reads on. Draws from torch's global random state.
+
+        Raises what counting those before raised.
+        """
         found = Occurrences.of(values, mask, self.vocabulary)
-        rows, words = torch.from_numpy(found.rows), torch.from_numpy(found.words)
-        self.words += torch.bincount(words, minlength=self.vocabulary)
-        share = self.words[words] / self.words.sum()
-        bound = max(self.subsample, 1 / max(1, int(self.words.count_nonzero())))  # a few words are all frequent
-        kept = torch.rand(len(words)) < (bound / share).sqrt()
+        self._read.append((found.rows + self._texts, found.words))
+        self._texts += len(values)
+        self._waiting += len(found.words)
+        if self._waiting >= BLOCK:
+            self._go_on()
+
+    def result(self) -> tuple["Pairs", Tensor]:
+        """All pairs, and how often each word was read [V]."""
+        self._go_on()
+        self._wait()
+        keys, sums = self._pairs.result()
+        first, second = np.divmod(keys, self.vocabulary)
+        return Pairs.both_ways(first, second, sums / np.float32(NEXT), self.vocabulary), torch.from_numpy(self._words)
+
+    def _go_on(self) -> None:
+        self._wait()
+        if self._waiting:
+            rows, words = (np.concatenate(parts) for parts in zip(*self._read, strict=True))
+            self._counting = self._thread.submit(self._count, rows, words, torch.rand(self._waiting).numpy())
+            self._read, self._waiting = [], 0
+
+    def _wait(self) -> None:
+        if self._counting is not None:
+            self._counting.result()
+
+    def _count(self, rows: Ids, words: Ids, draws: Weights) -> None:
+        self._words += np.bincount(words, minlength=self.vocabulary)
+        share = self._words / self._words.sum()
+        bound = max(self.subsample, 1 / np.count_nonzero(share))  # a few words are all frequent
+        kept = draws < np.sqrt(bound / np.maximum(share, 1e-30))[words]
         rows, words = rows[kept], words[kept]
         for distance in range(1, min(self.window, len(words) - 1) + 1):
             together = rows[distance:] == rows[:-distance]
             first, second = words[:-distance][together], words[distance:][together]
-            keys = torch.minimum(first, second) * self.vocabulary + torch.maximum(first, second)
-            self._pairs.add(keys.numpy(), max(1, round(NEXT / distance)))
-
-    def result(self) -> "Pairs":
-        """All pairs, in both directions."""
-        keys, sums = self._pairs.result()
-        sums = sums / np.float32(NEXT)
-        first, second = keys // self.vocabulary, keys % self.vocabulary
-        apart = first != second
-        return Pairs(
-            np.concatenate([first, second[apart]]),
-            np.concatenate([second, first[apart]]),
-            np.concatenate([np.where(apart, sums, 2 * sums), sums[apart]]),
-            self.vocabulary,
-        )
+            keys = np.minimum(first, second) * self.vocabulary + np.maximum(first, second)
+            self._pairs.add(keys, max(1, round(NEXT / distance)))
 
 
+@dataclass(frozen=True)
 class Pairs:
-    """The entries of a symmetric matrix [V, V] of counts, ordered by their first word."""
+    """The entries of a symmetric matrix [V, V] of counts, in the order of its rows."""
 
-    def __init__(self, first: Keys, second: Keys, counts: Weights, vocabulary: int) -> None:
-        narrow = first.astype(np.min_scalar_type(vocabulary))  # of two bytes, the order is found in linear time
-        order = np.argsort(narrow, kind="stable")
-        self.first, self.second, self.counts = first[order], second[order], counts[order]
-        self.vocabulary = vocabulary
+    first: Keys
+    second: Keys
+    counts: Weights
+    vocabulary: int
+
+    @classmethod
+    def both_ways(cls, first: Keys, second: Keys, counts: Weights, vocabulary: int) -> "Pairs":
+        """From the upper half of it, in order; a word beside itself counts for either of both."""
+        apart = np.flatnonzero(first != second)
+        narrow = second[apart].astype(np.min_scalar_type(vocabulary))  # of two bytes, the order is found in linear time
+        mirrored = apart[np.argsort(narrow, kind="stable")]
+        sizes = np.stack([np.bincount(half, minlength=vocabulary) for half in (narrow, first)], 1)
+        below = np.repeat(np.tile([True, False], vocabulary), sizes.ravel())  # a row begins with what is mirrored
+
+        def whole(lower: NDArray[Any], upper: NDArray[Any]) -> NDArray[Any]:
+            entries = np.empty(len(below), upper.dtype)
+            entries[below], entries[~below] = lower[mirrored], upper
+            return entries
+
+        rows = np.repeat(np.arange(vocabulary), sizes.sum(1))
+        doubled = np.where(first == second, 2 * counts, counts)
+        return cls(rows, whole(first, second), whole(counts, doubled), vocabulary)
 
     def sums(self, values: Weights) -> NDArray[np.float64]:
         """Of the `values` [T] of each first word [V]."""

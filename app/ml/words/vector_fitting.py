@@ -15,6 +15,7 @@ from app.ml.decomposition.factorisation import STEPS, Block, largest, leading
 from app.ml.tensors.batch import Tell
 from app.ml.tensors.padding import Packed
 from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.threads import computing_with
 from app.ml.text.spelling import Spell
 from app.ml.words.cooccurrence import SMOOTHING, Cooccurrences, Pairs
 from app.ml.words.vectors import WordVectors
@@ -55,18 +56,19 @@ def fit_words(
     found = Cooccurrences(words.vocabulary, window=window, subsample=subsample)
     sample = Sample()
     read = 0
-    for inputs in texts():
-        found.add(inputs["values"], inputs["mask"])
-        sample.add(inputs)
-        read += len(inputs["values"])
-        tell(COUNTING * (1 - 1 / (1 + read / 100_000)))
+    with computing_with(1):  # beside the thread that counts
+        for inputs in texts():
+            found.add(inputs["values"], inputs["mask"])
+            sample.add(inputs)
+            read += len(inputs["values"])
+            tell(COUNTING * (1 - 1 / (1 + read / 100_000)))
     solve = {"pmi": by_information, "laplacian": by_laplacian}[method]
-    pairs = found.result()
-    words.set(solve(pairs, words.table.shape[1], tell), found.words)
+    pairs, counts = found.result()
+    words.set(solve(pairs, words.table.shape[1], tell), counts)
     if words.spelled:
         words.set_spelled(by_spelling(words, spell()))
     words.set_common(**sample.result())
-    return found.words
+    return counts
 
 
 def by_information(pairs: Pairs, width: int, tell: Tell) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
 from app.ml.objectives.autoencoding import Autoencoder
-from app.ml.runtime.threads import computing_with
 from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.threads import computing_with
 from app.registry import checkpoints, events, leases, models, objects
 from app.registry.tables import Job
 from tests.workshop import Workshop, blobs

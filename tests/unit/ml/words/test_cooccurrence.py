@@ -1,9 +1,11 @@
 """Pairs are counted as a plain loop counts them, and weighed as the formula says."""
 
 import numpy as np
+import pytest
 import torch
 
 from app.ml.text.tokenization import SPECIALS, UNKNOWN
+from app.ml.words import cooccurrence
 from app.ml.words.cooccurrence import Cooccurrences
 
 FIRST = len(SPECIALS)
@@ -29,18 +31,21 @@ def counted(rows: list[list[int]], window: int) -> np.ndarray[tuple[int, int], n
     return table
 
 
-def test_counts_and_information_are_those_of_a_plain_loop() -> None:
+@pytest.mark.parametrize("block", [1, 60, 2_000_000])
+def test_counts_and_information_are_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(cooccurrence, "BLOCK", block)
     draw = np.random.default_rng(0)
     rows = [[int(word) for word in draw.integers(FIRST, V, draw.integers(1, 9))] for _ in range(40)]
     rows[3][0] = UNKNOWN
     found = Cooccurrences(V, window=3, subsample=1)
-    found.add(**batch(rows[:25]))
-    found.add(**batch(rows[25:]))
-    pairs = found.result()
+    for first in range(0, 40, 8):
+        found.add(**batch(rows[first : first + 8]))
+    pairs, words = found.result()
 
     table = counted(rows, 3)
     counts = np.zeros((V, V))
     counts[pairs.first, pairs.second] = pairs.counts
+    assert (np.diff(pairs.first * V + pairs.second) > 0).all()  # in order, and none twice
     np.testing.assert_allclose(counts, table, rtol=1e-5)
     often = table.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -51,7 +56,19 @@ def test_counts_and_information_are_those_of_a_plain_loop() -> None:
         wanted = np.nan_to_num(np.maximum(0, information + unseen), nan=0, neginf=0)
         matrix = pairs.matrix(pairs.information(0.75, unseen)).product(lambda: None)(torch.eye(V))
         np.testing.assert_allclose(matrix.numpy(), wanted, atol=2e-5)
-    assert found.words.sum() == sum(word != UNKNOWN for row in rows for word in row)
+    assert words.sum() == sum(word != UNKNOWN for row in rows for word in row)
+
+
+def test_what_counting_raises_reaches_whoever_adds_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cooccurrence, "BLOCK", 1)
+    found = Cooccurrences(V, window=2, subsample=1)
+    monkeypatch.setattr(found, "_count", full)
+    found.add(**batch([[FIRST, FIRST + 1]]))
+    with pytest.raises(MemoryError):
+        found.add(**batch([[FIRST, FIRST + 1]]))
 
 
 def test_frequent_words_are_left_out_more_often() -> None:
@@ -60,7 +77,7 @@ def test_frequent_words_are_left_out_more_often() -> None:
     found = Cooccurrences(V, window=2, subsample=0.01)
     for first in range(0, 500, 50):
         found.add(**batch(rows[first : first + 50]))
-    pairs = found.result()
+    pairs, words = found.result()
     often = np.bincount(pairs.first, pairs.counts, V)
-    assert found.words[FIRST] == 2000
+    assert words[FIRST] == 2000
     assert 0 < often[FIRST] < 0.9 * often[FIRST + 1 :].sum()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from app.ml.runtime.threads import BESIDE_GPU, computing_with, threads_beside
+from app.ml.runtime.threads import BESIDE_GPU, threads_beside
+from app.ml.tensors.threads import computing_with
 from worker.timing.threads import Products, without_denormals
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from app.ml.runtime.threads import computing_with
+from app.ml.tensors.threads import computing_with
 from worker.validation.diagnosis import dead, of_baselines, of_curves, of_embeddings
 
 CURVES = {
