@@ -71,8 +71,9 @@ def test_a_job_learns_to_speak_and_is_judged_beside_the_mean(voice: Version) -> 
 
 
 def test_a_voice_is_fine_tuned_from_what_it_can(workshop: Workshop, dataset: Dataset, voice: Version) -> None:
-    body = {"objective": BODY["objective"], "training": {"epochs": 1, "learning_rate": 1e-5}}
-    again = workshop.train(workshop.job(dataset, voice, kind="finetune", **body))
+    training = {"epochs": 1, "learning_rate": 1e-5}
+    again = workshop.train(workshop.job(dataset, voice, kind="finetune", training=training))
+    assert again.spec["objective"] == voice.spec["objective"], "what the base learned is what such data are for"
     assert again.metrics["mel_error"] < 1.1 * voice.metrics["mel_error"], "its layers are the voice's, not new ones"
 
 

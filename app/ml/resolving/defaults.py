@@ -109,15 +109,13 @@ def _objective(
     if not isinstance(request.objective, Auto):
         return request.objective
     given = request.objective.given()
-    if request.kind == "finetune":
+    if base is not None and _goes_on(request.kind, base["spec"], profile):
+        name, reason = base["spec"]["objective"]["name"], "the objective of the base model, with its settings"
+        given = base["spec"]["objective"] | given
+    elif request.kind == "finetune":
         if profile["target"] is None:
             raise lacks("target", "a finetune job without objective", profile)
         name, reason = _for_target(profile["target"]["modality"])
-        if base is not None and continues(request.kind, {"objective": {"name": name}}, base["spec"]):
-            given, reason = base["spec"]["objective"] | given, f"{reason}, as that of the base model is"
-    elif base is not None:
-        name, reason = base["spec"]["objective"]["name"], "the objective of the base model, with its settings"
-        given = base["spec"]["objective"] | given
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
     elif profile.get("input") is None and profile.get("source") is not None:
@@ -130,6 +128,12 @@ def _objective(
         name, reason = modality.pretext_for(facts | _asked_settings(request), _asked_width(request))
     choices.note("objective", name, reason)
     return complete(OBJECTIVE, name, given, "objective")
+
+
+def _goes_on(kind: str, base: Mapping[str, Any], profile: Mapping[str, Any]) -> bool:
+    """Whether a job without objective takes that of its base: a fine-tuning does where the dataset has its roles."""
+    roles = OBJECTIVE.validate_python(base["objective"]).roles
+    return continues(kind, base, base) and (kind == "pretrain" or all(profile.get(role) for role in roles))
 
 
 def _settled(
