@@ -8,7 +8,7 @@ import torch
 from app.dataset import Dataset, open_dataset
 from app.errors import DoesNotFit
 from app.ml import artifact
-from app.ml.build import begin, build_network, continues, graft, lender, take_over
+from app.ml.build import begin, build_network, continues, graft, labels_differ, lender, take_over
 from app.ml.jobs.train import JobRequest, TrainSpec
 from app.ml.modalities.base import Fitted
 from app.ml.resolving.defaults import resolve
@@ -92,8 +92,9 @@ def assemble(reporter: Reporter, saved: checkpoint.State | None, device: torch.d
     words = read_words(reporter, job.project_id, spec.evaluation) if spec.evaluation is not None else None
     torch.manual_seed(spec.training.seed)
     network = build_network(spec.network(), fitted)
-    goes_on = base_model is not None and continues(spec.kind, spec.network(), base_model.spec)
-    taken_over = goes_on and base_model is not None and take_over(network, base_model.network)
+    goes_on, taken_over = base_model is not None and continues(spec.kind, spec.network(), base_model.spec), False
+    if base_model is not None and goes_on and not labels_differ(fitted, base_model.roles):
+        taken_over = take_over(network, base_model.network)
     if base_model is not None and not taken_over:
         lenders = {role: lender(role, spec.network(), base_model.spec) for role in network.encoders}
         graft(network, base_model.network, lenders)

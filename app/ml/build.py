@@ -49,6 +49,13 @@ def continues(kind: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> bo
     return objective.name == base["objective"]["name"] and (kind == "pretrain" or objective.keeps_answers)
 
 
+def labels_differ(ours: Mapping[str, Fitted], theirs: Mapping[str, Fitted]) -> bool:
+    """True where a role has other labels, or in another order, than it had in a base: a head tells them by position."""
+    return any(
+        getattr(ours[role], "labels", None) != getattr(theirs[role], "labels", None) for role in ours.keys() & theirs
+    )
+
+
 def take_over(network: Objective, base: Objective) -> bool:
     """Copies all weights of `base`, decoder and heads too, where both networks have the same ones; tells if so."""
     ours, theirs = network.state_dict(), base.state_dict()

@@ -148,3 +148,14 @@ def test_a_dataset_of_the_base_that_is_gone_is_told(sqlite: Workshop) -> None:
     assert (list(told["domains"]), told["gone"]) == ([new.id], [old.id])
     with sqlite.database.reading() as session:
         assert any(old.id in event.message for event in events.after(session, job.id, 0, 100) if event.level == "warn")
+
+
+def test_going_on_with_other_labels_begins_with_a_head_for_them(sqlite: Workshop) -> None:
+    first, second = blobs(300), blobs(300)
+    second["label"] = np.array(["yes", "perhaps", "no"])[second["label"].astype(int)]  # of another order by name
+    given: dict[str, Any] = {"objective": {"name": "classification"}, "training": {**SHORT, "epochs": 20}}
+    base = sqlite.train(sqlite.job(sqlite.dataset(first), **given))
+    still = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-6}
+    made = sqlite.train(sqlite.job(sqlite.dataset(second), base, training=still))
+    assert made.spec["roles"]["target"] == base.spec["roles"]["target"]
+    assert made.metrics["accuracy"] > base.metrics["accuracy"] - 0.1
