@@ -62,7 +62,7 @@ class Columns(_Options):
     tags: str | None = None
     """Column of lists of labels, or of labels with `|` between them."""
     boxes: str | None = None
-    """What lies where in a picture: `boxes`, where an archive has COCO, YOLO or Pascal VOC files."""
+    """What lies where in a picture: `boxes`, where an archive has files of COCO, Pascal VOC, YOLO or CSV."""
     caption: str | None = None
     """Text that belongs to the input, for pictures and recordings."""
     source: str | None = None

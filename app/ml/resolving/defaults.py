@@ -191,12 +191,14 @@ def _data(
 ) -> TrainingData:
     asked = (request.roles or {}).get(objective.request_role)
     encoder = asked.encoder if asked is not None else request.encoder
+    decided = roles[objective.request_role].encoder
     return TrainingData(
         shape=roles[objective.request_role].modality.expected(profile[objective.request_role]),
         rows=usable_rows(objective, profile),
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
         length=roles[objective.request_role].modality.length(profile[objective.request_role]),
+        settled=not from_base and decided is not None and "kernels" in decided.capabilities,
         named=from_base or isinstance(encoder, EncoderSettings),
     )
 

@@ -14,7 +14,7 @@ TARGETS = {
     "classes": "columns.label of a dataset names a column of classes",
     "numbers": "columns.value of a dataset names a column of numbers to be told",
     "tags": "columns.tags of a dataset names a column of lists of labels",
-    "boxes": "boxes are read from files of COCO, Pascal VOC or YOLO among the pictures",
+    "boxes": "boxes are read from files of COCO, Pascal VOC, YOLO or CSV among the pictures",
 }
 """Kinds of targets, and where they come from."""
 

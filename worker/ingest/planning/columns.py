@@ -18,7 +18,7 @@ OVERRIDE = "give modality and columns (features, image, text, audio, label, valu
 CHANNELS = (1, 3)
 LIKE_BOXES = re.compile(r"b?box(es)?|objects?|annotations?|[xy]_?min|left", re.IGNORECASE)
 """Names of columns in which people write boxes down."""
-WRITTEN = "boxes are read from files of COCO, Pascal VOC or YOLO beside the pictures"
+WRITTEN = "boxes are read from files of COCO, Pascal VOC, YOLO or CSV beside the pictures"
 TEXTS = {
     "text": "input",
     "caption": "caption",

@@ -41,7 +41,7 @@ class SupervisedSettings(NestedSettings):
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
-        if data.shape.channels and not data.named:
+        if data.settled:
             return (
                 {**values, "epochs": min(values["epochs"], SETTLED_EPOCHS)},
                 f"{data.rows:,} training rows; kernels and head are settled before the first step",

@@ -28,6 +28,8 @@ class TrainingData:
     """True when the encoder comes from a base model."""
     length: float = 1
     """Places of a row of mean length, about: tokens of a text."""
+    settled: bool = False
+    """True when the encoder is settled before the first step."""
     named: bool = False
     """True when the client or the base model says which encoder it is."""
 

@@ -444,7 +444,7 @@ def test_a_dataset_of_texts_says_how_two_become_a_pair() -> None:
 @pytest.mark.parametrize(
     ("profile", "objective", "said"),
     [
-        (IMAGES, "detection", "it takes 'boxes'; boxes are read from files of COCO, Pascal VOC or YOLO"),
+        (IMAGES, "detection", "it takes 'boxes'; boxes are read from files of COCO, Pascal VOC, YOLO or CSV"),
         (TABLE, "regression", "it takes 'numbers'; columns.value of a dataset names a column of numbers"),
     ],
 )
@@ -453,3 +453,14 @@ def test_another_target_is_told_where_it_comes_from(profile: dict[str, Any], obj
     with pytest.raises(Invalid) as refused:
         resolved({"kind": "pretrain", "objective": {"name": objective}}, profile | {"target": classes})
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize("encoder", [None, {"name": "kernels"}, {"name": "mlp"}])
+def test_an_encoder_that_is_settled_trains_for_a_short_time_whoever_named_it(encoder: dict[str, Any] | None) -> None:
+    classes = {"modality": "classes", "name": "label", "missing": 0, "classes": {"a": 75, "b": 75}}
+    classes["splits"] = {"train": {"a": 54, "b": 54}, "validation": {"a": 6, "b": 6}, "test": {"a": 15, "b": 15}}
+    series = TABLE | {"input": {"name": "features", "modality": "vectors", "shape": [96], "channels": 1}}
+    body = {"kind": "pretrain", "objective": {"name": "classification"}}
+    spec = resolved({**body, "encoder": encoder} if encoder else body, series | {"target": classes}).spec
+    settled = encoder is None or encoder["name"] == "kernels"
+    assert (spec.training.epochs <= 20) == settled

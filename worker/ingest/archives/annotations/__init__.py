@@ -1,1 +1,1 @@
-"""Boxes in pictures, as COCO, YOLO and Pascal VOC annotate them."""
+"""Boxes in pictures, as COCO, YOLO, Pascal VOC and tables annotate them."""
