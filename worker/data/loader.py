@@ -122,23 +122,23 @@ class Loader:
         chosen = np.concatenate(
             [np.flatnonzero(used) + first for used, first in zip(self._used, self._starts, strict=True)]
         )
-        whole = most is None or len(chosen) <= most
-        if not whole:
-            chosen = chosen[np.linspace(0, len(chosen) - 1, most or 0).round().astype(np.int64)]
+        read = self._pass
+        if most is not None and len(chosen) > most:
+            chosen, read = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(np.int64)], self._read
         for number, first in enumerate(self._starts):
             inside = chosen[(chosen >= first) & (chosen < first + self.split.sizes[number])] - first
             if not len(inside):
                 continue
-            held, positions = self._pass(number, inside) if whole else self._read(number, inside)
+            held, positions = read(number, inside)
             longest = max(held.values(), key=lambda packed: packed.nbytes)
             for places in longest.runs(self.batch_size, MOST_PLACES):
                 yield self._batch(_take(held, positions, places), 0, int(places[0]))
 
-    def _pass(self, number: int, used: NDArray[np.int64]) -> tuple[Held, Tensor]:
-        """All used rows of one record batch: encoded once, where that is dear, as far as a window has room for them."""
+    def _pass(self, number: int, chosen: NDArray[np.int64]) -> tuple[Held, Tensor]:
+        """`_read` of all used rows: where that is dear it is done once, as far as a window has room for them."""
         if number in self._passed:
             return self._passed[number]
-        held, positions = self._read(number, used)
+        held, positions = self._read(number, chosen)
         size = sum(packed.nbytes for packed in held.values())
         dear = any(fitted.shape.layout in LAYOUTS_OF_ANY_LENGTH for fitted in self.roles.values())
         if dear and size <= self._room:
