@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from worker.ingest.archives.containers import BROKEN, Member
-from worker.ingest.readers import json_lists
+from worker.ingest.readers import encoding, json_lists
 
 JSON = re.compile(r"\.json$", re.IGNORECASE)
 LIST = re.compile(rb"\s*\[\s*\{")
 LINES = re.compile(rb"\s*\{[^\n]*\}\r?\n\s*\{")
 NESTED = re.compile(rb'"annotations"\s*:\s*[\[{]')
 """In the rows of tools that draw boxes: what lies in there is no column."""
-MARK = b"\xef\xbb\xbf"
 
 
 def as_lines(member: Member) -> Member:
@@ -21,7 +20,7 @@ def as_lines(member: Member) -> Member:
     if not JSON.search(member.path):
         return member
     try:
-        first = next(member.chunks(), b"").removeprefix(MARK)
+        first = next(member.chunks(), b"").removeprefix(encoding.MARK)
     except (*BROKEN, ValueError):
         return member
     if NESTED.search(first):

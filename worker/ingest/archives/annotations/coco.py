@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.ingest.archives.annotations.marks import BOXES, Marks
+from worker.ingest.archives.annotations.marks import BOXES, FARTHEST, Marks
 from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.faults import shown
 from worker.ingest.readers.json_lists import elements
 from worker.ingest.source import Context, Input
 
-FARTHEST = 1e9
-"""Pixels."""
 Entry = dict[str, Any]
 
 

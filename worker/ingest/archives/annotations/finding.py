@@ -13,6 +13,7 @@ from worker.ingest.archives.annotations.voc import read_voc
 from worker.ingest.archives.annotations.yolo import is_yolo, read_yolo
 from worker.ingest.archives.containers import Archive, Member
 from worker.ingest.archives.items import contents
+from worker.ingest.archives.listed import JSON
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Input
 
@@ -29,7 +30,6 @@ class Format:
     read: Callable[[Input, Sequence[Member], Paths, Context], Marks]
 
 
-JSON = re.compile(r"\.json$", re.IGNORECASE)
 XML = re.compile(r"\.xml$", re.IGNORECASE)
 OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
 """What VOC's archives hold beside pictures and boxes."""

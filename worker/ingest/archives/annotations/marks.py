@@ -22,6 +22,17 @@ from worker.ingest.source import Context, Input, Mapped
 from worker.ingest.stages import RaggedStage
 
 BOXES = "boxes"
+FARTHEST = 1e9
+"""Pixels from the corner of a picture: what is given as more is no place."""
+
+
+def coordinate(given: str | None) -> float | None:
+    """As a file writes it; None for what is none."""
+    try:
+        number = float(given or "")
+    except ValueError:
+        return None
+    return number if -FARTHEST <= number <= FARTHEST else None
 
 
 @dataclass
@@ -47,6 +58,7 @@ class Marks:
     """Of every picture, where lists beside the annotations say so."""
     complete: bool = True
     """Whether every picture has to be listed."""
+    _positions: dict[str, int] = field(default_factory=dict)
     _pictures: "array[int]" = field(default_factory=lambda: array("q"))
     _classes: "array[int]" = field(default_factory=lambda: array("i"))
     _corners: "array[float]" = field(default_factory=lambda: array("d"))
@@ -62,14 +74,32 @@ class Marks:
         """Whether all boxes lie there, if there are any: in pixels nobody draws so."""
         return 0 < max(self._corners, default=0) <= 1
 
-    def add(
-        self, picture: int, position: int, corners: Sequence[float], row: int, *, file: int = -1, crowd: bool = False
-    ) -> None:
-        """A box; `row` counts the boxes or lines of its file from 1, `file` is by default the one added last."""
+    def position(self, name: str) -> int:
+        """Of a class, which is a new one where it was not met before; `sort_names` has the last word."""
+        if name not in self._positions:
+            self._positions[name] = len(self.names)
+            self.names.append(name)
+        return self._positions[name]
+
+    def sort_names(self) -> None:
+        """Gives the classes, met in any order, the positions of their names in order."""
+        self.names.sort()
+        places = {self._positions[name]: place for place, name in enumerate(self.names)}
+        self._classes = array("i", [places[position] for position in self._classes])
+        self._positions = {name: place for place, name in enumerate(self.names)}
+
+    def say_size(self, picture: int, height: str | None, width: str | None) -> None:
+        """Notes what a file says of a picture's size, if it does."""
+        sides = [side for given in (height, width) if (side := coordinate(given)) is not None and side > 0]
+        if len(sides) == 2:
+            self.said[picture] = (int(sides[0]), int(sides[1]))
+
+    def add(self, picture: int, position: int, corners: Sequence[float], row: int, *, crowd: bool = False) -> None:
+        """A box of the file that was added last; `row` counts the boxes or lines of that from 1."""
         self._pictures.append(picture)
         self._classes.append(position)
         self._corners.extend(corners)
-        self._files.append(file % len(self.files))
+        self._files.append(len(self.files) - 1)
         self._rows.append(row)
         self._crowds.append(crowd)
 

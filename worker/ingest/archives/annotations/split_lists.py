@@ -35,10 +35,16 @@ def read_lists(archive: Input, members: Sequence[Member], paths: Paths, context:
                 continue
             picture = paths.find_stem(line.strip().removeprefix("./"))
             code, problem = ("", "") if isinstance(picture, int) else picture
-            if isinstance(picture, int) and found[picture] not in (None, split):
-                code, problem = "two_splits", f"{shown(paths.paths[picture])} is in {found[picture]}, too"
+            if isinstance(picture, int) and (problem := put(picture, split, found, paths)):
+                code = "two_splits"
             if code:
                 context.faults.row(code, f"{name}, row {row:,}: {problem}", file=archive.id, row=row, column=SPLIT)
-            elif isinstance(picture, int):
-                found[picture] = split
     return found
+
+
+def put(picture: int, split: str, splits: list[str | None], paths: Paths) -> str:
+    """Puts a picture into a split, unless it is in another one already: then says so."""
+    if splits[picture] not in (None, split):
+        return f"{shown(paths.paths[picture])} is in {splits[picture]}, too"
+    splits[picture] = split
+    return ""

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worker.ingest.archives.annotations.marks import BOXES, Marks
+from worker.ingest.archives.annotations.marks import BOXES, Marks, coordinate
 from worker.ingest.archives.annotations.paths import Paths
+from worker.ingest.archives.annotations.split_lists import put
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.archives.keyed import Names, Table, read, stem
@@ -30,7 +31,6 @@ CLASSES = ("class", "classname", "label", "labelname", "category", "categoryname
 SIZES = (("height", "width"), ("imageheight", "imagewidth"))
 THING = "object"
 """The class of all boxes where no column names one."""
-FARTHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ def read_tables(archive: Input, members: Sequence[Member], paths: Paths, context
     if tables and all(is_split(stem(table.path)) for table in tables):
         marks.splits = [None] * len(paths.paths)
     try:
-        marks.names = sorted({label for table in tables for _, row in table.rows() if (label := table.label_of(row))})
         for table in tables:
             marks.files.append(f"{archive.name}/{table.path}")
             for number, row in table.rows():
@@ -94,6 +93,7 @@ def read_tables(archive: Input, members: Sequence[Member], paths: Paths, context
                 _take(table, number, row, marks, paths, archive, context)
     except ValueError as error:
         context.faults.add("damaged", f"{archive.name}/{error}", file=archive.id, column=BOXES)
+    marks.sort_names()
     marks.relative = marks.in_first_pixel
     return marks
 
@@ -102,7 +102,8 @@ def _take(
     table: BoxTable, number: int, row: Sequence[str], marks: Marks, paths: Paths, archive: Input, context: Context
 ) -> None:
     """Adds the box of a row, if it has one."""
-    name, where = row[table.table.key], f"{marks.files[-1]}, row {number:,}"
+    name, where, label = row[table.table.key], f"{marks.files[-1]}, row {number:,}", table.label_of(row)
+    position = marks.position(label) if label else -1  # of a picture without boxes, too
     picture = paths.find(name, table.path)
     if not isinstance(picture, int) and not posixpath.splitext(name)[1]:
         picture = paths.find_stem(posixpath.join(posixpath.dirname(table.path), name))
@@ -110,27 +111,21 @@ def _take(
         marks.fault(picture[0], f"{where}: {picture[1]}", archive, number, context)
         return
     marks.listed.add(picture)
-    if marks.splits:
-        split = split_name(stem(table.path))
-        if marks.splits[picture] not in (None, split):
-            problem = f"{shown(paths.paths[picture])} is in {marks.splits[picture]}, too"
-            marks.fault("two_splits", f"{where}: {problem}", archive, number, context, picture)
-            return
-        marks.splits[picture] = split
-    cells, label = [row[place] for place in table.corners], table.label_of(row)
+    if marks.splits and (problem := put(picture, split_name(stem(table.path)), marks.splits, paths)):
+        marks.fault("two_splits", f"{where}: {problem}", archive, number, context, picture)
+        return
+    cells = [row[column] for column in table.corners]
     if not any(cells) and (table.label is None or not label):  # the picture shows nothing
         return
-    corners = [corner for cell in cells if (corner := _number(cell)) is not None]
+    corners = [corner for cell in cells if (corner := coordinate(cell)) is not None]
     if len(corners) < len(cells) or not label:
-        called = ", ".join(table.table.header[place] for place in table.corners)
+        called = ", ".join(table.table.header[column] for column in table.corners)
         problem = f"the class {shown(label)} with {shown(cells)} is no box; give a class and, as numbers, {called}"
         marks.fault("not_a_box", f"{where}: {problem}", archive, number, context, picture)
         return
     if table.size is not None:
-        said = [_number(row[place]) for place in table.size]
-        if all(side is not None and side > 0 for side in said):
-            marks.said[picture] = (int(said[0] or 0), int(said[1] or 0))
-    marks.add(picture, marks.names.index(label), corners, number)
+        marks.say_size(picture, *(row[column] for column in table.size))
+    marks.add(picture, position, corners, number)
 
 
 def _open(member: Member, names: Names) -> BoxTable | None:
@@ -146,11 +141,3 @@ def _open(member: Member, names: Names) -> BoxTable | None:
     label = next((places[name] for name in CLASSES if name in places and places[name] != table.key), None)
     size = next(([places[name] for name in pair] for pair in SIZES if all(name in places for name in pair)), None)
     return BoxTable(table, [places[name] for name in corners], label, size)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if -FARTHEST <= number <= FARTHEST else None

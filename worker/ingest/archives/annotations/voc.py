@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from worker.ingest.archives.annotations.marks import BOXES, Marks
+from worker.ingest.archives.annotations.marks import BOXES, Marks, coordinate
 from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.faults import shown
@@ -17,15 +17,13 @@ from worker.ingest.source import Context, Input
 
 MOST_BYTES = 16 << 20
 """Of one XML file."""
-FARTHEST = 1e9
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(archive: Input, members: Sequence[Member], paths: Paths, context: Context) -> Marks:
     """The boxes of all files. Faults go to the context."""
     marks = Marks("Pascal VOC")
-    boxes: list[tuple[int, int, str, list[float], int]] = []
-    for number, member in enumerate(members):
+    for member in members:
         context.tick(0)
         marks.files.append(f"{archive.name}/{member.path}")
         root = _parse(archive, member, context)
@@ -39,23 +37,18 @@ def read_voc(archive: Input, members: Sequence[Member], paths: Paths, context: C
             marks.fault(picture[0], f"{marks.files[-1]}: {picture[1]}", archive, None, context)
             continue
         marks.listed.add(picture)
-        said = [_number(root.findtext(f"size/{side}")) for side in ("height", "width")]
-        if all(side is not None and side > 0 for side in said):
-            marks.said[picture] = (int(said[0] or 0), int(said[1] or 0))
+        marks.say_size(picture, root.findtext("size/height"), root.findtext("size/width"))
         for row, thing in enumerate(root.iterfind("object"), 1):
             label = (thing.findtext("name") or "").strip()
-            corners = [_number(thing.findtext(f"bndbox/{corner}")) for corner in CORNERS]
+            corners = [coordinate(thing.findtext(f"bndbox/{corner}")) for corner in CORNERS]
             found = [corner for corner in corners if corner is not None]
             if not label or len(found) < len(CORNERS):
                 given = [thing.findtext(f"bndbox/{corner}") for corner in CORNERS]
                 problem = f"the object {shown(label)} with {shown(given)} needs a name and {', '.join(CORNERS)}"
                 marks.fault("not_a_box", f"{marks.files[-1]}, row {row:,}: {problem}", archive, row, context, picture)
                 continue
-            boxes.append((number, picture, label, [found[0] - 1, found[1] - 1, found[2], found[3]], row))
-    marks.names = sorted({label for _, _, label, _, _ in boxes})
-    positions = {name: position for position, name in enumerate(marks.names)}
-    for number, picture, label, corners_found, row in boxes:
-        marks.add(picture, positions[label], corners_found, row, file=number)
+            marks.add(picture, marks.position(label), [found[0] - 1, found[1] - 1, found[2], found[3]], row)
+    marks.sort_names()
     return marks
 
 
@@ -75,11 +68,3 @@ def _parse(archive: Input, member: Member, context: Context) -> Element | None:
         return root
     context.faults.add("not_voc", f"{archive.name}/{member.path} {problem}", file=archive.id, column=BOXES)
     return None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if -FARTHEST <= number <= FARTHEST else None
