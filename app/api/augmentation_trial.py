@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas import Wire
 from app.dataset import Dataset, open_dataset
 from app.dataset_options import SplitName
 from app.errors import DoesNotFit, OutOfRange
 from app.ml.augmentations.base import Augmentation
-from app.ml.jobs.network import AnyModality
+from app.ml.jobs.network import MODALITY
 from app.ml.jobs.train import AugmentationChoice
-from app.ml.modalities.base import Fitted, Modality
+from app.ml.modalities.base import Fitted
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.classes import Classes
 from app.ml.plugins import find
@@ -27,7 +27,6 @@ from app.storage import Storage
 FITTED_ROWS = 2000
 COMPARED = 2
 """Views of a row that the objectives compare for which `auto` augments."""
-MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
 
 
 class AugmentationTrial(BaseModel):

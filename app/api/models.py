@@ -22,8 +22,8 @@ from app.api.schemas import Deleted, ListOf
 from app.api.streaming import Content, described, download, tar
 from app.errors import NotFound, OutOfRange, WrongType
 from app.ml import artifact
+from app.ml.jobs.network import OBJECTIVE
 from app.ml.objectives.base import ObjectiveSettings
-from app.ml.resolving.defaults import OBJECTIVE
 from app.ml.runtime import portable
 from app.registry import models, objects, overview
 from app.registry.tables import Model, Version

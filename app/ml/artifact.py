@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch import Tensor
 from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
 from app.ml.encoders.base import Encoder
-from app.ml.jobs.network import AnyObjective, RoleSpec
+from app.ml.jobs.network import OBJECTIVE, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.tensors.files import save_tensors
@@ -35,8 +35,6 @@ BATCH_SIZES = (1, 3, 8, 64, 257)
 """Kernels differ between batch sizes: one row, odd, whole, and more than one block."""
 
 T = TypeVar("T")
-
-_OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def save(
 
     Raises ArtifactDamaged when the network's answers to `golden_inputs` are not finite: it must not be published.
     """
-    abilities = sorted(_OBJECTIVE.validate_python(spec["objective"]).abilities)
+    abilities = sorted(OBJECTIVE.validate_python(spec["objective"]).abilities)
     network.eval()
     golden = {f"input.{name}": tensor for name, tensor in golden_inputs.items()}
     answers = {ability: show(network, ability, golden_inputs) for ability in abilities}
@@ -134,7 +132,7 @@ def load(files: Mapping[str, Path]) -> Artifact:
         weights = load_file(files[WEIGHTS])
         network.load_state_dict(weights)
         golden = load_file(files[GOLDEN])
-        objective = _OBJECTIVE.validate_python(spec["objective"])
+        objective = OBJECTIVE.validate_python(spec["objective"])
         return Artifact(
             network=network.eval().requires_grad_(False),
             roles=roles,

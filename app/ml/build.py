@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from app.ml.encoders.base import Encoder
-from app.ml.jobs.network import AnyObjective, RoleSpec
+from app.ml.jobs.network import OBJECTIVE, RoleSpec
 from app.ml.modalities.base import Fitted
-from app.ml.objectives.base import Objective, ObjectiveSettings, Role
+from app.ml.objectives.base import Objective, Role
 from app.ml.series.sample import spread
 from app.ml.tensors.batch import Stream
-
-_OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 
 
 def build_network(spec: Mapping[str, Any], fitted: Mapping[str, Fitted]) -> Objective:
@@ -28,7 +24,7 @@ def build_network(spec: Mapping[str, Any], fitted: Mapping[str, Fitted]) -> Obje
         else:
             encoder = role.encoder.build(fitted[name].shape) if role.encoder is not None else None
         roles[name] = Role(fitted[name], encoder, role.dimensions)
-    settings = _OBJECTIVE.validate_python(spec["objective"])
+    settings = OBJECTIVE.validate_python(spec["objective"])
     network = settings.build(roles)
     network.shortest = settings.shortest
     return network
@@ -39,13 +35,13 @@ def lender(role: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 
     It is the role of that name; what is asked of the one is else what is asked of the other.
     """
-    ours, theirs = (_OBJECTIVE.validate_python(each["objective"]).request_role for each in (spec, base))
+    ours, theirs = (OBJECTIVE.validate_python(each["objective"]).request_role for each in (spec, base))
     return theirs if role == ours and role not in base["roles"] else role
 
 
 def continues(kind: str, spec: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     """True where a job of this kind goes on with what the spec `base` learned, rather than learn something else."""
-    objective = _OBJECTIVE.validate_python(spec["objective"])
+    objective = OBJECTIVE.validate_python(spec["objective"])
     return objective.name == base["objective"]["name"] and (kind == "pretrain" or objective.keeps_answers)
 
 

@@ -11,7 +11,6 @@ Legend: `N` rows, `W` numbers per row, `E` width of the embedding.
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,16 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.ml.build import build_network
 from app.ml.jobs.evaluate import require_fit
 from app.ml.modalities.base import Fitted
 from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
-from app.ml.words.bag_fitting import fit_bags
-from app.ml.words.bags import Bags
 from worker.evaluation import baselines, geometry, probes, words
+from worker.evaluation.features import Featured, Principal, all_features, untrained_network
 from worker.evaluation.subject import PLACES, Rows, Subject, answer, pieces_of, read_rows
 from worker.evaluation.words import WordTests
 
@@ -38,15 +35,8 @@ JUDGES = ("test", "validation")
 TRAIN_ROWS, TEST_ROWS = 10_000, 5_000
 OWN_ROWS = 2000
 """Rows from which the objective's own metrics are computed."""
-WIDEST_RAW = 4096
-"""Numbers per row beyond which raw rows are no baseline: their probe alone would outlast the training."""
 ENOUGH_LABELS = 20
 """Labelled rows below which probes and intervals would tell of chance alone."""
-
-Featured = Callable[[Rows], Tensor]
-"""Rows to their features [N, E]."""
-Principal = Callable[[int], tuple[Tensor, Tensor]]
-"""Width to so many principal components of the rows that are learned from, and their mean."""
 
 
 @dataclass
@@ -120,50 +110,6 @@ def reconstruction_metrics(subject: Subject, principal: Principal, test: Rows, r
     back = (test.flat - mean) @ components @ components.T + mean
     report.baseline("pca")["mse"] = float((back - test.flat).square().mean())
     report.baseline("mean")["mse"] = float((test.flat - mean).square().mean())
-
-
-def untrained_network(subject: Subject) -> Objective:
-    """As it was before its first step."""
-    torch.manual_seed(subject.seed)
-    return build_network(subject.spec.network(), subject.fitted).eval()
-
-
-def all_features(subject: Subject, principal: Principal, train: Rows, test: Rows) -> dict[str, Featured]:
-    """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
-    untrained = untrained_network(subject)
-    ours = answer(subject.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
-    found: dict[str, Featured] = {
-        "": lambda rows: answer(subject.network, "embed", rows.inputs),
-        "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
-    }
-    asked = subject.spec.objective.request_role
-    fitted, width = subject.fitted[asked], ours.shape[1]
-    if fitted.shape.layout == "tokens":
-
-        @functools.cache  # it takes a while, and without labels nobody asks for it
-        def bags() -> Bags:
-            made, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
-            torch.manual_seed(0)
-            assert isinstance(fitted, FittedText)
-            fit_bags(made, lambda: iter(pieces), lambda share: None, letters=fitted.letters())
-            return made
-
-        found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in pieces_of(rows.inputs)])
-        return found
-
-    def projected(rows: Rows) -> Tensor:
-        components, mean = principal(width)
-        return (rows.flat - mean) @ components
-
-    found["pca"] = projected
-    if fitted.settings.name == "audio":
-        found["mfcc"] = lambda rows: baselines.mfcc(rows.inputs["values"])
-    channels = fitted.shape.channels or getattr(subject.spec.roles[asked].encoder, "channels", None)
-    if channels is not None:
-        found["statistics"] = lambda rows: baselines.series(rows.flat, channels)
-    if fitted.shape.count <= WIDEST_RAW:
-        found["raw"] = lambda rows: rows.flat
-    return found
 
 
 def geometry_metrics(features: dict[str, Featured], test: Rows, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from app.ml.encoders.base import EncoderSettings
 from app.ml.modalities.base import Modality
@@ -12,6 +12,9 @@ from app.ml.plugins import AnyOf, Settings
 AnyModality = Annotated[Modality, AnyOf("modalities", Modality)]
 AnyEncoder = Annotated[EncoderSettings, AnyOf("encoders", EncoderSettings)]
 AnyObjective = Annotated[ObjectiveSettings, AnyOf("objectives", ObjectiveSettings)]
+MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
+ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
+OBJECTIVE: TypeAdapter[ObjectiveSettings] = TypeAdapter(AnyObjective)
 
 
 class RoleSpec(Settings):

@@ -7,11 +7,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from app.errors import DoesNotFit, WrongShape
 from app.ml.encoders.base import EncoderSettings
-from app.ml.jobs.network import AnyEncoder, AnyModality, RoleSpec
+from app.ml.jobs.network import ENCODER, MODALITY, RoleSpec
 from app.ml.jobs.train import RoleRequest, TrainRequest
 from app.ml.modalities.base import Modality
 from app.ml.objectives.base import ObjectiveSettings, RoleNeeds
@@ -21,8 +19,6 @@ from app.ml.resolving.domains import usable_rows
 from app.ml.resolving.fit import readers, where_from
 from app.ml.tensors.shapes import Shape
 
-MODALITY: TypeAdapter[Modality] = TypeAdapter(AnyModality)
-ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(AnyEncoder)
 NOUNS = {"target": "labels"}
 NAMED = 5
 SIDES = {"left": "input", "right": "caption"}
