@@ -5,7 +5,7 @@ Legend: `B` batch, `N` pairs, `D` width of an encoder's features, `E` width of t
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,6 +16,7 @@ from app.errors import DoesNotFit
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
+from app.ml.objectives.parts.retrieval import Side, by_chance, identities, partners, ranks
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
 from app.ml.tensors.shapes import Layout, Tensors
@@ -120,32 +121,44 @@ class Aligned(Comparison):
         return Loss(both / 2, rows)
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`recall_at_1`, `_5` and `_10`: the share of items whose partner is among so many nearest.
+        """`recall_at_1`, `_5` and `_10`: the share of items of which a partner is among so many nearest.
 
         Mean over both directions and, by the side that is asked with, each by itself; among at most `EVALUATED` pairs.
         """
         kept: list[Tensor] = []
+        held: list[Batch] = []
         for batch in batches:
             if sum(map(len, kept)) < EVALUATED:
-                kept.append(self.represent(batch))
+                kept.append(self.represent(batch).cpu())
+                held.append(batch)
         pairs = torch.cat(kept)[:EVALUATED]
-        found: dict[str, float] = {}
-        for nearest in NEAREST:
-            found[f"recall_at_{nearest}"] = recall(pairs, nearest)
-            for side, direction in enumerate(("left", "right")):
-                found[f"{direction}_recall_at_{nearest}"] = recall(pairs, nearest, (side,))
-        return found
+        left, right = _sides(held)
+        likeness = pairs[left.firsts, 0] @ pairs[right.firsts, 1].T
+        own = partners(left, right)
+        ahead = {"left": ranks(likeness, own), "right": ranks(likeness.T, own.T)}
+        return _by_direction(lambda side, nearest: float((ahead[side] < nearest).double().mean()))
 
     def baselines(self, train: Sequence[Batch], test: Sequence[Batch]) -> dict[str, dict[str, float]]:
         """`chance`: partners drawn at random."""
-        count = min(EVALUATED, sum(len(batch.rows) for batch in test))
-        kinds = ("", "left_", "right_")
-        return {"chance": {f"{kind}recall_at_{n}": min(1.0, n / count) for n in NEAREST for kind in kinds}}
+        own = partners(*_sides(test))
+        asked = {"left": own, "right": own.T}
+        return {"chance": _by_direction(lambda side, nearest: by_chance(asked[side], nearest))}
 
 
-def recall(pairs: Tensor, nearest: int, sides: tuple[int, ...] = (0, 1)) -> float:
-    """Share of those sides of `pairs` [N, 2, E] whose partner is among the `nearest` of the other side."""
-    likeness = pairs[:, 0] @ pairs[:, 1].T
-    own = likeness.diagonal()
-    ahead = [(likeness > own[:, None]).sum(1), (likeness > own[None]).sum(0)]
-    return float((torch.stack([ahead[side] for side in sides]) < nearest).float().mean())
+def _sides(batches: Iterable[Batch]) -> list[Side]:
+    """Left and right of the first pairs."""
+    found: dict[str, list[bytes]] = {"left": [], "right": []}
+    for batch in batches:
+        for side, items in found.items():
+            if len(items) < EVALUATED:
+                items += identities(batch.roles[side])
+    return [Side(items[:EVALUATED]) for items in found.values()]
+
+
+def _by_direction(recall: Callable[[str, int], float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for nearest in NEAREST:
+        each = {side: recall(side, nearest) for side in ("left", "right")}
+        found[f"recall_at_{nearest}"] = sum(each.values()) / len(each)
+        found |= {f"{side}_recall_at_{nearest}": share for side, share in each.items()}
+    return found

@@ -10,7 +10,7 @@ from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
 from app.ml.jobs.network import RoleSpec
 from app.ml.modalities.vectors import Vectors
-from app.ml.objectives.alignment import Aligned, Alignment, recall
+from app.ml.objectives.alignment import Aligned, Alignment
 from app.ml.objectives.base import Role
 from app.ml.tensors.batch import Batch
 from tests.networks import rows
@@ -74,10 +74,3 @@ def test_sides_of_one_kind_share_unless_told_otherwise() -> None:
     assert Alignment().shared_roles({"left": text, "right": picture}, {}) == {}
     with pytest.raises(DoesNotFit, match="cannot share"):
         Alignment(shared=True).shared_roles({"left": text, "right": picture}, {})
-
-
-def test_recall_counts_partners_among_the_nearest() -> None:
-    left = normalize(torch.randn(40, 16))
-    assert recall(torch.stack([left, left], 1), 1) == recall(torch.stack([left, left], 1), 1, (1,)) == 1
-    assert recall(torch.stack([left, left.roll(1, 0)], 1), 1) == 0
-    assert recall(torch.stack([left, normalize(torch.randn(40, 16))], 1), 40) == 1
