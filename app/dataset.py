@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.dataset_options import SPLITS
+from app.dataset_roles import column_of, with_sides
 from app.errors import ArtifactDamaged
 from app.ragged import Ragged
 
@@ -85,7 +86,7 @@ class Split:
 
     def stored(self, role: str, batch: int) -> pa.Array:
         """A role's column of a record batch, as Arrow has it."""
-        return self._reader.get_batch(batch).column(role)
+        return self._reader.get_batch(batch).column(column_of(role, self.modalities))
 
     def read(self, role: str, batch: int, rows: NDArray[np.int64] | None = None) -> Any:
         """A role's raw column of a record batch, or `rows` of it, as `app.ml.modalities` take it; of `row`, int64 [n].
@@ -94,7 +95,7 @@ class Split:
         (withheld; also where the split has no such role), numbers float32 [n] (NaN: withheld), audio, tags and boxes
         Ragged.
         """
-        table = self._reader.get_batch(batch)
+        table, role = self._reader.get_batch(batch), column_of(role, self.modalities)
         if role not in table.schema.names:
             return np.full(table.num_rows if rows is None else len(rows), None, dtype=object)
         column, modality = table.column(role), self.modalities.get(role)
@@ -115,6 +116,7 @@ class Split:
 
     def present(self, role: str) -> NDArray[np.bool_]:
         """For every row of the split, whether it has this role."""
+        role = column_of(role, self.modalities)
         if role not in self.modalities:
             return np.zeros(self.rows, dtype=np.bool_)
         withheld = role == "caption"  # an empty one; other texts are never empty
@@ -154,8 +156,8 @@ class Dataset:
 
     @property
     def profile(self) -> dict[str, Any]:
-        profile: dict[str, Any] = self.info["profile"]
-        return profile
+        """With both sides of pairs, by `app.dataset_roles`."""
+        return with_sides(self.info["profile"])
 
 
 def open_dataset(files: Mapping[str, Path]) -> Dataset:

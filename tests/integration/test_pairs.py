@@ -8,6 +8,7 @@ import pytest
 
 from app.registry.db import Database
 from app.storage import storage_at
+from tests.picture_archives import picture, to_zip
 from tests.workshop import Workshop
 
 WORDS = {"oak": "tree", "bread": "food", "wren": "bird", "iron": "metal", "red": "colour", "shirt": "clothes"}
@@ -28,6 +29,37 @@ def lines(rows: int = 300) -> list[tuple[str, str]]:
     draw = np.random.default_rng(0)
     drawn = [(draw.choice(list(WORDS)), number) for number in draw.permutation(1000)[:rows]]
     return [(f"{word} {number}", f"{number} {WORDS[word]}") for word, number in drawn]
+
+
+def captioned(first: int) -> bytes:
+    """Forty pictures of four greys, two captions each."""
+    greys = {0: "black", 80: "dark", 160: "light", 250: "white"}
+    shown = [list(greys)[n % 4] for n in range(40)]
+    members = {f"images/{first + n}.png": picture(grey + n % 5, size=(8, 8)) for n, grey in enumerate(shown)}
+    said = [
+        f"{first + n}.png,{text.format(greys[grey])}"
+        for n, grey in enumerate(shown)
+        for text in ("a picture that is {}", "it is {} all over")
+    ]
+    return to_zip({**members, "captions.txt": "\n".join(["image,caption", *said]).encode()})
+
+
+def test_pictures_with_several_captions_are_pairs_as_they_are(workshop: Workshop) -> None:
+    datasets = [workshop.dataset(captioned(first), "pictures.zip") for first in (0, 40)]
+    assert [dataset.rows for dataset in datasets] == [80, 80]
+    body: dict[str, Any] = {
+        "objective": {"name": "alignment"},
+        "roles": {
+            "left": {"encoder": {"name": "mlp", "preset": "nano"}},
+            "right": {"encoder": {"name": "transformer", "preset": "nano"}},
+        },
+        "training": {"epochs": 30, "batch_size": 16},
+    }
+    for used in ({}, {"datasets": [{"id": dataset.id} for dataset in datasets]}):
+        model = workshop.train(workshop.job(datasets[0], name=f"pairs{len(used)}", **body, **used))
+        chance = model.metrics["baselines"]["chance"]
+        assert model.metrics["recall_at_1"] > chance["recall_at_1"]
+        assert model.spec["roles"]["left"]["modality"]["name"] == "image"
 
 
 def test_pairs_become_a_model_whose_encoder_a_graft_takes(workshop: Workshop) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from app.dataset_roles import with_sides
 from app.errors import DoesNotFit, Invalid
 from app.ml.jobs.network import RoleSpec
 from app.ml.plugins import Settings
@@ -40,6 +41,7 @@ def refusing(model: str, doing: str, dataset: str) -> Iterator[None]:
 
 def require_fit(roles: Mapping[str, RoleSpec], profile: Mapping[str, Any]) -> None:
     """Raises DoesNotFit where a dataset of this profile is not what a network with these roles was made for."""
+    profile = with_sides(profile)
     for role, part in roles.items():
         facts, modality = profile.get(role), part.modality
         if facts is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.dataset_roles import with_sides
 from app.errors import DoesNotFit
 from app.ml.build import continues, lender
 from app.ml.encoders.base import EncoderSettings
@@ -44,10 +45,10 @@ def resolve(
     model is called when the request does not say. Raises subclasses of Invalid.
     """
     choices = Choices()
-    profile = profiles[0]
     ids = [ref.id for ref in request.dataset_refs]
     base_roles = {k: RoleSpec.model_validate(v) for k, v in base["spec"]["roles"].items()} if base else {}
-    objective = decide_objective(request, profile, base, choices)
+    objective = decide_objective(request, profiles[0], base, choices)
+    profiles = [with_sides(each) for each in profiles]
     profile = together(profiles, ids, objective.roles)
     if (
         base

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from app.dataset_roles import SIDES
 from app.errors import DoesNotFit, WrongShape
 from app.ml.encoders.base import EncoderSettings
 from app.ml.jobs.network import ENCODER, MODALITY, RoleSpec
@@ -21,8 +22,6 @@ from app.ml.tensors.shapes import Shape
 
 NOUNS = {"target": "labels"}
 NAMED = 5
-SIDES = {"left": "input", "right": "caption"}
-"""Roles of pairs, and those of a dataset that could play them."""
 
 
 def decide_roles(
@@ -78,13 +77,8 @@ def decide_roles(
 def lacks(role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str] = ("classes",)) -> DoesNotFit:
     """`who` needs the role, and the dataset has none: also why, or how it would; it takes targets of `kinds`."""
     why = profile.get("inferred", {}).get(role)
-    if role in SIDES and profile.get("input") and profile.get("caption"):
-        names = {side: profile[part]["name"] for side, part in SIDES.items()}
-        why = f"make it with columns {json.dumps(names)} for pairs of what are input and caption here"
-    if role in ("input", *SIDES) and profile.get("source") and profile.get("target"):
-        names = {side: profile[part]["name"] for side, part in zip(SIDES, ("source", "target"), strict=True)}
-        columns = json.dumps(names)
-        why = f"make it with columns {columns} for pairs, which 'alignment' learns; 'translation' takes it as it is"
+    if role == "input" and profile.get("source") and profile.get("target"):
+        why = "'translation' and 'alignment' take its pairs as they are"
     if role in ("source", *SIDES) and why is None:
         why = _pairs(role, _texts(profile))
     if role == "caption" and (labels := profile.get("target")) and labels["modality"] == "classes":

@@ -10,10 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from app.errors import Malformed, TooLarge
 from worker.ingest.archives.containers import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.archives.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
-from worker.ingest.archives.keyed import Names, with_file_name
+from worker.ingest.archives.item_names import Names
+from worker.ingest.archives.keyed import with_file_name
 from worker.ingest.archives.listed import as_lines
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
 from worker.ingest.archives.naming import tell_apart
@@ -50,7 +53,7 @@ class Items:
     """Of the columns that folders and metadata files give."""
     folders: Mapping[str, Coded] = field(default_factory=dict)
     """Label and split, where folders give them."""
-    metadata: Described = field(default_factory=lambda: Metadata(0))
+    metadata: Described = field(default_factory=lambda: Metadata(np.zeros(0, np.int64)))
     """What a metadata file, or the table that holds the items, says."""
     described: str = ""
     """By what, where no metadata file does it."""
@@ -112,9 +115,12 @@ class Items:
 
         with ThreadPoolExecutor(THREADS) as pool:
             for row, member in enumerate(self.members):
-                content = self._read(row, context.faults) if row not in self.bad else None
-                name = f"{self.file.name}, {member.path}"
-                waiting.append((row, pool.submit(work, content, name) if content is not None else None))
+                if row > 0 and member is self.members[row - 1]:  # of which several texts are known
+                    waiting.append((row, waiting[-1][1]))
+                else:
+                    content = self._read(row, context.faults) if row not in self.bad else None
+                    name = f"{self.file.name}, {member.path}"
+                    waiting.append((row, pool.submit(work, content, name) if content is not None else None))
                 if len(waiting) > 2 * THREADS:
                     yield oldest()
             while waiting:
@@ -172,13 +178,14 @@ def list_items(archive: Archive, noun: str, column: str, text: str, context: Con
     paths = [member.path for member in members]
     labels, splits, folders = read_folders(archive, paths, context)
     known = read_metadata(archive, metadata, paths, column, context, complete=complete)
+    members = [members[number] for number in known.items.tolist()]
     heads = list(known.heads.values())
     by_folder: dict[str, Coded] = {}
-    if not metadata and labels is not None:
+    if labels is not None and not set(known.heads) - {"split"}:
         heads.append(Head("label", "table", TEXT, note=LABEL_NOTE.format(noun)))
-        by_folder["label"] = labels
+        by_folder["label"] = Coded(labels.names, labels.codes[known.items])
     if splits is not None and "split" not in known.heads:
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
-        by_folder["split"] = splits
+        by_folder["split"] = Coded(splits.names, splits.codes[known.items])
     bad = set(known.unlisted)
     return Items(file, noun, column, members, heads, by_folder, known, described, archive.junk + passed_over, bad)

@@ -10,34 +10,19 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
+from app.ml.text.scripts import count_words
 from worker.ingest.archives.containers import BROKEN, Member
+from worker.ingest.archives.item_names import Names
+from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import json_lines
 from worker.ingest.readers.dialect import TABULAR, find_dialect
 from worker.ingest.readers.transcripts import FILE_NAME
 
 SAMPLE_BYTES = 1 << 18
 SPLIT = "split"
+TEXT = "text"
 NAMELESS = "f{}"
 """Of a column where there is no header."""
-
-
-class Names:
-    """Items by path, by name and by name without ending; what several are called names none."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = frozenset(paths)
-        self._others: dict[str, str | None] = {}
-        for spelling in (posixpath.basename, stem):
-            found: dict[str, str | None] = {}
-            for path in paths:
-                name = spelling(path)
-                found[name] = None if name in found else path
-            self._others = found | self._others
-
-    def find(self, name: str, folder: str) -> str | None:
-        """The path of the item that a table in a folder calls so."""
-        path = posixpath.normpath(posixpath.join(folder, name))
-        return path if path in self._paths else self._others.get(name)
 
 
 class Keyed(Protocol):
@@ -76,7 +61,7 @@ class Table:
         for _ in range(self.skipped):
             text.readline()
         if self.quoted:
-            yield from csv.reader(text, delimiter=self.delimiter)
+            yield from csv.reader(text, delimiter=self.delimiter, skipinitialspace=True)
         else:
             yield from csv.reader(text, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
 
@@ -131,23 +116,37 @@ def read(member: Member, names: Names) -> Keyed | None:
 
 def with_file_name(member: Member, names: Names) -> Member:
     """A metadata file as it is, or with `file_name` in place of what its header calls the items."""
-    table, folder = read(member, names), posixpath.dirname(member.path)
-    if table is None or FILE_NAME in table.header:
+    table = read(member, names)
+    if table is None or FILE_NAME in table.header or table.column == NAMELESS.format(0):
         return member
-    no_header = table.column == NAMELESS.format(0) or names.find(table.column, folder) is not None
-    return member if no_header else table.as_metadata(None)
+    return table.as_metadata(None)
 
 
 def _read_table(member: Member, text: str, names: Names) -> Table | None:
-    tabs = member.path.lower().endswith(".tsv")
-    dialect = find_dialect(text.replace('"', "") if tabs else text, "\t" if tabs else ",;\t|", None, None)
+    tabs = member.path.lower().endswith(".tsv") or "\t" in text.partition("\n")[0]
+    return _by_delimiters(member, text, "\t" if tabs else ",;\t|", names) or (
+        _by_delimiters(member, text, " ", names) if member.path.lower().endswith(".txt") else None
+    )
+
+
+def _by_delimiters(member: Member, text: str, delimiters: str, names: Names) -> Table | None:
+    tabs = delimiters == "\t"
+    dialect = find_dialect(text.replace('"', "") if tabs else text, delimiters, None, None)
     rows, folder = dialect.rows[dialect.header :], posixpath.dirname(member.path)
     for place in range(len(rows[0]) if rows else 0):
         if _name_items([row[place] for row in rows if len(row) > place], len(rows), names, folder):
-            header = [name.strip() for name in dialect.rows[0]] if dialect.header else []
-            header = header or [NAMELESS.format(number) for number in range(len(rows[0]))]
-            return Table(member, names, header, place, dialect.skipped, dialect.delimiter, not tabs)
+            first = [name.strip() for name in dialect.rows[0]]
+            titled = dialect.header and names.find(first[place], folder) is None
+            header = first if titled else [_nameless(number, rows) for number in range(len(rows[0]))]
+            skipped = dialect.before + titled
+            return Table(member, names, header, place, skipped, dialect.delimiter, not tabs)
     return None
+
+
+def _nameless(number: int, rows: Sequence[Sequence[str]]) -> str:
+    """What a column without a name is called: texts that stand alone beside names of items say something of these."""
+    words = sum(count_words(row[number]) for row in rows if len(row) > number)
+    return TEXT if len(rows[0]) == 2 and words >= WORDS * len(rows) else NAMELESS.format(number)
 
 
 def _read_lines(member: Member, text: str, names: Names) -> Lines | None:
@@ -169,11 +168,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def stem(path: str) -> str:
-    """A file's name without folder and ending."""
-    return posixpath.splitext(posixpath.basename(path))[0]
 
 
 def written(rows: Iterator[list[str]]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Reads `metadata.csv` and `metadata.jsonl` of an archive: rows that name an item in `file_name` and say more of it.
 
-Paths are taken from the folder of the metadata file. Knows neither pixels nor samples.
+Paths are taken from the folder of the metadata file. An item of which a file holds several texts, such as a picture
+with five captions, is there as often. Knows neither pixels nor samples.
 """
 
 import posixpath
@@ -15,6 +16,7 @@ from app.ragged import Ragged
 from worker.ingest.archives.containers import Archive, Member
 from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.faults import shown
+from worker.ingest.planning.names import is_prose
 from worker.ingest.readers import jsonl, tables, transcripts
 from worker.ingest.readers.heads import OTHER
 from worker.ingest.readers.transcripts import FILE_NAME
@@ -34,17 +36,20 @@ class Given:
     source: Source
     rows: NDArray[np.int64]
     items: NDArray[np.int64]
-    """Positions in the archive's order, one for every one of `rows`."""
+    """Of every one of `rows`: which item it speaks of, in the archive's order."""
+    turns: NDArray[np.int64]
+    """How many rows before it speak of the same item."""
 
 
 @dataclass
 class Metadata:
     """What is known of every item, by column; read when it is asked for."""
 
-    items: int
+    items: NDArray[np.int64]
+    """Which item of the archive is there, one after the other; several times those of which several texts are known."""
     given: list[Given] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
-    """Items that no row speaks of."""
+    """Places in `items` that no row speaks of."""
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -52,8 +57,8 @@ class Metadata:
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         """The columns in the order of the items; nothing where a file of several has no such column."""
-        numbers = [[Numbers([name], np.full(self.items, np.nan)) for name in part] for part in wanted.numbers]
-        codes = {name: np.full(self.items, -1, np.int32) for name in wanted.names}
+        numbers = [[Numbers([name], np.full(len(self.items), np.nan)) for name in part] for part in wanted.numbers]
+        codes = {name: np.full(len(self.items), -1, np.int32) for name in wanted.names}
         known: dict[str, dict[str, int]] = {name: {} for name in wanted.names}
         texts: list[tuple[Given, dict[str, Mapped]]] = []
         bad: list[int] = []
@@ -78,15 +83,15 @@ class Metadata:
             texts.append((each, loaded.ragged))
         names = {name: Coded(list(known[name]), codes[name]) for name in wanted.names}
         ragged = {name: self._texts(name, texts, context) for name in wanted.ragged}
-        return Loaded(self.items, numbers, names, ragged, (), bad)
+        return Loaded(len(self.items), numbers, names, ragged, (), bad)
 
     def _texts(self, name: str, texts: Sequence[tuple[Given, dict[str, Mapped]]], context: Context) -> Mapped:
-        file, row = np.full(self.items, -1, np.int32), np.zeros(self.items, np.int64)
+        file, row = np.full(len(self.items), -1, np.int32), np.zeros(len(self.items), np.int64)
         for number, (each, ragged) in enumerate(texts):
             if name in ragged:
                 file[each.items], row[each.items] = number, each.rows
         stage = RaggedStage(context)
-        for start in range(0, self.items, BLOCK):
+        for start in range(0, len(self.items), BLOCK):
             places = zip(file[start : start + BLOCK].tolist(), row[start : start + BLOCK].tolist(), strict=True)
             held = Ragged.of([texts[n][1][name].read(r, r + 1).row(0) if n >= 0 else NOTHING for n, r in places])
             stage.add(held.values, held.lengths)
@@ -102,17 +107,23 @@ def read_metadata(
 
     `column` is that of the items, which no metadata file may have.
     """
-    found, before = Metadata(len(items)), context.faults.total
+    given, before = [], context.faults.total
     positions = {path: number for number, path in enumerate(items)}
-    seen = np.zeros(len(items), np.bool_)
+    known = np.zeros(len(items), np.int64)
     for member in files:
         source = _open(archive, member, items, column, context)
         if source is not None:
-            found.given.append(_join(source, posixpath.dirname(member.path), positions, seen, context))
+            given.append(_join(source, posixpath.dirname(member.path), positions, known, context))
+    times = np.maximum(known, 1)
+    places = times.cumsum() - times
+    for each in given:
+        each.items = places[each.items] + each.turns
+    found = Metadata(np.repeat(np.arange(len(items)), times), given)
     if not complete or context.faults.total > before:
         return found  # items without a row may be those of rows with a fault
-    found.unlisted = np.flatnonzero(~seen).tolist()
-    for number in found.unlisted:
+    unlisted = np.flatnonzero(known == 0)
+    found.unlisted = places[unlisted].tolist()
+    for number in unlisted.tolist():
         context.faults.row(
             "missing_row",
             f"{archive.file.name}: no row of {' or '.join(each.path for each in files)} has the {FILE_NAME} of "
@@ -147,11 +158,13 @@ def _open(archive: Archive, member: Member, items: Sequence[str], column: str, c
     return source
 
 
-def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[np.bool_], context: Context) -> Given:
+def _join(source: Source, folder: str, positions: dict[str, int], known: NDArray[np.int64], context: Context) -> Given:
+    """Which row speaks of which item; `known` counts the rows of each, and counts on."""
+    earlier, tells = known.copy(), any(head.name != FILE_NAME and is_prose(head) for head in source.heads)
     has_split = any(head.name == SPLIT for head in source.heads)
     loaded = source.load(Wanted(names=[FILE_NAME, *([SPLIT] if has_split else [])]), context)
     files = loaded.names[FILE_NAME]
-    rows, items = [], []
+    rows, items, turns = [], [], []
 
     def fault(code: str, row: int, column: str, problem: str) -> None:
         number = loaded.file_row(row)
@@ -163,18 +176,19 @@ def _join(source: Source, folder: str, positions: dict[str, int], seen: NDArray[
         item = positions.get(posixpath.normpath(posixpath.join(folder, name)))
         if item is None:
             fault("missing_file", row, FILE_NAME, f"{shown(name)} is not in the archive")
-        elif seen[item]:
+        elif earlier[item] or (known[item] and not tells):
             fault("duplicate_row", row, FILE_NAME, f"{shown(name)} has a row already")
         else:
-            seen[item] = True
             rows.append(row)
             items.append(item)
+            turns.append(known[item])
+            known[item] += 1
     if has_split and not context.faults.drops:  # else such rows are left out when all are assigned
         given = loaded.names[SPLIT]
         for row in np.flatnonzero(~np.isin(given.codes, _known(given))).tolist():
             value = given.names[given.codes[row]] if given.codes[row] >= 0 else ""
             fault("unknown_split", row, SPLIT, f"{shown(value)} is no split; give train, validation, test")
-    return Given(source, np.array(rows, np.int64), np.array(items, np.int64))
+    return Given(source, *(np.array(each, np.int64) for each in (rows, items, turns)))
 
 
 def _heads(source: Source) -> list[Head]:

@@ -1,7 +1,8 @@
 """Finds files of an archive that say more of its items although none is called `metadata`, and writes them as such.
 
 A table counts that has a column of the items' paths, names, or names without ending: `labels.csv`, a `train.csv` with
-an `id`, `captions.jsonl`, `validated.tsv` of Common Voice. So do texts that are called like the items beside them.
+an `id`, `captions.jsonl`, `captions.txt` of Flickr's pictures, `validated.tsv` of Common Voice. So do texts that are
+called like the items beside them.
 Knows neither pixels nor samples.
 """
 
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.archives.folders import is_split, split_name
-from worker.ingest.archives.keyed import SPLIT, Keyed, Names, read, stem, written
+from worker.ingest.archives.item_names import Names, stem
+from worker.ingest.archives.keyed import SPLIT, Keyed, read, written
 from worker.ingest.readers.transcripts import FILE_NAME
 
 SAID = re.compile(r"\.(csv|tsv|txt|jsonl)$", re.IGNORECASE)
@@ -24,6 +26,8 @@ SPOKEN = re.compile(r"\.trans\.txt$", re.IGNORECASE)
 TO_FILL_IN = re.compile(r"submission", re.IGNORECASE)
 """Tables of competitions whose labels are no labels."""
 DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation|speakers|chapters|books)\.txt$", re.IGNORECASE)
+PARTS = re.compile(r"[-_. ]")
+"""What stands between the parts of a name."""
 NUMBERS = re.compile(r"[-+\d.eE\s]*")
 TRANSCRIPT, SPEAKER = "transcript", "speaker"
 
@@ -47,7 +51,8 @@ def tell_apart(found: Sequence[Member], text: str) -> Said:
     if not said or not items:
         return Said(list(found), [])
     names = Names([member.path for member in items])
-    keyed = {member.path: table for member in said if TABLE.search(member.path) and (table := read(member, names))}
+    may_be = [member for member in said if TABLE.search(member.path) or _stands_alone(member, names)]
+    keyed = {member.path: table for member in may_be if (table := read(member, names))}
     tables = _chosen(keyed)
     named = " and ".join(f"{each.path}, by {keyed[each.path].column!r}," for each in tables)
     used = {member.path for member in tables}
@@ -60,6 +65,12 @@ def tell_apart(found: Sequence[Member], text: str) -> Said:
         used = {member.path for member in spoken.values()}
     known = used | set(keyed) | {member.path for member in said if DOCUMENT.search(member.path)}
     return Said([member for member in found if member.path not in known], tables, named, len(known - used))
+
+
+def _stands_alone(text: Member, names: Names) -> bool:
+    """Whether it is called like no item."""
+    folder, name = posixpath.split(text.path)
+    return names.find(stem(name), folder) is None and not SPOKEN.search(text.path)
 
 
 def _beside(items: Sequence[Member], said: Sequence[Member]) -> dict[str, Member]:
@@ -75,12 +86,22 @@ def _chosen(keyed: dict[str, Keyed]) -> list[Member]:
     best = [table for table in tables if BEST.search(table.member.path)]
     if best or len(tables) <= 1:
         return [table.as_metadata(None) for table in best or tables]
-    named = [(table, stem(table.member.path)) for table in tables if is_split(stem(table.member.path))]
-    first = min(named, key=lambda pair: split_name(pair[1]) != "train")[0] if named else tables[0]
-    alike = [(table, split_name(called)) for table, called in named if table.header == first.header]
+    named = _by_split(tables, whole=True) or _by_split(tables, whole=False)
+    first = min(named, key=lambda pair: pair[1] != "train")[0] if named else tables[0]
+    alike = [(table, split) for table, split in named if table.header == first.header]
     if len(alike) < 2 or SPLIT in first.header:
         return [first.as_metadata(None)]
     return [table.as_metadata(split) for table, split in alike]
+
+
+def _by_split(tables: Sequence[Keyed], *, whole: bool) -> list[tuple[Keyed, str]]:
+    """Those called like splits, with these; or else those of whose name a part is called so: `captions_val2017`."""
+    found = []
+    for table in tables:
+        name = stem(table.member.path)
+        splits = {split_name(part) for part in ([name] if whole else PARTS.split(name)) if is_split(part)}
+        found += [(table, split) for split in splits if len(splits) == 1]
+    return found
 
 
 def _is_numbers(member: Member) -> bool:

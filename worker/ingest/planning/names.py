@@ -15,6 +15,8 @@ ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unn
 """Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
 INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name in Parquet."""
+SAID_NUMBERS = re.compile(r"(comment|caption|sentence|text)[_ -]?(number|num|no|nr|id|idx|index)", re.IGNORECASE)
+"""Names of columns that count what is said of one item."""
 GROUP_NAME = re.compile(
     r"(speaker|patient|subject|participant|person|user|client|customer|author|writer|document|doc|query|qid|session|group)"
     r"[_ -]?(id|no|nr|num|number|uuid|name)?",
@@ -39,12 +41,19 @@ def is_few(head: Head) -> bool:
     return head.distinct <= min(most, max(1, head.sampled // 2))
 
 
+def is_prose(head: Head) -> bool:
+    """Whether it is of texts rather than of names."""
+    return head.is_text and not head.medium and head.words >= WORDS and not is_date(head)
+
+
 def is_date(head: Head) -> bool:
     """Whether its first text is a date, with a time or without; `Jan 1 2000` has three words and is no text."""
     return DATE.match(head.example) is not None
 
 
 def is_numbering(head: Head) -> bool:
-    """Whether it only counts the rows."""
+    """Whether it only counts the rows, or those of an item."""
+    if SAID_NUMBERS.fullmatch(head.name) and not head.fractions:
+        return True
     named = ROW_NUMBERS.fullmatch(head.name) or head.name.endswith("Id")
     return bool((head.counts and named) or INDEX.fullmatch(head.name))

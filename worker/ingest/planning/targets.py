@@ -87,7 +87,7 @@ def _find_target(plan: Plan, plain: Sequence[Head], *, has_input: bool, faults: 
         return texts[0]
     if not has_input:
         return None
-    beside = [head for head in plain if head.origin == "array" or (len(plain) == 1 and is_few(head))]
+    beside = [head for head in ends if head.origin == "array" or (len(plain) == 1 and is_few(head))]
     for kinds in ("biuSU", "f"):  # whole numbers and strings first; floats hold a NaN where a label is withheld
         fitting = [head for head in beside if head.dtype.kind in kinds]
         if len(fitting) > 1:

@@ -358,22 +358,26 @@ def test_a_finetune_job_without_a_base_is_told_how_labels_are_learned_from_nothi
         resolved({"kind": "finetune"}, IMAGES)
 
 
-def test_a_dataset_with_captions_says_how_it_becomes_pairs() -> None:
-    captioned = IMAGES | {"target": None, "caption": {"name": "words", "modality": "text"}}
-    with pytest.raises(
-        Invalid, match=r'needs left, and the dataset has none \(make it with columns {"left": "images", "r'
-    ):
-        resolved({"kind": "pretrain", "objective": {"name": "alignment"}}, captioned)
+WORDS = {"modality": "text", "characters": {"p50": 20, "p99": 40, "max": 60}, "words": 1000}
+ALIGNED = {"kind": "pretrain", "objective": {"name": "alignment"}}
 
 
-def test_texts_and_what_becomes_of_them_are_told_what_can_be_learned_of_them() -> None:
-    sides = {"source": {"name": "en", "modality": "text"}, "target": {"name": "de", "modality": "text"}}
+def test_pictures_and_their_captions_are_pairs_as_they_are() -> None:
+    captioned = IMAGES | {"caption": {"name": "words", "splits": {"train": 50, "validation": 5, "test": 5}, **WORDS}}
+    made = resolved(ALIGNED, captioned).spec
+    assert {role: part.modality.name for role, part in made.roles.items()} == {"left": "image", "right": "text"}
+    few = captioned | {"caption": captioned["caption"] | {"splits": {"train": 1}}}
+    with pytest.raises(Invalid, match="the training split has 1 row"):
+        resolved(ALIGNED, few)
+
+
+def test_texts_and_what_becomes_of_them_are_pairs_and_first_of_all_to_be_translated() -> None:
+    sides = {"source": {"name": "en", **WORDS}, "target": {"name": "de", **WORDS}}
     profile = {key: value for key, value in TABLE.items() if key != "input"} | sides
-    for body in ({"objective": {"name": "alignment"}}, {"objective": {"name": "sentence_embeddings"}}):
-        with pytest.raises(
-            Invalid, match=r'none \(make it with columns {"left": "en", "right": "de"} for pairs, which'
-        ):
-            resolved({"kind": "pretrain", **body}, profile)
+    assert resolved(ALIGNED, profile).spec.roles["right"].like == "left"
+    assert resolved({"kind": "pretrain"}, profile).spec.objective.name == "translation"
+    with pytest.raises(Invalid, match=r"needs input, .* \('translation' and 'alignment' take its pairs as they are"):
+        resolved({"kind": "pretrain", "objective": {"name": "sentence_embeddings"}}, profile)
 
 
 def test_a_target_that_nothing_predicts_is_told_what_is_predicted() -> None:

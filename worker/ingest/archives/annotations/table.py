@@ -15,7 +15,8 @@ from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.annotations.split_lists import put
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.archives.folders import is_split, split_name
-from worker.ingest.archives.keyed import Names, Table, read, stem
+from worker.ingest.archives.item_names import Names, stem
+from worker.ingest.archives.keyed import Table, read
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Input
 

@@ -237,3 +237,104 @@ def test_lines_called_json_as_manifests_of_recordings_are(ingest: Any) -> None:
     made = ingest({"x.zip": to_zip({**CLIPS, "manifest.json": said})}, modality="audio")
     assert made.profile["inferred"]["caption"] == "'text', by its name"
     assert sum(split.rows for split in made.splits.values()) == len(CLIPS)
+
+
+LAID = {f"images/{n:04x}.png": picture(n) for n in range(20)}
+CAPTIONS = [
+    (f"{n:04x}.png", turn, f"the {('first', 'other')[turn]} word, of number {n}") for n in range(20) for turn in (0, 1)
+]
+COCO = {
+    "images": [{"id": n, "file_name": f"{n:04x}.png"} for n in range(20)],
+    "annotations": [{"image_id": int(name[:4], 16), "id": turn, "caption": text} for name, turn, text in CAPTIONS],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("captions.txt", table("image,caption", *((name, f'"{text}"') for name, _, text in CAPTIONS))),
+        ("token.txt", "".join(f"{name}#{turn}\t{text}\n" for name, turn, text in CAPTIONS).encode()),
+        (
+            "results.csv",
+            table("image_name| comment_number| comment", *((f"{a}| {b}| {c}",) for a, b, c in CAPTIONS), between="|"),
+        ),
+        ("metadata.csv", table("file_name,text", *((f"images/{a}", f'"{text}"') for a, _, text in CAPTIONS))),
+        ("annotations/captions_train2017.json", json.dumps(COCO).encode()),
+        ("annotations/later.json", json.dumps(dict(reversed(COCO.items()))).encode()),
+    ],
+)
+def test_a_picture_is_there_with_each_of_its_captions(ingest: Any, name: str, content: bytes) -> None:
+    made = ingest({"x.zip": to_zip({**LAID, name: content})})
+    assert made.profile["target"] is None
+    assert made.read("caption").tolist() == [text for _, _, text in CAPTIONS]
+    assert made.read("input")[:, 0, 0, 0].tolist() == [n for n in range(20) for _ in (0, 1)]
+    assert made.profile["splits"] == {"train": 32, "validation": 4, "test": 4}
+    seen = [set(split.read("input", 0)[:, 0, 0, 0].tolist()) for split in made.splits.values()]
+    assert sum(map(len, seen)) == 20
+
+
+def test_captions_of_splits_are_read_together(ingest: Any) -> None:
+    members: dict[str, bytes] = {f"{('train', 'val')[n > 13]}2017/{n:04x}.png": picture(n) for n in range(20)}
+    for split, numbers in (("train", range(14)), ("val", range(14, 20))):
+        part = {
+            key: [each for each in rows if each.get("image_id", each["id"]) in numbers] for key, rows in COCO.items()
+        }
+        members[f"annotations/captions_{split}2017.json"] = json.dumps(part).encode()
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.profile["splits"] == {"train": 28, "validation": 12, "test": 0}
+    assert made.read("caption").tolist() == [text for _, _, text in CAPTIONS]
+
+
+def test_a_caption_of_no_picture_is_a_fault(ingest: Any) -> None:
+    lacking = {**COCO, "images": COCO["images"][:19]}
+    made = ingest({"x.zip": to_zip({**LAID, "captions.json": json.dumps(lacking).encode()})})
+    assert made.codes == ["missing_file", "missing_file"]
+    assert "'19' is not in the archive" in made.faults[0].message
+
+
+def test_a_damaged_picture_is_left_out_with_all_of_its_captions(ingest: Any) -> None:
+    members = {
+        **LAID,
+        "images/0003.png": picture(3)[:40],
+        "token.txt": b"\n".join(f"{name}\t{text}".encode() for name, _, text in CAPTIONS),
+    }
+    made = ingest({"x.zip": to_zip(members)}, on_fault="drop")
+    assert made.read("caption").tolist() == [text for name, _, text in CAPTIONS if name != "0003.png"]
+
+
+def test_lists_of_names_are_splits(ingest: Any) -> None:
+    members = {
+        **LAID,
+        **{
+            f"{split}.txt": "\n".join(f"{n:04x}.png" for n in numbers).encode()
+            for split, numbers in (("train", range(12)), ("val", range(12, 16)), ("test", range(16, 20)))
+        },
+    }
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.profile["splits"] == {"train": 12, "validation": 4, "test": 4}
+
+
+@pytest.mark.parametrize(("start", "ending"), [("", ""), ("images/", ".png"), ("", ".png")])
+def test_lists_of_names_beside_class_folders_are_splits(ingest: Any, start: str, ending: str) -> None:
+    parts = {"train": range(12), "val": range(12, 16), "test": range(16, 20)}
+    names = [f"{'ab'[n % 2]}/{n // 2:04x}" for n in range(20)]
+    members = {f"images/{name}.png": picture(n) for n, name in enumerate(names)}
+    for split, numbers in parts.items():
+        members[f"meta/{split}.txt"] = "\n".join(f"{start}{names[n]}{ending}" for n in numbers).encode()
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.profile["splits"] == {"train": 12, "validation": 4, "test": 4}
+    assert made.read("target").tolist() == ["ab"[n % 2] for n in range(20)]
+
+
+def test_a_name_in_another_folder_is_another(ingest: Any) -> None:
+    members = {f"images/{n:04x}.png": picture(n) for n in range(20)}
+    rows = [(f"{'images' if n else 'others'}/{n:04x}.png", "ab"[n % 2]) for n in range(20)]
+    made = ingest({"x.zip": to_zip({**members, "labels.csv": table("image,label", *rows)})})
+    assert made.codes == ["missing_file"]
+    assert "'others/0000.png' is not in the archive" in made.faults[0].message
+
+
+def test_blanks_between_names_and_labels(ingest: Any) -> None:
+    rows = "\n".join(f"{name} {n % 3}" for n, name in enumerate(LAID))
+    made = ingest({"x.zip": to_zip({**LAID, "labels.txt": rows.encode()})})
+    assert made.read("target").tolist() == [str(n % 3) for n in range(20)]
