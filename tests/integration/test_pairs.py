@@ -55,7 +55,8 @@ def test_pictures_with_several_captions_are_pairs_as_they_are(workshop: Workshop
         },
         "training": {"epochs": 30, "batch_size": 16},
     }
-    for used in ({}, {"datasets": [{"id": dataset.id} for dataset in datasets]}):
+    both: dict[str, Any] = {"datasets": [{"id": dataset.id} for dataset in datasets]}
+    for used in ({}, both):
         model = workshop.train(workshop.job(datasets[0], name=f"pairs{len(used)}", **body, **used))
         chance = model.metrics["baselines"]["chance"]
         assert model.metrics["recall_at_1"] > chance["recall_at_1"]
