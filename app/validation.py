@@ -77,6 +77,8 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
     else:
         given = first.get("input")
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
+        if first["type"] == "none_required":
+            words = "there is nothing to choose here, leave it out or null"
         if first["type"] in NO_OBJECT:
             tag = _union(model, path, body).get("propertyName") if isinstance(given, str) else None
             words = "expected an object" if tag is None else f"expected an object such as {json.dumps({tag: given})}"

@@ -21,7 +21,7 @@ from app.errors import NotFound
 from app.ml.jobs.train import TrainRequest
 from app.registry import checkpoints, datasets, events, files, jobs, models, overview
 from app.registry.keys import Caller
-from app.registry.tables import Checkpoint, Dataset, Event, Job
+from app.registry.tables import Checkpoint, Dataset, Event, Job, Version
 
 router = guarded_router("fine-tuning")
 
@@ -41,15 +41,12 @@ def make(session: Session, here: Services, who: Caller, body: FineTuningRequest)
     given = {"training_file": body.training_file, "validation_file": body.validation_file}
     for param, file_id in given.items():
         if file_id is not None:
-            try:
-                files.get(session, who.project_id, file_id)
-            except NotFound as error:
-                raise NotFound(f"{param}: {error.message}", param=param) from None
+            check_file(session, who, file_id, param)
     split = None
     if body.validation_file is not None:
         split = {"files": {"train": [body.training_file], "validation": [body.validation_file]}}
     options = DatasetOptions.model_validate(
-        {"files": [file_id for file_id in given.values() if file_id], "modality": base.modality, "split": split}
+        {"files": [file_id for file_id in given.values() if file_id], "modality": reads(base), "split": split}
     )
     name = body.suffix or f"{base.model.name[:60]}-ft"
     dataset, ingest = datasets.create(
@@ -74,6 +71,20 @@ def make(session: Session, here: Services, who: Caller, body: FineTuningRequest)
     made = make_training(session, here, who, request)
     job = jobs.get(session, who.project_id, made.body["id"])
     return Made(shown_as(session, [job])[0], [(ingest.queue, ingest.id), *made.rings])
+
+
+def check_file(session: Session, who: Caller, file_id: str, param: str) -> None:
+    try:
+        files.get(session, who.project_id, file_id)
+    except NotFound as error:
+        more = ", which is a dataset: POST /v1/jobs fine-tunes on those" if file_id.startswith("ds-") else ""
+        raise NotFound(f"{param}: {error.message}{more}", param=param) from None
+
+
+def reads(base: Version) -> str:
+    """The modality of data for a model: `auto`, by their content, where its roles differ in it, as a voice's do."""
+    read = {part["modality"]["name"] for role, part in base.spec["roles"].items() if role != "target"}
+    return base.modality if len(read) == 1 else "auto"
 
 
 @router.get(PATH, response_model=ListOf[FineTuningJob], openapi_extra=METADATA_FILTER)

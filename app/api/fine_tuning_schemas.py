@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.api.schemas import ErrorBody, Wire
 from app.errors import Malformed
@@ -69,6 +69,13 @@ class FineTuningRequest(_Body):
     metadata: dict[str, str] | None = Field(None, max_length=16)
     integrations: None = None
     """There are none."""
+
+    @field_validator("validation_file")
+    @classmethod
+    def _another(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if given is not None and given == info.data.get("training_file"):
+            raise ValueError("is the training_file; leave it out, and a tenth of the rows is held out for validation")
+        return given
 
     def training(self) -> dict[str, Any]:
         """As the `training` of a job."""

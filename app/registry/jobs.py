@@ -73,7 +73,8 @@ def create(
 def get(session: Session, project_id: str, job_id: str) -> Job:
     job = session.scalar(sa.select(Job).where(Job.id == job_id, Job.project_id == project_id))
     if job is None:
-        raise NotFound(f"no job {job_id!r}")
+        other = ", which is an id of fine-tuning jobs: among all jobs it begins with job-"
+        raise NotFound(f"no job {job_id!r}{other if job_id.startswith('ftjob-') else ''}")
     return job
 
 

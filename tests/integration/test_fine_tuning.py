@@ -13,6 +13,7 @@ from app.errors import RootstockError
 from app.registry import jobs, keys
 from app.registry.tables import Version
 from app.settings import Settings
+from tests import tone_speech
 from tests.integration.api.conftest import House, serve
 from tests.workshop import Workshop, blobs
 from worker.processes.process import Order, write_failure
@@ -141,6 +142,38 @@ def test_a_file_without_labels_fails_by_name(school: School) -> None:
     assert "labels" in failed.error.message
 
 
+def test_labels_of_the_validation_file_alone_fail_by_name(school: School) -> None:
+    client = school.client
+    training = client.files.create(file=table(slice(0, 100)), purpose="fine-tune")
+    rows = table(slice(100, 140)).getvalue().replace(b"class 1", b"class one")
+    validation = client.files.create(file=("val.csv", rows), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model="root", training_file=training.id, validation_file=validation.id)
+    school.work()
+    failed = client.fine_tuning.jobs.retrieve(job.id)
+    assert failed.error is not None
+    assert failed.error.code == "unknown_choice"
+    assert "of the split validation: labelled 'class one', as no training row is" in failed.error.message
+
+
+def test_a_voice_learns_from_recordings_with_transcripts(school: School) -> None:
+    voice = school.workshop.dataset(tone_speech.archive(tone_speech.texts(60)), "voice.zip")
+    speaking = {"name": "speech_synthesis", "width": 32, "depth": 1}
+    encoder = {"caption": {"encoder": {"name": "rnn", "preset": "nano"}}}
+    school.workshop.train(
+        school.workshop.job(voice, name="voice", objective=speaking, roles=encoder, training={"epochs": 1})
+    )
+    content = tone_speech.archive(tone_speech.texts(40, seed=1))
+    file = school.client.files.create(file=("more.zip", content), purpose="fine-tune")
+    job = school.client.fine_tuning.jobs.create(
+        model="voice", training_file=file.id, suffix="spoken", hyperparameters={"n_epochs": 1}
+    )
+    school.work()
+    done = school.client.fine_tuning.jobs.retrieve(job.id)
+    assert (done.status, done.fine_tuned_model) == ("succeeded", "spoken:1"), done.error
+    model: Any = school.client.models.retrieve("spoken")
+    assert model.abilities == ["synthesize"]
+
+
 def test_a_job_whose_base_is_null_is_none_of_them(school: School) -> None:
     dataset = school.workshop.dataset(blobs(60, labels=False))
     body = {"kind": "pretrain", "dataset": dataset.id, "base_model": None}
@@ -163,6 +196,16 @@ def test_what_cannot_be_is_refused(school: School) -> None:
         client.fine_tuning.jobs.create(model="root", training_file=file.id, hyperparameters={"n_epochs": 0})
     with pytest.raises(openai.UnprocessableEntityError, match="n_epochs"):
         client.fine_tuning.jobs.create(model="root", training_file=file.id, hyperparameters={"n_epochs": True})
+    with pytest.raises(openai.UnprocessableEntityError, match="validation_file: is the training_file; leave it out"):
+        client.fine_tuning.jobs.create(model="root", training_file=file.id, validation_file=file.id)
+    with pytest.raises(openai.UnprocessableEntityError, match="integrations: there is nothing to choose"):
+        client.fine_tuning.jobs.create(
+            model="root", training_file=file.id, integrations=[{"type": "wandb", "wandb": {"project": "p"}}]
+        )
+    with pytest.raises(openai.NotFoundError, match=r"training_file: .*, which is a dataset: POST /v1/jobs"):
+        client.fine_tuning.jobs.create(model="root", training_file="ds-1")
+    with pytest.raises(openai.NotFoundError, match="among all jobs it begins with job-"):
+        client.get("/jobs/ftjob-1", cast_to=object)
     for wrong in ("ftjob-none", "job-1"):
         with pytest.raises(openai.NotFoundError):
             client.fine_tuning.jobs.retrieve(wrong)

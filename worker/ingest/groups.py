@@ -13,10 +13,11 @@ from worker.ingest.first_rows import judge_first_rows
 from worker.ingest.formats import open_source
 from worker.ingest.kinds.base import Block
 from worker.ingest.layout import Joined, join
-from worker.ingest.planning.columns import follow, plan_columns
+from worker.ingest.planning.columns import plan_columns
+from worker.ingest.planning.following import agree, follow
 from worker.ingest.planning.plan import Plan
 from worker.ingest.source import Context, Head, Input, Source
-from worker.ingest.stacks import heads_of, stack_sources
+from worker.ingest.stacks import Stack, heads_of, stack_sources
 
 BLOCK_BYTES = 2 * BATCH_BYTES
 """Of a block of numbers: most of its rows are a record batch of the training split, which needs no other then."""
@@ -50,6 +51,9 @@ def open_groups(inputs: Sequence[Input], options: DatasetOptions, context: Conte
         heads = heads_of(stacks)
         plan = follow(groups[0].plan, heads, options, faults) if groups else plan_columns(heads, options, faults)
         faults.stop_here()
+        if groups:
+            agree(groups[0].plan, plan, _called(stacks), _called(groups[0].table.stacks), faults)
+            faults.stop_here()
         judge_first_rows(stacks, plan, options, context)
         table = join(stacks, plan, context)
         faults.stop_here()
@@ -61,6 +65,10 @@ def open_groups(inputs: Sequence[Input], options: DatasetOptions, context: Conte
         faults.add(code, f"{names}: {there}; a dataset needs at least 2, to learn from and to check with")
     faults.stop_here()
     return [group for group in groups if group.table.rows]
+
+
+def _called(stacks: Sequence[Stack]) -> str:
+    return " + ".join(stack.called for stack in stacks)
 
 
 def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[tuple[int | None, list[Source]]]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.dataset_options import PLAYS
-from app.errors import DatasetsDiffer, DoesNotFit, OutOfRange
+from app.errors import DatasetsDiffer, DoesNotFit, OutOfRange, UnknownChoice
 from app.ml.modalities.base import Modality, added
+from app.ml.modalities.parts.columns import listed
 from app.ml.objectives.base import ObjectiveSettings
 from app.ml.plugins import find
 
@@ -71,12 +72,24 @@ def check_rows(objective: ObjectiveSettings, profile: Mapping[str, Any], dataset
 
 
 def check_classes(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> None:
-    classes = profile["target"].get("classes") if "target" in objective.roles else None
-    if classes is not None and len(classes) < 2 and profile["target"]["modality"] == "classes":
+    target = profile["target"] if "target" in objective.roles else {}
+    if target.get("modality") != "classes":
+        return
+    if len(target["classes"]) < 2:
         raise OutOfRange(
-            f"objective {objective.name!r} needs at least 2 classes; the dataset has {sorted(classes)}",
+            f"objective {objective.name!r} needs at least 2 classes; the dataset has {sorted(target['classes'])}",
             param="dataset",
         )
+    learned = sorted(label for label, rows in target["splits"]["train"].items() if rows)
+    for split in ("validation", "test"):
+        strange = {label: rows for label, rows in target["splits"][split].items() if rows and label not in learned}
+        if strange:
+            rows = sum(strange.values())
+            raise UnknownChoice(
+                f"{rows:,} row{'' if rows == 1 else 's'} of the split {split}: labelled {listed(sorted(strange))}, as "
+                f"no training row is; those are {listed(learned)}. Correct the labels or leave them empty",
+                param="dataset",
+            )
 
 
 def _roles(profile: Profile) -> list[str]:

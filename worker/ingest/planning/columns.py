@@ -34,7 +34,7 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
     known = {head.name: head for head in heads}
     plan = Plan(split=options.columns.split, group=options.columns.group)
     _check_names(options.columns, known, faults)
-    for step in (_take_asked, inference.complete, _take_shapes):
+    for step in (_take_asked, inference.complete, take_shapes):
         if faults.total:
             return plan
         step(plan, known, options, faults)
@@ -53,33 +53,6 @@ def plan_columns(heads: Sequence[Head], options: DatasetOptions, faults: Faults)
     if plan.inferred:
         plan.inferred["override"] = OVERRIDE
     return plan
-
-
-def follow(plan: Plan, heads: Sequence[Head], options: DatasetOptions, faults: Faults) -> Plan:
-    """A plan for the files of another split: by the same names if they are there, else by content alone."""
-    known = {head.name: head for head in heads}
-    first = next(iter(plan.parts.values()))
-    inputs = {name for role, part in plan.parts.items() if not _is_withheld(part, role) for name in part.columns}
-    if not inputs <= known.keys():
-        alone = options.model_copy(update={"columns": Columns(), "modality": first.modality})
-        again = plan_columns(heads, alone, faults)
-    else:
-        parts = {role: part for role, part in plan.parts.items() if known.keys() >= set(part.columns)}
-        copies = {
-            role: Part(part.modality, part.columns, part.categories, about=part.about) for role, part in parts.items()
-        }
-        again = Plan(copies, group=plan.group if plan.group in known else None)
-        _take_shapes(again, known, options, faults)
-    for role, part in again.parts.items():
-        if not faults.total and role in plan.parts and part.shape != plan.parts[role].shape:
-            other = plan.parts[role]
-            faults.add("shapes_differ", f"{part.columns} gives items of {part.shape}, {other.columns} of {other.shape}")
-    return again
-
-
-def _is_withheld(part: Part, role: str) -> bool:
-    """Whether files may lack this role altogether: labels of a test split are often secret."""
-    return role == "target" and part.modality in ("classes", "numbers", "tags", "boxes")
 
 
 def _check_names(asked: Columns, known: dict[str, Head], faults: Faults) -> None:
@@ -144,7 +117,7 @@ def _check_kind(name: str, modality: str, head: Head, faults: Faults) -> None:
         faults.add("not_a_number", f"{name!r} holds {head.dtype}, which is no number", column=name)
 
 
-def _take_shapes(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
+def take_shapes(plan: Plan, known: dict[str, Head], options: DatasetOptions, faults: Faults) -> None:
     for part in plan.parts.values():
         _take_shape(part, known, faults)
         if part.channels_first:

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import DatasetsDiffer, Invalid
+from app.errors import DatasetsDiffer, Invalid, UnknownChoice
 from app.ml.jobs.train import JobRequest
 from app.ml.modalities.boxes import Boxes
 from app.ml.modalities.tags import Tags
+from app.ml.objectives.autoencoding import Autoencoding
+from app.ml.objectives.classification import Classification
 from app.ml.resolving.defaults import resolve
-from app.ml.resolving.domains import shares, together
+from app.ml.resolving.domains import check_classes, shares, together
 from app.ragged import Ragged
 
 IDS = ["ds-a", "ds-b"]
@@ -156,3 +158,15 @@ def test_a_dataset_without_rows_of_use_is_named() -> None:
 def test_a_mixture_that_says_nothing_clear_is_refused(body: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         JobRequest.validate_python({"kind": "pretrain", **body})
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_labels_that_no_training_row_has_are_named_with_their_split(split: str) -> None:
+    data = labelled("cat", "dog", rows=10)
+    check_classes(Classification(), data)
+    data["target"]["splits"][split] = {"cat": 3, "bat": 2, "owl": 0, "ant": 1}
+    with pytest.raises(
+        UnknownChoice, match=rf"3 rows of the split {split}: labelled 'ant', 'bat', as no .* 'cat', 'dog'"
+    ):
+        check_classes(Classification(), data)
+    check_classes(Autoencoding(), data)
