@@ -22,7 +22,7 @@ from app.api.oip_schemas import InferRequest
 from app.api.oip_tensors import BYTES, decode, encode
 from app.api.openapi import json_body
 from app.api.schemas import Wire
-from app.errors import MissingKey, UnknownChoice, WrongType
+from app.errors import AbilityMissing, MissingKey, UnknownChoice, WrongType
 from app.ml.inference.admission import Permit
 from app.ml.inference.predictor import Predictor
 from app.ml.operations.base import Operation
@@ -127,6 +127,10 @@ async def infer(
         if set(wanted.inputs) != {INPUT}:
             raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")
         predictor = await find(here, who, model, number)
+        if not given(predictor):
+            can = ", ".join(predictor.abilities)
+            message = f"model {predictor.reference} has no outputs here: what it can, {can}, is asked under /v1"
+            raise AbilityMissing(message, param="model")
         tensors: dict[str, Any] = {}
         for operation, outputs in given(predictor).items():
             names = {output["name"] for output in outputs}

@@ -174,6 +174,13 @@ def test_a_voice_cannot_embed(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "ability_missing")
 
 
+def test_a_voice_has_no_tensors_to_give(client: httpx.Client) -> None:
+    body = {"inputs": [{"name": "input", "datatype": "BYTES", "shape": [1], "data": ["abc"]}]}
+    answer = client.post("/v2/models/voice/infer", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"].endswith("has no outputs here: what it can, synthesize, is asked under /v1")
+
+
 def test_the_document_says_that_a_sound_comes_back(client: httpx.Client) -> None:
     content = client.get("/openapi.json").json()["paths"][URL]["post"]["responses"]["200"]["content"]
     assert set(content) == {"audio/mpeg", "audio/ogg", "audio/flac", "audio/wav", "audio/pcm"}

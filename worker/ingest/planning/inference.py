@@ -124,7 +124,8 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
     for pair, roles in PAIRS.items():
         if all(name in by_name and texts[by_name[name]].words >= 1 for name in pair):
             chosen = [by_name[name] for name in pair]
-            if all(not is_few(texts[name]) for name in chosen) or asked == "text":
+            few = [is_few(texts[name]) for name in chosen]
+            if not any(few) or (asked == "text" and (pair == roles or few != [False, True])):  # else the second tells
                 for role, name in zip(roles, chosen, strict=True):
                     plan.parts[role] = Part("text", [left.pop(name).name])
                 plan.inferred["modality"] = f"text: {chosen[0]!r} and {chosen[1]!r} are {' and '.join(roles)}"

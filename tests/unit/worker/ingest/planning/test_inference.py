@@ -37,6 +37,15 @@ def test_few_whole_numbers_beside_texts_are_labels(ingest: Any, kind: str) -> No
     assert made.profile["inferred"]["label"] == "'stars', one value per row beside the input"
 
 
+@pytest.mark.parametrize("asked", [{}, {"modality": "text"}])
+def test_completions_that_many_prompts_share_are_labels(ingest: Any, asked: dict[str, str]) -> None:
+    told = [f"this is what buyer {n} thinks of it" for n in range(40)]
+    classed = lines(*({"prompt": text, "completion": ("good", "not good")[n % 2]} for n, text in enumerate(told)))
+    assert ingest({"x": classed}, **asked).profile["target"]["classes"] == {"good": 20, "not good": 20}
+    rewritten = lines(*({"prompt": text, "completion": f"buyer {n} thinks so"} for n, text in enumerate(told)))
+    assert ingest({"x": rewritten}, **asked).profile["target"]["modality"] == "text"
+
+
 def test_texts_that_all_differ_are_no_labels(ingest: Any) -> None:
     rows = [{"review": f"this is what buyer {n} thinks of it", "reply": f"thank you, dear {n}"} for n in range(40)]
     made = ingest({"x": lines(*rows)})
