@@ -77,6 +77,14 @@ def test_a_voice_is_fine_tuned_from_what_it_can(workshop: Workshop, dataset: Dat
     assert again.metrics["mel_error"] < 1.1 * voice.metrics["mel_error"], "its layers are the voice's, not new ones"
 
 
+def test_a_voice_lends_no_ear(workshop: Workshop, voice: Version) -> None:
+    sounds = workshop.dataset(tone_speech.archive(["ab", "ba"] * 20), "labels.zip")
+    with pytest.raises(
+        DoesNotFit, match=r"reads 'text' as caption, and lends no encoder of 'input'; .* with a caption"
+    ):
+        workshop.train(workshop.job(sounds, voice, kind="finetune", objective={"name": "classification"}))
+
+
 def test_a_resumed_job_ends_with_the_same_weights(workshop: Workshop, dataset: Dataset) -> None:
     short = {**BODY, "training": {**BODY["training"], "epochs": 2}}
     whole, interrupted = workshop.job(dataset, **short), workshop.job(dataset, **short)

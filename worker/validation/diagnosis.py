@@ -51,7 +51,7 @@ def of_curves(
     where they differ; `ended` when no step follows. `kept` says which weights will be published.
 
     What a validation loss loses while rates are high often comes back when they fall: until the end, a training
-    overfits only where all progress is lost again.
+    overfits only where all progress is lost again, and one that began well diverges only where its loss has doubled.
     """
     if len(validation) < ENOUGH_VALIDATIONS:
         return []
@@ -64,6 +64,8 @@ def of_curves(
     elif began is not None and min(best, *train) > began:
         fallen = f"the validation loss was {began:.4g} before the first step and never better than {best:.4g} since"
         harm, was = min(best, *train) - began, began
+        if not ended and harm <= abs(was):
+            return []
     if fallen and harm <= SLIGHT * abs(was):
         advice = "what the model knew before is as good; try a smaller learning_rate, or more data"
         return [Finding("stalls", f"{fallen}: the training adds nothing; {advice}")] if ended else []

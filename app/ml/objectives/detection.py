@@ -147,7 +147,7 @@ class Detector(Objective):
         matches = [match(self.postprocess(self.predict(b.roles["input"]), 0.0), b.roles["target"]) for b in batches]
         return detection_metrics(matches, SHOWN)
 
-    def caveat(self, metrics: Mapping[str, float]) -> str | None:
+    def caveat(self, metrics: Mapping[str, Any]) -> str | None:
         """Where all that is told by default is wrong, and what else is told is not."""
         if metrics.get("f1", 1.0) > 0 or not metrics.get("average_precision_50"):
             return None

@@ -175,6 +175,16 @@ class Speaker(Objective):
         counted, rows = sum(int(b.roles["input"]["mask"].sum()) for b in test), sum(len(b.rows) for b in test)
         return {"mean": {"mel_error": missed / max(1, counted), "length_error": late / max(1, rows)}}
 
+    def caveat(self, metrics: Mapping[str, Any]) -> str | None:
+        """Where the mean pace, or the mean frame, is nearer to the recordings than what is said."""
+        mean = metrics.get("baselines", {}).get("mean", {})  # there is none where no row was left to judge by
+        said = [
+            f"{name} is {metrics[name]:.3g}, and {answer} all the time has {mean[name]:.3g}"
+            for name, answer in (("mel_error", "the mean frame"), ("length_error", "the mean pace"))
+            if name in mean and metrics[name] > mean[name]
+        ]
+        return f"{'; '.join(said)}. Try more recordings, more epochs or a base_model that speaks" if said else None
+
     def _missed(self, spoken: Tensor, batch: Batch) -> float:
         """Sum over the frames of the mean distance from them, in dB."""
         sound = batch.roles["input"]

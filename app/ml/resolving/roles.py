@@ -50,6 +50,7 @@ def decide_roles(
         facts = profile[role]
         part = asked.get(role, RoleRequest())
         if role in base and (needs.encoded or facts["modality"] == base[role].modality.name == "text"):
+            _check_lent(role, base, needs)
             _check_base(facts, base[role])
             modality, encoder = base[role].modality, base[role].encoder
             if needs.encoded:
@@ -122,6 +123,16 @@ def _texts(profile: Mapping[str, Any]) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:NAMED])) + (" …" if names[NAMED:] else "")
+
+
+def _check_lent(role: str, base: Mapping[str, RoleSpec], needs: RoleNeeds) -> None:
+    if needs.encoded and base[role].encoder is None:  # a voice reads captions alone
+        reads = {name: each.modality.name for name, each in base.items() if each.encoder is not None}
+        raise DoesNotFit(
+            f"the base model reads {' and '.join(f'{kind!r} as {name}' for name, kind in reads.items())}, and lends no "
+            f"encoder of {role!r}; what goes on from it needs data with a {' and a '.join(reads)}",
+            param="base_model",
+        )
 
 
 def _check_base(facts: Mapping[str, Any], base: RoleSpec) -> None:

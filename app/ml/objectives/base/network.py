@@ -7,7 +7,7 @@ Legend: `B` batch, `D` width of the encoder's features, `E` width of the embeddi
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -103,7 +103,7 @@ class Objective(nn.Module):
         """Name of a simple baseline, learned from `train`, to its `metrics` on `test`."""
         return {}
 
-    def caveat(self, metrics: Mapping[str, float]) -> str | None:
+    def caveat(self, metrics: Mapping[str, Any]) -> str | None:
         """What whoever asks the network has to know, in words, where its `metrics` tell of it."""
         return None
 

@@ -114,3 +114,16 @@ def test_the_longest_text_is_kept_with_the_weights(network: Speaker) -> None:
     other = untaught()
     other.load_state_dict(network.state_dict())
     assert other.longest_text == network.longest_text
+
+
+def test_a_voice_that_the_mean_outdoes_says_so() -> None:
+    mean = {"mel_error": 8.0, "length_error": 0.25}
+    speaker = untaught()
+    assert speaker.caveat({"mel_error": 8.0, "length_error": 0.2, "baselines": {"mean": mean}}) is None
+    assert speaker.caveat({}) is None
+    told = speaker.caveat({"mel_error": 3.0, "length_error": 0.5, "baselines": {"mean": mean}})
+    assert told is not None
+    assert told.startswith("length_error is 0.5, and the mean pace all the time has 0.25. Try")
+    told = speaker.caveat({"mel_error": 9.0, "length_error": 0.5, "baselines": {"mean": mean}})
+    assert told is not None
+    assert told.startswith("mel_error is 9, and the mean frame all the time has 8; length_error is 0.5")

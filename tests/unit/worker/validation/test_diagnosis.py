@@ -68,6 +68,14 @@ def test_what_hardly_is_worse_than_before_stalls_and_does_not_diverge(train: lis
     assert "the training adds nothing" in told.message
 
 
+def test_what_comes_back_later_is_not_said_to_diverge_and_then_to_overfit() -> None:
+    """A small graft whose solved head suits the few validation rows better than the first steps do."""
+    train, validation = [0.45, 0.42, 0.4, 0.38, 0.36, 0.3, 0.2, 0.1], [0.5, 0.45, 0.44, 0.46, 0.47, 0.5, 0.55, 0.6]
+    told = [each.name for last in range(5, 9) for each in of_curves(train[:last], validation[:last], began=0.3)]
+    assert told == []
+    assert [each.name for each in of_curves(train, validation, began=0.3, ended=True)] == ["overfits"]
+
+
 def test_what_falls_by_rate_and_not_by_time_is_unfinished() -> None:
     """An evenly falling loss under a rate that falls to nothing: its last validations are all alike."""
     rates = [1.0, 0.9, 0.7, 0.5, 0.3, 0.15, 0.05, 0.01]
