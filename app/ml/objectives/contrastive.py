@@ -64,6 +64,8 @@ class TwoViews(Comparison):
         self.shortcut = settings.beside(self.shape, width)
         if role.dimensions is not None and self.shortcut is not None:
             width -= self.shortcut.directions.shape[1]
+        self.own = width
+        """Numbers of an embedding that are learned."""
         self.unit = role.encoder.unit and width == role.encoder.width and self.shortcut is None
         check_widths(self.widths, width)
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
@@ -87,8 +89,8 @@ class TwoViews(Comparison):
         if self.shortcut is None:
             return features
         components = self.shortcut(inputs["values"])
-        share = math.sqrt(components.shape[1] / features.shape[1])  # both parts are equally loud
-        return torch.cat([share * layer_norm(features.float(), features.shape[1:]), components], 1)
+        share = math.sqrt(self.shortcut.directions.shape[1] / self.own)  # both parts are equally loud
+        return torch.cat([share * layer_norm(features.float(), (self.own,)), components], 1)
 
     def chances(self, batch: Batch) -> Tensors:
         return lost_in_views(batch, self.shape, self.corruption, training=self.training)

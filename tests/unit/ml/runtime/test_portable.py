@@ -33,14 +33,15 @@ def written(
     modality: dict[str, Any],
     column: Column,
     encoder: str = "mlp",
-    objective: str = "autoencoding",
+    objective: str | dict[str, Any] = "autoencoding",
     **settings: Any,
 ) -> artifact.Artifact:
     """An untrained model, by default an autoencoder, that was fitted to the column; `settings` are its encoder's."""
     torch.manual_seed(0)
     fitted = networks.MODALITY.validate_python(modality).fit([column])
     role = {"modality": modality, "encoder": {"name": encoder, "preset": "nano", **settings}, "dimensions": 4}
-    spec = {"roles": {"input": role}, "objective": {"name": objective}}
+    asked = {"name": objective} if isinstance(objective, str) else objective
+    spec = {"roles": {"input": role}, "objective": asked}
     network = build_network(spec, {"input": fitted})
     golden = fitted.encode(column[:8])
     return artifact.load(artifact.save(folder, network, {"input": fitted}, spec, golden_inputs=golden, extra={}))
@@ -330,6 +331,18 @@ def test_texts_of_one_token_have_a_graph_for_longer_ones(tmp_path: Path, encoder
     inputs = loaded.roles["input"].encode(np.array(["rose tree leaf", "root root leaf rose"], dtype=object))
     found = answers(tmp_path / portable.FILE, **{name: tensor.numpy() for name, tensor in inputs.items()})["embed"]
     np.testing.assert_allclose(found, artifact.ask(loaded.network, "embed", inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "vicreg"])
+def test_components_beside_what_is_learned_are_in_the_graph(tmp_path: Path, objective: str) -> None:
+    """As by default of pictures."""
+    pictures = networks.pictures(64, size=24)
+    asked = {"name": objective, "components": 8}
+    loaded = written(tmp_path, {"name": "image"}, pictures, "cnn", asked)
+    portable.write(loaded, tmp_path / portable.FILE)
+    wanted = artifact.ask(loaded.network, "embed", loaded.roles["input"].encode(pictures[:3]))
+    found = answers(tmp_path / portable.FILE, values=pictures[:3])
+    np.testing.assert_allclose(found["embed"], wanted, atol=1e-5)
 
 
 def test_a_graph_of_convolutions_says_what_translators_ask(tmp_path: Path) -> None:
