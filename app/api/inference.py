@@ -92,7 +92,7 @@ class Endpoint:
             items = (
                 request_bodies.npy(body)
                 if kind == request_bodies.NPY
-                else request_bodies.raw(body, predictor.row_numbers)
+                else request_bodies.raw(body, predictor.reading.row_numbers)
             )
             request = request_bodies.validated(operation, {**given, request_bodies.INPUT: items})
         elif operation.of_items and kind == request_bodies.FORM:
@@ -107,8 +107,8 @@ class Endpoint:
                 request = await aside(large, request_bodies.decode, operation, body, kind)
                 large = large or (operation.of_items and request_bodies.has_text(request.input))
         predictor = predictor or await self._model(project_id, request.model)
-        if operation.of_items and request_bodies.short(request.input) and predictor.modality.shape.layout == "tokens":
-            large = predictor.asks_sides(request)
+        if operation.of_items and request_bodies.short(request.input) and predictor.reading.reads_texts:
+            large = predictor.reading.asks_sides(request)
         pack = packer(operation, header(scope, b"accept"))
         return await predictor.answer(operation, request, large=large, pack=pack, waited=waited)
 
@@ -122,7 +122,7 @@ class Endpoint:
             return None
         beside, array = read
         predictor = self._serving.at_hand(project_id, str(beside.get("model")))
-        if predictor is None or predictor.row_numbers is None:
+        if predictor is None or predictor.reading.row_numbers is None:
             return None
         try:
             return self._operation.Request.model_validate({**beside, request_bodies.INPUT: array}), predictor

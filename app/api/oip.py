@@ -160,7 +160,7 @@ async def find(here: Services, who: Caller, model: str, number: str | None) -> P
 
 def taken(predictor: Predictor) -> dict[str, Any]:
     """Type and shape of the input."""
-    modality, shape = predictor.modality.settings.name, list(predictor.modality.shape.size)
+    modality, shape = predictor.reading.modality.settings.name, list(predictor.reading.modality.shape.size)
     if modality == "text":
         return {"datatype": BYTES, "shape": [-1]}
     if modality == "image":

@@ -126,12 +126,12 @@ class Lane:
         if caller is None or request is None:
             return None
         predictor = self._serving.at_hand(caller.project_id, request.model)
-        if predictor is None or not (predictor.row_numbers or predictor.reads_texts):
+        if predictor is None or not (predictor.reading.row_numbers or predictor.reading.reads_texts):
             return None
         answer = predictor.answer_numbers.get(head.operation.ability)
-        if answer is None or head.operation.asks_more or predictor.asks_sides(request):
+        if answer is None or head.operation.asks_more or predictor.reading.asks_sides(request):
             return None
         most = min(self._max_inputs, MANY // answer)  # to render more would hold up the event loop
-        width, size = predictor.row_numbers, head.size - head.end
+        width, size = predictor.reading.row_numbers, head.size - head.end
         count, more = divmod(size, 4 * width) if width else (0, 0)
         return Alike(head, request, predictor, width, most, NONE if more else (count, size // 4))

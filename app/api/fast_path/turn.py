@@ -87,7 +87,7 @@ class Turn:
     def _computed(self, predictor: Predictor, operation: Operation, group: list[Alike]) -> Answers | None:
         """The answers to all of them; None where they are to be left to the model's thread. Raises what goes wrong."""
         items = [alike.items() for alike in group]
-        inputs = predictor.encode(np.concatenate(items) if len(items) > 1 else items[0])
+        inputs = predictor.reading.encode(np.concatenate(items) if len(items) > 1 else items[0])
         encoded_at = time.perf_counter()
         for alike, part in parts(group):
             alike.given, alike.encoded_at = part_of(inputs, part), encoded_at

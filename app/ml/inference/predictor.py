@@ -14,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.errors import AbilityMissing, InferenceFailed, OutOfRange
+from app.errors import AbilityMissing, InferenceFailed
 from app.ml.artifact import Artifact, verify
 from app.ml.inference.abilities import lacking
 from app.ml.inference.aside import aside
 from app.ml.inference.batch_size import FEW
 from app.ml.inference.batcher import Batcher
 from app.ml.inference.counters import Counters, Timings
-from app.ml.inference.sides import compared_sides, side_of
+from app.ml.inference.reading import Reading
+from app.ml.inference.sides import compared_sides
 from app.ml.inference.work import Answers
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
@@ -43,10 +44,9 @@ MANY = 16 * 1024
 class Predictor:
     """A loaded model that answers.
 
-    `modality` is how its inputs are read, `abilities` what it can be asked for, `size_bytes` what its weights take;
-    `answer_numbers` how many numbers answer an item, by ability; `row_numbers` how many make an item, where items may
-    come as arrays of such rows; `reads_texts` is true where they are texts; who looks it up sets `used_at` (of the
-    monotonic clock), who loads it `load_seconds`.
+    `reading` is how it reads its inputs, `abilities` what it can be asked for, `size_bytes` what its weights take,
+    `answer_numbers` how many numbers answer an item, by ability; who looks it up sets `used_at` (of the monotonic
+    clock), who loads it `load_seconds`.
     """
 
     def __init__(
@@ -65,14 +65,12 @@ class Predictor:
         `engine` is what its version was published with, `graph` says where the graph is that came with it.
         """
         self.reference = reference
-        self.modality = artifact.roles[artifact.request_role]
+        self.reading = Reading(artifact, max_inputs)
         self.abilities = artifact.abilities
         self.answer_numbers = {name: golden[0].numel() for name, golden in artifact.golden_outputs.items()}
-        self.row_numbers = self.modality.shape.count if self.modality.takes_arrays else None
-        self.reads_texts = self.modality.shape.layout == "tokens"
         self.used_at = time.monotonic()
         self.load_seconds = 0.0
-        self._artifact, self._max_inputs, self._counters = artifact, max_inputs, counters
+        self._artifact, self._counters = artifact, counters
         self._device = device
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
@@ -119,8 +117,8 @@ class Predictor:
         if labels is not None:
             return await self._match(operation, request, labels, pack, waited)
         self._require(operation)
-        side, method = self._side(operation, request)
-        inputs = await aside(large, self._inputs, operation, request, side)
+        side, method = self.reading.side(operation, request)
+        inputs = await aside(large, self.reading.inputs, operation, request, side)
         preprocess = time.perf_counter() - began
         work = await self.batcher.submit(method, inputs)
         outputs = work.outputs
@@ -132,11 +130,6 @@ class Predictor:
         timings = Timings(preprocess, waited + work.started_at - work.queued_at, work.seconds)
         self.count(work.rows, timings)
         return answer, timings
-
-    def asks_sides(self, request: Any) -> bool:
-        """True where it matters which side of pairs the items are of, or what they are compared with."""
-        given = vars(request)  # to ask pydantic for a field that is not there costs ten times as much
-        return bool(given.get("side") or given.get("candidate_labels") or self._artifact.network.sides)
 
     def count(self, rows: int, *timings: Timings) -> None:
         """Notes answers of `rows` items together."""
@@ -155,8 +148,8 @@ class Predictor:
                 param="candidate_labels",
             )
         side, other = compared_sides(request.input, {name: roles[name] for name in network.sides})
-        inputs = await aside(True, self._encode, operation, request, request.input, side)
-        texts = await aside(True, self._encode, operation, request, labels, other)
+        inputs = await aside(True, self.reading.read, operation, request, request.input, side)
+        texts = await aside(True, self.reading.read, operation, request, labels, other)
         preprocess = time.perf_counter() - began
         works = await asyncio.gather(
             self.batcher.submit(network.sides[side], inputs), self.batcher.submit(network.sides[other], texts)
@@ -182,23 +175,6 @@ class Predictor:
             more = ", and choose among candidate_labels" if chooses else ""
             raise lacking(self.reference, operation.ability, self._artifact.abilities, more)
 
-    def _side(self, operation: Operation, request: Any) -> tuple[str, str]:
-        """The role that reads the request's items, and the network's method that answers them."""
-        sides, asked = self._artifact.network.sides, getattr(request, "side", None)
-        if operation.ability != engines.ABILITY or (not sides and asked is None):
-            return self._artifact.request_role, operation.ability
-        side = side_of(request.input, {name: self._artifact.roles[name] for name in sides}, asked)
-        return side, sides[side]
-
-    def _inputs(self, operation: Operation, request: Any, side: str) -> Tensors:
-        if operation.of_items:
-            return self._encode(operation, request, request.input, side)
-        return operation.wanted(request, self.modality, self._artifact.network, self._artifact.dimensions)
-
-    def encode(self, items: Any) -> Arrays:
-        """Items as the network reads them. Raises what is wrong with one."""
-        return self.modality.arrays(self.modality.read(items))
-
     def answer_here(self, ability: str, inputs: Arrays) -> Answers | None:
         """The answers to rows [B, …], computed at once.
 
@@ -210,13 +186,6 @@ class Predictor:
         answers = self.batcher.compute_here(values.size, partial(run, inputs))
         assert answers is None or len(answers.outputs) == len(values), "there are not as many answers as rows: a bug"
         return answers
-
-    def _encode(self, operation: Operation, request: Any, items: Any, role: str) -> Tensors:
-        modality = self._artifact.roles[role]
-        column = modality.read(items)
-        if len(column) > self._max_inputs:
-            raise OutOfRange(f"input: holds {len(column)} items; at most {self._max_inputs} are allowed", param="input")
-        return operation.encoded(request, modality, column)
 
     def _run(self, ability: str, inputs: Tensors) -> Tensor:
         """By torch, in whatever thread computes."""
