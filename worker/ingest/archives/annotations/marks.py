@@ -198,15 +198,20 @@ class Placed:
         outside = (np.abs(inside - self.corners) > ROUNDING).any(axis=1)
         empty = (self.corners[:, 2:] <= self.corners[:, :2]).any(axis=1)
         flat = (inside[:, 2:] <= inside[:, :2]).any(axis=1)
+        otherwise = notation.otherwise(self.marks.format, self.corners, self.stored)
         if cleaning.boxes == "clip":
+            if otherwise and notation.differ(self.corners, inside, edges):
+                problem = "many boxes reach beyond their pictures, and not as drawings beyond an edge do"
+                message = f"{self.items.file.name}: {problem}; {otherwise}"
+                self.context.faults.add("boxes_look_otherwise", message, file=self.items.file.id, column=BOXES)
+                return
             self.marks.changed["boxes_clipped"] += int((outside & ~flat).sum())
             self.marks.changed["empty_boxes_left_out"] += int(flat.sum())
         else:
             clip = 'correct it, or ask for cleaning {"boxes": "clip"}'
-            otherwise = notation.otherwise(self.marks.format, self.corners, self.stored) or clip
             for code, wrong, problem, advice in (
                 ("empty_box", empty, "has no area; give a width and a height above 0", clip),
-                ("box_outside", outside & ~empty, "reaches beyond its picture", otherwise),
+                ("box_outside", outside & ~empty, "reaches beyond its picture", otherwise or clip),
                 ("empty_box", flat & ~empty & ~outside, "has no area within its picture", clip),
             ):
                 for place in np.flatnonzero(wrong).tolist():

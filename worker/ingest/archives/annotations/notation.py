@@ -9,6 +9,8 @@ SMALLEST = 8
 """Pixels of a side of pictures in whose first pixel nobody draws all boxes."""
 FAR = 2.0
 """Widths or heights of its picture: what reaches so far is no drawing beyond an edge."""
+APART = 0.1
+"""Share of a side of its picture by which a box is another one."""
 Floats = NDArray[np.float64]
 
 
@@ -26,3 +28,11 @@ def otherwise(format: str, corners: Floats, sizes: Floats) -> str:
     if format == "COCO" and ((far > corners[:, :2]) & (far <= edges + ROUNDING)).all():
         return "COCO's bbox is [x, y, width, height], and these look like [x0, y0, x1, y1]"
     return ""
+
+
+def differ(corners: Floats, inside: Floats, edges: Floats) -> bool:
+    """Whether many boxes, corners [N, 4], are others when cut at the edges [N, 2] than when read as corners."""
+    cut = (np.abs(inside - corners) > ROUNDING).any(axis=1)
+    far = corners[:, 2:] - corners[:, :2]
+    apart = (np.abs(inside[:, 2:] - far) > APART * edges).any(axis=1)
+    return bool((cut & apart).sum() > len(corners) / 4)

@@ -84,6 +84,10 @@ def read_tables(archive: Input, members: Sequence[Member], paths: Paths, context
             problem = f"is no table of boxes: a column has to name the pictures, and four their corners ({wanted})"
             message = f"{archive.name}/{member.path} {problem}; mend it, or take it out"
             context.faults.add("not_boxes", message, file=archive.id, column=BOXES)
+    if tables and not any(next(table.rows(), None) for table in tables):
+        called = " and ".join(table.path for table in tables)
+        message = f"{archive.name}: {called} has nothing below its header; give a row for every box"
+        context.faults.add("no_rows", message, file=archive.id, column=BOXES)
     if tables and all(is_split(stem(table.path)) for table in tables):
         marks.splits = [None] * len(paths.paths)
     try:
@@ -130,8 +134,8 @@ def _take(
 
 
 def _open(member: Member, names: Names) -> BoxTable | None:
-    """None where no column names pictures, or none are corners."""
-    table = read(member, names)
+    """None where no column names pictures, or none are corners. One that ends with its header has all that it needs."""
+    table = read(member, names) or _header_alone(member, names)
     if not isinstance(table, Table):
         return None
     header = [re.sub(r"[\W_]", "", name.casefold()).removeprefix("bbox") for name in table.header]
@@ -142,3 +146,15 @@ def _open(member: Member, names: Names) -> BoxTable | None:
     label = next((places[name] for name in CLASSES if name in places and places[name] != table.key), None)
     size = next(([places[name] for name in pair] for pair in SIZES if all(name in places for name in pair)), None)
     return BoxTable(table, [places[name] for name in corners], label, size)
+
+
+def _header_alone(member: Member, names: Names) -> Table | None:
+    """A table of nothing but a header: that of a split without boxes."""
+    try:
+        lines = [line for line in next(member.chunks(), b"").decode("utf-8-sig").splitlines() if line.strip()]
+    except (*BROKEN, ValueError):
+        return None
+    if len(lines) != 1:
+        return None
+    delimiter = max("\t,;|", key=lines[0].count)
+    return Table(member, names, [name.strip(' "') for name in lines[0].split(delimiter)], 0, 1, delimiter, True)

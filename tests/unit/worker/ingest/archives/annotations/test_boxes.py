@@ -229,6 +229,17 @@ def test_corners_in_place_of_width_and_height_are_said(ingest: Any) -> None:
     assert 'ask for cleaning {"boxes": "clip"}' in made.faults[0].message
 
 
+def test_corners_in_place_of_width_and_height_are_not_cut(ingest: Any) -> None:
+    clip = {"boxes": "clip"}
+    made = ingest({"x.zip": changed_coco(lambda box: [box[0], box[1], 10 + box[0], 5 + box[1]])}, cleaning=clip)
+    assert codes(made) == [("boxes_look_otherwise", None)]
+    assert "these look like [x0, y0, x1, y1]" in made.faults[0].message
+    whole = ingest({"x.zip": changed_coco(lambda box: [3, 2, WIDTH - 1, HEIGHT - 1])}, cleaning=clip)
+    assert whole.profile["cleaning"]["changed"]["boxes_clipped"] == 6, "either way it is the whole picture"
+    few = ingest({"x.zip": changed_coco(lambda box: [box[0], box[1], box[2] + 9, box[3]])}, cleaning=clip)
+    assert not few.faults, "some of them would be no corners"
+
+
 def test_pixels_in_place_of_shares_are_said(ingest: Any) -> None:
     made = ingest(
         {"x.zip": to_zip({**PICTURES, **yolo(), "labels/0.txt": b"0 5 3 6 4\n", "labels/1.txt": b"0 9 4 3 3"})}

@@ -71,6 +71,20 @@ def test_without_classes_all_are_objects(ingest: Any) -> None:
     assert made.profile["target"]["classes"] == {"object": 2}
 
 
+@pytest.mark.parametrize("rest", [b"", b"\n\n"])
+def test_a_header_alone_is_no_dataset(ingest: Any, rest: bytes) -> None:
+    made = ingest({"x.zip": to_zip({**PICTURES, "boxes.csv": HEADER.strip() + rest})})
+    assert made.codes == ["no_rows"]
+    assert "boxes.csv has nothing below its header; give a row for every box" in made.faults[0].message
+
+
+def test_a_split_without_boxes_has_a_header_alone(ingest: Any) -> None:
+    lines = HEADER + b"".join(b"%d.png,cat,2,1,8,5\n" % n for n in range(6))
+    made = ingest({"x.zip": to_zip({**PICTURES, "train.csv": lines, "test.csv": HEADER})})
+    assert made.profile["splits"]["test"] == 0
+    assert made.profile["target"]["classes"] == {"cat": 6}
+
+
 def test_tables_called_like_splits_are_splits(ingest: Any) -> None:
     tables = {
         "train.csv": HEADER + b"".join(b"%d.png,cat,2,1,8,5\n" % n for n in range(4)),
