@@ -77,6 +77,8 @@ def from_validation(errors: Sequence[Mapping[str, Any]], body: Any, model: Any =
     else:
         given = first.get("input")
         words = PATTERNS.get(first.get("ctx", {}).get("pattern"), message)
+        beside = [each for each in tried if each["type"] == "literal_error" and each is not first]
+        words += "".join(f" or {each['ctx']['expected']}" for each in beside if _path(each, body) == path)
         if first["type"] == "none_required":
             words = "there is nothing to choose here, leave it out or null"
         if first["type"] in NO_OBJECT:

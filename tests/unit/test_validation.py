@@ -56,6 +56,7 @@ def test_a_wrong_job_is_told_what_and_where(change: dict[str, Any], code: str, p
         ({"encoder": "mlp"}, 'encoder: expected an object such as {"name": "mlp"}; got \'mlp\''),
         ({"training": "long"}, "training: expected an object; got 'long'"),
         ({"objective": 3}, "objective: expected an object; got 3"),
+        ({"training": {"epochs": "3"}}, "training.epochs: Input should be a valid integer or 'auto'; got '3'"),
         (
             {"augmentation": {}},
             "augmentation.name: this key is required; "

@@ -21,6 +21,12 @@ from app.ml.resolving.fit import readers, where_from
 from app.ml.tensors.shapes import Shape
 
 NOUNS = {"target": "labels"}
+FILED = ("image", "audio")
+FOLDERS = (
+    "in an archive they are the innermost folders, or stand in a table beside the files with the name of each; beside "
+    "an array, in another one"
+)
+"""Where labels of pictures and recordings come from."""
 NAMED = 5
 
 
@@ -89,7 +95,8 @@ def lacks(role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str
     elif role == "caption":
         why = f"{role}s are a column of texts, or in an archive a text beside each file, called like it"
     if role == "target":
-        why = why or _unlabelled(profile) or where_from(kinds)
+        filed = "classes" in kinds and profile.get("modality") in FILED
+        why = why or _unlabelled(profile) or (FOLDERS if filed else where_from(kinds))
     noun = "boxes" if set(kinds) == {"boxes"} else NOUNS.get(role, role)
     told = f" ({why})" if why else ""
     return DoesNotFit(f"{who} needs {noun}, and the dataset has none{told}", param="dataset")

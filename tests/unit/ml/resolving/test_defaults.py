@@ -322,6 +322,14 @@ def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[st
         resolved({"kind": "pretrain", **body}, TABLE)
 
 
+@pytest.mark.parametrize("profile", [IMAGES | {"target": None}, SOUNDS])
+def test_files_without_labels_are_told_where_those_stand(profile: dict[str, Any]) -> None:
+    with pytest.raises(
+        Invalid, match=r"needs labels, .* none \(in an archive they are the innermost folders, or stand in"
+    ):
+        resolved({"kind": "finetune", "base_model": "b"}, profile)
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
