@@ -1,6 +1,6 @@
 """Assigns rows to train, validation and test: drawn by seed and stratified by class, or as a column or files say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,8 @@ def _take(
         free &= together < 0
     if any(due.values()):
         _take_alone(places, free, classes, due, np.random.default_rng([seed, *due]))
+    if together is not None:
+        _bring_back(places, classes, together, due)
 
 
 def _take_together(
@@ -132,6 +134,26 @@ def _take_alone(
                 members, keys = members[nearest], keys[nearest]
             places[members] = place
             moving -= here[place]
+
+
+def _bring_back(
+    places: Places, classes: NDArray[np.int32], together: NDArray[np.int32], taken: Collection[int]
+) -> None:
+    """Moves a set of every class that would have no row to learn from back to train, but for the last of a place."""
+    learned = np.zeros(int(classes.max(initial=-1)) + 2, np.bool_)
+    learned[classes[places == TRAIN]] = learned[-1] = True  # the last is where those of number -1 are found
+    for place in taken:
+        there = places == place
+        lost = np.flatnonzero(there & ~learned[classes])
+        if not len(lost):
+            continue
+        _, first = np.unique(classes[lost], return_index=True)
+        numbers = np.unique(together[lost[first]])
+        back = there & (together >= 0) & np.isin(together, numbers)
+        if np.array_equal(back, there):
+            back &= together != numbers[-1]
+        places[back] = TRAIN
+        learned[classes[back]] = True
 
 
 def _alone(classes: NDArray[np.int32], free: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -69,3 +69,35 @@ def test_validation_is_a_tenth_of_train_and_only_where_there_is_none() -> None:
 def test_two_rows_are_one_to_learn_from_and_one_to_check_with() -> None:
     places = splits.with_validation(np.zeros(2, np.int8), np.zeros(2, np.int32))
     assert sorted(places.tolist()) == [splits.TRAIN, splits.VALIDATION]
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 9)), min_size=4, max_size=60),
+    st.integers(0, 5),
+)
+def test_training_sees_every_class_of_which_rows_stay_together(rows: list[tuple[int, int]], seed: int) -> None:
+    """Unless another split has nothing else."""
+    classes, together = (np.array(each, np.int32) for each in zip(*rows, strict=True))
+    fractions = Fractions(train=0.6, validation=0.2, test=0.2, seed=seed)
+    found = splits.draw(classes, fractions, np.ones(len(rows), np.bool_), together)
+    for number in {*together.tolist()} - {-1}:
+        assert len({*found[together == number].tolist()}) == 1
+    learned = {*classes[found == splits.TRAIN].tolist()}
+    for place in (splits.VALIDATION, splits.TEST):
+        unseen = (found == place) & (classes >= 0) & ~np.isin(classes, list(learned))
+        if unseen.any():
+            assert -1 in together[unseen] or len({*together[found == place].tolist()}) == 1
+
+
+def test_a_class_of_equal_rows_is_learned() -> None:
+    """Sixty sets of three equal rows, two sets of each class."""
+    twins = np.repeat(np.arange(60, dtype=np.int32), 3)
+    for seed in range(5):
+        found = splits.draw(twins % 30, splits.DEFAULT.model_copy(update={"seed": seed}), twins >= 0, twins)
+        assert np.unique(twins[found == splits.TRAIN] % 30).size == 30
+        assert [int((found == place).sum()) for place in (splits.VALIDATION, splits.TEST)] >= [3, 3]
+
+
+def test_a_split_is_not_emptied_for_classes_of_one_set_each() -> None:
+    twins = np.repeat(np.arange(30, dtype=np.int32), 3)
+    assert set(splits.draw(twins, splits.DEFAULT, twins >= 0, twins).tolist()) == {0, 1, 2}
