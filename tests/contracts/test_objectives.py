@@ -1,13 +1,18 @@
 """Every objective on every encoder that fits: its loss teaches all weights, and its abilities keep their promises."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from app.ml.artifact import BATCH_SIZES, Artifact
 from app.ml.objectives.base import Comparison, Objective
+from app.ml.objectives.parts.training_defaults import TrainingData
+from app.ml.runtime import onnx
 from app.ml.tensors.batch import Batch
 from tests.contracts.specimens import ROWS, Pair, fit, pairs
 from tests.seeds import seed
@@ -16,6 +21,10 @@ ALL = [pytest.param(pair, id=str(pair)) for pair in pairs()]
 ONE_EACH = {pair.objective.name: pair for pair in pairs()}
 COMPARING = {name for name, pair in ONE_EACH.items() if isinstance(pair.build(), Comparison)}
 """Objectives that compare the rows of a batch with each other."""
+
+
+def embeds(pair: Pair) -> bool:
+    return "embed" in pair.objective.abilities
 
 
 def part(batch: Batch, rows: slice) -> Batch:
@@ -179,3 +188,18 @@ def test_parts_are_represented_apart_and_compared_together(pair: Pair) -> None:
     together = network.loss_from(torch.cat(parts))
     torch.testing.assert_close(together.sum, network.loss(batch).sum, rtol=1e-4, atol=1e-5)
     assert together.count == ROWS
+
+
+@pytest.mark.parametrize("pair", [pair for pair in pairs() if pair.dimensions is None and embeds(pair)], ids=str)
+def test_what_is_decided_by_default_can_be_traced(pair: Pair, tmp_path: Path) -> None:
+    """Else torch alone would answer for what most people train."""
+    asked = pair.objective.request_role
+    data = TrainingData(fit(pair.modalities[asked]).shape, rows=1000, classes=3)
+    settings, _ = pair.objective.default_settings(data)
+    left = {key: value for key, value in settings.items() if getattr(pair.objective, key) is None}
+    network = replace(pair, objective=pair.objective.model_copy(update=left)).build().eval().requires_grad_(False)
+    inputs = pair.batch().roles[asked]
+    golden = {"embed": network.embed(inputs)}  # type: ignore[operator]
+    loaded = Artifact(network, {}, {}, ["embed"], None, asked, inputs, golden, size_bytes=0, extra={})
+    onnx.export(loaded, "embed", tmp_path / onnx.FILE)
+    assert onnx.faithful(onnx.Session(tmp_path / onnx.FILE, 1), loaded, "embed", BATCH_SIZES)
