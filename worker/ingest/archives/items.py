@@ -87,13 +87,18 @@ class Items:
 
     def look(self, at: Callable[[bytes, str], T], context: Context) -> Iterator[T]:
         """What `at` finds, by the header alone, in every item that can be read. It takes content and name."""
+        found: T | None = None
         for row, member in enumerate(self.members):
-            content = self._read(row, context.faults) if row not in self.bad else None
+            if found is not None and self._again(row):
+                yield found
+                continue
+            found, content = None, self._read(row, context.faults) if row not in self.bad else None
             context.tick(0)
             if content is None:
                 continue
             try:
-                yield at(content, f"{self.file.name}, {self.noun} {row + 1:,}, {member.path}")
+                found = at(content, f"{self.file.name}, {self.noun} {row + 1:,}, {member.path}")
+                yield found
             except TooLarge as error:
                 self._refuse(f"{self.noun}_too_large", error.message, row, context.faults)
             except Malformed as error:
@@ -115,7 +120,7 @@ class Items:
 
         with ThreadPoolExecutor(THREADS) as pool:
             for row, member in enumerate(self.members):
-                if row > 0 and member is self.members[row - 1]:  # of which several texts are known
+                if self._again(row):
                     waiting.append((row, waiting[-1][1]))
                 else:
                     content = self._read(row, context.faults) if row not in self.bad else None
@@ -125,6 +130,10 @@ class Items:
                     yield oldest()
             while waiting:
                 yield oldest()
+
+    def _again(self, row: int) -> bool:
+        """Whether it is the item of the row before, of which several texts are known."""
+        return row > 0 and self.members[row] is self.members[row - 1]
 
     def _read(self, row: int, faults: Faults) -> bytes | None:
         member = self.members[row]
