@@ -1,8 +1,8 @@
 """OpenAI's shapes of fine-tuning, with all fields that its SDK requires. Knows no registry verb."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from app.api.schemas import ErrorBody, Wire
 from app.errors import Malformed
@@ -77,10 +77,19 @@ class FineTuningRequest(_Body):
             raise ValueError("is the training_file; leave it out, and a tenth of the rows is held out for validation")
         return given
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if None not in (self.hyperparameters, self._of_method()) and self.hyperparameters != self._of_method():
+            raise ValueError("hyperparameters: method.supervised.hyperparameters says otherwise; give one of the two")
+        return self
+
+    def _of_method(self) -> Hyperparameters | None:
+        said = self.method is not None and "hyperparameters" in self.method.supervised.model_fields_set
+        return self.method.supervised.hyperparameters if self.method is not None and said else None
+
     def training(self) -> dict[str, Any]:
         """As the `training` of a job."""
-        asked = self.method.supervised.hyperparameters if self.method is not None else self.hyperparameters
-        asked = asked or Hyperparameters()
+        asked = self._of_method() or self.hyperparameters or Hyperparameters()
         scale = asked.learning_rate_multiplier
         return {
             "epochs": asked.n_epochs,

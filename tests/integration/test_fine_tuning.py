@@ -1,5 +1,6 @@
 """Fine-tuning through the stock SDK, from a file of labelled rows to predictions; its jobs are jobs like all others."""
 
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,23 @@ def test_the_multiplier_scales_the_rate_that_is_chosen(school: School) -> None:
         assert plain["model"].startswith("root-ft:")
         rates.append(plain["spec"]["training"]["learning_rate"])
     assert rates[1] == pytest.approx(0.1 * rates[0])
+
+
+def test_hyperparameters_count_wherever_they_stand(school: School) -> None:
+    file = school.client.files.create(file=table(slice(0, 100)), purpose="fine-tune")
+    create = functools.partial(school.client.fine_tuning.jobs.create, model="root", training_file=file.id)
+    two: Any = {"n_epochs": 2}
+    method: Any = {"type": "supervised", "supervised": {"hyperparameters": two}}
+    for given in (
+        {"hyperparameters": two, "method": {"type": "supervised"}},
+        {"hyperparameters": two, "method": method},
+        {"method": method},
+    ):
+        job = create(**given)
+        assert job.hyperparameters.n_epochs == 2
+        school.client.fine_tuning.jobs.cancel(job.id)
+    with pytest.raises(openai.UnprocessableEntityError, match="says otherwise; give one of the two"):
+        create(hyperparameters={"n_epochs": 3}, method=method)
 
 
 def test_it_is_paused_resumed_and_cancelled(school: School) -> None:

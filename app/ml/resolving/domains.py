@@ -87,7 +87,8 @@ def check_classes(objective: ObjectiveSettings, profile: Mapping[str, Any]) -> N
             rows = sum(strange.values())
             raise UnknownChoice(
                 f"{rows:,} row{'' if rows == 1 else 's'} of the split {split}: labelled {listed(sorted(strange))}, as "
-                f"no training row is; those are {listed(learned)}. Correct the labels or leave them empty",
+                f"no training row is; those are {listed(learned)}. Correct the labels, leave them empty, or split "
+                "otherwise",
                 param="dataset",
             )
 
