@@ -210,7 +210,7 @@ def checkpoint(row: Checkpoint, model: str | None) -> dict[str, Any]:
             created_at=int(row.created_at),
             fine_tuned_model_checkpoint=model or f"{row.job_id}:ckpt-step-{row.step}",
             fine_tuning_job_id=PREFIX + row.job_id.removeprefix("job-"),
-            metrics={"step": row.step, **row.metrics},
+            metrics={"step": row.step, "full_valid_loss": row.metrics.get("validation_loss"), **row.metrics},
             step_number=row.step,
         )
     )

@@ -192,5 +192,6 @@ class FineTuningCheckpoint(Wire):
     fine_tuning_job_id: str
     """The job that wrote it."""
     metrics: dict[str, Any]
+    """Those of the job at that step; `full_valid_loss` is the SDK's name of `validation_loss`."""
     step_number: int
     """Optimizer steps until then."""

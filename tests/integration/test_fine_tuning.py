@@ -93,6 +93,8 @@ def test_from_a_file_to_predictions(school: School) -> None:
     kept = list(client.fine_tuning.jobs.checkpoints.list(job.id))
     assert kept
     assert kept[0].fine_tuning_job_id == job.id
+    assert kept[0].metrics.full_valid_loss == kept[0].metrics.validation_loss  # type: ignore[attr-defined]
+    assert kept[0].metrics.full_valid_loss is not None
     with pytest.raises(openai.NotFoundError, match="is a checkpoint and no model yet"):
         client.models.retrieve(kept[0].fine_tuned_model_checkpoint)
     plain = client.get(f"/jobs/job-{job.id.removeprefix('ftjob-')}", cast_to=object)
