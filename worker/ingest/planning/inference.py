@@ -48,10 +48,7 @@ NAME_ONE = "name one in columns.text to read texts, or several in columns.featur
 NEITHER = "neither numbers nor text"
 OBJECTS = 'write what matters of objects into keys of their own, such as {"source": …, "target": …}'
 CHAT = "messages"
-NO_CHAT = (
-    'conversations are not learned from: give a text and its label in each row, {"text": …, "label": …}, or a text and '
-    'what becomes of it, {"source": …, "target": …}'
-)
+NO_CHAT = 'conversations are read from JSON lines, as lists of {"role": …, "content": …} whose contents are texts'
 
 
 def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, faults: Faults) -> None:

@@ -6,8 +6,8 @@ An absent key and a null are an empty cell. Lists of numbers, also nested, are a
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from app import bounded_json
 from worker.ingest.faults import shown, some
-from worker.ingest.readers import encoding, json_lines
+from worker.ingest.readers import conversations, encoding, json_lines
 from worker.ingest.readers.heads import json_head
 from worker.ingest.readers.staging import Staging
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
@@ -80,7 +80,11 @@ class Lines:
         if not isinstance(row, dict):
             self._fault("not_json", f"is {shown(row)}, not an object", number, context)
             return None
-        return row
+        try:
+            return conversations.as_pair(row)
+        except ValueError as error:
+            self._fault("no_answer", f": {error}", number, context)
+            return None
 
     def _unexpected(self, row: Row, number: int, known: dict[str, Head], context: Context) -> None:
         for name in row.keys() - known.keys():
@@ -140,14 +144,9 @@ def open_lines(file: Input, context: Context) -> Lines:
     except json_lines.TooLong:
         json_lines.refuse_line(file, 1, context)
         return Lines(file, [])
-    for line in islice(first, SAMPLE_ROWS):
-        try:
-            row = json_lines.decode(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            for name, value in row.items():
-                values.setdefault(name, []).append(value)
+    for row in _sample(first):
+        for name, value in row.items():
+            values.setdefault(name, []).append(value)
     if len(first) == 1 and values and all(isinstance(seen[0], dict) for seen in values.values()):
         context.faults.add(
             "not_rows",
@@ -161,6 +160,17 @@ def open_lines(file: Input, context: Context) -> Lines:
         for number, line in enumerate(first[:SAMPLE_ROWS], 1):
             lines._parse(line, number, number == len(first), context)
     return Lines(file, [json_head(name, seen) for name, seen in values.items()])
+
+
+def _sample(lines: Sequence[bytes]) -> list[Row]:
+    """The first rows that can be read."""
+    rows: list[Row] = []
+    for line in lines[:SAMPLE_ROWS]:
+        with suppress(ValueError):
+            row = json_lines.decode(line)
+            if isinstance(row, dict):
+                rows.append(conversations.as_pair(row))
+    return rows
 
 
 def _real(value: int) -> float:

@@ -193,11 +193,9 @@ def test_empty_columns_and_pictures_are_no_numbers_where_texts_are_wanted(ingest
     assert "(64 numbers a row)" in array.message
 
 
-def test_conversations_are_told_what_a_row_is_here(ingest: Any) -> None:
-    row = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}\n'
-    for asked in ({}, {"modality": "text"}):
-        (fault,) = ingest({"chat.jsonl": row * 12}, **asked).faults
-        assert "'messages' (neither numbers nor text); conversations are not learned from" in fault.message
+def test_what_is_no_conversation_is_told_how_one_is_written(ingest: Any) -> None:
+    (fault,) = ingest({"chat.jsonl": b'{"messages": [{"user": "hi", "assistant": "yes"}]}\n' * 12}).faults
+    assert "'messages' (neither numbers nor text); conversations are read from JSON lines" in fault.message
 
 
 def test_texts_where_pictures_were_asked_for(ingest: Any) -> None:
