@@ -14,7 +14,8 @@ import numpy as np
 from app.dataset_options import DatasetOptions
 from app.ml.image import pictures
 from worker.ingest.archives.annotations.finding import read_annotations
-from worker.ingest.archives.annotations.marks import BOXES, Marks, Placed
+from worker.ingest.archives.annotations.marks import BOXES, Marks
+from worker.ingest.archives.annotations.placing import Placed
 from worker.ingest.archives.annotations.split_lists import SPLIT
 from worker.ingest.archives.containers import Archive
 from worker.ingest.archives.folders import code
@@ -97,7 +98,7 @@ class Pictures:
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
     archive, marks = read_annotations(archive, options.format, context)
-    items = list_items(archive, "picture", IMAGE, CAPTION, context)
+    items = list_items(archive, "picture", IMAGE, CAPTION, context, once=marks is not None)
     if marks is not None and marks.splits and all(head.name != SPLIT for head in items.heads):
         head = Head(SPLIT, "table", TEXT, note="the lists of pictures beside the annotations")
         items = replace(items, heads=[*items.heads, head], folders={**items.folders, SPLIT: code(marks.splits)})

@@ -19,7 +19,7 @@ from worker.ingest.archives.item_names import Names
 from worker.ingest.archives.keyed import with_file_name
 from worker.ingest.archives.listed import as_lines
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
-from worker.ingest.archives.naming import tell_apart
+from worker.ingest.archives.naming import Said, tell_apart
 from worker.ingest.faults import Faults, counted, shown
 from worker.ingest.readers.heads import TEXT
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
@@ -168,17 +168,25 @@ def contents(archive: Archive) -> list[Member]:
     return [member for member in archive.members if not NAME.search(member.path)]
 
 
-def list_items(archive: Archive, noun: str, column: str, text: str, context: Context) -> Items:
-    """Finds out what folders and metadata files say of the items; `text` is the column of texts that lie beside."""
-    file, members = archive.file, contents(archive)
-    metadata = [member for member in archive.members if NAME.search(member.path)]
-    complete, described, passed_over = bool(metadata), "", 0
+def told_apart(archive: Archive, text: str = "") -> Said:
+    """The members that are items, and those that say more of them where no metadata file does."""
+    members = contents(archive)
+    return Said(members, []) if len(members) < len(archive.members) else tell_apart(members, text)
+
+
+def list_items(archive: Archive, noun: str, column: str, text: str, context: Context, *, once: bool = False) -> Items:
+    """Finds out what folders and metadata files say of the items; `text` is the column of texts that lie beside.
+
+    An item of which several texts are known is there with each, if not `once`.
+    """
+    file, said = archive.file, told_apart(archive, text)
+    members, metadata = said.items, [member for member in archive.members if NAME.search(member.path)]
+    complete = bool(metadata)
     if metadata:
         names = Names([member.path for member in members])
         metadata = [with_file_name(member, names) for member in metadata]
     else:
-        said = tell_apart(members, text)
-        members, metadata, described, passed_over = said.items, said.tables, said.named, said.passed_over
+        metadata = said.tables
     if not members:
         if not context.faults.total:
             message = f"{file.name} holds no pictures and no recordings"
@@ -186,7 +194,7 @@ def list_items(archive: Archive, noun: str, column: str, text: str, context: Con
         return Items(file, noun, column, [])
     paths = [member.path for member in members]
     labels, splits, folders = read_folders(archive, paths, context)
-    known = read_metadata(archive, metadata, paths, column, context, complete=complete)
+    known = read_metadata(archive, metadata, paths, column, context, complete=complete, once=once)
     members = [members[number] for number in known.items.tolist()]
     heads = list(known.heads.values())
     by_folder: dict[str, Coded] = {}
@@ -197,4 +205,5 @@ def list_items(archive: Archive, noun: str, column: str, text: str, context: Con
         heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
         by_folder["split"] = Coded(splits.names, splits.codes[known.items])
     bad = set(known.unlisted)
-    return Items(file, noun, column, members, heads, by_folder, known, described, archive.junk + passed_over, bad)
+    junk = archive.junk + said.passed_over
+    return Items(file, noun, column, members, heads, by_folder, known, said.named, junk, bad)

@@ -100,12 +100,20 @@ class Metadata:
 
 
 def read_metadata(
-    archive: Archive, files: Sequence[Member], items: Sequence[str], column: str, context: Context, *, complete: bool
+    archive: Archive,
+    files: Sequence[Member],
+    items: Sequence[str],
+    column: str,
+    context: Context,
+    *,
+    complete: bool,
+    once: bool = False,
 ) -> Metadata:
     """Joins the rows of all metadata files to the items at these paths; a row that is left over is a fault, and so is
     an item where they are to be `complete`: of any other, nothing is said.
 
-    `column` is that of the items, which no metadata file may have.
+    `column` is that of the items, which no metadata file may have. If each item is to be there `once`, the first of
+    several texts stands for all.
     """
     given, before = [], context.faults.total
     positions = {path: number for number, path in enumerate(items)}
@@ -113,7 +121,7 @@ def read_metadata(
     for member in files:
         source = _open(archive, member, items, column, context)
         if source is not None:
-            given.append(_join(source, posixpath.dirname(member.path), positions, known, context))
+            given.append(_join(source, posixpath.dirname(member.path), positions, known, context, once=once))
     times = np.maximum(known, 1)
     places = times.cumsum() - times
     for each in given:
@@ -158,7 +166,9 @@ def _open(archive: Archive, member: Member, items: Sequence[str], column: str, c
     return source
 
 
-def _join(source: Source, folder: str, positions: dict[str, int], known: NDArray[np.int64], context: Context) -> Given:
+def _join(
+    source: Source, folder: str, positions: dict[str, int], known: NDArray[np.int64], context: Context, *, once: bool
+) -> Given:
     """Which row speaks of which item; `known` counts the rows of each, and counts on."""
     earlier, tells = known.copy(), any(head.name != FILE_NAME and is_prose(head) for head in source.heads)
     has_split = any(head.name == SPLIT for head in source.heads)
@@ -178,7 +188,7 @@ def _join(source: Source, folder: str, positions: dict[str, int], known: NDArray
             fault("missing_file", row, FILE_NAME, f"{shown(name)} is not in the archive")
         elif earlier[item] or (known[item] and not tells):
             fault("duplicate_row", row, FILE_NAME, f"{shown(name)} has a row already")
-        else:
+        elif not (known[item] and once):
             rows.append(row)
             items.append(item)
             turns.append(known[item])

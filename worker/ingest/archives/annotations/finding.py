@@ -12,7 +12,7 @@ from worker.ingest.archives.annotations.table import TABLES, has_boxes, read_tab
 from worker.ingest.archives.annotations.voc import read_voc
 from worker.ingest.archives.annotations.yolo import is_yolo, read_yolo
 from worker.ingest.archives.containers import Archive, Member
-from worker.ingest.archives.items import contents
+from worker.ingest.archives.items import contents, told_apart
 from worker.ingest.archives.listed import JSON
 from worker.ingest.faults import shown
 from worker.ingest.source import Context, Input
@@ -70,7 +70,7 @@ def read_annotations(archive: Archive, wanted: str | None, context: Context) -> 
         return archive, None
     members = [member for member in archive.members if member.path not in gone]
     rest = replace(archive, members=members, junk=archive.junk + len(others))
-    pictures = [member.path for member in contents(rest)]
+    pictures = [member.path for member in told_apart(rest).items]
     before = context.faults.total
     by_path = Paths(pictures)
     marks = format.read(archive.file, [each for each in files if not LISTS.search(each.path)], by_path, context)

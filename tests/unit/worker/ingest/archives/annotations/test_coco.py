@@ -62,3 +62,13 @@ def test_a_mistake_is_found_before_the_rest_is_read(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(json_lists, "MOST_VALUE", 1000)
     with pytest.raises(ValueError, match="longer than 1,000"):
         list(elements(iter([b'{"a": ["', *[b"b" * 500] * 10])))
+
+
+def test_of_pictures_with_boxes_the_first_caption_counts(ingest: Any) -> None:
+    images = coco()["images"]
+    said = [{"image_id": image["id"], "caption": f"the {turn} caption of it"} for image in images for turn in (1, 2)]
+    captions = json.dumps({"images": images, "annotations": said}).encode()
+    members = {**PICTURES, "instances.json": json.dumps(coco()).encode(), "captions.json": captions}
+    made, alone = ingest({"x.zip": to_zip(members)}), ingest({"x.zip": with_coco()})
+    assert made.read("caption").tolist() == ["the 1 caption of it"] * len(images)
+    assert made.profile["target"] == alone.profile["target"]
