@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.archives.folders import is_split, split_name
-from worker.ingest.archives.item_names import Names, stem
+from worker.ingest.archives.item_names import Names, stem, without_ending
 from worker.ingest.archives.keyed import SPLIT, Keyed, read, written
 from worker.ingest.readers.transcripts import FILE_NAME
 
@@ -68,9 +68,8 @@ def tell_apart(found: Sequence[Member], text: str) -> Said:
 
 
 def _stands_alone(text: Member, names: Names) -> bool:
-    """Whether it is called like no item."""
-    folder, name = posixpath.split(text.path)
-    return names.find(stem(name), folder) is None and not SPOKEN.search(text.path)
+    """Whether it is called like no item beside it."""
+    return names.find(without_ending(text.path), "") is None and not SPOKEN.search(text.path)
 
 
 def _beside(items: Sequence[Member], said: Sequence[Member]) -> dict[str, Member]:
