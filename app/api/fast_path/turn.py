@@ -128,11 +128,11 @@ class Turn:
         began, encoded_at = questions[0].began, alike.encoded_at
         timings = Timings(encoded_at - began, answers.started_at - encoded_at, answers.seconds)
         told: list[Timings] = []
-        written: tuple[Any, Timings] | None = None
+        written: tuple[Any, float] | None = None
         for question, (content, about) in zip(questions, packed, strict=True):
-            took = timings._replace(queue=question.waited + timings.queue) if question.waited else timings
-            if (about, took) != written:
-                written = about, took
+            if (about, question.waited) != written:
+                written = about, question.waited
+                took = timings._replace(queue=question.waited + timings.queue)
                 lines = b"%bserver-timing: %b\r\n" % (head_lines(about), server_timing(took))
                 opening = question.asker.opening(200, lines)
             question.asker.respond(opening, alike.head.request_id or request_id(), content)

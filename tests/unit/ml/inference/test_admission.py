@@ -49,6 +49,25 @@ def test_a_permit_given_back_goes_to_the_first_in_line_who_is_still_there_and_ta
     asyncio.run(story())
 
 
+def test_waits_are_told_to_a_millisecond() -> None:
+    """So that those who come in together are told, and counted, alike."""
+
+    async def story() -> None:
+        permits = Permits(1)
+        permits.take()
+        waiting = [Noting(permits, modest=True) for _ in range(20)]
+        for one in waiting:
+            permits.line_up(one, 10)
+        await asyncio.sleep(0.0123)
+        permits.give_back()
+        await asyncio.sleep(0)
+        told = [one.told[0][1] for one in waiting]
+        assert told == [round(waited, 3) for waited in told]
+        assert min(told) >= 0.011
+
+    asyncio.run(story())
+
+
 def test_waits_end_one_after_the_other_also_when_there_is_never_a_permit() -> None:
     async def story() -> None:
         permits = Permits(1)
