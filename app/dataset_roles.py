@@ -10,10 +10,9 @@ SIDES = ("left", "right")
 
 def with_sides(profile: Mapping[str, Any]) -> dict[str, Any]:
     """A dataset's profile that says of pairs what is left and right of them, whatever their roles are called."""
-    played = next((pair for pair in PAIRS if all(profile.get(role) for role in pair)), None)
-    if played is None or profile.get(SIDES[0]):
-        return dict(profile)
-    return {**profile, **{side: profile[role] for side, role in zip(SIDES, played, strict=True)}}
+    there = {role: facts for role, facts in profile.items() if facts}
+    played = {side: column_of(side, there) for side in SIDES}
+    return {**profile, **{side: there[role] for side, role in played.items() if role in there}}
 
 
 def column_of(role: str, columns: Mapping[str, Any]) -> str:

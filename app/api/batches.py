@@ -8,7 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.api import serializers
-from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
+from app.api.deps import (
+    METADATA_FILTER,
+    CallerHere,
+    MetadataHere,
+    PagingHere,
+    Services,
+    ServicesHere,
+    asked_in,
+    guarded_router,
+)
 from app.api.idempotency import HEADERS, Made, create
 from app.api.inference import OPERATIONS
 from app.api.jobs import IdempotentHere, steer
@@ -96,7 +105,7 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: IdempotentHere) ->
     def make(session: Session) -> Made:
         if fault is not None:  # a repeated request has had its answer, whatever became of the file
             raise fault
-        try:
+        with asked_in("input_file_id"):
             batch, job = batches.create(
                 session,
                 project_id=ask.caller.project_id,
@@ -106,8 +115,6 @@ def create_batch(body: BatchRequest, here: ServicesHere, ask: IdempotentHere) ->
                 output_format=body.output_format,
                 max_attempts=here.settings.max_attempts,
             )
-        except NotFound as error:
-            raise NotFound(f"input_file_id: {error.message}", param="input_file_id") from None
         return Made(show(batch, job), [(job.queue, job.id)])
 
     answer, _ = create(here, ask, 200, make)

@@ -5,7 +5,8 @@ A guarded route checks the key first, then the body: nobody without a key makes 
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app import bounded_json
 from app.api.schemas import ErrorEnvelope
-from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite, UnknownKey
+from app.errors import EmptyInput, InvalidApiKey, Malformed, MissingScope, NonFinite, NotFound, UnknownKey
 from app.registry.db import Database
 from app.registry.keys import Caller
 from app.serving import Serving
@@ -232,3 +233,12 @@ ServicesHere = Annotated[Services, Depends(services)]
 CallerHere = Annotated[Caller, Depends(caller)]
 PagingHere = Annotated[Paging, Depends(pages(100))]
 MetadataHere = Annotated[dict[str, str], Depends(metadata_filter)]
+
+
+@contextmanager
+def asked_in(param: str) -> Iterator[None]:
+    """Has what is not found within name the part of the request that asked for it."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFound(f"{param}: {error.message}", param=param) from None

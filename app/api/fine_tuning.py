@@ -10,7 +10,16 @@ from sqlalchemy.orm import Session
 
 from app.api import serializers
 from app.api.checkpoints import published
-from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
+from app.api.deps import (
+    METADATA_FILTER,
+    CallerHere,
+    MetadataHere,
+    PagingHere,
+    Services,
+    ServicesHere,
+    asked_in,
+    guarded_router,
+)
 from app.api.fine_tuning_schemas import FineTuningCheckpoint, FineTuningEvent, FineTuningJob, FineTuningRequest
 from app.api.idempotency import HEADERS, Made, create
 from app.api.job_history import number
@@ -41,7 +50,10 @@ def make(session: Session, here: Services, who: Caller, body: FineTuningRequest)
     given = {"training_file": body.training_file, "validation_file": body.validation_file}
     for param, file_id in given.items():
         if file_id is not None:
-            check_file(session, who, file_id, param)
+            with asked_in(param):
+                if file_id.startswith("ds-"):
+                    raise NotFound(f"no file {file_id!r}, which is a dataset: POST /v1/jobs fine-tunes on those")
+                files.get(session, who.project_id, file_id)
     split = None
     if body.validation_file is not None:
         split = {"files": {"train": [body.training_file], "validation": [body.validation_file]}}
@@ -71,14 +83,6 @@ def make(session: Session, here: Services, who: Caller, body: FineTuningRequest)
     made = make_training(session, here, who, request)
     job = jobs.get(session, who.project_id, made.body["id"])
     return Made(shown_as(session, [job])[0], [(ingest.queue, ingest.id), *made.rings])
-
-
-def check_file(session: Session, who: Caller, file_id: str, param: str) -> None:
-    try:
-        files.get(session, who.project_id, file_id)
-    except NotFound as error:
-        more = ", which is a dataset: POST /v1/jobs fine-tunes on those" if file_id.startswith("ds-") else ""
-        raise NotFound(f"{param}: {error.message}{more}", param=param) from None
 
 
 def reads(base: Version) -> str:

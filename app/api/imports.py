@@ -9,13 +9,12 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
-from app.api.deps import FORM_TOO, Services, guarded_router, read_json, services
+from app.api.deps import FORM_TOO, Services, asked_in, guarded_router, read_json, services
 from app.api.files import register
 from app.api.forms import receive_form
 from app.api.idempotency import HEADERS, Made, create, create_from_form, idempotent_request
 from app.api.job_schemas import JobObject
 from app.api.openapi import json_body
-from app.errors import NotFound
 from app.ml.jobs.train import Publish
 from app.registry import files, jobs
 from app.validation import NAME, from_validation
@@ -86,10 +85,8 @@ def check(body: Any) -> ImportRequest:
 
 def make(session: Session, here: Services, project_id: str, wanted: ImportRequest) -> Made:
     """The job that reads the file."""
-    try:
+    with asked_in("file"):
         files.get(session, project_id, wanted.file, kept=True)
-    except NotFound as error:
-        raise NotFound(f"file: {error.message}", param="file") from None
     job = jobs.create(
         session,
         project_id=project_id,

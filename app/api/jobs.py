@@ -14,7 +14,16 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
 from app.api.conditional import CONDITIONS, Conditions, ConditionsHere, validators
-from app.api.deps import METADATA_FILTER, CallerHere, MetadataHere, PagingHere, Services, ServicesHere, guarded_router
+from app.api.deps import (
+    METADATA_FILTER,
+    CallerHere,
+    MetadataHere,
+    PagingHere,
+    Services,
+    ServicesHere,
+    asked_in,
+    guarded_router,
+)
 from app.api.idempotency import HEADERS, IdempotentRequest, Made, create, idempotent_json_request, ring
 from app.api.job_schemas import JobObject, JobStatus
 from app.api.job_watch import Stamp, Watcher
@@ -59,10 +68,8 @@ def create_job(body: JobBody, here: ServicesHere, ask: IdempotentHere) -> Respon
 
 def dataset_of(session: Session, who: Caller, dataset_id: str, param: str) -> Dataset:
     """The dataset that a job is to work on. Raises NotFound and DatasetFailed with `param`."""
-    try:
+    with asked_in(param):
         row = datasets.get(session, who.project_id, dataset_id)
-    except NotFound as error:
-        raise NotFound(f"{param}: {error.message}", param=param) from None
     if row.status == "failed":
         raise DatasetFailed(f"{param}: {dataset_failed(row).message}", param=param)
     return row
@@ -114,10 +121,8 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
             raise
     asked = body.evaluation.model_dump(exclude_none=True) if body.evaluation is not None else {}
     for name, file_id in asked.items():
-        try:
+        with asked_in(f"evaluation.{name}"):
             files.get(session, who.project_id, file_id, kept=True)
-        except NotFound as error:
-            raise NotFound(f"evaluation.{name}: {error.message}", param=f"evaluation.{name}") from None
     spec, choices = None, None
     if all(row.status == "ready" for row in rows):
         known = None if base is None else {"reference": models.reference(base), "spec": base.spec}

@@ -19,7 +19,7 @@ GRAIN_SECONDS = 0.002
 EARLY_SECONDS = 0.001
 """By so much the event loop's clock may run ahead of the one that waits are measured by."""
 DIGITS = 3
-"""Of the seconds that somebody has waited: who waits alike is told and counted alike, which costs a tenth as much."""
+"""Of the seconds that somebody has waited: those who come in together are told and counted together then."""
 ROOM_BYTES = 64 * 1024 * 1024
 """Bodies that wait in line. Who comes when there is no room waits as long, to be refused."""
 

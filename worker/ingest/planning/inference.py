@@ -16,9 +16,9 @@ from worker.ingest.planning.names import (
     SPLIT_NAME,
     TEXT_NAMES,
     WORDS,
-    is_date,
     is_few,
     is_numbering,
+    is_prose,
 )
 from worker.ingest.planning.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
@@ -136,7 +136,7 @@ def _find_input(plan: Plan, left: dict[str, Head], options: DatasetOptions) -> N
     others = [name for name in left if name.casefold() != label]
     alone = asked == "text" or len(others) == 1
     free = [texts[name] for name in others if name in texts]
-    free = [head for head in free if alone or (head.words >= WORDS and not is_few(head) and not is_date(head))]
+    free = [head for head in free if alone or (is_prose(head) and not is_few(head))]
     named = [texts[by_name[name]] for name in TEXT_NAMES if name in by_name and texts[by_name[name]] in free]
     numbers = [head for head in left.values() if head.is_number and head.name.casefold() != label]
     if not free or (asked == "auto" and not named and (len(numbers) > 1 or any(not h.is_plain for h in numbers))):

@@ -16,7 +16,7 @@ PROMPT, COMPLETION = "prompt", "completion"
 Row = dict[str, Any]
 
 
-def key_of(row: Row) -> str | None:
+def _key_of(row: Row) -> str | None:
     """The key under which a row holds a conversation; None where it holds none, or a prompt or completion beside it."""
     if PROMPT in row or COMPLETION in row:
         return None
@@ -29,7 +29,7 @@ def as_pair(row: Row) -> Row:
     What the system is told is left out: it is the same in all rows. Raises ValueError where nobody is answered, or
     something else than texts is said.
     """
-    key = key_of(row)
+    key = _key_of(row)
     if key is None:
         return row
     turns = [(_speaker(turn), _said(turn, key)) for turn in row[key]]

@@ -8,6 +8,7 @@ Legend: `N` pairs, `U` items of a side that differ, `E` width of the embedding.
 from collections.abc import Sequence
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,9 +30,7 @@ class Side:
         numbers: dict[bytes, int] = {}
         self.places = torch.tensor([numbers.setdefault(item, len(numbers)) for item in items])
         """[N], which of the items that differ stands there."""
-        self.firsts = torch.full((len(numbers),), len(items)).scatter_reduce(
-            0, self.places, torch.arange(len(items)), "amin"
-        )
+        self.firsts = torch.from_numpy(np.unique(self.places.numpy(), return_index=True)[1])
         """[U], where each stands first."""
 
 

@@ -18,6 +18,7 @@ from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.archives.item_names import Names, stem
 from worker.ingest.archives.keyed import Table, read
 from worker.ingest.faults import shown
+from worker.ingest.readers.dialect import DELIMITERS, find_dialect
 from worker.ingest.source import Context, Input
 
 TABLES = re.compile(r"\.(csv|tsv)$", re.IGNORECASE)
@@ -156,5 +157,5 @@ def _header_alone(member: Member, names: Names) -> Table | None:
         return None
     if len(lines) != 1:
         return None
-    delimiter = max("\t,;|", key=lines[0].count)
-    return Table(member, names, [name.strip(' "') for name in lines[0].split(delimiter)], 0, 1, delimiter, True)
+    dialect = find_dialect(lines[0], DELIMITERS, None, True)
+    return Table(member, names, [name.strip() for name in dialect.rows[0]], 0, 1, dialect.delimiter, True)
