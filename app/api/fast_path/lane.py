@@ -80,7 +80,8 @@ class Lane:
 
         Only a caller who may ask waits; the slow path tells the others what is wrong with their key.
         """
-        return self._serving.permits.full and self._caller(head) is not None
+        permits = self._serving.permits
+        return permits.full and self._caller(head) is not None and not permits.find()
 
     def line_up(self, head: Head, waiter: Waiter) -> Place:
         """A place in line for a permit."""

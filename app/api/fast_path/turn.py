@@ -34,7 +34,8 @@ class Turn:
         """By head and by the options' identity."""
         self._cost = 0
         """Of those."""
-        self._full = False
+        self._full = self._ends = False
+        permits.hurry = self._answer
 
     def like(self, head: Head, request: Any) -> Alike | None:
         """The questions with that head and those options, where there are some and there is room for more."""
@@ -45,7 +46,8 @@ class Turn:
     def add(self, alike: Alike, question: Question) -> None:
         """It will be answered. There must be a permit for it."""
         if not alike.questions:
-            if not self._came:
+            if not self._ends:
+                self._ends = True
                 asyncio.get_running_loop().call_soon(self._end, 0)  # behind all that is ready now
             self._came[alike.head, id(alike.request)] = alike
         alike.questions.append(question)
@@ -55,10 +57,11 @@ class Turn:
         self._permits.take()
 
     def _end(self, seen: int) -> None:
-        """Answers, unless more has come since so much was `seen`: then others may be about to ask, too."""
-        if self._cost > seen:
+        """Answers, unless others have come since so much was `seen`: then more may be about to ask, too."""
+        if self._cost not in (0, seen):
             asyncio.get_running_loop().call_soon(self._end, self._cost)
         else:
+            self._ends = False
             self._answer()
 
     def _answer(self) -> None:

@@ -7,6 +7,7 @@ once when it is refused cannot make the service spend its time on refusals. For 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -58,6 +59,8 @@ class Permits:
         self.limit = limit
         self.taken = 0
         self.refused = 0
+        self.hurry: Callable[[], None] = lambda: None
+        """Answers who holds a permit and can be answered at once. Set by who gathers such requests."""
         self._line: deque[Place] = deque()
         self._places: deque[Place] = deque()
         """Those in line and those without hope, in the order in which their waits end."""
@@ -68,6 +71,10 @@ class Permits:
     def full(self) -> bool:
         """Whether there is no permit now for who comes."""
         return self.taken >= self.limit or bool(self._line)
+
+    def find(self) -> bool:
+        """Whether there is a permit for who comes, once those have been answered who can be at once."""
+        return not self._line and self._one_left()
 
     def take(self) -> None:
         """Takes a permit, which there must be."""
@@ -111,11 +118,16 @@ class Permits:
     def _admit(self) -> None:
         self._admits = False
         now = time.monotonic()
-        while self._line and self.taken < self.limit:
+        while self._line and self._one_left():
             place = self._leave_line()
             waiter, place.waiter = place.waiter, None
             if waiter is not None:
                 waiter.admitted(round(now - place.since, DIGITS))
+
+    def _one_left(self) -> bool:
+        if self.taken >= self.limit:
+            self.hurry()
+        return self.taken < self.limit
 
     def _look(self) -> None:
         """Refuses who has waited long enough."""
@@ -160,7 +172,7 @@ class Permit:
         """Waits in line where it must, with a body of `size` bytes. Raises Overloaded when that takes too long."""
         if self._held:
             return
-        if not self._permits.full:
+        if self._permits.find():
             self.admitted(0.0)
             return
         self._answer = asyncio.get_running_loop().create_future()

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.ml.inference import admission
+from app.ml.inference import admission, batch_size
 from app.registry import keys
 from tests import networks
 from tests.service import ADMIN_KEY, MOST_WAITING, NPY, RAW, VECTOR, House, asking, numbers
@@ -75,6 +75,31 @@ def test_who_finds_no_permit_is_answered_once_there_is_one(tmp_path: Path, monke
         metrics = client.get("/metrics").text
     for answer in answers:
         np.testing.assert_allclose(numbers(answer), expected, atol=1e-5)
+    assert "rootstock_inference_refused_total 0\n" in metrics
+    assert "rootstock_inference_waiting 0\n" in metrics
+
+
+def test_what_can_be_answered_at_once_keeps_no_permit_from_who_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd of small questions is answered where there is one permit and no patience."""
+    monkeypatch.setattr(admission, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(batch_size, "HERE_SECONDS", 60.0)  # they are small, however busy the machine is
+    rows = networks.rows(20)
+    with asking(tmp_path, {"tiny": networks.write(tmp_path / "tiny")}, looked=True, max_waiting=1) as client:
+        expected = numbers(client.post("/v1/embeddings", json={"model": "tiny", "input": rows.tolist()}))
+
+        def ask(place: int) -> httpx.Response:
+            row = rows[place % len(rows)].tolist()
+            return client.post("/v1/embeddings", json={"model": "tiny", "input": row})
+
+        ask(0)
+        time.sleep(0.05)  # the thread that answered the first has nothing to do any more
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(ask, range(400)))
+        metrics = client.get("/metrics").text
+    for place, answer in enumerate(answers):
+        np.testing.assert_allclose(numbers(answer)[0], expected[place % len(rows)], atol=1e-5)
     assert "rootstock_inference_refused_total 0\n" in metrics
     assert "rootstock_inference_waiting 0\n" in metrics
 

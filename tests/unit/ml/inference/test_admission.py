@@ -49,6 +49,28 @@ def test_a_permit_given_back_goes_to_the_first_in_line_who_is_still_there_and_ta
     asyncio.run(story())
 
 
+def test_who_can_be_answered_at_once_makes_room_for_who_comes_and_for_the_line() -> None:
+    async def story() -> None:
+        permits = Permits(2)
+        for _ in range(2):
+            permits.take()
+        assert not permits.find(), "nobody can be answered at once"
+        waiting = [Noting(permits) for _ in range(5)]
+        for one in waiting:
+            permits.line_up(one, 1)
+        permits.hurry = lambda: permits.give_back(permits.taken)
+        assert not permits.find(), "who comes does not overtake the line"
+        permits.give_back()
+        await asyncio.sleep(0)
+        assert [one.words for one in waiting] == [["admitted"]] * 5
+        assert permits.taken <= 2
+        permits.taken = 2
+        assert permits.find()
+        assert permits.taken == 0
+
+    asyncio.run(story())
+
+
 def test_waits_are_told_to_a_millisecond() -> None:
     """So that those who come in together are told, and counted, alike."""
 
