@@ -51,6 +51,8 @@ class Run:
     """The datasets by themselves."""
     words: WordTests | None = None
     """Judgements of words that the job names."""
+    product: int = 0
+    """Multiplications of a matrix product of a step, in the mean, where a processor computes them."""
 
     def within(self, domain: Domain) -> "Run":
         """The same training, looked at on the rows of one dataset."""

@@ -190,6 +190,17 @@ def test_parts_are_represented_apart_and_compared_together(pair: Pair) -> None:
     assert together.count == ROWS
 
 
+@pytest.mark.parametrize("pair", [ONE_EACH[name] for name in sorted(COMPARING)], ids=str)
+@torch.inference_mode()
+def test_what_bf16_represents_is_compared_in_fp32(pair: Pair) -> None:
+    network, batch = pair.build().eval(), pair.batch()
+    assert isinstance(network, Comparison)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        represented, loss = network.represent(batch), network.loss(batch)
+    assert represented.dtype == torch.float32
+    assert torch.equal(loss.sum, network.loss_from(represented).sum)
+
+
 @pytest.mark.parametrize("pair", [pair for pair in pairs() if pair.dimensions is None and embeds(pair)], ids=str)
 def test_what_is_decided_by_default_can_be_traced(pair: Pair, tmp_path: Path) -> None:
     """Else torch alone would answer for what most people train."""

@@ -41,21 +41,21 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
     times so on cores that somebody else uses, where the one that is not running is waited for.
     """
     training = run.spec.training
-    if run.tensors or run.device.type != "cpu":
+    if run.device.type != "cpu":
         return
     batch = next(replace(run, window_bytes=0).training_batches(FEW_ROWS).epoch(0))
     run.network.eval()
     with torch.no_grad(), Products() as products:
         run.network.loss(run.augment(batch))
     run.network.train()
-    work = products.mean * training.batch_size // len(batch.rows)
-    threads = threads_for(work, SMALL_PRODUCT)
-    if threads < run.position.threads:
+    run.product = products.mean * training.batch_size // len(batch.rows)
+    threads = threads_for(run.product, SMALL_PRODUCT)
+    if threads < run.position.threads and not run.tensors:
         run.position.threads = threads
         reporter.event(
             "message",
             f"computes with {threads} thread: a step's matrix products have "
-            f"{work / 1e6:.2g} million multiplications each, too few to be shared",
+            f"{run.product / 1e6:.2g} million multiplications each, too few to be shared",
         )
 
 
@@ -64,7 +64,7 @@ def team_for(run: Run) -> Team | None:
     training, threads = run.spec.training, run.position.threads
     if not run.network.divides or training.compile or run.device.type != "cpu":
         return None
-    if training.precision == "bf16" or rounding_is_weighed(training, run.device, run.network):
+    if training.precision == "bf16" or rounding_is_weighed(run):
         return None
     rows = training.batch_size // (training.accumulation * run.devices.count)
     return Team(threads) if threads == 1 or (threads <= LARGEST and rows >= threads * FEWEST_ROWS) else None

@@ -142,6 +142,26 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Wo
     assert [version.number for version in trained] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("large", [True, False])
+def test_bf16_is_measured_where_products_are_large(
+    sqlite: Workshop, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """It is chosen where it is as much faster as it must be; a processor without it is not asked."""
+    images = np.random.default_rng(0).integers(0, 256, (80, 12, 12), np.uint8)
+    monkeypatch.setattr(pace, "has_bf16", lambda device: True)
+    monkeypatch.setattr(pace, "CLEARLY_FASTER", 0.0)
+    monkeypatch.setattr(pace, "WORTH_MEASURING", 1 if large else 2**62)
+    job = sqlite.job(
+        sqlite.dataset({"images": images}), encoder={"name": "cnn", "preset": "nano"}, training={"epochs": 1}
+    )
+    version = sqlite.train(job)
+
+    with sqlite.database.reading() as session:
+        told = [event.message for event in events.after(session, job.id, 0, 1000) if "precision" in event.message]
+    assert [message.split(":")[0] for message in told] == (["precision bf16"] if large else [])
+    assert np.isfinite(version.metrics["effective_rank"])
+
+
 def test_a_default_augmentation_is_tried_on_the_rows_before_it_is_used(sqlite: Workshop) -> None:
     """Views of centred strokes that lean one way: mirrored, they would lean the other."""
     random = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -141,14 +142,16 @@ class Comparison(Objective):
 
     @abstractmethod
     def represent(self, batch: Batch) -> Tensor:
-        """One entry per row of the batch along the first axis, [B, …]."""
+        """One entry per row of the batch along the first axis, [B, …] of fp32."""
 
     @abstractmethod
     def loss_from(self, representations: Tensor) -> Loss:
         """The loss of the batch whose rows these are; its count is B."""
 
     def loss(self, batch: Batch) -> Loss:
-        return self.loss_from(self.represent(batch))
+        representations = self.represent(batch)
+        with torch.autocast(representations.device.type, enabled=False):  # likeness is a small difference of angles
+            return self.loss_from(representations)
 
 
 class Solved(Objective):
