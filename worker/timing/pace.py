@@ -5,6 +5,7 @@ What was measured leaves no trace in the weights.
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import chain, count
@@ -39,10 +40,13 @@ there are always `ENOUGH_VALIDATIONS`."""
 ENOUGH_VALIDATIONS = 5
 FEW_STEPS = 50
 """Of a time budget, under which a model may well be no better than an untrained one."""
-LOOKS = 20
-"""Times that a time budget is compared with the clock."""
+LOOKS, BEHIND = 20, 5
+"""Times that a time budget is compared with the clock; and those that a look goes back, to see how fast steps are: the
+last few may be one that was validated, or one that something else held up."""
 OFF = 0.05
 """Share of a time budget by which the expected end may miss it before the steps that are left are planned again."""
+TOLD = 0.1
+"""Share of the steps by which a plan differs from the one that was told last when it is told."""
 
 
 def plan(
@@ -122,17 +126,18 @@ class Budget:
 
     def __init__(self, reporter: Reporter, run: Run, clock: Clock, most: int) -> None:
         self.reporter, self.run, self.clock, self.most = reporter, run, clock, most
-        self._every = max(1, run.position.total_steps // LOOKS)
-        self._seen, self._at = clock.elapsed, run.position.step
+        self._every, self._told = max(1, run.position.total_steps // LOOKS), run.position.total_steps
+        self._seen = deque([(clock.elapsed, run.position.step)], maxlen=BEHIND)
+        """Seconds and steps at the last looks."""
 
     def look(self) -> bool:
         """Between two steps; True when it has planned again, and that has to be saved before a step is made."""
         position, limit = self.run.position, self.run.spec.training.max_seconds
-        if limit is None or position.step - self._at < self._every or position.step >= position.total_steps:
+        if limit is None or position.step - self._seen[-1][1] < self._every or position.step >= position.total_steps:
             return False
-        elapsed = self.clock.elapsed
-        elapsed, seconds = self.run.devices.agree(elapsed, (elapsed - self._seen) / (position.step - self._at))
-        self._seen, self._at = elapsed, position.step
+        elapsed, (before, step) = self.clock.elapsed, self._seen[0]
+        elapsed, seconds = self.run.devices.agree(elapsed, (elapsed - before) / (position.step - step))
+        self._seen.append((elapsed, position.step))
         left = position.total_steps - position.step
         ending = elapsed + seconds * left
         room = limit - elapsed
@@ -142,11 +147,13 @@ class Budget:
         share = position.share
         position.planned_at, position.planned_share = position.step, share
         position.total_steps = position.step + fits
-        self.reporter.event(
-            "message",
-            f"a step takes {spoken(seconds)} now, validations included: {position.total_steps:,} steps fit into "
-            f"{limit:g} s instead of {position.step + left:,}; the schedule goes on from where it is",
-        )
+        if abs(position.total_steps - self._told) >= TOLD * self._told:
+            self.reporter.event(
+                "message",
+                f"a step takes {spoken(seconds)} now, validations included: {position.total_steps:,} steps fit into "
+                f"{limit:g} s instead of {self._told:,}; the schedule goes on from where it is",
+            )
+            self._told = position.total_steps
         return True
 
 

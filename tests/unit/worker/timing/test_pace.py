@@ -49,6 +49,18 @@ def test_a_budget_is_kept_when_steps_become_slower() -> None:
     assert "instead of" in told.messages[0]
 
 
+def test_steps_that_are_validated_do_not_turn_a_plan_of_few_steps_over_and_over() -> None:
+    """Every third of 31 is: it takes nearly twice as long as the others."""
+    kept, position, told = budget(100.0, 31, 1000)
+    planned = 0
+    while position.step < position.total_steps:
+        position.step += 1
+        told.elapsed += 4.4 if position.step % 3 == 0 else 2.4
+        planned += kept.look()
+    assert 90 <= told.elapsed <= 100
+    assert len(told.messages) <= planned <= 2
+
+
 def test_time_that_is_left_over_is_used_up_to_all_epochs() -> None:
     kept, position, told = budget(100.0, 500, 1000)
     while position.step < position.total_steps:
