@@ -31,7 +31,10 @@ SIZES = (1, 8, 64)
 """Rows of the batches that are measured: a lone request, a few at once, and a crowd's."""
 LEAST_GAIN = 1.2
 """What another engine has to gain on a size over the one that computes it otherwise."""
-MEASURED_SECONDS = 0.03
+MEASURED_SECONDS, MOST_SECONDS = 0.03, 2.0
+"""That an engine is measured for on a size; and about so long at most while times still fall, as on a busy machine."""
+STEADY_ROUNDS, FALLEN = 3, 0.95
+"""Rounds that there are at least, and in which no engine's shortest time fell to that share of it: it is known then."""
 
 Answering = Callable[[Tensors], Tensor]
 """Rows [B, …] to their embeddings [B, E]."""
@@ -123,11 +126,17 @@ def _rows(inputs: Tensors, size: int) -> Tensors:
 def measured(engines: Mapping[str, Answering], rows: Tensors) -> dict[str, float]:
     """The shortest seconds of engines that take turns: what a busy machine adds to a batch says nothing of them."""
     taken = dict.fromkeys(engines, math.inf)
-    rounds, until = 0, time.perf_counter() + MEASURED_SECONDS * len(engines)
-    while rounds < 3 or time.perf_counter() < until:
+    began, rounds, steady = time.perf_counter(), 0, 0
+
+    def under(seconds: float) -> bool:
+        return time.perf_counter() < began + seconds * len(engines)
+
+    while rounds < STEADY_ROUNDS or under(MEASURED_SECONDS) or (steady < STEADY_ROUNDS and under(MOST_SECONDS)):
+        before = dict(taken)
         for name, run in engines.items():
-            began = time.perf_counter()
+            asked = time.perf_counter()
             run(rows)
-            taken[name] = min(taken[name], time.perf_counter() - began)
+            taken[name] = min(taken[name], time.perf_counter() - asked)
         rounds += 1
+        steady = 0 if any(taken[name] < FALLEN * before[name] for name in engines) else steady + 1
     return taken
