@@ -8,7 +8,20 @@ from app.ml.text.scripts import count_words
 from worker.ingest import foreign
 from worker.ingest.archives import array_splits, containers, encoded, images, items, lone, recordings
 from worker.ingest.planning.names import WORDS
-from worker.ingest.readers import arrays, arrow, decoding, dialect, encoding, idx, jsonl, lines, parquet, sparse, tables
+from worker.ingest.readers import (
+    arrays,
+    arrow,
+    chats,
+    decoding,
+    dialect,
+    encoding,
+    idx,
+    jsonl,
+    lines,
+    parquet,
+    sparse,
+    tables,
+)
 from worker.ingest.readers.spaced import is_spaced, to_csv
 from worker.ingest.readers.unpack import packed_with, unpack
 from worker.ingest.source import Context, Head, Input, Source
@@ -106,6 +119,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         source: Source = tables.open_table(file, context, delimiters, decimal=options.decimal, header=options.header)
     else:
         source = READERS[found](file, context)
+    source = chats.open_chats(source, context)
     head = media_column(source.heads, options)
     if head is None or context.faults.total:
         return source

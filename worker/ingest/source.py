@@ -116,8 +116,8 @@ class Head:
     """How the column came about, where the file has none of that name; the profile says it."""
     medium: Medium = ""
     """What a row holds the whole file of: a picture or a recording."""
-    encoded: Literal["", "bytes", "base64"] = ""
-    """How it holds that file."""
+    encoded: Literal["", "bytes", "base64", "json"] = ""
+    """How it holds that file, or a conversation."""
     scaled: bool = False
     """True for pictures that were not all of this shape in their files."""
     about: Mapping[str, Any] = field(default_factory=dict)

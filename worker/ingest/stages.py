@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ BYTE = np.dtype(np.uint8)
 OFFSET = np.dtype(np.int64)
 BETWEEN = "\x1f"
 """What stands between the texts of a list that is held as one text: ASCII has it for that."""
+SPEAKERS = ("role", "from")
+"""Keys under which a turn of a conversation has its speaker."""
+AT_ONCE = 1 << 10
+"""Conversations that are taken apart at once."""
 
 
 class RaggedStage:
@@ -38,8 +43,10 @@ class RaggedStage:
 
     def add_texts(self, column: pa.Array) -> None:
         """Texts or bytes of any Arrow type, nothing for a null."""
-        values, offsets = as_bytes(column)
-        self.add(values, np.diff(offsets))
+        step = AT_ONCE if is_turns(column.type) else max(1, len(column))
+        for start in range(0, len(column), step):
+            values, offsets = as_bytes(column.slice(start, step))
+            self.add(values, np.diff(offsets))
 
     def mapped(self) -> Mapped:
         """All rows. Nothing may be added afterwards."""
@@ -82,10 +89,13 @@ class Apart(Mapped):
 def as_bytes(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of a column of texts, and the offsets [rows + 1] at which they begin among them; views if possible.
 
-    The texts of a list have BETWEEN between them.
+    The texts of a list have BETWEEN between them; conversations are JSON.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if is_turns(column.type):
+        rows = column.to_pylist()
+        column = pa.array([None if row is None else orjson.dumps(row, default=str) for row in rows], pa.binary())
     if is_labels(column.type):
         column = pc.binary_join(column, BETWEEN)
     files = whole_files(column)
@@ -104,6 +114,13 @@ def is_labels(kind: pa.DataType) -> bool:
     """Whether a row is a list of texts."""
     listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     return bool(listed and (pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)))
+
+
+def is_turns(kind: pa.DataType) -> bool:
+    """Whether a row is a conversation: a list of what somebody said."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
+        return False
+    return any(kind.value_type.get_field_index(name) >= 0 for name in SPEAKERS)
 
 
 def whole_files(column: pa.Array) -> pa.Array | None:

@@ -48,7 +48,7 @@ NAME_ONE = "name one in columns.text to read texts, or several in columns.featur
 NEITHER = "neither numbers nor text"
 OBJECTS = 'write what matters of objects into keys of their own, such as {"source": …, "target": …}'
 CHAT = "messages"
-NO_CHAT = 'conversations are read from JSON lines, as lists of {"role": …, "content": …} whose contents are texts'
+NO_CHAT = 'conversations are read as lists of {"role": …, "content": …} whose contents are texts'
 
 
 def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, faults: Faults) -> None:

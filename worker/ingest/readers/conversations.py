@@ -7,9 +7,10 @@
 from typing import Any
 
 from worker.ingest.faults import shown
+from worker.ingest.stages import SPEAKERS
 
 KEYS = ("messages", "conversations")
-SPEAKERS, SAYINGS = ("role", "from"), ("content", "value")
+SAYINGS = "content", "value"
 ASKED, ANSWERED = frozenset({"user", "human"}), frozenset({"assistant", "gpt", "model", "bot"})
 PROMPT, COMPLETION = "prompt", "completion"
 
@@ -20,7 +21,7 @@ def _key_of(row: Row) -> str | None:
     """The key under which a row holds a conversation; None where it holds none, or a prompt or completion beside it."""
     if PROMPT in row or COMPLETION in row:
         return None
-    return next((key for key in KEYS if _is_conversation(row.get(key))), None)
+    return next((key for key in KEYS if is_conversation(row.get(key))), None)
 
 
 def as_pair(row: Row) -> Row:
@@ -41,7 +42,8 @@ def as_pair(row: Row) -> Row:
     return {**rest, PROMPT: "\n".join(asked), COMPLETION: turns[last][1]}
 
 
-def _is_conversation(value: Any) -> bool:
+def is_conversation(value: Any) -> bool:
+    """Whether it is a list of turns, each with a speaker."""
     return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) and _speaker(turn) for turn in value)
 
 

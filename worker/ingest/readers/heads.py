@@ -10,7 +10,7 @@ from app.ml.text.scripts import count_words
 from worker.ingest.readers.dialect import ABSENT, Dialect, Written, are_numbers, is_number
 from worker.ingest.signatures import encoded_medium, medium
 from worker.ingest.source import Head
-from worker.ingest.stages import BETWEEN, is_labels, whole_files
+from worker.ingest.stages import BETWEEN, is_labels, is_turns, whole_files
 
 FLOAT = np.dtype(np.float64)
 TEXT = np.dtype(np.str_)
@@ -25,6 +25,8 @@ def arrow_head(name: str, sample: pa.Array) -> Head:
     kind = sample.type
     if is_labels(kind):
         return labels_head(name)
+    if is_turns(kind):
+        return Head(name, "table", OTHER, distinct=2, sampled=2, encoded="json")
     shape: list[int] = []
     while _is_list(kind):
         sample = sample.drop_null()

@@ -195,7 +195,7 @@ def test_empty_columns_and_pictures_are_no_numbers_where_texts_are_wanted(ingest
 
 def test_what_is_no_conversation_is_told_how_one_is_written(ingest: Any) -> None:
     (fault,) = ingest({"chat.jsonl": b'{"messages": [{"user": "hi", "assistant": "yes"}]}\n' * 12}).faults
-    assert "'messages' (neither numbers nor text); conversations are read from JSON lines" in fault.message
+    assert "'messages' (neither numbers nor text); conversations are read as lists" in fault.message
 
 
 def test_texts_where_pictures_were_asked_for(ingest: Any) -> None:
