@@ -19,8 +19,9 @@ from worker.ingest.archives.item_names import Names
 from worker.ingest.archives.keyed import with_file_name
 from worker.ingest.archives.listed import as_lines
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
-from worker.ingest.archives.naming import Said, tell_apart
-from worker.ingest.faults import Faults, counted, shown
+from worker.ingest.archives.naming import Said, tell_apart, why_unread
+from worker.ingest.archives.shares import COLUMN, read_splits, unlisted
+from worker.ingest.faults import Faults, counted, shown, some
 from worker.ingest.readers.heads import TEXT
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
 
@@ -60,6 +61,8 @@ class Items:
     junk: int = 0
     bad: set[int] = field(default_factory=set)
     """Rows, from 0, that have a fault for which they are left out; found while looking and while unpacking."""
+    is_listed: bool = False
+    """Whether lists tell the splits: what none of them has is left out where splits are wanted."""
 
     @property
     def note(self) -> str:
@@ -76,7 +79,9 @@ class Items:
             [name for name in wanted.ragged if name != self.column],
         )
         said = self.metadata.load(rest, context)
-        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, said.bad)
+        paths = [member.path for member in self.members] if self.is_listed and COLUMN in names else []
+        bad = [*said.bad, *unlisted(self.file, paths, names[COLUMN], context)] if paths else said.bad
+        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, bad)
 
     def fits(self, size: int, what: str, remedy: str, context: Context) -> None:
         """Adds a fault where `size` bytes are more than may be unpacked."""
@@ -102,7 +107,9 @@ class Items:
             except TooLarge as error:
                 self._refuse(f"{self.noun}_too_large", error.message, row, context.faults)
             except Malformed as error:
-                self._refuse(f"no_{self.noun}", error.message, row, context.faults)
+                why = why_unread(member, self.noun)
+                problem = f"{self.file.name}, {member.path}: {why}, or take it out" if why else error.message
+                self._refuse(f"no_{self.noun}", problem, row, context.faults, remedy=not why)
         context.faults.cut_short |= context.faults.total > 0  # nobody unpacks what has faults in its headers
 
     def unpack(self, work: Callable[[bytes, str], T], context: Context) -> Iterator[T | None]:
@@ -148,10 +155,10 @@ class Items:
             self._refuse("damaged", f"{where} cannot be unpacked: {error}", row, faults)
             return None
 
-    def _refuse(self, code: str, message: str, row: int, faults: Faults) -> None:
+    def _refuse(self, code: str, message: str, row: int, faults: Faults, *, remedy: bool = True) -> None:
         if row not in self.bad:
             self.bad.add(row)
-            if not faults.drops:
+            if remedy and not faults.drops:
                 message += f'. Replace it, or ask for "on_fault": "drop" to leave such {self.noun}s out'
             faults.row(code, message, file=self.file.id, row=row + 1, column=self.column)
 
@@ -194,6 +201,8 @@ def list_items(archive: Archive, noun: str, column: str, text: str, context: Con
         return Items(file, noun, column, [])
     paths = [member.path for member in members]
     labels, splits, folders = read_folders(archive, paths, context)
+    if said.lists:
+        splits = read_splits(archive, said.lists, paths, context)
     known = read_metadata(archive, metadata, paths, column, context, complete=complete, once=once)
     members = [members[number] for number in known.items.tolist()]
     heads = list(known.heads.values())
@@ -202,8 +211,9 @@ def list_items(archive: Archive, noun: str, column: str, text: str, context: Con
         heads.append(Head("label", "table", TEXT, note=LABEL_NOTE.format(noun)))
         by_folder["label"] = Coded(labels.names, labels.codes[known.items])
     if splits is not None and "split" not in known.heads:
-        heads.append(Head("split", "table", TEXT, note=SPLIT_NOTE.format(folders)))
-        by_folder["split"] = Coded(splits.names, splits.codes[known.items])
-    bad = set(known.unlisted)
-    junk = archive.junk + said.passed_over
-    return Items(file, noun, column, members, heads, by_folder, known, said.named, junk, bad)
+        by_folder["split"] = splits = Coded(splits.names, splits.codes[known.items])
+        lists = some([table.member.path for table, _ in said.lists])
+        note = f"the lists {lists}" if said.lists else SPLIT_NOTE.format(folders)
+        heads.append(Head("split", "table", TEXT, note=note))
+    bad, junk, is_listed = set(known.unlisted), archive.junk + said.passed_over, bool(said.lists)
+    return Items(file, noun, column, members, heads, by_folder, known, said.named, junk, bad, is_listed)

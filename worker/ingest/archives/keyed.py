@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -37,6 +38,9 @@ class Keyed(Protocol):
     @property
     def column(self) -> str: ...
 
+    def called(self) -> Iterator[str]:
+        """What every row calls its item."""
+
     def as_metadata(self, split: str | None) -> Member:
         """The same with `file_name`, and with the split that all of its rows belong to."""
 
@@ -65,6 +69,9 @@ class Table:
         else:
             yield from csv.reader(text, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
 
+    def called(self) -> Iterator[str]:
+        return (row[self.key] for row in self.rows() if len(row) > self.key)
+
     def as_metadata(self, split: str | None) -> Member:
         folder = posixpath.dirname(self.member.path)
         header = [FILE_NAME if place == self.key else name for place, name in enumerate(self.header)]
@@ -87,6 +94,10 @@ class Lines:
     names: Names
     header: Sequence[str]
     column: str
+
+    def called(self) -> Iterator[str]:
+        rows = map(_row, io.BufferedReader(_Chunks(self.member)))
+        return (str(row[self.column]) for row in rows if row is not None and self.column in row)
 
     def as_metadata(self, split: str | None) -> Member:
         folder = posixpath.dirname(self.member.path)
@@ -112,6 +123,11 @@ def read(member: Member, names: Names) -> Keyed | None:
     except (*BROKEN, ValueError):
         return None
     return (_read_lines if member.path.lower().endswith(".jsonl") else _read_table)(member, text, names)
+
+
+def is_nameless(column: str) -> bool:
+    """Whether it is the name of a column where there is no header."""
+    return re.fullmatch(r"f\d+", column) is not None
 
 
 def with_file_name(member: Member, names: Names) -> Member:

@@ -1,8 +1,10 @@
-"""Rows of an archive in a list in JSON, in lines of JSON called `.json`, or as COCO's captions: read as JSON lines."""
+"""Rows of an archive in a list in JSON, in lines of JSON called `.json`, as COCO's captions, or as those of Karpathy &
+Fei-Fei (2015), which come with splits: read as JSON lines."""
 
 import json
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +17,9 @@ LIST = re.compile(rb"\s*\[\s*\{")
 LINES = re.compile(rb"\s*\{[^\n]*\}\r?\n\s*\{")
 NESTED = re.compile(rb'"annotations"\s*:\s*[\[{]')
 """In the rows of tools that draw boxes: what lies in there is no column."""
-CAPTION, IMAGE = "caption", "image_id"
+CAPTION, IMAGE, IMAGES, ANNOTATIONS = "caption", "image_id", "images", "annotations"
+SENTENCES, SPLIT = "sentences", "split"
+REST = {"restval": "train"}
 
 
 def as_lines(member: Member) -> Member:
@@ -29,7 +33,8 @@ def as_lines(member: Member) -> Member:
             return member if NESTED.search(first) else replace(lines, chunks=lambda: _lines(member))
         if LINES.match(first) and not NESTED.search(first):
             return lines
-        return replace(lines, chunks=lambda: _captions(member)) if _holds_captions(member) else member
+        rows = _kind(member)
+        return member if rows is None else replace(lines, chunks=lambda: rows(member))
     except (*BROKEN, ValueError):
         return member
 
@@ -39,21 +44,41 @@ def _lines(member: Member) -> Iterator[bytes]:
         yield _line(row)
 
 
-def _holds_captions(member: Member) -> bool:
-    """Whether the first of COCO's annotations is a caption."""
-    of_all = (entry for key, row, entry in json_lists.elements(member.chunks()) if row and key == "annotations")
-    first = next(of_all, None)
-    return isinstance(first, dict) and {CAPTION, IMAGE} <= set(first) and "bbox" not in first
+def _kind(member: Member) -> Callable[[Member], Iterator[bytes]] | None:
+    """What reads its captions, by the first picture with sentences, or the first of COCO's annotations."""
+    for key, row, entry in json_lists.elements(member.chunks()):
+        if row and isinstance(entry, dict):
+            if key == IMAGES and SENTENCES in entry:
+                return _sentences
+            if key == ANNOTATIONS:
+                return _captions if {CAPTION, IMAGE} <= set(entry) and "bbox" not in entry else None
+    return None
+
+
+def _sentences(member: Member) -> Iterator[bytes]:
+    """A row for every sentence of a picture; training takes those that are left over from validation, too."""
+    for key, row, entry in json_lists.elements(member.chunks()):
+        if not row or key != IMAGES:
+            continue
+        given = entry if isinstance(entry, dict) else {}
+        name = posixpath.join(str(given.get("filepath") or ""), str(given.get("filename")))
+        split = {} if given.get(SPLIT) is None else {SPLIT: REST.get(str(given[SPLIT]), given[SPLIT])}
+        for sentence in given.get(SENTENCES) or []:
+            yield _line({FILE_NAME: name, CAPTION: _said(sentence), **split})
+
+
+def _said(sentence: Any) -> Any:
+    return (sentence.get("raw") or " ".join(sentence.get("tokens") or [])) if isinstance(sentence, dict) else sentence
 
 
 def _captions(member: Member) -> Iterator[bytes]:
     """A row for every caption; one of no picture keeps the id as its name, and is a fault."""
     names: dict[str, Any] = {}
     for key, _, entry in json_lists.elements(member.chunks()):
-        if key == "images" and isinstance(entry, dict):
+        if key == IMAGES and isinstance(entry, dict):
             names[json.dumps(entry.get("id"))] = entry.get("file_name")
     for key, _, entry in json_lists.elements(member.chunks()):
-        if key == "annotations" and isinstance(entry, dict):
+        if key == ANNOTATIONS and isinstance(entry, dict):
             number = json.dumps(entry.get(IMAGE))
             yield _line({FILE_NAME: str(names.get(number, number)), CAPTION: entry.get(CAPTION)})
 

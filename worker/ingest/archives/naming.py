@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.archives.item_names import Names, stem, without_ending
-from worker.ingest.archives.keyed import SPLIT, Keyed, read, written
+from worker.ingest.archives.keyed import SPLIT, Keyed, is_nameless, read, written
+from worker.ingest.faults import shown
 from worker.ingest.readers.transcripts import FILE_NAME
 
 SAID = re.compile(r"\.(csv|tsv|txt|jsonl)$", re.IGNORECASE)
@@ -23,12 +24,13 @@ BEST = re.compile(r"(^|/)validated\.tsv$", re.IGNORECASE)
 """Common Voice has other tables for parts of its recordings; this one is all that was found good."""
 SPOKEN = re.compile(r"\.trans\.txt$", re.IGNORECASE)
 """LibriSpeech has one such list for the recordings of a chapter: `speaker-chapter-number WHAT IS SAID`."""
-TO_FILL_IN = re.compile(r"submission", re.IGNORECASE)
-"""Tables of competitions whose labels are no labels."""
+NOT_MEANT = re.compile(r"submission|(^|[-_./])lemma(tized|s)?[-_.]", re.IGNORECASE)
+"""Tables of competitions whose labels are no labels, and captions of which only the stems of words are left."""
 DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation|speakers|chapters|books)\.txt$", re.IGNORECASE)
-PARTS = re.compile(r"[-_. ]")
+PARTS = re.compile(r"[-_. ]|(?<=[a-z])(?=[A-Z])")
 """What stands between the parts of a name."""
 NUMBERS = re.compile(r"[-+\d.eE\s]*")
+OTHER_TABLE = re.compile(r"\.(xlsx?|ods|parquet|arrow|feather|mat|h5|hdf5|pkl|pickle)$", re.IGNORECASE)
 TRANSCRIPT, SPEAKER = "transcript", "speaker"
 
 
@@ -42,6 +44,8 @@ class Said:
     named: str = ""
     """What these are, in words."""
     passed_over: int = 0
+    lists: Sequence[tuple[Keyed, str]] = ()
+    """Lists of items beside these, and the split of each."""
 
 
 def tell_apart(found: Sequence[Member], text: str) -> Said:
@@ -53,18 +57,37 @@ def tell_apart(found: Sequence[Member], text: str) -> Said:
     names = Names([member.path for member in items])
     may_be = [member for member in said if TABLE.search(member.path) or _stands_alone(member, names)]
     keyed = {member.path: table for member in may_be if (table := read(member, names))}
-    tables = _chosen(keyed)
+    lists = _lists(keyed)
+    listed = {table.member.path for table, _ in lists}
+    tables = _chosen({path: table for path, table in keyed.items() if path not in listed})
     named = " and ".join(f"{each.path}, by {keyed[each.path].column!r}," for each in tables)
-    used = {member.path for member in tables}
-    lists = [member for member in said if SPOKEN.search(member.path)]
-    if not tables and lists:
-        tables, named = [Member("transcripts.csv", 0, _listed(lists, names))], f"a list such as {lists[0].path}"
-        used = {member.path for member in lists}
+    used = {member.path for member in tables} | listed
+    chapters = [member for member in said if SPOKEN.search(member.path)]
+    if not tables and chapters:
+        tables, named = [Member("transcripts.csv", 0, _listed(chapters, names))], f"a list such as {chapters[0].path}"
+        used = {member.path for member in chapters}
     elif not tables and (spoken := _beside(items, said)):
         tables, named = [Member("transcripts.csv", 0, _texts(spoken, text))], "the text beside each"
         used = {member.path for member in spoken.values()}
     known = used | set(keyed) | {member.path for member in said if DOCUMENT.search(member.path)}
-    return Said([member for member in found if member.path not in known], tables, named, len(known - used))
+    return Said([member for member in found if member.path not in known], tables, named, len(known - used), lists)
+
+
+def why_unread(member: Member, noun: str) -> str:
+    """Why a table or text says nothing of the items; nothing of a file that is neither, by its name."""
+    if OTHER_TABLE.search(member.path):
+        return f"is a table that is not read beside {noun}s; save it as CSV, TSV or JSON lines"
+    if not SAID.search(member.path):
+        return ""
+    try:
+        lines = [line.strip() for line in next(member.chunks(), b"").decode("utf-8-sig").splitlines()]
+    except (*BROKEN, ValueError):
+        return f"says nothing of the {noun}s: it is no text in UTF-8; save it as such"
+    rows = list(filter(None, lines))
+    if len(rows) < 2 and TABLE.search(member.path):
+        return f"is a table without rows: {f'a header alone, {shown(rows[0])}' if rows else 'it is empty'}; fill it"
+    column = "no column of it holds their paths, names, or names without ending"
+    return f"says nothing of the {noun}s: it begins with {shown(rows[0] if rows else '')}, and {column}; add one"
 
 
 def _stands_alone(text: Member, names: Names) -> bool:
@@ -79,18 +102,30 @@ def _beside(items: Sequence[Member], said: Sequence[Member]) -> dict[str, Member
     return {} if all(map(_is_numbers, spoken.values())) else spoken
 
 
+def _lists(keyed: dict[str, Keyed]) -> list[tuple[Keyed, str]]:
+    """Tables with nothing but items, called like several splits, where another table says more of these."""
+    alone = [table for table in keyed.values() if len(table.header) == 1]
+    named = _by_split(alone, whole=True) or _by_split(alone, whole=False)
+    return named if len(alone) < len(keyed) and len({split for _, split in named}) > 1 else []
+
+
 def _chosen(keyed: dict[str, Keyed]) -> list[Member]:
-    """The tables to believe, as metadata: one that says it was checked, else those for splits, else the first."""
-    tables = [table for path, table in keyed.items() if not TO_FILL_IN.search(path)]
+    """The tables to believe, as metadata: one that says it was checked, else those for splits, else one with splits,
+    else the first with names of columns or with texts."""
+    tables = [table for path, table in keyed.items() if not NOT_MEANT.search(path)]
     best = [table for table in tables if BEST.search(table.member.path)]
     if best or len(tables) <= 1:
         return [table.as_metadata(None) for table in best or tables]
     named = _by_split(tables, whole=True) or _by_split(tables, whole=False)
-    first = min(named, key=lambda pair: pair[1] != "train")[0] if named else tables[0]
+    first = min(named, key=lambda pair: pair[1] != "train")[0] if named else min(tables, key=_rank)
     alike = [(table, split) for table, split in named if table.header == first.header]
     if len(alike) < 2 or SPLIT in first.header:
         return [first.as_metadata(None)]
     return [table.as_metadata(split) for table, split in alike]
+
+
+def _rank(table: Keyed) -> int:
+    return 0 if SPLIT in table.header else 1 if any(not is_nameless(name) for name in table.header) else 2
 
 
 def _by_split(tables: Sequence[Keyed], *, whole: bool) -> list[tuple[Keyed, str]]:

@@ -147,6 +147,26 @@ def test_what_names_no_item_is_a_fault(ingest: Any) -> None:
     assert made.codes == ["no_picture", "no_picture"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("labels.csv", b"id,breed\n", "is a table without rows: a header alone, 'id,breed'; fill it, or take it out"),
+        ("labels.jsonl", b"\n", "is a table without rows: it is empty; fill it"),
+        (
+            "labels.csv",
+            b"id,breed\nx,pug\nz,pug\n",
+            "says nothing of the pictures: it begins with 'id,breed', and no column",
+        ),
+        ("labels.tsv", b"\xff\xfe\0", "says nothing of the pictures: it is no text in UTF-8"),
+        ("labels.xlsx", b"PK\3\4", "is a table that is not read beside pictures; save it as CSV, TSV or JSON lines"),
+    ],
+)
+def test_a_table_that_says_nothing_is_told_as_such(ingest: Any, name: str, content: bytes, said: str) -> None:
+    (fault,) = ingest({"x.zip": to_zip({**PICTURES, name: content})}).faults
+    assert fault.code == "no_picture"
+    assert fault.message.startswith(f"x.zip, {name}: {said}")
+
+
 def test_boxes_are_no_captions(ingest: Any) -> None:
     members = {f"{n}.png": picture(n) for n in range(10)} | {f"{n}.txt": b"0 0.5 0.5 0.1 0.1\n" for n in range(10)}
     assert set(ingest({"x.zip": to_zip({**members, "notes.txt": b"?"})}).codes) == {"no_picture"}
@@ -324,6 +344,75 @@ def test_lists_of_names_beside_class_folders_are_splits(ingest: Any, start: str,
     made = ingest({"x.zip": to_zip(members)})
     assert made.profile["splits"] == {"train": 12, "validation": 4, "test": 4}
     assert made.read("target").tolist() == ["ab"[n % 2] for n in range(20)]
+
+
+KARPATHY: dict[str, Any] = {
+    "images": [
+        {
+            "filename": f"{n:04x}.png",
+            "imgid": n,
+            "sentids": [2 * n, 2 * n + 1],
+            "split": ("train", "restval", "val", "test")[n // 5],
+            "sentences": [
+                {"tokens": text.split(), "raw": text, "imgid": n, "sentid": 2 * n + turn}
+                for turn, (_, _, text) in enumerate(CAPTIONS[2 * n : 2 * n + 2])
+            ],
+        }
+        for n in range(20)
+    ],
+    "dataset": "flickr8k",
+}
+TOKENS = "".join(f"{name}#{turn}\t{text}\n" for name, turn, text in CAPTIONS).encode()
+
+
+def in_split(split: Any) -> set[int]:
+    return set(split.read("input", 0)[:, 0, 0, 0].tolist())
+
+
+def test_karpathys_captions_come_with_their_splits(ingest: Any) -> None:
+    made = ingest({"x.zip": to_zip({**LAID, "dataset_flickr8k.json": json.dumps(KARPATHY).encode()})})
+    assert made.read("caption").tolist() == [text for _, _, text in CAPTIONS]
+    assert made.profile["splits"] == {"train": 20, "validation": 10, "test": 10}
+    assert in_split(made.splits["validation"]) == {10, 11, 12, 13, 14}
+    coco = [{**each, "filepath": "val2014"} for each in KARPATHY["images"]]
+    text = json.dumps({"dataset": "coco", "images": coco}).encode()
+    beside = {f"val2014/{n:04x}.png": picture(n) for n in range(20)}
+    made = ingest({"x.zip": to_zip({**beside, "captions.txt": TOKENS, "dataset_coco.json": text})})
+    assert made.profile["splits"] == {"train": 20, "validation": 10, "test": 10}
+
+
+def flickr(**lists: range) -> dict[str, bytes]:
+    """Flickr8k's texts, as they lie beside its pictures."""
+    scores = "".join(f"{n:04x}.png {(n + 1) % 20:04x}.png#0 1 1 2\n" for n in range(20)).replace(" ", "\t")
+    return {
+        **LAID,
+        "ExpertAnnotations.txt": scores.encode(),
+        "Flickr8k.lemma.token.txt": TOKENS.replace(b"word", b"wrd"),
+        "Flickr8k.token.txt": TOKENS,
+        **{
+            f"Flickr_8k.{split}Images.txt": "".join(f"{n:04x}.png\n" for n in numbers).encode()
+            for split, numbers in lists.items()
+        },
+    }
+
+
+def test_lists_of_names_beside_captions_are_splits(ingest: Any) -> None:
+    archive = to_zip(flickr(train=range(10), dev=range(10, 14), test=range(14, 18)))
+    made = ingest({"x.zip": archive})
+    assert made.profile["splits"] == {"train": 20, "validation": 8, "test": 8}
+    assert in_split(made.splits["validation"]) == {10, 11, 12, 13}
+    assert made.read("caption").tolist() == [text for _, _, text in CAPTIONS[:36]]
+    assert made.profile["cleaning"]["dropped"] == {"unlisted": 4}
+    assert "Flickr_8k.trainImages.txt" in made.profile["inferred"]["split"]
+    assert ingest({"x.zip": archive}, split={"train": 0.5, "validation": 0.25, "test": 0.25}).profile["rows"] == 40
+
+
+def test_a_picture_in_two_lists_is_a_fault(ingest: Any) -> None:
+    members = flickr(train=range(4), dev=range(3, 6), test=range(6, 20))
+    members["Flickr_8k.testImages.txt"] += b"gone.png\n"
+    made = ingest({"x.zip": to_zip(members)})
+    assert made.codes[:2] == ["two_splits", "missing_file"]
+    assert "Flickr_8k.devImages.txt, row 1: '0003.png' is in train, too" in made.faults[0].message
 
 
 def test_a_name_in_another_folder_is_another(ingest: Any) -> None:
