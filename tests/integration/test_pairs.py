@@ -84,3 +84,8 @@ def test_pairs_become_a_model_whose_encoder_a_graft_takes(workshop: Workshop) ->
     texts = workshop.dataset(labelled, "texts.csv", modality="text")
     graft = workshop.train(workshop.job(texts, base, kind="finetune", name="graft", training={"epochs": 5}))
     assert graft.metrics["accuracy"] > graft.metrics["baselines"]["majority"]["accuracy"]
+
+    further = workshop.train(workshop.job(dataset, base, kind="finetune", name="further", training={"epochs": 1}))
+    assert further.spec["objective"]["name"] == "alignment"
+    assert further.metrics["recall_at_10"] > 2 * further.metrics["baselines"]["chance"]["recall_at_10"]
+    assert further.metrics["base"]["domains"][dataset.id]["learned_by"] == ["base", "job"]

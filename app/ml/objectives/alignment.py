@@ -43,6 +43,7 @@ class Alignment(ObjectiveSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     request_role: ClassVar[str] = "left"
     keeps_dimensions: ClassVar[bool] = True
+    keeps_answers: ClassVar[bool] = True
 
     loss: Literal["clip", "siglip"] = "clip"
     """`clip` chooses the partner among those of the batch, `siglip` judges every pair by itself."""

@@ -11,7 +11,7 @@ from app.ml.plugins import find
 from app.ml.tensors.shapes import Layout
 
 TARGETS = {
-    "classes": "columns.label of a dataset names a column of classes",
+    "classes": "a column 'label' holds classes, or columns.label of a dataset names one that does",
     "numbers": "columns.value of a dataset names a column of numbers to be told",
     "tags": "columns.tags of a dataset names a column of lists of labels",
     "boxes": "boxes are read from files of COCO, Pascal VOC, YOLO or CSV among the pictures",

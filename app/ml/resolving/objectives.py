@@ -29,7 +29,7 @@ def decide_objective(
         given = base["spec"]["objective"] | given
     elif request.kind == "finetune":
         if profile["target"] is None:
-            raise lacks("target", "a finetune job without objective", profile)
+            raise lacks("target", "a finetune job without objective", profile, beside=_beside(base))
         name, reason = _for_target(profile["target"]["modality"])
     elif profile.get("input") is None and profile.get("right") is not None:
         name, reason = "alignment", "the dataset holds pairs"
@@ -63,9 +63,19 @@ def settled(
 
 
 def _goes_on(kind: str, base: Mapping[str, Any], profile: Mapping[str, Any]) -> bool:
-    """Whether a job without objective takes that of its base: a fine-tuning does where the dataset has its roles."""
+    """Whether a job without objective takes that of its base: a fine-tuning does where the dataset has its roles, and
+    nothing that it would leave aside to be told."""
     roles = OBJECTIVE.validate_python(base["objective"]).roles
-    return continues(kind, base, base) and (kind == "pretrain" or all(profile.get(role) for role in roles))
+    fits = all(profile.get(role) for role in roles) and ("target" in roles or profile["target"] is None)
+    return continues(kind, base, base) and (kind == "pretrain" or fits)
+
+
+def _beside(base: Mapping[str, Any] | None) -> str:
+    """With which other data a fine-tuning would go on with what its base learned."""
+    if base is None or not continues("finetune", base["spec"], base["spec"]):
+        return ""
+    objective = OBJECTIVE.validate_python(base["spec"]["objective"])
+    return f"; with {' and '.join(map(repr, objective.roles))} it would go on with {objective.name!r}, as its base does"
 
 
 def _for_target(modality: str) -> tuple[str, str]:

@@ -81,8 +81,13 @@ def decide_roles(
     return roles
 
 
-def lacks(role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str] = ("classes",)) -> DoesNotFit:
-    """`who` needs the role, and the dataset has none: also why, or how it would; it takes targets of `kinds`."""
+def lacks(
+    role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str] = ("classes",), beside: str = ""
+) -> DoesNotFit:
+    """`who` needs the role, and the dataset has none: also why, or how it would; it takes targets of `kinds`.
+
+    `beside` is what else would do.
+    """
     why = profile.get("inferred", {}).get(role)
     if role == "input" and profile.get("source") and profile.get("target"):
         why = "'translation' and 'alignment' take its pairs as they are"
@@ -99,7 +104,7 @@ def lacks(role: str, who: str, profile: Mapping[str, Any], kinds: Collection[str
         why = why or _unlabelled(profile) or (FOLDERS if filed else where_from(kinds))
     noun = "boxes" if set(kinds) == {"boxes"} else NOUNS.get(role, role)
     told = f" ({why})" if why else ""
-    return DoesNotFit(f"{who} needs {noun}, and the dataset has none{told}", param="dataset")
+    return DoesNotFit(f"{who} needs {noun}, and the dataset has none{told}{beside}", param="dataset")
 
 
 def _pairs(role: str, texts: Sequence[str]) -> str:
@@ -119,7 +124,11 @@ def _unlabelled(profile: Mapping[str, Any]) -> str | None:
         return f"all cells of its column {empty[0]!r} are empty"
     unused = [each["name"] for each in columns if each["plays"] == "ignored"]
     named = 'columns {"label": "…"}, or of texts and what becomes of them {"source": "…", "target": "…"}'
-    return f"it leaves aside {_listed(unused)}; name what is to be told when you make it: {named}" if unused else None
+    return (
+        f"it leaves aside {_listed(unused)}; call what is to be told 'label' in the file, or name it: {named}"
+        if unused
+        else None
+    )
 
 
 def _texts(profile: Mapping[str, Any]) -> list[str]:

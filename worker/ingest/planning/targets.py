@@ -50,8 +50,8 @@ def find(plan: Plan, left: dict[str, Head], *, has_input: bool, faults: Faults) 
         plan.parts["target"] = Part("numbers" if "value" in plan.inferred else "classes", [left.pop(head.name).name])
     elif able := _able(plain, has_input):
         plan.inferred["target"] = (
-            f"few different values in {some(able)}: make the dataset with columns.label naming the label, "
-            "or with columns.value naming numbers to tell"
+            f"few different values in {some(able)}: call the one to be told 'label' in the file, or make the "
+            "dataset with columns.label naming it, or with columns.value naming numbers to tell"
         )
 
 

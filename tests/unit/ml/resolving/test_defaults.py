@@ -318,7 +318,7 @@ def test_a_dataset_without_labels_says_which_columns_could_be_some(body: dict[st
     unsure = TABLE | {"inferred": {"target": "few different values in 'default', 'student'"}}
     with pytest.raises(Invalid, match=r"and the dataset has none \(few different values in 'default', 'student'\)"):
         resolved({"kind": "pretrain", **body}, unsure)
-    with pytest.raises(Invalid, match=r"none \(columns.label of a dataset names a column of classes\)$"):
+    with pytest.raises(Invalid, match=r"none \(a column 'label' holds classes, or columns.label of"):
         resolved({"kind": "pretrain", **body}, TABLE)
 
 
@@ -336,7 +336,7 @@ def test_files_without_labels_are_told_where_those_stand(profile: dict[str, Any]
         ([{"name": "stars", "plays": "label"}], "all cells of its column 'stars' are empty"),
         (
             [{"name": "de", "plays": "ignored"}],
-            "it leaves aside 'de'; name what is to be told when you make it: columns",
+            "it leaves aside 'de'; call what is to be told 'label' in the file, or name it: columns",
         ),
     ],
 )
@@ -377,6 +377,20 @@ def test_pictures_and_their_captions_are_pairs_as_they_are() -> None:
     few = captioned | {"caption": captioned["caption"] | {"splits": {"train": 1}}}
     with pytest.raises(Invalid, match="the training split has 1 row"):
         resolved(ALIGNED, few)
+
+
+def test_a_finetune_job_goes_on_with_pairs_where_its_base_learned_such() -> None:
+    pairs = TABLE | {"input": None, "left": {"name": "a", **WORDS}, "right": {"name": "b", **WORDS}}
+    base = {"reference": "b:1", "spec": resolved(ALIGNED, pairs).spec.network()}
+    finetune = {"kind": "finetune", "base_model": "b"}
+    assert resolved(finetune, pairs, base).spec.objective.name == "alignment"
+    counts = {"x": 20, "y": 20}
+    splits = dict.fromkeys(("train", "validation", "test"), counts)
+    labels = {"name": "label", "modality": "classes", "classes": counts, "splits": splits}
+    texts = TABLE | {"input": {"name": "text", **WORDS}, "target": None}
+    assert resolved(finetune, texts | {"target": labels}, base).spec.objective.name == "classification"
+    with pytest.raises(Invalid, match=r"needs labels, .*; with 'left' and 'right' it would go on with 'alignment'"):
+        resolved(finetune, texts, base)
 
 
 def test_texts_and_what_becomes_of_them_are_pairs_and_first_of_all_to_be_translated() -> None:

@@ -165,7 +165,7 @@ def test_columns_that_could_be_the_label_are_named(ingest: Any) -> None:
     assert made.profile["target"] is None
     said = made.profile["inferred"]["target"]
     assert said.startswith(
-        "few different values in 'default', 'student', 'children': make the dataset with columns.label"
+        "few different values in 'default', 'student', 'children': call the one to be told 'label' in the file"
     )
     asked = ingest({"x.csv": f"default,student,balance,income,children\n{rows}".encode()}, columns={"label": "default"})
     assert "target" not in asked.profile["inferred"]
