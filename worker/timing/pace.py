@@ -1,36 +1,24 @@
-"""How fast a training is, measured before its first step, and what follows from that: precision and number of steps.
-
-What was measured leaves no trace in the weights.
-"""
+"""What follows from how fast a training is: its precision, its number of steps, and how often it is validated."""
 
 import math
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import chain, count
-
-import torch
 
 from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.tensors.batch import Batch
 from worker.data.loader import Loader
 from worker.data.mixture import Mixture
 from worker.progress import Reporter
-from worker.step.devices import Devices
 from worker.step.optimizer import Weights
 from worker.timing.clock import Clock
+from worker.timing.speed import Trial, rounding_is_weighed, spoken
 from worker.training_run import Run
 from worker.validation.scoring import VALIDATION_ROWS, Scorer
 
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
-WORTH_MEASURING = 2**25
-"""Multiplications of a matrix product of a step, in the mean, below which bf16 gains little or nothing on a processor,
-and nothing is measured; convolutions of twice as many took 1.5 times as long in fp32. A GPU is always measured."""
-TRIAL_STEPS, TRIAL_SECONDS = 20, 5.0
-TRIAL_SHARE = 0.05
-"""Largest share of a time budget that measuring may take."""
 RESERVE = 0.95
 """Share of a time budget that is planned: the machine may be slower later."""
 FEWEST_VALIDATIONS, MOST_VALIDATIONS = 10, 100
@@ -58,39 +46,20 @@ def plan(
     scorer: Scorer,
 ) -> None:
     """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
-    training, position, device = run.spec.training, run.position, run.device
-    limit = min(TRIAL_SECONDS, TRIAL_SHARE * (training.max_seconds or math.inf))
-
-    parts: dict[bool, int] = {}
-
-    def measured(bf16: bool) -> float:
-        """Seconds that a step takes; `parts` are those that memory then makes of a batch."""
-        position.bf16, position.accumulation = bf16, training.accumulation
-        batches = chain.from_iterable(loader.epoch(0) for _ in count())
-        before = weights.values.clone()
-
-        def whole() -> None:
-            step(next(batches))
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)  # a GPU is only told what to do, and the step returns
-
-        seconds = seconds_per_step(whole, run.devices, limit)
-        weights.reset(before)
-        parts[bf16] = position.accumulation
-        return seconds
-
-    position.accumulation, position.devices = training.accumulation, run.devices.count
-    position.bf16 = training.precision == "bf16"
+    training, position = run.spec.training, run.position
+    trial = Trial(run, weights, step, loader)
+    position.devices = run.devices.count
+    bf16 = training.precision == "bf16"
     if rounding_is_weighed(run):
-        exact, rounded = measured(False), measured(True)
+        exact, rounded = trial.precisions()
         (faster,) = run.devices.agree(exact / rounded)
-        position.bf16 = faster >= CLEARLY_FASTER
-        position.accumulation = parts[position.bf16]
+        bf16 = faster >= CLEARLY_FASTER
         reporter.event(
             "message",
-            f"precision {'bf16' if position.bf16 else 'fp32'}: "
-            f"a step took {spoken(exact)} in fp32 and {spoken(rounded)} in bf16",
+            f"precision {'bf16' if bf16 else 'fp32'}: a step took {spoken(exact)} in fp32 and {spoken(rounded)} in bf16"
+            + (", of all cores together" if run.device.type == "cpu" else ""),
         )
+    position.bf16, position.accumulation = bf16, trial.parts[bf16]
     validated = min(scorer.rows, VALIDATION_ROWS) / training.batch_size
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, validated=validated)
     position.total_steps = most = most_steps(training, loader)
@@ -101,7 +70,8 @@ def plan(
         position.first_value = scores.get(run.spec.objective.selection_metric[0])
     validating = time.monotonic() - begun
     if training.max_seconds is not None:
-        seconds, validating = run.devices.agree(measured(position.bf16), validating)
+        seconds, validating = run.devices.agree(trial.seconds(bf16), validating)
+        position.accumulation = trial.parts[bf16]
         position.total_steps = planned_steps(training.max_seconds, seconds, validating, most, interval)
         reporter.event(
             "message",
@@ -162,37 +132,6 @@ def most_steps(training: ResolvedTraining, loader: Loader | Mixture) -> int:
     return training.epochs * loader.steps_per_epoch
 
 
-def rounding_is_weighed(run: Run) -> bool:
-    """True where measuring decides between fp32 and bf16."""
-    worth = run.device.type == "cuda" or run.product >= WORTH_MEASURING
-    return run.spec.training.precision == "auto" and worth and has_bf16(run.device)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """True where the device multiplies bf16 matrices by itself."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
-
-
-def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = TRIAL_SECONDS) -> float:
-    """Mean time of up to `TRIAL_STEPS` steps after a first one, in `limit` seconds or a little more.
-
-    Batches of texts differ in length; the slowest tenth of the steps, which something else disturbed, does not count.
-    All devices make as many: a step waits for the others.
-    """
-    step()
-    begun = time.monotonic()
-    times: list[float] = []
-    while any(devices.agree(not times or (len(times) < TRIAL_STEPS and time.monotonic() - begun < limit))):
-        before = time.monotonic()
-        step()
-        times.append(time.monotonic() - before)
-    counted = sorted(times)[: max(1, len(times) - len(times) // 10)]
-    return sum(counted) / len(counted)
-
-
 def planned_steps(budget: float, step: float, validation: float, most: int, interval: Callable[[int], int]) -> int:
     """Steps of `step` seconds that fit into `budget` seconds, 1 to `most`.
 
@@ -219,8 +158,3 @@ def validation_interval(total: int, epoch: int, validated: float) -> int:
         interval = round(total / min(MOST_VALIDATIONS, max(FEWEST_VALIDATIONS, passes)))
     affordable = math.ceil(validated / 3 / VALIDATION_SHARE)
     return max(1, interval, min(affordable, total // ENOUGH_VALIDATIONS))
-
-
-def spoken(seconds: float) -> str:
-    """A time in words, with three digits: `12.5 ms`, `31.6 s`."""
-    return f"{1e3 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"

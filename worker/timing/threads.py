@@ -13,7 +13,7 @@ from app.ml.networks.descent import FEWEST_ROWS, LARGEST
 from app.ml.networks.team import Team
 from app.ml.runtime.threads import SMALL_PRODUCT, threads_for
 from worker.progress import Reporter
-from worker.timing.pace import rounding_is_weighed
+from worker.timing.speed import rounding_is_weighed
 from worker.training_run import Run
 
 FEW_ROWS = 8

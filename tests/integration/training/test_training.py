@@ -13,7 +13,7 @@ from app.registry import events, metrics, models
 from tests.workshop import Workshop, blobs
 from worker.evaluation.protocol import evaluate
 from worker.publishing import publication
-from worker.timing import pace
+from worker.timing import pace, speed
 
 SHORT: dict[str, Any] = {"epochs": 12, "batch_size": 32}
 
@@ -78,7 +78,7 @@ def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
 
 
 def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "seconds_per_step", lambda *given: 1.0)
+    monkeypatch.setattr(speed, "seconds_per_step", lambda *given: 1.0)
     few = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 100_000, "max_seconds": 2})
     enough = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 1, "max_seconds": 1000})
     for job, warned in ((few, True), (enough, False)):
@@ -148,9 +148,9 @@ def test_bf16_is_measured_where_products_are_large(
 ) -> None:
     """It is chosen where it is as much faster as it must be; a processor without it is not asked."""
     images = np.random.default_rng(0).integers(0, 256, (80, 12, 12), np.uint8)
-    monkeypatch.setattr(pace, "has_bf16", lambda device: True)
+    monkeypatch.setattr(speed, "has_bf16", lambda device: True)
     monkeypatch.setattr(pace, "CLEARLY_FASTER", 0.0)
-    monkeypatch.setattr(pace, "WORTH_MEASURING", 1 if large else 2**62)
+    monkeypatch.setattr(speed, "WORTH_MEASURING", 1 if large else 2**62)
     job = sqlite.job(
         sqlite.dataset({"images": images}), encoder={"name": "cnn", "preset": "nano"}, training={"epochs": 1}
     )

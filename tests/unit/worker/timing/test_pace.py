@@ -9,7 +9,7 @@ import pytest
 
 from worker.checkpoint import Position
 from worker.step.devices import Devices
-from worker.timing.pace import Budget, planned_steps, seconds_per_step, spoken, validation_interval
+from worker.timing.pace import Budget, planned_steps, validation_interval
 
 
 class Told:
@@ -115,25 +115,3 @@ def test_a_small_budget_is_not_spent_on_the_validations_of_many_epochs() -> None
     """200 epochs of 7 steps were asked for, and 14 steps of 4 s fit: they are judged a few times, not 100 times."""
     interval = partial(validation_interval, epoch=7, validated=1)
     assert planned_steps(60.0, 4.0, 0.6, 1400, interval) == 13
-
-
-def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> None:
-    """A device that stopped by its own clock would leave the others waiting for it in the middle of a step."""
-
-    class Second(Devices):
-        def agree(self, *numbers: float) -> list[float]:
-            told.append(numbers)
-            return [float(len(told) <= 3)]
-
-    told: list[tuple[float, ...]] = []
-    made: list[int] = []
-    seconds_per_step(lambda: made.append(1), Second(1, 2), limit=0.0)
-    assert len(made) == 1 + 3
-    assert told[1:] == [(False,)] * 3, "by itself it would have stopped after one"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.0123, "12.3 ms"), (0.999, "999 ms"), (0.9999, "1 s"), (2.686, "2.69 s"), (32.04, "32 s")]
-)
-def test_times_are_told_without_powers_of_ten(seconds: float, said: str) -> None:
-    assert spoken(seconds) == said
