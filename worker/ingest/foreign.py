@@ -4,6 +4,7 @@ Opens none of them: of a ZIP it looks at the table of contents alone.
 """
 
 import codecs
+import re
 from typing import IO
 
 from worker.ingest.archives import containers
@@ -41,9 +42,12 @@ DOCUMENTS = (
 )
 """By a member of the ZIP that they are."""
 WEIGHTS = "data.pkl"
+PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>])", re.IGNORECASE)
+NO_TEXT = re.compile(r"\.(csv|tsv|jsonl?|ndjson|npy|npz|parquet|arrow|feather|zip|tar)(\.gz|\.zst)?$", re.IGNORECASE)
+"""Endings of names under which nobody keeps a page."""
 
 
-def recognise(first: bytes, stream: IO[bytes]) -> str | None:
+def recognise(first: bytes, stream: IO[bytes], name: str) -> str | None:
     """What a file is that begins so and is not read, in words; None for all others."""
     if first.startswith(b"PK"):
         return _document(containers.names(stream))
@@ -51,6 +55,8 @@ def recognise(first: bytes, stream: IO[bytes]) -> str | None:
         return FILM[1]
     if medium(first) == "image":
         return PICTURE
+    if PAGE.match(first) and NO_TEXT.search(name):
+        return "is a page of HTML, as servers send in place of a file; download the file itself, or send texts as .txt"
     known = BEGINNINGS if _is_text(first) else (*BEGINNINGS, *LIKE_WORDS)
     return next((words for beginning, words in known if first.startswith(beginning)), None)
 

@@ -58,7 +58,7 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
         if text is None:
             return None
         file, first = text, _first(text)
-    stranger = foreign.recognise(first, file.stream)
+    stranger = foreign.recognise(first, file.stream, file.name)
     if stranger is not None:
         context.faults.add("unknown_format", f"{file.name} {stranger}", file=file.id)
         return None

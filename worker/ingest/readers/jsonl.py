@@ -147,7 +147,7 @@ def open_lines(file: Input, context: Context) -> Lines:
     for row in _sample(first):
         for name, value in row.items():
             values.setdefault(name, []).append(value)
-    if len(first) == 1 and values and all(isinstance(seen[0], dict) for seen in values.values()):
+    if len(first) == 1 and values and _is_columns([seen[0] for seen in values.values()]):
         context.faults.add(
             "not_rows",
             f"{file.name} is one object of columns, {some(list(values))}; give one object per row, in lines or in a "
@@ -160,6 +160,13 @@ def open_lines(file: Input, context: Context) -> Lines:
         for number, line in enumerate(first[:SAMPLE_ROWS], 1):
             lines._parse(line, number, number == len(first), context)
     return Lines(file, [json_head(name, seen) for name, seen in values.items()])
+
+
+def _is_columns(values: Sequence[Any]) -> bool:
+    """Whether an object holds columns, as objects or as lists of one length, rather than a row."""
+    lists = [value for value in values if isinstance(value, list)]
+    alike = len(values) > 1 and len(lists) == len(values) and len({len(each) for each in lists}) == 1
+    return alike or all(isinstance(value, dict) for value in values)
 
 
 def _sample(lines: Sequence[bytes]) -> list[Row]:

@@ -36,6 +36,7 @@ def weights() -> bytes:
         ("m.pt", weights(), "holds pickled weights of PyTorch"),
         ("t.pkl", pickle.dumps({"a": [1, 2]}), "is a pickle"),
         ("t.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "is a document of Microsoft Office"),
+        ("t.csv", b"<!DOCTYPE html>\n<html><body>404, not found</body></html>\n", "is a page of HTML, as servers send"),
         ("t.pdf", b"%PDF-1.7\n1 0 obj\n", "is a PDF"),
         ("t.h5", b"\x89HDF\r\n\x1a\n" + bytes(500), "is an HDF5 file"),
         ("t.db", b"SQLite format 3\0" + bytes(500), "is an SQLite database"),

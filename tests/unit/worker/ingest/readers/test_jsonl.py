@@ -139,8 +139,9 @@ def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
     assert ingest(lines(rows)).profile["rows"] == 20
 
 
-def test_columns_as_pandas_writes_them(ingest: Any) -> None:
-    made = ingest({"x": json.dumps({"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}).encode()})
+@pytest.mark.parametrize("columns", [{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}, {"a": [1, 2], "b": ["x", "y"]}])
+def test_columns_as_pandas_writes_them(ingest: Any, columns: dict[str, Any]) -> None:
+    made = ingest({"x": json.dumps(columns).encode()})
     assert made.codes == ["not_rows"]
     assert "orient" in made.faults[0].message
 
