@@ -49,8 +49,10 @@ class Encoder(nn.Module):
     """True where an item is a few rows of a large table, with little to multiply: ONNX Runtime, which would hold the
     table a second time, gains a fifth of a millisecond."""
 
-    settles: ClassVar[bool] = False
+    settles: bool = False
     """True where `settle` computes weights that steps then start from, if there are steps."""
+    informed: ClassVar[bool] = False
+    """True where features tell so much once they are settled that a head is solved for them before the first step."""
 
     def settle(self, rows: Tensor, tell: Tell) -> None:
         """Computes weights from the values [R, …] of training rows, on the CPU, by torch's global random state.

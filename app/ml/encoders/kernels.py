@@ -67,7 +67,7 @@ class Kernels(EncoderSettings):
 class KernelsEncoder(Encoder):
     """There is one token, the series itself."""
 
-    settles: ClassVar[bool] = True
+    settles = informed = True
     offset: Tensor
     scale: Tensor
 

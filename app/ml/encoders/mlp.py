@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, cast
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.encoders.base import Encoder, EncoderSettings, Features
 from app.ml.networks.layers import RECTIFIED, activated, linear
+from app.ml.networks.pieces import Pieces
 from app.ml.networks.rectified import Chain, Rectified
 from app.ml.plugins import Several
+from app.ml.tensors.batch import Tell
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
 Activation = Literal["gelu", "relu", "silu", "tanh"]
@@ -52,6 +55,9 @@ class Mlp(EncoderSettings):
     """Normalisation before the activation: of every row by itself, or none."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of hidden values set to zero while training."""
+    pieces: int | None = Field(None, ge=2, le=256)
+    """Of each number's range, between quantiles of the training rows, told beside the number (piecewise-linear
+    encoding, Gorishniy 2022): by them steps and waves within a column are learned. `regression` has them by default."""
 
     def build(self, shape: Shape) -> "MlpEncoder":
         return MlpEncoder(self, shape)
@@ -64,11 +70,21 @@ class MlpEncoder(Encoder):
         super().__init__()
         self.settings = settings
         self.width = settings.widths[-1]
-        self.layers = _hidden(shape.count, settings.widths, settings, settings.dropout)
+        self.pieces = Pieces(shape.count, settings.pieces) if settings.pieces else None
+        self.settles = self.pieces is not None
+        inputs = shape.count + (self.pieces.width if self.pieces is not None else 0)
+        self.layers = _hidden(inputs, settings.widths, settings, settings.dropout)
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        pooled: Tensor = self.layers(inputs["values"].flatten(1))  # [B, N] -> [B, D]
+        rows = inputs["values"].flatten(1)
+        if self.pieces is not None:
+            rows = torch.cat([rows, self.pieces(rows)], 1)
+        pooled: Tensor = self.layers(rows)  # [B, …] -> [B, D]
         return Features(tokens=pooled.unsqueeze(1), pooled=pooled)
+
+    def settle(self, rows: Tensor, tell: Tell) -> None:
+        assert self.pieces is not None, "there are no pieces to cut: this is a bug"
+        self.pieces.settle(rows.flatten(1))
 
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         widths = tuple(reversed(self.settings.widths))
@@ -80,13 +96,14 @@ class MlpEncoder(Encoder):
 
     def redrawn(self, inputs: Tensors, bottleneck: nn.Module, decoder: nn.Module) -> Tensor:
         """Where all layers are linear or rectified, they are one node of the graph from the item to its drawing."""
-        if not isinstance(self.layers, Rectified):
+        if not isinstance(self.layers, Rectified) or self.pieces is not None:
             return super().redrawn(inputs, bottleneck, decoder)
         drawn = self.layers(inputs["values"].flatten(1), *_behind(bottleneck, decoder))
         return cast(Tensor, cast(MlpDecoder, decoder)[-1](drawn))
 
     def chain(self, bottleneck: nn.Module, decoder: nn.Module) -> Chain | None:
-        return self.layers.chain(*_behind(bottleneck, decoder)) if isinstance(self.layers, Rectified) else None
+        plain = isinstance(self.layers, Rectified) and self.pieces is None
+        return cast(Rectified, self.layers).chain(*_behind(bottleneck, decoder)) if plain else None
 
 
 def _behind(bottleneck: nn.Module, decoder: nn.Module) -> tuple[nn.Module, ...]:

@@ -5,7 +5,7 @@ Legend: `B` batch, `N`, `M` rows, `W` numbers per row.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,10 +14,12 @@ from torch.nn.functional import huber_loss, mse_loss
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
 from app.ml.tensors.batch import Batch, Loss
-from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.shapes import Shape, Tensors
 
 WIDEST = 2048
-"""Numbers per row up to which a linear regression stands beside the network."""
+"""Numbers per row up to which a linear regression stands beside the network, and that pieces of them may become."""
+PIECES, FEWEST_PIECES, ROWS_A_PIECE = 32, 4, 8
+"""Of each number that the default encoder reads, and training rows that each has at least."""
 SHRINKAGES = tuple(10.0**power for power in range(-6, 3))
 """Of ridge regression, per row."""
 
@@ -36,6 +38,12 @@ class Regression(SupervisedSettings):
     error: Literal["huber", "squared"] = "huber"
     """`squared` aims at the mean; `huber` (Huber 1964) does so up to one deviation, and beyond it wild numbers pull no
     harder."""
+
+    def encoder_size(self, name: str, shape: Shape, rows: int) -> tuple[dict[str, Any], str]:
+        pieces = min(PIECES, WIDEST // shape.count, rows // ROWS_A_PIECE)
+        if name != "mlp" or shape.layout != "vector" or pieces < FEWEST_PIECES:
+            return super().encoder_size(name, shape, rows)
+        return {"pieces": pieces}, f"of {rows:,} rows of {shape.count} numbers: they show steps within a column"
 
     def build(self, roles: Mapping[str, Role]) -> "Regressor":
         return Regressor(self, roles["input"], roles["target"])

@@ -20,7 +20,7 @@ from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.training_defaults import ENOUGH_SECONDS, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.padding import joined_answers, shortened
-from app.ml.tensors.shapes import Tensors
+from app.ml.tensors.shapes import Shape, Tensors
 from app.ml.text.tokenization import MASK
 from app.ml.translation.beam_search import BEAMS, search
 from app.ml.translation.continuing import Continuing
@@ -83,7 +83,7 @@ class Translation(ObjectiveSettings):
         check_heads(self.width or NARROW, self.heads)
         return self
 
-    def encoder_size(self, name: str, rows: int) -> tuple[dict[str, Any], str]:
+    def encoder_size(self, name: str, shape: Shape, rows: int) -> tuple[dict[str, Any], str]:
         if name != "transformer" or rows >= MANY:
             return {}, ""
         return {"width": NARROW, "depth": 2}, f"{rows:,} pairs, fewer than {MANY:,}: it sees them more often"

@@ -215,7 +215,7 @@ def _encoder(
     name, reason = objective.default_encoder(shape)
     choices.note(f"roles.{role}.encoder", name, reason)
     given = asked.given() if asked else {}
-    size, reason = objective.encoder_size(name, rows)
+    size, reason = objective.encoder_size(name, shape, rows)
     for key, value in size.items() if "preset" not in given else ():
         if key not in given:
             choices.note(f"roles.{role}.encoder.{key}", value, reason)

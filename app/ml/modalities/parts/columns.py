@@ -210,11 +210,12 @@ class FittedTable(Fitted):
         column = self.places.columns[at].name
         if not isinstance(given, str):
             raise WrongType(f"{name}: column {column!r} holds names, got {told(given)}", param=name)
-        if given not in known:
+        found = known.get(given, known.get(given.strip()))  # blanks around a name were no part of it in the dataset
+        if found is None:
             listed = ", ".join(map(repr, list(known)[:20])) + (" and more" if len(known) > 20 else "")
             problem = f"{name}: column {column!r} has no {given!r:.100}{_gap(given)}; known are {listed}"
             raise UnknownChoice(problem, param=name)
-        return known[given]
+        return found
 
     def _expected(self) -> str:
         return f"{len(self.places.columns)} entries: {listed([column.name for column in self.places.columns])}"

@@ -98,7 +98,7 @@ class ObjectiveSettings(Settings):
             return "transformer", "words mean what stands around them"
         return "mlp", "rows of numbers"
 
-    def encoder_size(self, name: str, rows: int) -> tuple[dict[str, Any], str]:
+    def encoder_size(self, name: str, shape: Shape, rows: int) -> tuple[dict[str, Any], str]:
         """Settings of the default encoder `name` that suit so many training rows, and why; empty keeps its own."""
         return {}, ""
 

@@ -70,7 +70,7 @@ class Headed(Objective):
     def begins_solved(self) -> bool:
         encoder = self.encoders["input"]
         assert isinstance(encoder, Encoder)
-        return encoder.settles and not self.grafted
+        return encoder.informed and not self.grafted
 
     def begin(self, stream: Stream) -> None:
         """Solves the head for the features as they are, where the encoder has learned before.

@@ -55,6 +55,25 @@ def test_impossible_settings_are_refused(given: dict[str, object]) -> None:
         Mlp.model_validate(given)
 
 
+@pytest.mark.parametrize("preset", ["reference", None])
+def test_pieces_of_numbers_are_read_beside_the_numbers(preset: str | None) -> None:
+    """And rows are rebuilt by the numbers alone, whatever the layers are."""
+    rows = torch.randn(40, 5)
+    fitted = Vectors().fit([rows.numpy()])
+    built = Mlp.model_validate({"preset": preset, "pieces": 6}).build(fitted.shape)
+    assert built.settles
+    assert kinds(built)[1] == (5 + 5 * 6, built.settings.widths[0])
+    network = Autoencoding().build({"input": Role(fitted, built, 3)})
+    inputs = fitted.encode(rows.numpy())
+    before = network.embed(inputs)
+    built.settle(inputs["values"], lambda share: None)
+    assert not torch.allclose(network.embed(inputs), before)
+    ways = network.bottleneck, network.decoder
+    assert torch.equal(built.redrawn(inputs, *ways), network.decoder(network.bottleneck(built(inputs).pooled)))
+    assert built.chain(*ways) is None
+    assert not Mlp().build(fitted.shape).settles
+
+
 def test_dropout_acts_in_training_only() -> None:
     built = Mlp(dropout=0.5).build(PIXELS)
     inputs = {"values": torch.rand(3, 784)}

@@ -66,6 +66,7 @@ def test_requests_give_rows_in_order_or_by_name() -> None:
     yes = modality.read([True, False, "red", None])
 
     np.testing.assert_array_equal(alone, RAW[1:2])
+    np.testing.assert_array_equal(modality.read([20, 2, " red\t", None]), RAW[1:2])
     np.testing.assert_array_equal(yes, np.array([[1, 0, *RAW[1, 2:]]], np.float32))
     np.testing.assert_array_equal(named, np.array([RAW[1], [NAN, NAN, NAN, 1]], np.float32))
 
