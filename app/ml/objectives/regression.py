@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
+from app.errors import DoesNotFit
+from app.ml.networks.layers import silence
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
-from app.ml.tensors.batch import Batch, Loss
+from app.ml.objectives.parts.training_defaults import TrainingData
+from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
 
 WIDEST = 2048
@@ -38,6 +41,21 @@ class Regression(SupervisedSettings):
     error: Literal["huber", "squared"] = "huber"
     """`squared` aims at the mean; `huber` (Huber 1964) does so up to one deviation, and beyond it wild numbers pull no
     harder."""
+    residual: bool | None = None
+    """Begin as a linear regression of the rows, which stays as it is, and learn what that misses. By default so for
+    tables that a new encoder reads."""
+
+    def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
+        fits = data.shape.layout == "vector" and data.shape.count <= WIDEST
+        if self.residual and not fits:
+            raise DoesNotFit(
+                f"objective.residual: a linear regression reads tables of up to {WIDEST:,} numbers a row; leave it out",
+                param="objective.residual",
+            )
+        usual = fits and not (data.from_base or data.settled)
+        residual = usual if self.residual is None else self.residual
+        reason = f"begins as ridge regression of {data.rows:,} rows" if residual else "the network alone"
+        return {"residual": residual}, reason
 
     def encoder_size(self, name: str, shape: Shape, rows: int) -> tuple[dict[str, Any], str]:
         pieces = min(PIECES, WIDEST // shape.count, rows // ROWS_A_PIECE)
@@ -52,12 +70,38 @@ class Regression(SupervisedSettings):
 class Regressor(Headed):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
+    slopes: Tensor
+    level: Tensor
+
     def __init__(self, settings: Regression, role: Role, target: Role) -> None:
         super().__init__(settings, role, 1)
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
         shape = role.modality.shape
         self._is_linear = shape.layout == "vector" and shape.count <= WIDEST
+        self.residual = bool(settings.residual)
+        if self.residual:
+            self.register_buffer("slopes", torch.zeros(shape.count, 1))
+            self.register_buffer("level", torch.zeros(1))
+            silence(self.head)
+
+    @property
+    def begins_solved(self) -> bool:
+        return self.residual or super().begins_solved
+
+    def begin(self, stream: Stream) -> None:
+        """Settles the linear regression, where there is one, for what the network is to learn beside it."""
+        if not self.residual:
+            super().begin(stream)
+            return
+        batches = list(stream())
+        rows, values = (torch.cat([batch.roles[role]["values"] for batch in batches]) for role in ("input", "target"))
+        slopes, level = ridge(rows.flatten(1), values)
+        self.slopes.copy_(slopes)
+        self.level.copy_(level)
+
+    def known(self, inputs: Tensors) -> Tensor | float:
+        return inputs["values"].flatten(1) @ self.slopes + self.level if self.residual else 0.0
 
     def predict(self, inputs: Tensors) -> Tensor:
         """[B, 1], in training deviations from the training mean."""
@@ -77,7 +121,8 @@ class Regressor(Headed):
         found = {"mean": self._metrics(known.mean().expand_as(wanted), wanted)}
         if self._is_linear:
             rows, asked = (torch.cat([batch.roles["input"]["values"] for batch in part]) for part in (train, test))
-            found["ridge"] = self._metrics(ridge(rows, known, asked), wanted)
+            slopes, level = ridge(rows, known)
+            found["ridge"] = self._metrics(asked @ slopes + level, wanted)
         return found
 
     def _metrics(self, given: Tensor, wanted: Tensor) -> dict[str, float]:
@@ -95,8 +140,8 @@ class Regressor(Headed):
         }
 
 
-def ridge(rows: Tensor, values: Tensor, asked: Tensor) -> Tensor:
-    """Ridge regression (Hoerl & Kennard 1970) of `values` [N, 1] on `rows` [N, W], answered for `asked` [M, W].
+def ridge(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Slopes [W, 1] and level [1] of ridge regression (Hoerl & Kennard 1970) of `values` [N, 1] on `rows` [N, W].
 
     How much it shrinks is chosen by generalised cross-validation (Golub, Heath & Wahba 1979).
     """
@@ -112,5 +157,5 @@ def ridge(rows: Tensor, values: Tensor, asked: Tensor) -> Tensor:
         left = count - 1 - float((squares / shrunk).sum())
         error = float((turned @ weights - wanted).square().sum()) / max(left, 1e-9) ** 2
         best = min(best, (error, weights), key=lambda pair: pair[0])
-    answers: Tensor = (asked.double() - mean) @ axes @ best[1] + middle
-    return answers.float()
+    slopes: Tensor = axes @ best[1]
+    return slopes.float(), (middle - mean @ slopes).float()

@@ -114,7 +114,11 @@ class Headed(Objective):
 
     def scores(self, inputs: Tensors) -> Tensor:
         """[B, K]"""
-        return self.scored(self.embed(inputs))
+        return self.scored(self.embed(inputs)) + self.known(inputs)
+
+    def known(self, inputs: Tensors) -> Tensor | float:
+        """What is told of items [B, K] whatever the network makes of them."""
+        return 0.0
 
     def scored(self, embeddings: Tensor) -> Tensor:
         """[…, E] to [..., K]"""
@@ -122,7 +126,8 @@ class Headed(Objective):
         return scores.float()
 
     def loss(self, batch: Batch) -> Loss:
-        scores = self.scored(prefixes(self.embed(batch.roles["input"]), self.widths))  # [N, B, K]
+        inputs = batch.roles["input"]
+        scores = self.scored(prefixes(self.embed(inputs), self.widths)) + self.known(inputs)  # [N, B, K]
         return over_prefixes(scores, lambda each: self.loss_of(each, batch.roles["target"]))
 
     @abstractmethod

@@ -68,15 +68,32 @@ def test_regression_learns_and_is_judged_in_the_unit_of_the_data(error: str) -> 
 
 def test_ridge_is_that_of_scikit_learn() -> None:
     values = torch.from_numpy(VALUES)[:, None]
-    given = ridge(torch.from_numpy(ROWS[:48]), values[:48], torch.from_numpy(ROWS[48:]))[:, 0]
+    slopes, level = ridge(torch.from_numpy(ROWS[:48]), values[:48])
+    given = (torch.from_numpy(ROWS[48:]) @ slopes + level)[:, 0]
     theirs = {
         power: Ridge(alpha=10.0**power * 48).fit(ROWS[:48].astype(float), VALUES[:48]).predict(ROWS[48:])
         for power in range(-6, 3)
     }
     assert any(np.allclose(given, their, rtol=1e-4) for their in theirs.values())
     assert np.abs(given.numpy() - VALUES[48:]).mean() < 2
-    one = ridge(torch.ones(3, 4), torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(1, 4))
-    torch.testing.assert_close(one, torch.tensor([[2.0]]))
+    slopes, level = ridge(torch.ones(3, 4), torch.tensor([[1.0], [2.0], [3.0]]))
+    torch.testing.assert_close(torch.ones(1, 4) @ slopes + level, torch.tensor([[2.0]]))
+
+
+def test_a_residual_network_begins_as_ridge_regression_and_learns_what_that_misses() -> None:
+    network, batch = regression(residual=True)
+    network.begin(lambda most=None: iter([batch]))
+    network.eval()
+    assert network.begins_solved
+    inputs, values = batch.roles["input"], batch.roles["target"]["values"]
+    slopes, level = ridge(inputs["values"], values)
+    torch.testing.assert_close(network.predict(inputs), inputs["values"] @ slopes + level)  # type: ignore[operator]
+    bent = {"values": values + (inputs["values"][:, :1] > 0).float()}
+    before = network.loss(Batch({"input": inputs, "target": bent}, batch.rows)).sum.item()
+    network.train()
+    learn(network, Batch({"input": inputs, "target": bent}, batch.rows))
+    assert network.loss(Batch({"input": inputs, "target": bent}, batch.rows)).sum.item() < before / 3
+    torch.testing.assert_close(network.slopes, slopes)
 
 
 def test_the_loss_is_huber_in_deviations() -> None:

@@ -33,6 +33,10 @@ TABLE: dict[str, Any] = {
     "target": None,
 }
 
+NUMBERS: dict[str, Any] = {
+    "target": {"name": "value", "modality": "numbers", "shape": [], "mean": 3.0, "deviation": 1.0}
+}
+
 SOUNDS: dict[str, Any] = TABLE | {
     "modality": "audio",
     "input": {"name": "audio", "modality": "audio", "rate": 8000, "seconds": {"p99": 1.0, "max": 40.0}},
@@ -234,6 +238,7 @@ def test_a_graft_takes_the_encoder_of_its_base() -> None:
         ({"encoder": {"name": "auto", "colour": 8}}, TABLE, "unknown_key"),
         ({"encoder": {"name": "auto", "dimensions": -8}}, TABLE, "out_of_range"),
         ({"roles": {"left": {}}}, TABLE, "does_not_fit"),
+        ({"objective": {"name": "regression", "residual": True}}, IMAGES | NUMBERS, "does_not_fit"),
         ({}, TABLE | {"splits": {"train": 1, "validation": 1, "test": 1}}, "out_of_range"),
         (
             {"objective": {"name": "classification"}},
@@ -248,6 +253,20 @@ def test_what_cannot_work_is_refused(body: dict[str, Any], profile: dict[str, An
 
     assert caught.value.code == code
     assert caught.value.param
+
+
+@pytest.mark.parametrize(("rows", "pieces"), [(108, 13), (30, None), (5000, 32)])
+def test_numbers_are_predicted_from_tables_beside_a_line_and_by_pieces(rows: int, pieces: int | None) -> None:
+    body = {"kind": "pretrain", "objective": {"name": "regression"}}
+    spec = resolved(body, TABLE | NUMBERS | {"splits": {"train": rows, "validation": 12, "test": 30}}).spec
+    assert vars(spec.objective)["residual"] is True
+    assert vars(spec.roles["input"].encoder)["pieces"] == pieces
+    plain = resolved(
+        {**body, "objective": {"name": "regression", "residual": False}, "encoder": {"name": "mlp"}}, TABLE | NUMBERS
+    )
+    assert vars(plain.spec.objective)["residual"] is False
+    assert vars(plain.spec.roles["input"].encoder)["pieces"] is None
+    assert vars(resolved(body, IMAGES | NUMBERS).spec.objective)["residual"] is False
 
 
 def test_a_base_of_another_modality_is_refused() -> None:
