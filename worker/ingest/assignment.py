@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.dataset_options import SPLITS, DatasetOptions, FileSplit, Fractions
+from app.dataset_options import SPLITS, DatasetOptions, Fractions
 from worker.ingest.archives.folders import split_name
 from worker.ingest.faults import Fault, Faults, counted, shown
 from worker.ingest.groups import Group
@@ -50,7 +50,7 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
     together = duplicates.sets(doubles, rows.groups, keep)
     if together is not None and np.bincount(together[together >= 0]).max(initial=0) > keep.sum() / 2:
         together = rows.groups  # nearly all rows are one and the same
-    if isinstance(options.split, FileSplit) or first.plan.split is not None:
+    if first.place is not None or first.plan.split is not None:
         places = np.where(keep, _given(groups, keep, faults), np.int8(splits.OUT))
         if doubles is not None:
             crossing = duplicates.across(doubles, places)

@@ -38,8 +38,15 @@ NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
 
 
-def open_source(file: Input, options: DatasetOptions, context: Context) -> Source | None:
-    """The file's reader; None when there is none, and the fault says why."""
+def open_sources(file: Input, options: DatasetOptions, context: Context) -> list[Source]:
+    """The file's reader, or those of the tables in an archive; none when there are none, and the fault says why."""
+    found = _open(file, options, context)
+    if isinstance(found, list):
+        return [source for table in found for source in open_sources(table, options, context)]
+    return [] if found is None else [found]
+
+
+def _open(file: Input, options: DatasetOptions, context: Context) -> Source | list[Input] | None:
     wanted: str | None = options.format
     first = _first(file)
     packing = packed_with(first)
@@ -99,8 +106,8 @@ def open_source(file: Input, options: DatasetOptions, context: Context) -> Sourc
     if found in ARCHIVES:
         archive = items.open_archive(file, found, context)
         if wanted is None and not context.faults.total and not lone.holds_items(archive):
-            table = lone.unpack(archive, context)
-            return None if table is None else open_source(table, options, context)
+            by_name = options.split is None and options.columns.split is None
+            return lone.unpack(archive, context, by_name=by_name)
         heard = options.modality != "audio" and recordings.holds_recordings(archive)
         if heard and options.modality != "auto":
             context.faults.add(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset import BATCH_BYTES
-from app.dataset_options import SPLITS, DatasetOptions, FileSplit
+from app.dataset_options import SPLITS, DatasetOptions, FileSplit, SplitFiles
 from worker.ingest.first_rows import judge_first_rows
-from worker.ingest.formats import open_source
+from worker.ingest.formats import open_sources
 from worker.ingest.kinds.base import Block
 from worker.ingest.layout import Joined, join
 from worker.ingest.planning.columns import plan_columns
@@ -41,9 +41,15 @@ class Group:
 def open_groups(inputs: Sequence[Input], options: DatasetOptions, context: Context) -> list[Group]:
     """Those that have rows, the first split's first. Raises Refused when files or columns have faults."""
     faults = context.faults
-    found = {file.id: open_source(file, options, context) for file in inputs}
+    found = [source for file in inputs for source in open_sources(file, options, context)]
     faults.stop_here()
-    sources = {id: source for id, source in found.items() if source is not None}
+    named = _named_splits(found)
+    if named is not None:
+        options = options.model_copy(update={"split": named})
+        context.inferred["split"].append(f"the names of the tables: {', '.join(source.file.name for source in found)}")
+    sources: dict[str, list[Source]] = {}
+    for source in found:
+        sources.setdefault(source.file.name if named else source.file.id, []).append(source)
     groups: list[Group] = []
     for place, members in _by_split(sources, options):
         stacks = stack_sources(members, faults)
@@ -71,14 +77,22 @@ def _called(stacks: Sequence[Stack]) -> str:
     return " + ".join(stack.called for stack in stacks)
 
 
-def _by_split(sources: dict[str, Source], options: DatasetOptions) -> Iterator[tuple[int | None, list[Source]]]:
+def _named_splits(sources: Sequence[Source]) -> FileSplit | None:
+    """The split that archives of tables say, by the names of these; None where they say none."""
+    names = {each.file.name: each.file.split for each in sources}
+    files = {split: [name for name, said in names.items() if said == split] for split in SPLITS}
+    whole = all(names.values()) and files["train"] and (files["validation"] or files["test"])
+    return FileSplit(files=SplitFiles(**files)) if whole else None
+
+
+def _by_split(sources: dict[str, list[Source]], options: DatasetOptions) -> Iterator[tuple[int | None, list[Source]]]:
     if not isinstance(options.split, FileSplit):
-        yield None, list(sources.values())
+        yield None, [source for each in sources.values() for source in each]
         return
     for place, split in enumerate(SPLITS):
         ids = getattr(options.split.files, split)
         if ids:
-            yield place, [sources[id] for id in ids]
+            yield place, [source for id in ids for source in sources[id]]
 
 
 def blocks(groups: Sequence[Group], keep: Mask, context: Context) -> Iterator[Block]:

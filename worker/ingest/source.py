@@ -44,6 +44,8 @@ class Input:
     name: str
     stream: IO[bytes]
     size: int
+    split: str = ""
+    """Which one its name in an archive of tables says; empty where nothing does."""
 
 
 class _Scratch(io.FileIO):

@@ -1,10 +1,18 @@
-"""An archive of neither pictures nor recordings: one table or text in it is unpacked, as gzip would be."""
+"""An archive of neither pictures nor recordings: the tables in it are unpacked, or one text, as gzip would be.
 
+Tables called like splits, as competitions hand them out, are these. Knows no table's format.
+"""
+
+import posixpath
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.ingest.archives.containers import BROKEN, Archive, Member, is_tar
+from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.archives.items import contents
-from worker.ingest.faults import shown
+from worker.ingest.archives.naming import PARTS
+from worker.ingest.faults import counted, shown, some
 from worker.ingest.readers import arrays
 from worker.ingest.signatures import medium
 from worker.ingest.source import Context, Input
@@ -13,6 +21,9 @@ ITEM = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|tiff?|heic|avif|svg|wav|flac|ogg|opus|mp3|m4a|aac|wma|aiff?)$", re.IGNORECASE
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
+TABLE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+NOT_MEANT = re.compile(r"submission", re.IGNORECASE)
+"""Tables of competitions whose labels are no labels."""
 LOOKED_AT = 16
 
 
@@ -23,19 +34,72 @@ def holds_items(archive: Archive) -> bool:
     return named or not members or any(medium(_first(member)) for member in members[:LOOKED_AT])
 
 
-def unpack(archive: Archive, context: Context) -> Input | None:
-    """The only member; None where there are more or it is an archive itself, and the fault says so."""
-    first, *others = contents(archive)
-    begins = _first(first)
-    inner = begins.startswith(arrays.ZIP_MAGIC) or is_tar(begins)
-    if others or inner:
-        message = (
-            f"{archive.file.name} holds no pictures and no recordings: {shown(first.path)} is "
-            f"{'an archive itself' if inner else 'none'}; send tables and texts without one, or each in one of its own"
+def unpack(archive: Archive, context: Context, *, by_name: bool) -> list[Input]:
+    """The tables, or the only member; none where they do not belong together, and the fault says why.
+
+    If splits go `by_name`, tables have those that they are called by, where they are called by several.
+    """
+    members = contents(archive)
+    tables = [member for member in members if TABLE.search(member.path)]
+    tables = [member for member in tables if not NOT_MEANT.search(member.path)] or tables
+    if len(members) == 1:
+        tables = members
+    packed = next((member.path for member in tables or members if _is_archive(_first(member))), None)
+    if packed is not None or not tables:
+        path, is_one = packed or members[0].path, "an archive itself" if packed else "none, and no table"
+        _refuse(
+            archive,
+            "no_items",
+            f"holds no pictures and no recordings: {shown(path)} is {is_one}; send tables and texts without one, "
+            "or each in one of its own",
+            context,
         )
-        context.faults.add("no_items", message, file=archive.file.id)
-        return None
-    return archive.unpack(first, context)
+        return []
+    splits = _splits(archive, tables, context) if by_name else [""] * len(tables)
+    if len(tables) < len(members):
+        left = len(members) - len(tables)
+        known = {member.path for member in tables}
+        names = some([member.path for member in members if member.path not in known])
+        context.inferred["tables"].append(f"{archive.file.name}: {counted(left, 'file')} passed over, {names}")
+    found = [(archive.unpack(member, context), split) for member, split in zip(tables, splits, strict=True)]
+    return [replace(file, split=split) for file, split in found if file is not None]
+
+
+def _splits(archive: Archive, tables: Sequence[Member], context: Context) -> list[str]:
+    """The split of every table, empty where their names say none."""
+    splits = [_split(member.path) for member in tables]
+    named = set(filter(None, splits))
+    if len(named) < 2 or "train" not in named:
+        return [""] * len(tables)
+    if "" in splits:
+        other = shown(tables[splits.index("")].path)
+        beside = some([member.path for member, split in zip(tables, splits, strict=True) if split])
+        _refuse(
+            archive,
+            "unknown_split",
+            f"has {other} beside {beside}; every table must be called by one of train, validation and test, or none: "
+            "take it out, or send as files of their own the tables that belong together",
+            context,
+        )
+    return splits
+
+
+def _split(path: str) -> str:
+    """What a table is called, a part of its name, or a folder in which it lies; empty where that is no split."""
+    folder, name = posixpath.split(TABLE.sub("", path))
+    for parts in ([name], PARTS.split(name), folder.split("/")):
+        found = {split_name(part) for part in parts if is_split(part)}
+        if found:
+            return found.pop() if len(found) == 1 else ""
+    return ""
+
+
+def _is_archive(begins: bytes) -> bool:
+    return begins.startswith(arrays.ZIP_MAGIC) or is_tar(begins)
+
+
+def _refuse(archive: Archive, code: str, problem: str, context: Context) -> None:
+    context.faults.add(code, f"{archive.file.name} {problem}", file=archive.file.id)
 
 
 def _first(member: Member) -> bytes:

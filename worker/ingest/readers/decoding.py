@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from dataclasses import replace
 
 from worker.ingest.readers import encoding
 from worker.ingest.readers.unpack import is_bomb, refuse
@@ -56,4 +57,4 @@ def _decoded(file: Input, codec: str, ends: io.IncrementalNewlineDecoder, contex
             return None
         context.tick(0)
     decoded.flush()
-    return Input(file.id, file.name, decoded, done)
+    return replace(file, stream=decoded, size=done)

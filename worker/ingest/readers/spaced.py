@@ -1,6 +1,7 @@
 """Turns numbers between spaces, as many programs print tables, into CSV, a block at a time. Knows no column."""
 
 import re
+from dataclasses import replace
 
 from worker.ingest.readers.dialect import NOTHING, SAMPLE_ROWS, TABULAR, is_number
 from worker.ingest.readers.unpack import is_bomb, refuse
@@ -36,7 +37,7 @@ def to_csv(file: Input, context: Context) -> Input | None:
         context.tick(0)
     done += made.write(_with_commas(left))
     made.flush()
-    return Input(file.id, file.name, made, done)
+    return replace(file, stream=made, size=done)
 
 
 def _is_cell(cell: str) -> bool:

@@ -3,6 +3,8 @@
 What may unpack is bounded here, for archives as well: a small file must not fill the disk.
 """
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from worker.ingest.source import Context, Input
@@ -59,4 +61,4 @@ def unpack(file: Input, kind: str, context: Context) -> Input | None:
         unpacked.write(chunk)
         context.tick(0)
     unpacked.flush()
-    return Input(file.id, file.name, unpacked, done)
+    return replace(file, stream=unpacked, size=done)

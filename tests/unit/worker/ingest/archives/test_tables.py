@@ -1,0 +1,87 @@
+"""Archives of tables alone: as if these had been sent one by one, with the splits that their names say."""
+
+import gzip
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.picture_archives import to_tar, to_zip
+
+N = 40
+
+
+def table(first: int, rows: int = N, *, label: bool = True) -> bytes:
+    header = "a,b,label\n" if label else "a,b\n"
+    lines = (f"{n}.5,{n * n % 7}{f',{chr(120 + n % 2)}' if label else ''}\n" for n in range(first, first + rows))
+    return (header + "".join(lines)).encode()
+
+
+def lines(first: int) -> bytes:
+    rows = (f'{{"a": {n}.5, "b": {n * n % 7}, "label": "{chr(120 + n % 2)}"}}\n' for n in range(first, first + N))
+    return "".join(rows).encode()
+
+
+def parquet(first: int) -> bytes:
+    held = io.BytesIO()
+    numbers = list(range(first, first + N))
+    pq.write_table(pa.table({"a": [n + 0.5 for n in numbers], "label": ["xy"[n % 2] for n in numbers]}), held)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"train.csv": table(0), "test.csv": table(N), "sample_submission.csv": b"a,label\n1,x\n2,y\n"},
+        {"data/train.csv": table(0), "data/test.csv": table(N), "data_description.txt": b"what a and b are"},
+        {"train.jsonl": lines(0), "test.jsonl": lines(N)},
+        {"set_train.csv.gz": gzip.compress(table(0)), "set_test.csv.gz": gzip.compress(table(N))},
+        {"data/train-00000-of-00001.parquet": parquet(0), "data/test-00000-of-00001.parquet": parquet(N)},
+        {
+            "training/0.csv": table(0, N // 2),
+            "training/1.csv": table(N // 2, N // 2),
+            "testing/x.csv": table(N),
+        },
+    ],
+)
+def test_tables_called_by_splits_are_these(ingest: Any, held: dict[str, bytes]) -> None:
+    made = ingest({"x.zip": to_zip(held)})
+    assert made.profile["splits"]["test"] == N, made.faults
+    assert made.profile["splits"]["train"] + made.profile["splits"]["validation"] == N
+    np.testing.assert_array_equal(made.read("input")[:, 0], [n + 0.5 for n in range(2 * N)])
+    assert made.profile["inferred"]["split"].startswith("the names of the tables: x.zip/")
+    others = [name for name in held if "submission" in name or name.endswith(".txt")]
+    assert all(name in made.profile["inferred"]["tables"] for name in others)
+
+
+def test_labels_that_are_withheld_from_the_test(ingest: Any) -> None:
+    made = ingest(
+        {"x.tar": to_tar({"train.csv": table(0), "valid.csv": table(N), "test.csv": table(2 * N, label=False)})}
+    )
+    assert made.profile["splits"] == {"train": N, "validation": N, "test": N}
+    assert made.profile["target"]["classes"] == {"x": N, "y": N}
+
+
+def test_tables_of_other_names_are_stacked_and_their_splits_drawn(ingest: Any) -> None:
+    parts = {"a.csv": table(0), "b.csv": table(N)}
+    made, alone = ingest({"x.zip": to_zip(parts)}), ingest(parts)
+    assert made.profile["splits"] == alone.profile["splits"]
+    np.testing.assert_array_equal(made.read("input"), alone.read("input"))
+
+
+def test_splits_that_somebody_asked_for_are_drawn(ingest: Any) -> None:
+    content = to_zip({"train.csv": table(0), "test.csv": table(N)})
+    made = ingest({"x.zip": content}, split={"train": 0.5, "validation": 0.25, "test": 0.25})
+    assert made.profile["splits"] == {"train": N, "validation": N // 2, "test": N // 2}
+
+
+def test_faults_name_the_table(ingest: Any) -> None:
+    made = ingest({"x.zip": to_zip({"train.csv": table(0), "test.csv": table(N) + b"1,2\n"})})
+    assert [(fault.file, fault.row) for fault in made.faults] == [("x.zip", N + 1)]
+    assert made.faults[0].message.startswith("x.zip/test.csv, row 41 has 2 cells")
+    made = ingest({"x.zip": to_zip({"train.csv": table(0), "test.csv": table(N), "stores.csv": b"s,t\n1,2\n3,4\n"})})
+    assert made.codes == ["unknown_split"]
+    assert "has 'stores.csv' beside 'train.csv', 'test.csv'; every table must" in made.faults[0].message
