@@ -10,10 +10,12 @@ import orjson
 
 from app import bounded_json
 from worker.ingest.readers import encoding, json_lists
+from worker.ingest.readers.conversations import is_conversation
 from worker.ingest.source import Context, Input
 
-LISTED = re.compile(rb'\s*(\{\s*"[^"]*"\s*:\s*)?\[')
-"""How a list of all rows begins, or an object that holds one."""
+LISTED = re.compile(rb"\s*\[")
+OPEN = re.compile(rb'(^\s*\{\s*"[^"]*"\s*:\s*\[|[{\[,:]\s*$)')
+"""How an object begins whose first value is a list; how a line ends within an object."""
 BLOCK_BYTES = 4 << 20
 MOST_LINE = 64 << 20
 """Bytes of one line at most."""
@@ -45,24 +47,24 @@ def blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:
 
 
 def is_listed(file: Input) -> bool:
-    """Whether the file is one list of rows, or one object that begins with such a list; lines may begin like it."""
+    """Whether the file is one list of rows, one object that holds such a list, or objects over several lines each."""
     file.stream.seek(0)
     first = file.stream.readline(MOST_LINE).removeprefix(encoding.MARK)
+    while first.isspace():
+        first = file.stream.readline(MOST_LINE)
     more = file.stream.read(SEEN).strip()
-    if not (begins := LISTED.match(first + more)):
-        return False
-    if begins[1] is None:
+    if LISTED.match(first + more):
         return True
     try:
         found = decode(first)
     except ValueError:
-        return bool(more)  # it goes on in the next line
-    value = next(iter(found.values()))
-    return not more and len(value) > 1 and all(isinstance(row, dict) for row in value)
+        return bool(more) and OPEN.search(first) is not None  # it goes on in the next line
+    return not more and isinstance(found, dict) and any(map(_is_rows, found.values()))
 
 
 def unlisted(file: Input, context: Context) -> Input | None:
-    """The elements of a list as lines; None where it cannot be read, and the fault says why."""
+    """The rows of a list, or of objects that are no lines, as lines; None where they cannot be read, and the fault
+    says why."""
 
     def chunks() -> Iterator[bytes]:
         file.stream.seek(0)
@@ -72,7 +74,7 @@ def unlisted(file: Input, context: Context) -> Input | None:
 
     made, done = context.temporary(), 0
     try:
-        for value in json_lists.members(chunks()):
+        for value in json_lists.rows(chunks):
             row = value if isinstance(value, dict) else {"text" if isinstance(value, str) else "values": value}
             done += made.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     except ValueError as error:
@@ -80,6 +82,12 @@ def unlisted(file: Input, context: Context) -> Input | None:
         return None
     made.flush()
     return replace(file, stream=made, size=done)
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether it is a list of objects, several, and no conversation."""
+    several = isinstance(value, list) and len(value) > 1 and all(isinstance(row, dict) for row in value)
+    return several and not is_conversation(value)
 
 
 def decode(line: bytes) -> Any:

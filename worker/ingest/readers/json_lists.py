@@ -2,7 +2,8 @@
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from app import bounded_json
@@ -13,6 +14,7 @@ BEYOND = 4
 """Characters that must follow a value before it is taken for whole: `1.5e+` is no number yet."""
 NEAR = 16
 """A mistake so close to the end of what has come may be none once more has come."""
+LISTED = 5
 SPACE = " \t\r\n"
 DECODER = json.JSONDecoder()
 
@@ -22,30 +24,32 @@ def elements(chunks: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
 
     Raises ValueError where the text is no JSON object in UTF-8, and says at which character.
     """
-    text = _Text(chunks)
-    text.take("{")
-    while text.next() != "}":
-        key = text.value()
-        if not isinstance(key, str):
-            raise ValueError(f"a key is {key!r:.80}, no string, before character {text.done:,}")
-        text.take(":")
-        if text.next() == "[":
-            for number, value in enumerate(text.list(), 1):
-                yield key, number, value
-        else:
-            yield key, 0, text.value()
-        if text.next() != "}":
-            text.take(",")
+    yield from _Text(chunks).object()
 
 
 def members(chunks: Iterator[bytes]) -> Iterator[Any]:
-    """Every element of a list, or of the list with which an object begins; raises as `elements` does."""
-    text = _Text(chunks)
-    if text.next() == "{":
-        text.take("{")
-        text.value()
-        text.take(":")
-    yield from text.list()
+    """Every element of a list; raises as `elements` does."""
+    yield from _Text(chunks).list()
+
+
+def rows(chunks: Callable[[], Iterator[bytes]]) -> Iterator[Any]:
+    """Every row of a list, of the one list of rows that an object holds, or of objects one behind the other.
+
+    Raises as `elements` does, and where an object holds several such lists. An object is read twice.
+    """
+    text = _Text(chunks())
+    if text.next() == "[":
+        yield from text.list()
+        return
+    held = Counter(key for key, number, value in text.object() if number and isinstance(value, dict | list))
+    lists = [key for key, number in held.items() if number > 1]
+    if text.next() or not lists:
+        yield from _Text(chunks()).objects()
+    elif lists[1:]:
+        named = ", ".join(f"{key!r} ({held[key]:,})" for key in lists[:LISTED])
+        raise ValueError(f"the object holds several lists, {named}; keep the one whose elements are the rows")
+    else:
+        yield from (value for key, number, value in elements(chunks()) if number and key == lists[0])
 
 
 class _Text:
@@ -78,6 +82,30 @@ class _Text:
             there = f"{found!r} stands" if found else "the text ends"
             raise ValueError(f"{there} at character {self.done:,}, where {character!r} is expected")
         self._place += 1
+
+    def objects(self) -> Iterator[Any]:
+        """Objects one behind the other, up to the end."""
+        while begins := self.next():
+            if begins != "{":
+                self.take("{")
+            yield self.value()
+
+    def object(self) -> Iterator[tuple[str, int, Any]]:
+        """What `elements` gives of the object that begins here."""
+        self.take("{")
+        while self.next() != "}":
+            key = self.value()
+            if not isinstance(key, str):
+                raise ValueError(f"a key is {key!r:.80}, no string, before character {self.done:,}")
+            self.take(":")
+            if self.next() == "[":
+                for number, value in enumerate(self.list(), 1):
+                    yield key, number, value
+            else:
+                yield key, 0, self.value()
+            if self.next() != "}":
+                self.take(",")
+        self.take("}")
 
     def list(self) -> Iterator[Any]:
         """The elements of the list that begins here."""

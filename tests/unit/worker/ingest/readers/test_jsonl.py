@@ -111,7 +111,10 @@ def test_a_last_line_cut_short(ingest: Any) -> None:
 @pytest.mark.parametrize(
     "write",
     [json.dumps, lambda rows: json.dumps(rows, indent=2), lambda rows: json.dumps({"data": rows, "version": 1}),
-     lambda rows: json.dumps({"rows": rows}, indent=1)],
+     lambda rows: json.dumps({"rows": rows}, indent=1), lambda rows: json.dumps({"version": 2, "of": {}, "data": rows}),
+     lambda rows: json.dumps({"version": 2, "sizes": [20], "data": rows, "end": None}, indent=2),
+     lambda rows: "\n".join(json.dumps(row, indent=2) for row in rows),
+     lambda rows: "\n\n".join(json.dumps({"kind": row["kind"], **row}, indent="\t") for row in rows)],
 )  # fmt: skip
 def test_one_list_of_all_rows(ingest: Any, write: Callable[[Any], str]) -> None:
     made = ingest({"x": b"\xef\xbb\xbf" + write(ROWS).encode()})
@@ -134,6 +137,30 @@ def test_a_fault_in_a_list_has_its_row(ingest: Any) -> None:
     assert [(fault.row, fault.code) for fault in ingest({"x": cut}).faults] == [(None, "not_json")]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (json.dumps({"images": ROWS, "marks": ROWS[:5]}, indent=2), "several lists, 'images' (20), 'marks' (5); keep"),
+        (",\n".join(json.dumps(row, indent=2) for row in ROWS), "',' stands at character 42, where '{' is expected"),
+        ("\n".join(json.dumps(row, indent=2) for row in ROWS)[:-20], "at character"),
+        (
+            json.dumps({"version": 2, "data": ROWS}, indent=2).replace('"b": 0.5,', '"b" 0.5,'),
+            "Expecting ':' delimiter",
+        ),
+    ],
+)
+def test_one_fault_of_objects_over_several_lines(ingest: Any, content: str, said: str) -> None:
+    made = ingest({"x.json": content.encode()})
+    assert [(fault.row, fault.code) for fault in made.faults] == [(None, "not_json")]
+    assert said in made.faults[0].message
+
+
+def test_lists_within_objects_over_several_lines(ingest: Any) -> None:
+    rows = [{"values": [n, n + 0.5], "label": n % 2} for n in range(20)]
+    made = ingest({"x.json": "\n".join(json.dumps(row, indent=2) for row in rows).encode()})
+    np.testing.assert_array_equal(made.read("input"), [[n, n + 0.5] for n in range(20)])
+
+
 def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
     rows = [{"values": [{"a": 1}, {"a": 2}], "text": f"this is text {n}"} for n in range(20)]
     assert ingest(lines(rows)).profile["rows"] == 20
@@ -141,9 +168,10 @@ def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
 
 @pytest.mark.parametrize("columns", [{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}, {"a": [1, 2], "b": ["x", "y"]}])
 def test_columns_as_pandas_writes_them(ingest: Any, columns: dict[str, Any]) -> None:
-    made = ingest({"x": json.dumps(columns).encode()})
-    assert made.codes == ["not_rows"]
-    assert "orient" in made.faults[0].message
+    for indent in (None, 2):
+        made = ingest({"x": json.dumps(columns, indent=indent).encode()})
+        assert made.codes == ["not_rows"]
+        assert "orient" in made.faults[0].message
 
 
 def test_a_line_too_long(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
