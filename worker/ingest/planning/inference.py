@@ -174,7 +174,9 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         numbering = [name for name in columns if is_numbering(left[name])]
         if numbering and any(left[name].is_number for name in set(columns) - set(numbering)):
             columns = [name for name in columns if name not in numbering]
-            plan.inferred["row numbers"] = f"{some(numbering)}: no features, since they only number the rows"
+            plan.inferred["row numbers"] = (
+                f"{some(numbering)}: no features, since they only number the rows or tell them apart"
+            )
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
             asked = options.modality

@@ -13,6 +13,8 @@ WORDS = 3.0
 """From so many words on, in the mean, a column is text rather than names."""
 ROW_NUMBERS = re.compile(r"|#|no|nr|num|row|row ?num(ber)?|idx|index|level_0|unnamed: ?\d+|(.*[_ ])?id", re.IGNORECASE)
 """Names of columns that are no features where they count the rows, too; also those that end in `Id`."""
+IDS = re.compile(r"unnamed: ?\d+|index|row|(.*[_ -])?(id|uuid|guid)|(?-i:.*[a-z0-9]I[dD])", re.IGNORECASE)
+"""Names of columns that are no features where every row has a whole number of its own, in whatever order."""
 INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name in Parquet."""
 SAID_NUMBERS = re.compile(r"(comment|caption|sentence|text)[_ -]?(number|num|no|nr|id|idx|index)", re.IGNORECASE)
@@ -52,8 +54,9 @@ def is_date(head: Head) -> bool:
 
 
 def is_numbering(head: Head) -> bool:
-    """Whether it only counts the rows, or those of an item."""
+    """Whether it only counts the rows or tells them apart, or counts those of an item."""
     if SAID_NUMBERS.fullmatch(head.name) and not head.fractions:
         return True
-    named = ROW_NUMBERS.fullmatch(head.name) or head.name.endswith("Id")
-    return bool((head.counts and named) or INDEX.fullmatch(head.name))
+    if IDS.fullmatch(head.name) and head.is_number and not head.fractions:
+        return head.counts or head.distinct == head.sampled > 1
+    return bool((head.counts and ROW_NUMBERS.fullmatch(head.name)) or INDEX.fullmatch(head.name))

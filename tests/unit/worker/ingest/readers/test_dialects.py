@@ -133,6 +133,27 @@ def test_row_numbers_are_no_features(ingest: Any, name: str) -> None:
     assert asked.profile["input"]["shape"] == [2 if name else 1]
 
 
+@pytest.mark.parametrize(
+    "name", ["id", "customer_id", "CustomerID", "Unnamed: 0", "index", "row", "uuid", "Account Id"]
+)
+def test_ids_in_any_order_are_no_features(ingest: Any, name: str) -> None:
+    numbers = [7919 * n % 10_007 for n in range(1, N + 1)]
+    text = f"{name},a,label\n" + "".join(f"{numbers[n]},{n % 5}.5,{'xy'[n % 2]}\n" for n in range(N))
+    made = ingest({"x.csv": text.encode()})
+    assert made.profile["input"]["shape"] == [1]
+    assert made.profile["inferred"]["row numbers"].startswith(f"{name!r}: no features")
+    repeated = ingest({"x.csv": (text + f"{numbers[0]},1.5,x\n").encode()})
+    assert repeated.profile["input"]["shape"] == [2], "rows share it"
+    fractions = ingest({"x.csv": text.replace(f"\n{numbers[3]},", f"\n{numbers[3]}.25,").encode()})
+    assert fractions.profile["input"]["shape"] == [2], "it measures something"
+
+
+@pytest.mark.parametrize("name", ["paid", "valid", "grid", "bid", "PAID", "price", "num"])
+def test_numbers_of_other_names_are_features_although_they_differ(ingest: Any, name: str) -> None:
+    text = f"{name},a,label\n" + "".join(f"{7919 * n % 10_007},{n % 5}.5,{'xy'[n % 2]}\n" for n in range(N))
+    assert ingest({"x.csv": text.encode()}).profile["input"]["shape"] == [2]
+
+
 def test_a_column_that_counts_and_has_another_name_is_a_feature(ingest: Any) -> None:
     text = "day,a,label\n" + "".join(f"{n},{n % 5}.5,{'xy'[n % 2]}\n" for n in range(N))
     assert ingest({"x.csv": text.encode()}).profile["input"]["shape"] == [2]
