@@ -71,6 +71,8 @@ class Dialect:
     """The first ones, the header among them."""
     titles: Sequence[str] = ()
     """What stands in the lines of titles in front of the header."""
+    repeated: bool = False
+    """Whether there were lines among them that repeat the header."""
 
     @property
     def skipped(self) -> int:
@@ -116,10 +118,10 @@ def find_dialect(text: str, delimiters: str, decimal: str | None, header: bool |
     over = 0 if header is False else _titles(rows)
     titles, rows = [cell.strip() for row in rows[:over] for cell in row if cell.strip()], rows[over:]
     before += comments + (_lines(text, delimiter, over) if over else 0)
-    if header is None:
-        header = not rows or _has_header(rows)
+    there, rows = len(rows), rows if header is False else _without_headers(rows)
+    header = (not rows or _has_header(rows)) if header is None else header
     found, certain = (decimal, decimal == COMMA) if decimal else _decimal(rows[header:], delimiter)
-    return Dialect(delimiter, before, header, found, certain, rows, titles)
+    return Dialect(delimiter, before, header, found, certain, rows, titles, len(rows) < there)
 
 
 def first_rows(text: str, delimiter: str) -> list[list[str]]:
@@ -138,6 +140,11 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return "_" not in cell
+
+
+def _holds_numbers(column: Sequence[str]) -> bool:
+    filled = list(filter(_is_filled, column))
+    return 2 * sum(map(is_number, filled)) >= len(filled)
 
 
 def are_numbers(cells: Sequence[str]) -> bool:
@@ -173,6 +180,19 @@ def _titles(rows: Sequence[Sequence[str]]) -> int:
     if not over or width < NARROWEST_TITLED or any(len(row) != width for row in rows[: over + 1]):
         return 0
     return over if not _lacks_names(table) and _has_header(table) else 0
+
+
+def _without_headers(rows: list[list[str]]) -> list[list[str]]:
+    """The rows without those that are equal to the first one, where that is a header without doubt: none of its cells
+    comes again elsewhere, and it names columns of numbers, or names as programs do."""
+    first, rest = rows[0] if rows else [], [row for row in rows[1:] if row != rows[0]]
+    if len(first) < 2 or not 0 < len(rest) < len(rows) - 1 or any(map(is_number, first)):
+        return rows
+    columns = [[row[place] for row in rest if len(row) > place] for place in range(len(first))]
+    numbers = any(_holds_numbers(column) for column in columns if any(map(_is_filled, column)))
+    named = numbers or all(cell.strip().isidentifier() for cell in first)
+    again = any(_is_filled(cell) and cell in column for cell, column in zip(first, columns, strict=True))
+    return [first, *rest] if named and not again else rows
 
 
 def _lacks_names(rows: Sequence[Sequence[str]]) -> bool:
@@ -216,11 +236,8 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
         if not cell.strip():
             return True  # the index of a table has no name
         is_one, is_there = is_number(cell), cell in column
-        if is_one or is_there:
-            filled = [each for each in column if each.strip()]
-            numbers = 2 * sum(map(is_number, filled)) >= len(filled)
-            if is_one if numbers else is_there:
-                return False
+        if (is_one or is_there) and (is_one if _holds_numbers(column) else is_there):
+            return False
     return True
 
 

@@ -45,6 +45,8 @@ class Staging:
         self.rows = 0
         self.skipped: list[int] = []
         """Rows of the file, from 1, that were no rows."""
+        self.headers = 0
+        """Those of them that repeat the header."""
         self.bad: list[int] = []
         """Rows here, from 0, that have a fault for which they are left out."""
         for head in self._heads:

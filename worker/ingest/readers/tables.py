@@ -18,6 +18,7 @@ from worker.ingest.faults import shown, some
 from worker.ingest.readers import encoding
 from worker.ingest.readers.cells import plainly, to_numbers
 from worker.ingest.readers.dialect import DELIMITERS, NOTHING, Written, find_dialect
+from worker.ingest.readers.glued import cut_headers, tell_headers
 from worker.ingest.readers.header import all_differ, listed
 from worker.ingest.readers.heads import cells_head
 from worker.ingest.readers.staging import Staging
@@ -49,10 +50,12 @@ class Table:
     """Of all columns as they stand, with a stand-in for each of `empty`."""
     empty: Mapping[str, int] = field(default_factory=dict)
     """Stand-ins of columns without name and, as far as anybody looked, without value: their places."""
+    repeated: bool = False
+    """Whether there are lines that repeat the header, to be passed over."""
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         try:
-            return self._read(wanted, context, trusting=True)
+            return self._read(wanted, context, trusting=not self.repeated)
         except pa.ArrowInvalid:  # a cell or a row is not as expected: again, to say which, or to leave it out
             return self._read(wanted, context, trusting=False)
 
@@ -102,6 +105,7 @@ class Table:
         try:
             end = None
             for batch in self._batches(names, parsing, converting, trusting=trusting):
+                batch = cut_headers(batch, staging) if self.repeated else batch
                 columns = {name: batch.column(name) for name in wanted.columns}
                 for name in self.empty:
                     self._check_empty(batch.column(name), name, None if trusting else staging)
@@ -126,6 +130,7 @@ class Table:
             elif not stopped:
                 code = "not_utf8" if "UTF8" in str(error) else "damaged"
                 faults.add(code, f"{self.file.name} cannot be read as CSV in UTF-8: {error}", file=self.file.id)
+        tell_headers(staging, self.file.name, context)
         return staging.loaded()
 
     def _batches(
@@ -229,7 +234,7 @@ def open_table(
         context.inferred["empty columns"].append(f"{file.name}: {what} and are passed over")
     stand_ins = {f"\0{place}": place for place in empty}
     every = [f"\0{place}" if place in empty else name for place, name in enumerate(names)]
-    return Table(file, heads, dialect.delimiter, dialect.skipped, written, every, stand_ins)
+    return Table(file, heads, dialect.delimiter, dialect.skipped, written, every, stand_ins, dialect.repeated)
 
 
 def _is_open(text: str, delimiter: str) -> bool:

@@ -114,6 +114,41 @@ def test_no_header_where_the_first_row_is_like_the_others(ingest: Any, rows: lis
     assert ingest({"x.data": "\n".join(rows).encode()}, header=True).profile["rows"] == N - 1
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["a,size in cm,label", "a,b c,", " a , b , label "])
+def test_headers_that_come_again_are_passed_over(ingest: Any, delimiter: str, header: str) -> None:
+    rows = [f"{n}.5,{n * n % 7},{'xy'[n % 2]}" for n in range(2 * N)]
+    if header.endswith(","):
+        rows = [row[:-1] for row in rows]
+    lines = [header, header, *rows[:N], header, *rows[N:]]
+    made = ingest({"x.csv": "\n".join(lines).replace(",", delimiter).encode()})
+    assert made.profile["rows"] == 2 * N
+    np.testing.assert_array_equal(made.read("input"), [[n + 0.5, n * n % 7] for n in range(2 * N)])
+    assert "x.csv: 2 lines that repeat the header are passed over" in made.profile["inferred"]["header"]
+    broken = [*lines[:5], "1.5", *lines[5:], "oops,1,x" if not header.endswith(",") else "oops,1,"]
+    made = ingest({"x.csv": "\n".join(broken).replace(",", delimiter).encode()})
+    assert [(fault.code, fault.row) for fault in made.faults] == [("ragged_row", 5), ("not_a_number", len(broken) - 1)]
+
+
+def test_headers_that_come_again_over_texts(ingest: Any) -> None:
+    lines = ["text,label", *(f"this is text number {n},{'xy'[n % 2]}" for n in range(N))]
+    made = ingest({"x.csv": "\n".join(lines + lines).encode()}, cleaning={"duplicates": "keep"})
+    assert (made.profile["rows"], made.profile["modality"]) == (2 * N, "text")
+    assert made.profile["target"]["classes"] == {"x": N, "y": N}
+
+
+@pytest.mark.parametrize("first", ["Go on, then!\tVas-y !", "republican\tn"])
+def test_a_first_row_that_comes_again_is_no_header(ingest: Any, first: str) -> None:
+    rows = [f"{'republican' if n % 2 else 'democrat'}\t{'nyu'[n % 3]}" for n in range(N)]
+    if first.startswith("Go"):
+        rows = [f"This is sentence {n}.\tVoici la phrase {n}." for n in range(N)]
+    made = ingest(
+        {"x.tsv": "\n".join([first, *rows, first]).encode()}, modality="text", cleaning={"duplicates": "keep"}
+    )
+    assert made.profile["rows"] == N + 2
+    assert {column["name"] for column in made.profile["columns"]} == {"f0", "f1"}
+
+
 def test_headers_of_years_and_of_an_index(ingest: Any) -> None:
     years = "country,2019,2020,2021\n" + "".join(f"land {n % 3},{n}.5,{n}.25,{n}.75\n" for n in range(N))
     assert ingest({"x.csv": years.encode()}).column("2020")["plays"] == "features"
