@@ -174,9 +174,7 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
         numbering = [name for name in columns if is_numbering(left[name])]
         if numbering and any(left[name].is_number for name in set(columns) - set(numbering)):
             columns = [name for name in columns if name not in numbering]
-            plan.inferred["row numbers"] = (
-                f"{some(numbering)}: no features, since they only number the rows or tell them apart"
-            )
+            plan.inferred["row numbers"] = f"{some(numbering)}: no features: they only number rows or tell them apart"
         named = [name for name in columns if left[name].is_text]
         if len(named) == len(columns):
             asked = options.modality
@@ -243,6 +241,8 @@ def _there(plan: Plan, left: Mapping[str, Head]) -> str:
 
 def _kind(head: Head) -> str:
     """Of a column that holds no text, in words."""
+    if head.dtype.kind in "SU":
+        return f"strings, {head.dtype}: text belongs in .txt, .csv or .jsonl"
     if head.is_number and head.is_plain:
         return "numbers" if head.sampled or head.origin == "array" else "no value in the first rows"
     return f"{prod(head.shape):,} numbers a row" if head.is_number else head.ragged or NEITHER

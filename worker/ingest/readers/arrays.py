@@ -189,7 +189,8 @@ def _read_header(file: Input, name: str, stream: IO[bytes], start: int, size: in
 def _judge(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], size: int) -> tuple[str, str]:
     """Code and text of what is wrong with an array of which `size` bytes are there; empty when nothing is."""
     if dtype.hasobject:
-        return "pickled_array", f"{name!r} holds pickled Python objects, which are never read; save numbers or strings"
+        problem = f"{name!r} holds pickled objects of type {dtype}, which are never read; save numbers or strings"
+        return "pickled_array", f"{problem}, and text as .txt, .csv or .jsonl"
     if dtype.kind not in "biufSU" or (dtype.itemsize > 8 and dtype.kind in "iuf"):
         return (
             "unsupported_type",

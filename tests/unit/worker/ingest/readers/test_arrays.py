@@ -139,6 +139,17 @@ def test_pickled_objects_are_never_read(ingest: Any, to_npy: Any, to_npz: Any, p
     assert "never read" in made.faults[0].message
 
 
+@pytest.mark.parametrize("modality", ["auto", "text", "vectors"])
+def test_strings_alone_are_told_where_text_belongs(ingest: Any, to_npy: Any, modality: str) -> None:
+    texts = np.array([f"this is text {n}" for n in range(20)])
+    made = ingest({"x.npy": to_npy(texts)}, modality=modality)
+    assert made.codes == ["no_input"]
+    assert "'x' (strings, <U15: text belongs in .txt, .csv or .jsonl)" in made.faults[0].message
+    pickled = ingest({"x.npy": to_npy(texts.astype(object), pickled=True)}, modality=modality)
+    assert "holds pickled objects of type object" in pickled.faults[0].message
+    assert "text as .txt, .csv or .jsonl" in pickled.faults[0].message
+
+
 def test_an_array_cut_short(ingest: Any, to_npy: Any) -> None:
     made = ingest({"x.npy": to_npy(np.zeros((10, 3)))[:-9]})
     assert made.codes == ["truncated"]
