@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.ragged import Ragged
 from worker.ingest.archives.containers import Archive, Member
 from worker.ingest.archives.folders import is_split, split_name
-from worker.ingest.faults import shown
+from worker.ingest.faults import shown, some
 from worker.ingest.planning.names import is_prose
 from worker.ingest.readers import jsonl, tables, transcripts
 from worker.ingest.readers.heads import OTHER
@@ -175,6 +175,10 @@ def _join(
     loaded = source.load(Wanted(names=[FILE_NAME, *([SPLIT] if has_split else [])]), context)
     files = loaded.names[FILE_NAME]
     rows, items, turns = [], [], []
+    if not len(files.codes):
+        names = some([head.name for head in source.heads])
+        message = f"{source.file.name} is a header alone, {names}; add a row for every file, or take it out"
+        context.faults.add("no_rows", message, file=source.file.id)
 
     def fault(code: str, row: int, column: str, problem: str) -> None:
         number = loaded.file_row(row)

@@ -255,6 +255,15 @@ def test_numbers_of_the_metadata_may_be_the_input(ingest: Any) -> None:
     assert made.read("input").tolist() == [[0], [1], [2], [3]]
 
 
+@pytest.mark.parametrize("on_fault", ["fail", "drop"])
+def test_metadata_without_rows_is_one_fault(ingest: Any, on_fault: str) -> None:
+    made = ingest({"x.zip": to_zip({"metadata.csv": b"file_name,label\n"} | CATS)}, on_fault=on_fault)
+    assert found(made) == [("no_rows", None, None)]
+    assert made.faults[0].message == (
+        "x.zip/metadata.csv is a header alone, 'file_name', 'label'; add a row for every file, or take it out"
+    )
+
+
 def test_tags_of_metadata(ingest: Any) -> None:
     members = {f"{n}.png": picture(n) for n in range(8)}
     entries = [{"file_name": f"{n}.png", "tags": ["wet", "cold"][: n % 3]} for n in range(8)]
