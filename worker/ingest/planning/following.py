@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.dataset_options import Columns, DatasetOptions
 from worker.ingest.faults import Faults, some
 from worker.ingest.planning.columns import plan_columns, take_shapes
-from worker.ingest.planning.plan import Part, Plan
+from worker.ingest.planning.plan import INPUTS, Part, Plan
 from worker.ingest.source import Head
 
 EITHER = ("classes", "numbers")
@@ -42,19 +42,30 @@ def agree(plan: Plan, again: Plan, called: str, others: str, faults: Faults) -> 
         faults.add(
             "columns_differ",
             f"{called} gives {_in_words(again)}, {others} {_in_words(plan)}; "
-            "all splits need the same: call the columns alike",
+            f"all splits need the same: call the columns alike{_lacking(plan, again, called)}",
         )
         return
     for role, part in again.parts.items():
         if role in plan.parts and part.shape != plan.parts[role].shape:
             other = plan.parts[role]
             message = f"{some(part.columns)} of {called} gives items of {part.shape}, "
-            faults.add("shapes_differ", f"{message}{some(other.columns)} of {others} of {other.shape}")
+            message += f"{some(other.columns)} of {others} of {other.shape}{_lacking(plan, again, called)}"
+            faults.add("shapes_differ", message)
 
 
 def _is_withheld(part: Part, role: str) -> bool:
     """Whether files may lack this role altogether: labels of a test split are often secret."""
     return role == "target" and part.modality in ("classes", "numbers", "tags", "boxes")
+
+
+def _lacking(plan: Plan, again: Plan, called: str) -> str:
+    """What to do where the files lack a single one of the input's columns: that is mostly what they were kept for."""
+    there = {*again.used(), *again.ignored}
+    inputs = [name for role in INPUTS if role in plan.parts for name in plan.parts[role].columns]
+    match [name for name in inputs if name not in there]:
+        case [name] if len(inputs) > 1:
+            return f"; name {name!r}, which {called} lacks, in columns.label or columns.value if it is to be predicted"
+    return ""
 
 
 def _read(part: Part, role: str) -> tuple[str, list[int]]:

@@ -65,6 +65,19 @@ def test_labels_that_are_withheld_from_the_test(ingest: Any) -> None:
     assert made.profile["target"]["classes"] == {"x": N, "y": N}
 
 
+@pytest.mark.parametrize(("kind", "code"), [("{}", "shapes_differ"), ("kind {}", "columns_differ")])
+def test_what_is_to_be_predicted_is_asked_for_where_no_name_says_it(ingest: Any, kind: str, code: str) -> None:
+    rows = [f"{n % 2},{kind.format(n % 7)},{n}.5\n" for n in range(2 * N)]
+    held = {"train.csv": "sunk,a,b\n" + "".join(rows[:N]), "test.csv": "a,b\n" + "".join(row[2:] for row in rows[N:])}
+    content = to_zip({name: text.encode() for name, text in held.items()})
+    made = ingest({"x.zip": content})
+    assert made.codes == [code]
+    assert "; name 'sunk', which x.zip/test.csv lacks, in columns.label or columns.value" in made.faults[0].message
+    told = ingest({"x.zip": content}, columns={"label": "sunk"})
+    assert told.profile["splits"]["test"] == N
+    assert told.profile["target"]["classes"].keys() == {"0", "1"}
+
+
 def test_tables_of_other_names_are_stacked_and_their_splits_drawn(ingest: Any) -> None:
     parts = {"a.csv": table(0), "b.csv": table(N)}
     made, alone = ingest({"x.zip": to_zip(parts)}), ingest(parts)
