@@ -20,6 +20,9 @@ WORSE = 0.1
 SLIGHT = 0.1
 """Share of itself by which a loss may rise without diverging: the head of a graft is solved before the first step, and
 what a training then does to it may be as small as the noise of its batches."""
+LOST, LITTLE = 10.0, 0.1
+"""Times itself by which a loss was higher on the way, and the share of itself by which it fell in the end: what it had
+before the first step was lost on the way, and there is nothing instead."""
 IN_A_ROW = 3
 STILL_FALLING = 0.3
 """Share of all progress made in the second half of the schedule, by the rates of its steps, from which it counts as
@@ -66,6 +69,10 @@ def of_curves(
         harm, was = min(best, *train) - began, began
         if not ended and harm <= abs(was):
             return []
+    highest = max(*train, *validation)
+    if ended and began is not None and highest > LOST * abs(began) and began - best < LITTLE * abs(began):
+        fallen = f"the loss was {began:.4g} before the first step, {highest:.4g} in between, and {best:.4g} at best"
+        harm, was = highest - began, began
     if fallen and harm <= SLIGHT * abs(was):
         advice = "what the model knew before is as good; try a smaller learning_rate, or more data"
         return [Finding("stalls", f"{fallen}: the training adds nothing; {advice}")] if ended else []

@@ -49,6 +49,17 @@ def test_the_weights_that_are_kept_are_called_by_their_name() -> None:
     assert "its last weights are kept" in told.message
 
 
+def test_what_was_lost_on_the_way_and_came_back_as_nothing_diverges() -> None:
+    """It falls evenly in the end; to ask for a higher rate would be wrong. What comes back better has learned."""
+    train, validation = [3e10, 900.0, 1.3, 1.2, 1.1, 1.0], [4e4, 50.0, 1.4, 1.25, 1.15, 1.02]
+    assert of_curves(train, validation, began=1.06) == []
+    (told,) = of_curves(train, validation, began=1.06, ended=True)
+    assert told.name == "diverges"
+    assert "the loss was 1.06 before the first step, 3e+10 in between, and 1.02 at best" in told.message
+    learned = of_curves([*train, 0.5], [*validation, 0.5], began=1.06, ended=True)
+    assert "diverges" not in [each.name for each in learned]
+
+
 def test_what_never_was_better_than_before_the_first_step_diverges() -> None:
     """The first steps did the harm, and the rate has fallen since."""
     train, validation = [900.0, 400.0, 90.0, 50.0, 40.0], [700.0, 300.0, 60.0, 45.0, 39.0]
