@@ -16,13 +16,12 @@ import argparse
 import contextlib
 import os
 import statistics
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import t
 from serving import measure, message, train
-from side_by_side import KEYS, is_api, memory
+from side_by_side import KEYS, apis, memory
 
 from app.demo.service import Client, started
 
@@ -56,11 +55,10 @@ def overload(arguments: argparse.Namespace) -> None:
 def processor_seconds(port: int) -> float:
     """What the API on that port has used of the processor."""
     total = 0.0
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if is_api(entry, port):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for entry in apis(port):
+        with contextlib.suppress(OSError):  # one may have ended since
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return total
 
 

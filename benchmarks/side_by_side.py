@@ -118,6 +118,16 @@ def is_api(process: Path, port: int) -> bool:
     return f"ROOTSTOCK_PORT={port}".encode() in (process / "environ").read_bytes().split(b"\0")
 
 
+def apis(port: int) -> list[Path]:
+    """The folders in /proc of the API that listens on a port: one, or one for each of its processes."""
+    found: list[Path] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if is_api(entry, port):
+                found.append(entry)
+    return found
+
+
 def memory(port: int, first: int | None, kind: str = "Pss") -> float:
     """MiB of a process and all below it (their shared pages shared out), or of the API that listens on a port."""
     total = 0

@@ -19,12 +19,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from serving import measure, message, train
-from side_by_side import KEYS, is_api
+from side_by_side import KEYS, apis
 
 from app import plain_json
 from app.api.fast_path.gathered import Gathered
@@ -114,11 +113,9 @@ def serving() -> Iterator[tuple[int, Callable[[], float]]]:
 
 def adopt(port: int) -> None:
     """Takes the settings of the API on that port."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if is_api(entry, port):
-                held = (line.decode().partition("=") for line in (entry / "environ").read_bytes().split(b"\0"))
-                os.environ |= {name: value for name, _, value in held if name.startswith("ROOTSTOCK_")}
+    for entry in apis(port):
+        held = (line.decode().partition("=") for line in (entry / "environ").read_bytes().split(b"\0"))
+        os.environ |= {name: value for name, _, value in held if name.startswith("ROOTSTOCK_")}
 
 
 def asked(request: bytes, options: argparse.Namespace, watch: Stopwatch) -> dict[str, float]:

@@ -96,14 +96,18 @@ class MlpEncoder(Encoder):
 
     def redrawn(self, inputs: Tensors, bottleneck: nn.Module, decoder: nn.Module) -> Tensor:
         """Where all layers are linear or rectified, they are one node of the graph from the item to its drawing."""
-        if not isinstance(self.layers, Rectified) or self.pieces is not None:
+        if self._rectified is None:
             return super().redrawn(inputs, bottleneck, decoder)
-        drawn = self.layers(inputs["values"].flatten(1), *_behind(bottleneck, decoder))
+        drawn = self._rectified(inputs["values"].flatten(1), *_behind(bottleneck, decoder))
         return cast(Tensor, cast(MlpDecoder, decoder)[-1](drawn))
 
     def chain(self, bottleneck: nn.Module, decoder: nn.Module) -> Chain | None:
-        plain = isinstance(self.layers, Rectified) and self.pieces is None
-        return cast(Rectified, self.layers).chain(*_behind(bottleneck, decoder)) if plain else None
+        return None if self._rectified is None else self._rectified.chain(*_behind(bottleneck, decoder))
+
+    @property
+    def _rectified(self) -> Rectified | None:
+        """The layers, where they are one node of the graph and read the item alone."""
+        return self.layers if isinstance(self.layers, Rectified) and self.pieces is None else None
 
 
 def _behind(bottleneck: nn.Module, decoder: nn.Module) -> tuple[nn.Module, ...]:

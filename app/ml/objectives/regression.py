@@ -46,7 +46,7 @@ class Regression(SupervisedSettings):
     tables that a new encoder reads."""
 
     def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
-        fits = data.shape.layout == "vector" and data.shape.count <= WIDEST
+        fits = has_line(data.shape)
         if self.residual and not fits:
             raise DoesNotFit(
                 f"objective.residual: a linear regression reads tables of up to {WIDEST:,} numbers a row; leave it out",
@@ -78,7 +78,7 @@ class Regressor(Headed):
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
         shape = role.modality.shape
-        self._is_linear = shape.layout == "vector" and shape.count <= WIDEST
+        self._has_line = has_line(shape)
         self.residual = bool(settings.residual)
         if self.residual:
             self.register_buffer("slopes", torch.zeros(shape.count, 1))
@@ -119,7 +119,7 @@ class Regressor(Headed):
         """`mean`: the mean of the training rows, for every row; of vectors also `ridge`, a linear regression."""
         known, wanted = (torch.cat([batch.roles["target"]["values"] for batch in part]) for part in (train, test))
         found = {"mean": self._metrics(known.mean().expand_as(wanted), wanted)}
-        if self._is_linear:
+        if self._has_line:
             rows, asked = (torch.cat([batch.roles["input"]["values"] for batch in part]) for part in (train, test))
             slopes, level = ridge(rows, known)
             found["ridge"] = self._metrics(asked @ slopes + level, wanted)
@@ -138,6 +138,11 @@ class Regressor(Headed):
             "mae": error.abs().mean().item(),
             "r2": (1 - error.square().sum() / squares).item() if squares > 0 else 0.0,
         }
+
+
+def has_line(shape: Shape) -> bool:
+    """Whether a linear regression may stand beside a network that reads such items."""
+    return shape.layout == "vector" and shape.count <= WIDEST
 
 
 def ridge(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

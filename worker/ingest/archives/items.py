@@ -16,11 +16,11 @@ from app.errors import Malformed, TooLarge
 from worker.ingest.archives.containers import BROKEN, Archive, Member, open_tar, open_zip
 from worker.ingest.archives.folders import LABEL_NOTE, SPLIT_NOTE, read_folders
 from worker.ingest.archives.item_names import Names
-from worker.ingest.archives.keyed import with_file_name
+from worker.ingest.archives.keyed import SPLIT, with_file_name
 from worker.ingest.archives.listed import as_lines
 from worker.ingest.archives.metadata import NAME, Metadata, read_metadata
 from worker.ingest.archives.naming import Said, tell_apart, why_unread
-from worker.ingest.archives.shares import COLUMN, read_splits, unlisted
+from worker.ingest.archives.shares import read_splits, unlisted
 from worker.ingest.faults import Faults, counted, shown, some
 from worker.ingest.readers.heads import TEXT
 from worker.ingest.source import Coded, Context, Head, Input, Loaded, Wanted
@@ -79,8 +79,8 @@ class Items:
             [name for name in wanted.ragged if name != self.column],
         )
         said = self.metadata.load(rest, context)
-        paths = [member.path for member in self.members] if self.is_listed and COLUMN in names else []
-        bad = [*said.bad, *unlisted(self.file, paths, names[COLUMN], context)] if paths else said.bad
+        paths = [member.path for member in self.members] if self.is_listed and SPLIT in names else []
+        bad = [*said.bad, *unlisted(self.file, paths, names[SPLIT], context)] if paths else said.bad
         return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, bad)
 
     def fits(self, size: int, what: str, remedy: str, context: Context) -> None:

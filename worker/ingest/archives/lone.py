@@ -11,7 +11,7 @@ from dataclasses import replace
 from worker.ingest.archives.containers import BROKEN, Archive, Member, is_tar
 from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.archives.items import contents
-from worker.ingest.archives.naming import PARTS
+from worker.ingest.archives.naming import PARTS, TO_FILL_IN
 from worker.ingest.faults import counted, shown, some
 from worker.ingest.readers import arrays
 from worker.ingest.signatures import medium
@@ -22,8 +22,6 @@ ITEM = re.compile(
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
 TABLE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
-NOT_MEANT = re.compile(r"submission", re.IGNORECASE)
-"""Tables of competitions whose labels are no labels."""
 LOOKED_AT = 16
 
 
@@ -41,7 +39,7 @@ def unpack(archive: Archive, context: Context, *, by_name: bool) -> list[Input]:
     """
     members = contents(archive)
     tables = [member for member in members if TABLE.search(member.path)]
-    tables = [member for member in tables if not NOT_MEANT.search(member.path)] or tables
+    tables = [member for member in tables if not TO_FILL_IN.search(member.path)] or tables
     if len(members) == 1:
         tables = members
     packed = next((member.path for member in tables or members if _is_archive(_first(member))), None)

@@ -24,8 +24,10 @@ BEST = re.compile(r"(^|/)validated\.tsv$", re.IGNORECASE)
 """Common Voice has other tables for parts of its recordings; this one is all that was found good."""
 SPOKEN = re.compile(r"\.trans\.txt$", re.IGNORECASE)
 """LibriSpeech has one such list for the recordings of a chapter: `speaker-chapter-number WHAT IS SAID`."""
-NOT_MEANT = re.compile(r"submission|(^|[-_./])lemma(tized|s)?[-_.]", re.IGNORECASE)
-"""Tables of competitions whose labels are no labels, and captions of which only the stems of words are left."""
+TO_FILL_IN = re.compile(r"submission", re.IGNORECASE)
+"""Tables of competitions whose labels are no labels."""
+NOT_MEANT = re.compile(rf"{TO_FILL_IN.pattern}|(^|[-_./])lemma(tized|s)?[-_.]", re.IGNORECASE)
+"""Those, and captions of which only the stems of words are left."""
 DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation|speakers|chapters|books)\.txt$", re.IGNORECASE)
 PARTS = re.compile(r"[-_. ]|(?<=[a-z])(?=[A-Z])")
 """What stands between the parts of a name."""

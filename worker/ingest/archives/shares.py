@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from worker.ingest.archives.containers import Archive
 from worker.ingest.archives.folders import code
 from worker.ingest.archives.item_names import Names
-from worker.ingest.archives.keyed import Keyed
+from worker.ingest.archives.keyed import SPLIT, Keyed
 from worker.ingest.faults import shown
 from worker.ingest.source import Coded, Context, Input
-
-COLUMN = "split"
 
 
 def read_splits(archive: Archive, lists: Sequence[tuple[Keyed, str]], items: Sequence[str], context: Context) -> Coded:
@@ -29,7 +27,7 @@ def read_splits(archive: Archive, lists: Sequence[tuple[Keyed, str]], items: Seq
             wrong = "missing_file" if item is None else "two_splits"
             problem = "is not in the archive" if item is None else f"is in {found[item]}, too"
             message = f"{file}, row {row:,}: {shown(name)} {problem}"
-            context.faults.row(wrong, message, file=archive.file.id, row=row, column=COLUMN)
+            context.faults.row(wrong, message, file=archive.file.id, row=row, column=SPLIT)
     return code([split or None for split in found.values()])
 
 
@@ -38,5 +36,5 @@ def unlisted(file: Input, items: Sequence[str], splits: Coded, context: Context)
     rows = [row for row, place in enumerate(splits.codes.tolist()) if place < 0]
     for row in rows:
         message = f"{file.name}: {shown(items[row])} is in none of the lists that name splits"
-        context.faults.drop("unlisted", message, file=file.id, row=row + 1, column=COLUMN)
+        context.faults.drop("unlisted", message, file=file.id, row=row + 1, column=SPLIT)
     return rows
