@@ -5,8 +5,18 @@ from collections.abc import Callable, Sequence
 from app.dataset_options import DatasetOptions
 from app.ml.audio import sounds
 from app.ml.text.scripts import count_words
-from worker.ingest import foreign
-from worker.ingest.archives import array_splits, containers, encoded, images, items, lone, recordings
+from worker.ingest.archives import (
+    array_splits,
+    containers,
+    documents,
+    encoded,
+    foreign,
+    images,
+    items,
+    lone,
+    recordings,
+)
+from worker.ingest.archives.containers import Archive
 from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import (
     arrays,
@@ -42,7 +52,8 @@ def open_sources(file: Input, options: DatasetOptions, context: Context) -> list
     """The file's reader, or those of the tables in an archive; none when there are none, and the fault says why."""
     found = _open(file, options, context)
     if isinstance(found, list):
-        return [source for table in found for source in open_sources(table, options, context)]
+        each = options.model_copy(update={"format": None})
+        return [source for table in found for source in open_sources(table, each, context)]
     return [] if found is None else [found]
 
 
@@ -105,9 +116,8 @@ def _open(file: Input, options: DatasetOptions, context: Context) -> Source | li
         return lines.open_lines(file, beside, paragraphs=options.text_unit == "paragraph")
     if found in ARCHIVES:
         archive = items.open_archive(file, found, context)
-        if wanted is None and not context.faults.total and not lone.holds_items(archive):
-            by_name = options.split is None and options.columns.split is None
-            return lone.unpack(archive, context, by_name=by_name)
+        if options.format not in BOXES and not lone.holds_items(archive):
+            return None if context.faults.total else _without_items(archive, options, context)
         heard = options.modality != "audio" and recordings.holds_recordings(archive)
         if heard and options.modality != "auto":
             context.faults.add(
@@ -131,6 +141,16 @@ def _open(file: Input, options: DatasetOptions, context: Context) -> Source | li
     if head is None or context.faults.total:
         return source
     return encoded.open_cells(source, head, options, context)
+
+
+def _without_items(archive: Archive, options: DatasetOptions, context: Context) -> Source | list[Input]:
+    """Texts kept as files, or the tables of an archive."""
+    rows = lone.find_tables(archive)
+    texts = documents.tell_texts(archive, rows)
+    if texts is not None:
+        return documents.open_documents(archive, texts, options, context)
+    by_name = options.split is None and options.columns.split is None
+    return lone.unpack(archive, rows, context, by_name=by_name)
 
 
 def _codec(file: Input, first: bytes, options: DatasetOptions, context: Context) -> str | None:

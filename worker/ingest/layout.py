@@ -4,7 +4,7 @@ Knows no format and not what a column means.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -74,7 +74,7 @@ class Joined:
             if position < width:
                 where = self.origin(row, name)
                 place = ",".join(str(each) for each in np.unravel_index(position, shape)) if width > 1 else ""
-                return Origin(where.file, where.row, f"{name}[{place}]" if place else name)
+                return replace(where, column=f"{name}[{place}]" if place else name)
             position -= width
         raise IndexError(position)
 

@@ -218,6 +218,8 @@ class Loaded:
     """Rows of the file, from 1 and ascending, that could not be split into columns and are not among `rows`."""
     bad: Sequence[int] = ()
     """Rows among `rows`, from 0, that have a fault for which they are to be left out."""
+    called: Sequence[str] = ()
+    """What each of `rows` is called, where they are files of an archive."""
 
     def file_row(self, row: int) -> int:
         """The row of the file, from 1, of the `row`-th row here, from 0."""

@@ -28,11 +28,14 @@ class Origin:
     """From 1."""
     column: str | None
     """None where the whole row is meant."""
+    called: str = ""
+    """Its file in the archive."""
 
     def fault(self, code: str, problem: str) -> Fault:
         """What is wrong here."""
+        where = f"{self.file.name}, row {self.row:,}{f', {self.called}' if self.called else ''}"
         named = f", column {self.column!r}" if self.column is not None else ""
-        return Fault(self.file.id, self.row, self.column, code, f"{self.file.name}, row {self.row:,}{named}: {problem}")
+        return Fault(self.file.id, self.row, self.column, code, f"{where}{named}: {problem}")
 
 
 class Stack:
@@ -130,7 +133,10 @@ class Stack:
 
     def origin(self, row: int, column: str) -> Origin:
         number = next(n for n, stop in enumerate(self._starts[1:]) if row < stop)
-        return Origin(self.sources[number].file, self._loaded[number].file_row(row - self._starts[number]), column)
+        loaded, row = self._loaded[number], row - self._starts[number]
+        return Origin(
+            self.sources[number].file, loaded.file_row(row), column, loaded.called[row] if loaded.called else ""
+        )
 
     def segments(self, role: str) -> list[tuple[str, str, tuple[int, ...]]]:
         """Name, type and shape of every column of a role's numbers: an array is one, however wide."""

@@ -24,6 +24,7 @@ MOST_HEADER = 1 << 20
 """Bytes of a name in a TAR."""
 MOST_MEMBERS = 1_000_000
 TAR_BLOCK = 512
+UTF8_FLAG = 1 << 11
 OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:")
 OUT = ("unsafe_path", "whose path leads out of the archive; name every file by where it lies within")
 JUNK = re.compile(
@@ -105,7 +106,7 @@ def open_zip(file: Input, context: Context) -> Archive:
             if info.is_dir():
                 continue
             special = "a link" if stat.S_ISLNK(info.external_attr >> 16) else "locked" if info.flag_bits & 1 else ""
-            member = Member(info.filename, info.file_size, _unzip(opened, info))
+            member = Member(_in_zip(info), info.file_size, _unzip(opened, info))
             if not archive.add(member, special, context):
                 break
     except (*BROKEN, ValueError) as error:
@@ -126,7 +127,7 @@ def open_tar(file: Input, context: Context) -> Archive:
             special = (
                 "" if info.isreg() and not info.issparse() else "a link" if info.issym() or info.islnk() else "special"
             )
-            member = Member(info.name, info.size, _cut(file, info.offset_data, info.size))
+            member = Member(_in_tar(info.name), info.size, _cut(file, info.offset_data, info.size))
             if info.offset_data + info.size > file.size:
                 message = f"{file.name} is cut short: it ends within {shown(info.name)}"
                 context.faults.add("truncated", message, file=file.id)
@@ -147,6 +148,25 @@ def is_tar(first: bytes) -> bool:
     except tarfile.HeaderError:
         return False
     return True
+
+
+def _in_zip(info: zipfile.ZipInfo) -> str:
+    """A member's name: in UTF-8 also where no flag says it, as some systems write it."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
+
+
+def _in_tar(name: str) -> str:
+    """A member's name: in Latin-1 where it is no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("latin-1")
+    return name
 
 
 def names(stream: IO[bytes]) -> list[str]:

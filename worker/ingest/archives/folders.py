@@ -19,8 +19,12 @@ SPLIT_FOLDERS = {
     "testing": "test",
 }
 """By a folder's name in lower case, without what stands behind it."""
+UNLABELLED = ("unsup", "unsupervised", "unlabeled", "unlabelled")
+"""Folders of items whose class nobody knows."""
 BEHIND = re.compile(r"(?<=[a-z])\d{4}$|-(clean|other)(-\d+)?$")
 """The year in COCO's names, the kind of recordings and their hours in LibriSpeech's."""
+PARTS = re.compile(r"[-_. ]|(?<=[a-z])(?=[A-Z])")
+"""What stands between the parts of a name."""
 LABEL_NOTE = "the folder in which the {} lies"
 SPLIT_NOTE = "the top folders {}"
 
@@ -44,8 +48,11 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
     tops = {each[0] if each else "" for each in folders}
     named = {top for top in tops if is_split(top)}
     splits: Coded | None = None
+    called = {top: _called(top) for top in tops}
+    if not named and len(set(called.values())) > 1 and "train" in called.values() and all(called.values()):
+        named = tops
     if named and named == tops:
-        splits = code([split_name(each[0]) for each in folders])
+        splits = code([called[each[0]] for each in folders])
         folders = [each[1:] for each in folders]
     elif len(named) > 1:
         other = sorted(tops - named)[0]
@@ -56,8 +63,14 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
             "train, validation and test, or none",
             file=archive.file.id,
         )
-    labels = [each[-1] if each else None for each in folders]
+    labels = [each[-1] if each and each[-1].casefold() not in UNLABELLED else None for each in folders]
     return code(labels) if any(labels) else None, splits, ", ".join(sorted(named))
+
+
+def _called(top: str) -> str:
+    """The split that a folder or a part of its name is called by, as in `news-train`; empty where none or several."""
+    found = {split_name(part) for part in (top, *PARTS.split(top)) if is_split(part)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def code(names: Sequence[str | None]) -> Coded:

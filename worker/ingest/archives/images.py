@@ -19,7 +19,7 @@ from worker.ingest.archives.annotations.placing import Placed
 from worker.ingest.archives.annotations.split_lists import SPLIT
 from worker.ingest.archives.containers import Archive
 from worker.ingest.archives.folders import code
-from worker.ingest.archives.items import Items, list_items
+from worker.ingest.archives.items import Items, list_items, told_apart
 from worker.ingest.faults import counted
 from worker.ingest.readers.heads import TEXT
 from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
@@ -98,7 +98,7 @@ class Pictures:
 def open_pictures(archive: Archive, options: DatasetOptions, context: Context) -> Pictures:
     """Looks at every picture's header, and reads the annotation files."""
     archive, marks = read_annotations(archive, options.format, context)
-    items = list_items(archive, "picture", IMAGE, CAPTION, context, once=marks is not None)
+    items = list_items(archive, told_apart(archive, CAPTION), "picture", IMAGE, context, once=marks is not None)
     if marks is not None and marks.splits and all(head.name != SPLIT for head in items.heads):
         head = Head(SPLIT, "table", TEXT, note="the lists of pictures beside the annotations")
         items = replace(items, heads=[*items.heads, head], folders={**items.folders, SPLIT: code(marks.splits)})

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -81,7 +81,7 @@ class Items:
         said = self.metadata.load(rest, context)
         paths = [member.path for member in self.members] if self.is_listed and SPLIT in names else []
         bad = [*said.bad, *unlisted(self.file, paths, names[SPLIT], context)] if paths else said.bad
-        return Loaded(len(self.members), said.numbers, {**said.names, **names}, said.ragged, said.skipped, bad)
+        return replace(said, rows=len(self.members), names={**said.names, **names}, bad=bad)
 
     def fits(self, size: int, what: str, remedy: str, context: Context) -> None:
         """Adds a fault where `size` bytes are more than may be unpacked."""
@@ -97,7 +97,7 @@ class Items:
             if found is not None and self._again(row):
                 yield found
                 continue
-            found, content = None, self._read(row, context.faults) if row not in self.bad else None
+            found, content = None, self.read(row, context.faults) if row not in self.bad else None
             context.tick(0)
             if content is None:
                 continue
@@ -105,11 +105,11 @@ class Items:
                 found = at(content, f"{self.file.name}, {self.noun} {row + 1:,}, {member.path}")
                 yield found
             except TooLarge as error:
-                self._refuse(f"{self.noun}_too_large", error.message, row, context.faults)
+                self.refuse(f"{self.noun}_too_large", error.message, row, context.faults)
             except Malformed as error:
                 why = why_unread(member, self.noun)
                 problem = f"{self.file.name}, {member.path}: {why}, or take it out" if why else error.message
-                self._refuse(f"no_{self.noun}", problem, row, context.faults, remedy=not why)
+                self.refuse(f"no_{self.noun}", problem, row, context.faults, remedy=not why)
         context.faults.cut_short |= context.faults.total > 0  # nobody unpacks what has faults in its headers
 
     def unpack(self, work: Callable[[bytes, str], T], context: Context) -> Iterator[T | None]:
@@ -122,7 +122,7 @@ class Items:
             try:
                 return future.result() if future is not None else None
             except (Malformed, TooLarge) as error:
-                self._refuse(f"damaged_{self.noun}", error.message, row, context.faults)
+                self.refuse(f"damaged_{self.noun}", error.message, row, context.faults)
                 return None
 
         with ThreadPoolExecutor(THREADS) as pool:
@@ -130,7 +130,7 @@ class Items:
                 if self._again(row):
                     waiting.append((row, waiting[-1][1]))
                 else:
-                    content = self._read(row, context.faults) if row not in self.bad else None
+                    content = self.read(row, context.faults) if row not in self.bad else None
                     name = f"{self.file.name}, {member.path}"
                     waiting.append((row, pool.submit(work, content, name) if content is not None else None))
                 if len(waiting) > 2 * THREADS:
@@ -142,20 +142,22 @@ class Items:
         """Whether it is the item of the row before, of which several texts are known."""
         return row > 0 and self.members[row] is self.members[row - 1]
 
-    def _read(self, row: int, faults: Faults) -> bytes | None:
+    def read(self, row: int, faults: Faults) -> bytes | None:
+        """An item's file; None where that cannot be read, and the fault says why."""
         member = self.members[row]
         where = f"{self.file.name}, {self.noun} {row + 1:,}, {shown(member.path)}:"
         if member.size > MOST_BYTES:
             problem = f"{where} is a file of {member.size:,} bytes; at most {MOST_BYTES:,} are read"
-            self._refuse(f"{self.noun}_too_large", problem, row, faults)
+            self.refuse(f"{self.noun}_too_large", problem, row, faults)
             return None
         try:
             return member.read()
         except (*BROKEN, ValueError) as error:
-            self._refuse("damaged", f"{where} cannot be unpacked: {error}", row, faults)
+            self.refuse("damaged", f"{where} cannot be unpacked: {error}", row, faults)
             return None
 
-    def _refuse(self, code: str, message: str, row: int, faults: Faults, *, remedy: bool = True) -> None:
+    def refuse(self, code: str, message: str, row: int, faults: Faults, *, remedy: bool = True) -> None:
+        """The first fault of an item, for which its row may be left out."""
         if row not in self.bad:
             self.bad.add(row)
             if remedy and not faults.drops:
@@ -176,18 +178,19 @@ def contents(archive: Archive) -> list[Member]:
 
 
 def told_apart(archive: Archive, text: str = "") -> Said:
-    """The members that are items, and those that say more of them where no metadata file does."""
+    """The members that are items, and those that say more of them where no metadata file does; `text` is the column of
+    texts that lie beside."""
     members = contents(archive)
     return Said(members, []) if len(members) < len(archive.members) else tell_apart(members, text)
 
 
-def list_items(archive: Archive, noun: str, column: str, text: str, context: Context, *, once: bool = False) -> Items:
-    """Finds out what folders and metadata files say of the items; `text` is the column of texts that lie beside.
+def list_items(archive: Archive, said: Said, noun: str, column: str, context: Context, *, once: bool = False) -> Items:
+    """Finds out what folders and metadata files say of the items.
 
     An item of which several texts are known is there with each, if not `once`.
     """
-    file, said = archive.file, told_apart(archive, text)
-    members, metadata = said.items, [member for member in archive.members if NAME.search(member.path)]
+    file, members = archive.file, said.items
+    metadata = [member for member in archive.members if NAME.search(member.path)]
     complete = bool(metadata)
     if metadata:
         names = Names([member.path for member in members])

@@ -3,15 +3,18 @@
 Tables called like splits, as competitions hand them out, are these. Knows no table's format.
 """
 
+import io
 import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from worker.ingest.archives import foreign
 from worker.ingest.archives.containers import BROKEN, Archive, Member, is_tar
-from worker.ingest.archives.folders import is_split, split_name
-from worker.ingest.archives.items import contents
-from worker.ingest.archives.naming import PARTS, TO_FILL_IN
+from worker.ingest.archives.folders import PARTS, is_split, split_name
+from worker.ingest.archives.item_names import stem
+from worker.ingest.archives.items import MOST_BYTES, contents
+from worker.ingest.archives.naming import TO_FILL_IN
 from worker.ingest.faults import counted, shown, some
 from worker.ingest.readers import arrays
 from worker.ingest.signatures import medium
@@ -22,7 +25,9 @@ ITEM = re.compile(
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
 TABLE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+LINES = re.compile(r"\.txt$", re.IGNORECASE)
 LOOKED_AT = 16
+FIRST = 4096
 
 
 def holds_items(archive: Archive) -> bool:
@@ -32,26 +37,33 @@ def holds_items(archive: Archive) -> bool:
     return named or not members or any(medium(_first(member)) for member in members[:LOOKED_AT])
 
 
-def unpack(archive: Archive, context: Context, *, by_name: bool) -> list[Input]:
-    """The tables, or the only member; none where they do not belong together, and the fault says why.
+def find_tables(archive: Archive) -> list[Member]:
+    """The members whose rows are the dataset's: tables, or else texts called like splits, or the only one."""
+    members = contents(archive)
+    if len(members) == 1:
+        return members
+    found = [member for member in members if TABLE.search(member.path)]
+    texts = [member for member in members if LINES.search(member.path) and is_split(stem(member.path))]
+    if not found and len({split_name(stem(member.path)) for member in texts}) > 1:
+        return texts
+    return [member for member in found if not TO_FILL_IN.search(member.path)] or found
+
+
+def unpack(archive: Archive, tables: Sequence[Member], context: Context, *, by_name: bool) -> list[Input]:
+    """The tables as files of their own; none where they do not belong together, and the fault says why.
 
     If splits go `by_name`, tables have those that they are called by, where they are called by several.
     """
     members = contents(archive)
-    tables = [member for member in members if TABLE.search(member.path)]
-    tables = [member for member in tables if not TO_FILL_IN.search(member.path)] or tables
-    if len(members) == 1:
-        tables = members
-    packed = next((member.path for member in tables or members if _is_archive(_first(member))), None)
+    packed = next((member for member in tables or members if _is_archive(_first(member))), None)
     if packed is not None or not tables:
-        path, is_one = packed or members[0].path, "an archive itself" if packed else "none, and no table"
-        _refuse(
-            archive,
-            "no_items",
-            f"holds no pictures and no recordings: {shown(path)} is {is_one}; send tables and texts without one, "
-            "or each in one of its own",
-            context,
+        odd = packed or members[0]
+        other = "an archive itself" if packed else "none, and no table"
+        remedy = (
+            "send tables and texts without one, or each in one of its own, or a row as a text in its class's folder"
         )
+        what = _stranger(odd) or f"is {other}; {remedy}"
+        _refuse(archive, "no_items", f"holds no pictures and no recordings: {shown(odd.path)} {what}", context)
         return []
     splits = _splits(archive, tables, context) if by_name else [""] * len(tables)
     if len(tables) < len(members):
@@ -94,6 +106,15 @@ def _split(path: str) -> str:
 
 def _is_archive(begins: bytes) -> bool:
     return begins.startswith(arrays.ZIP_MAGIC) or is_tar(begins)
+
+
+def _stranger(member: Member) -> str | None:
+    """What a file is, in words, that is known and read nowhere."""
+    try:
+        content = member.read() if member.size <= MOST_BYTES else _first(member)
+    except (*BROKEN, ValueError):
+        return None
+    return foreign.recognise(content[:FIRST], io.BytesIO(content), member.path)
 
 
 def _refuse(archive: Archive, code: str, problem: str, context: Context) -> None:

@@ -48,6 +48,8 @@ class Metadata:
     items: NDArray[np.int64]
     """Which item of the archive is there, one after the other; several times those of which several texts are known."""
     given: list[Given] = field(default_factory=list)
+    paths: Sequence[str] = ()
+    """Of all items of the archive."""
     unlisted: list[int] = field(default_factory=list)
     """Places in `items` that no row speaks of."""
 
@@ -83,7 +85,8 @@ class Metadata:
             texts.append((each, loaded.ragged))
         names = {name: Coded(list(known[name]), codes[name]) for name in wanted.names}
         ragged = {name: self._texts(name, texts, context) for name in wanted.ragged}
-        return Loaded(len(self.items), numbers, names, ragged, (), bad)
+        called = [self.paths[item] for item in self.items.tolist() if self.paths]
+        return Loaded(len(self.items), numbers, names, ragged, (), bad, called)
 
     def _texts(self, name: str, texts: Sequence[tuple[Given, dict[str, Mapped]]], context: Context) -> Mapped:
         file, row = np.full(len(self.items), -1, np.int32), np.zeros(len(self.items), np.int64)
@@ -126,7 +129,7 @@ def read_metadata(
     places = times.cumsum() - times
     for each in given:
         each.items = places[each.items] + each.turns
-    found = Metadata(np.repeat(np.arange(len(items)), times), given)
+    found = Metadata(np.repeat(np.arange(len(items)), times), given, items)
     if not complete or context.faults.total > before:
         return found  # items without a row may be those of rows with a fault
     unlisted = np.flatnonzero(known == 0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.ingest.archives.containers import BROKEN, Member
-from worker.ingest.archives.folders import is_split, split_name
+from worker.ingest.archives.folders import PARTS, is_split, split_name
 from worker.ingest.archives.item_names import Names, stem, without_ending
 from worker.ingest.archives.keyed import SPLIT, Keyed, is_nameless, read, written
 from worker.ingest.faults import shown
@@ -29,8 +29,6 @@ TO_FILL_IN = re.compile(r"submission", re.IGNORECASE)
 NOT_MEANT = re.compile(rf"{TO_FILL_IN.pattern}|(^|[-_./])lemma(tized|s)?[-_.]", re.IGNORECASE)
 """Those, and captions of which only the stems of words are left."""
 DOCUMENT = re.compile(r"(^|/)(classes|labels|names|about|notes?|citation|speakers|chapters|books)\.txt$", re.IGNORECASE)
-PARTS = re.compile(r"[-_. ]|(?<=[a-z])(?=[A-Z])")
-"""What stands between the parts of a name."""
 NUMBERS = re.compile(r"[-+\d.eE\s]*")
 OTHER_TABLE = re.compile(r"\.(xlsx?|ods|parquet|arrow|feather|mat|h5|hdf5|pkl|pickle)$", re.IGNORECASE)
 TRANSCRIPT, SPEAKER = "transcript", "speaker"
@@ -50,10 +48,11 @@ class Said:
     """Lists of items beside these, and the split of each."""
 
 
-def tell_apart(found: Sequence[Member], text: str) -> Said:
-    """`found` are the members that may be items; `text` is the column of what stands in texts beside them."""
-    said = [member for member in found if SAID.search(member.path)]
-    items = [member for member in found if not SAID.search(member.path)]
+def tell_apart(found: Sequence[Member], text: str, saying: re.Pattern[str] = SAID) -> Said:
+    """`found` are the members that may be items; `text` is the column of what stands in texts beside them; `saying`
+    are the names of those that are none."""
+    said = [member for member in found if saying.search(member.path)]
+    items = [member for member in found if not saying.search(member.path)]
     if not said or not items:
         return Said(list(found), [])
     names = Names([member.path for member in items])

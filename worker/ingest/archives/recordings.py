@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ml.audio import sounds
 from worker.ingest.archives.containers import BROKEN, Archive, Member
-from worker.ingest.archives.items import Items, contents, list_items
+from worker.ingest.archives.items import Items, contents, list_items, told_apart
 from worker.ingest.archives.naming import SAID, TRANSCRIPT
 from worker.ingest.readers.unpack import CHUNK
 from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Wanted
@@ -61,7 +61,7 @@ def holds_recordings(archive: Archive) -> bool:
 
 def open_recordings(archive: Archive, rate: int, context: Context) -> Recordings:
     """Looks at every recording's header; `rate` is that of the dataset."""
-    return open_items(list_items(archive, "recording", AUDIO, TRANSCRIPT, context), rate, context)
+    return open_items(list_items(archive, told_apart(archive, TRANSCRIPT), "recording", AUDIO, context), rate, context)
 
 
 def open_recording(file: Input, rate: int, context: Context) -> Recordings:

@@ -55,16 +55,20 @@ def refuse(file: Input, raw: bytes, faults: Faults, *, row: int | None = None) -
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        start = error.start
-        part = raw[max(0, start - AROUND) : start + AROUND]
-        high = sum(byte >= 0x80 for byte in raw)
-        is_latin = 2 * sum(map(len, RUNS.findall(raw))) < high
-        likely = ("cp1252" if WINDOWS.search(raw) else "Latin-1",) if is_latin else OTHERS
-        read = [f"in {codec} it would read {shown(part.decode(codec, 'replace'))}" for codec in likely]
-        faults.add(
-            "not_utf8",
-            f"{where} is not UTF-8: byte {start} is 0x{raw[start]:02x}; {', '.join(read)}. "
-            f"Save it as UTF-8, or give encoding {' or '.join(likely).lower()}, or another where these read wrong",
-            file=file.id,
-            row=row,
-        )
+        faults.add("not_utf8", f"{where} {problem(error, OURS)}", file=file.id, row=row)
+
+
+def problem(error: UnicodeDecodeError, codec: str) -> str:
+    """What is wrong with a text that is not written in `codec`, in words."""
+    raw, start = error.object, error.start
+    where = f"is not {shown_as(codec)}: byte {start:,} is 0x{raw[start]:02x}"
+    if codec != OURS:
+        return f"{where}: {error.reason}. Save it as UTF-8, or give another encoding"
+    part = raw[max(0, start - AROUND) : start + AROUND]
+    is_latin = 2 * sum(map(len, RUNS.findall(raw))) < sum(byte >= 0x80 for byte in raw)
+    likely = ("cp1252" if WINDOWS.search(raw) else "Latin-1",) if is_latin else OTHERS
+    read = [f"in {codec} it would read {shown(part.decode(codec, 'replace'))}" for codec in likely]
+    return (
+        f"{where}; {', '.join(read)}. "
+        f"Save it as UTF-8, or give encoding {' or '.join(likely).lower()}, or another where these read wrong"
+    )

@@ -81,7 +81,7 @@ def test_a_fault_in_a_packed_table_names_both_files(ingest: Any) -> None:
 @pytest.mark.parametrize(
     ("held", "said"),
     [
-        ({"pos/1.txt": b"a good film", "neg/1.txt": b"a bad film"}, "'pos/1.txt' is none, and no table"),
+        ({"pos.txt": b"a good film", "neg.txt": b"a bad film"}, "'pos.txt' is none, and no table"),
         ({"train.csv": TABLE, "test.csv": to_zip({"x.csv": TABLE})}, "'test.csv' is an archive itself"),
         ({"inner.zip": to_zip({"x.png": picture()})}, "'inner.zip' is an archive itself"),
     ],
