@@ -3,7 +3,6 @@
 Legend: `B` batch, `D` width of the encoder's features, `E` width of the code, `L` tokens, `V` vocabulary.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -20,6 +19,7 @@ from app.ml.networks.layers import linear, silence
 from app.ml.networks.rectified import Chain
 from app.ml.networks.team import Team
 from app.ml.objectives.base import Comparison, Objective, ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.parts.codes import flat_encoder, narrow
 from app.ml.objectives.parts.distances import displacements
 from app.ml.objectives.parts.rebuilding import bounded, drawing, measures, misses, rendered
 from app.ml.objectives.parts.squares import mean_squares
@@ -28,9 +28,6 @@ from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.random_numbers import normal
 from app.ml.tensors.shapes import Layout, Shape, Tensors
 
-WIDEST = 64
-"""Width of the code beyond which a default does not go."""
-WIDEST_OF_TEXT = 256
 USUAL_NOISE = 0.1
 FEW_ROWS = 1200
 """Training rows of a table below which distances are to be kept by its code."""
@@ -238,19 +235,3 @@ class Spaced(Autoencoder, Comparison):
         each, code, values = representations.tensor_split([1, 1 + self.code], 1)
         misplaced = displacements(code, values) / self.shape.count
         return Loss((each[:, 0] + self.stress * misplaced).sum(), len(each))
-
-
-def narrow(shape: Shape) -> int | None:
-    """Half as many numbers as the item has, up to `WIDEST`: narrow enough that copying the item is impossible."""
-    if shape.layout == "tokens":  # a word is more than a number
-        return WIDEST_OF_TEXT
-    return min(WIDEST, math.ceil(shape.count / 2))
-
-
-def flat_encoder(shape: Shape) -> tuple[str, str]:
-    """The encoder for a whole item to be drawn again from one code."""
-    if shape.layout == "tokens":
-        return "rnn", "words come one after the other"
-    if shape.layout == "grid" and max(shape.size[1:]) > 32:
-        return "cnn", "pictures beyond 32 pixels have too many numbers for full connections"
-    return "mlp", "every value has to be drawn again from one code, whose layers see all places at once"

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from app.errors import DoesNotFit
-from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
+from app.ml.objectives.autoencoding import Autoencoder
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.parts.codes import flat_encoder, narrow
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch
 from app.ml.tensors.shapes import Layout, Shape, Tensors

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from app.ml.networks.layers import linear
-from app.ml.objectives.autoencoding import Autoencoder, flat_encoder, narrow
+from app.ml.objectives.autoencoding import Autoencoder
 from app.ml.objectives.base import ObjectiveSettings, Role, RoleNeeds
+from app.ml.objectives.parts.codes import flat_encoder, narrow
 from app.ml.objectives.parts.rebuilding import bounded, drawing, misses, real
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss

@@ -17,7 +17,8 @@ from app.ml.encoders.transformer import Transformer
 from app.ml.modalities.image import Image
 from app.ml.modalities.vectors import Vectors
 from app.ml.objectives.base import Role
-from app.ml.objectives.masked import Masked, MaskedNetwork
+from app.ml.objectives.masked import Masked
+from app.ml.objectives.parts.masked_networks import MaskedNetwork
 from app.ml.tensors.batch import Batch
 from app.ml.text.tokenization import MASK, SPECIALS
 from tests import words
