@@ -68,6 +68,17 @@ def table(header: str = "filename,width,height,class,xmin,ymin,xmax,ymax") -> di
     return {"_annotations.csv": "\n".join([header, *lines, ""]).encode()}
 
 
+def createml(*more: dict[str, Any]) -> dict[str, bytes]:
+    found: list[dict[str, Any]] = []
+    for n in range(6):
+        things = [
+            {"label": label, "coordinates": {"x": (x + u) / 2, "y": (y + v) / 2, "width": u - x, "height": v - y}}
+            for label, x, y, u, v in BOXES[n]
+        ]
+        found.append({"image": f"{n}.png", "annotations": things})
+    return {"images/_annotations.createml.json": json.dumps([*found, *more]).encode()}
+
+
 def rows(made: Any) -> list[Any]:
     """Boxes of all splits, in the order of the source."""
     found = {}

@@ -1,5 +1,5 @@
-"""Rows of an archive in a list in JSON, in lines of JSON called `.json`, as COCO's captions, or as those of Karpathy &
-Fei-Fei (2015), which come with splits: read as JSON lines."""
+"""Rows of an archive in a list in JSON, in an object by the names of files, in lines of JSON called `.json`, as COCO's
+captions, or as those of Karpathy & Fei-Fei (2015), which come with splits: read as JSON lines."""
 
 import json
 import posixpath
@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from app.ml.text.scripts import count_words
 from worker.ingest.archives.containers import BROKEN, Member
+from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import encoding, json_lists
 from worker.ingest.readers.transcripts import FILE_NAME
 
@@ -17,6 +19,8 @@ LIST = re.compile(rb"\s*\[\s*\{")
 LINES = re.compile(rb"\s*\{[^\n]*\}\r?\n\s*\{")
 NESTED = re.compile(rb'"annotations"\s*:\s*[\[{]')
 """In the rows of tools that draw boxes: what lies in there is no column."""
+ENDING = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
+TEXT, LABEL = "text", "label"
 CAPTION, IMAGE, IMAGES, ANNOTATIONS = "caption", "image_id", "images", "annotations"
 SENTENCES, SPLIT = "sentences", "split"
 REST = {"restval": "train"}
@@ -45,14 +49,25 @@ def _lines(member: Member) -> Iterator[bytes]:
 
 
 def _kind(member: Member) -> Callable[[Member], Iterator[bytes]] | None:
-    """What reads its captions, by the first picture with sentences, or the first of COCO's annotations."""
-    for key, row, entry in json_lists.elements(member.chunks()):
+    """What reads its rows: by a first key that is called like a file, the first picture with sentences, or the first of
+    COCO's annotations."""
+    for number, (key, row, entry) in enumerate(json_lists.elements(member.chunks())):
+        if not number and not row and ENDING.search(key):
+            return _by_name
         if row and isinstance(entry, dict):
             if key == IMAGES and SENTENCES in entry:
                 return _sentences
             if key == ANNOTATIONS:
                 return _captions if {CAPTION, IMAGE} <= set(entry) and "bbox" not in entry else None
     return None
+
+
+def _by_name(member: Member) -> Iterator[bytes]:
+    """A row for every key: what an object holds under it, a text, or else a label."""
+    column = ""
+    for name, _, entry in json_lists.elements(member.chunks()):
+        column = column or (TEXT if isinstance(entry, str) and count_words(entry) >= WORDS else LABEL)
+        yield _line({**(entry if isinstance(entry, dict) else {column: entry}), FILE_NAME: name})
 
 
 def _sentences(member: Member) -> Iterator[bytes]:

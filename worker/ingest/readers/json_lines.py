@@ -74,7 +74,7 @@ def unlisted(file: Input, context: Context) -> Input | None:
 
     made, done = context.temporary(), 0
     try:
-        for value in json_lists.rows(chunks):
+        for value in json_lists.rows(chunks, lambda said: context.inferred["rows"].append(f"{file.name}: {said}")):
             row = value if isinstance(value, dict) else {"text" if isinstance(value, str) else "values": value}
             done += made.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     except ValueError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from app import bounded_json
+from worker.ingest.faults import some
 
 MOST_VALUE = 16 << 20
 """Characters of one element: it is held in memory."""
@@ -15,6 +16,8 @@ BEYOND = 4
 NEAR = 16
 """A mistake so close to the end of what has come may be none once more has come."""
 LISTED = 5
+LONGER = 10
+"""Times that a list of rows has as many elements as what stands beside it."""
 SPACE = " \t\r\n"
 DECODER = json.JSONDecoder()
 
@@ -32,24 +35,27 @@ def members(chunks: Iterator[bytes]) -> Iterator[Any]:
     yield from _Text(chunks).list()
 
 
-def rows(chunks: Callable[[], Iterator[bytes]]) -> Iterator[Any]:
+def rows(chunks: Callable[[], Iterator[bytes]], tell: Callable[[str], None]) -> Iterator[Any]:
     """Every row of a list, of the one list of rows that an object holds, or of objects one behind the other.
 
-    Raises as `elements` does, and where an object holds several such lists. An object is read twice.
+    Raises as `elements` does, and where an object holds several such lists: if one is LONGER times the others these are
+    passed over, and `tell` hears so. An object is read twice.
     """
     text = _Text(chunks())
     if text.next() == "[":
         yield from text.list()
         return
     held = Counter(key for key, number, value in text.object() if number and isinstance(value, dict | list))
-    lists = [key for key, number in held.items() if number > 1]
+    lists = [key for key, number in held.most_common() if number > 1]
     if text.next() or not lists:
         yield from _Text(chunks()).objects()
-    elif lists[1:]:
-        named = ", ".join(f"{key!r} ({held[key]:,})" for key in lists[:LISTED])
+        return
+    if lists[1:] and held[lists[0]] < LONGER * held[lists[1]]:
+        named = ", ".join(f"{key!r} ({held[key]:,})" for key in held if key in lists[:LISTED])
         raise ValueError(f"the object holds several lists, {named}; keep the one whose elements are the rows")
-    else:
-        yield from (value for key, number, value in elements(chunks()) if number and key == lists[0])
+    if lists[1:]:
+        tell(f"the list {lists[0]!r} of {held[lists[0]]:,}; passed over: {some(lists[1:])}, far shorter")
+    yield from (value for key, number, value in elements(chunks()) if number and key == lists[0])
 
 
 class _Text:

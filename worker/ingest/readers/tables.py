@@ -105,7 +105,7 @@ class Table:
         try:
             end = None
             for batch in self._batches(names, parsing, converting, trusting=trusting):
-                batch = cut_headers(batch, staging) if self.repeated else batch
+                batch = cut_headers(batch, staging) if self.repeated or not trusting else batch
                 columns = {name: batch.column(name) for name in wanted.columns}
                 for name in self.empty:
                     self._check_empty(batch.column(name), name, None if trusting else staging)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.ingest.archives.annotations.marks import BOXES, FARTHEST, Marks
+from worker.ingest.archives.annotations.marks import BOXES, Marks, is_place
 from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.containers import BROKEN, Member
 from worker.ingest.faults import shown
@@ -100,7 +100,7 @@ class CocoFile:
 
     def _annotation(self, read: Read, row: int, entry: Entry) -> None:
         box = entry.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(_is_place(number) for number in box):
+        if not isinstance(box, list) or len(box) != 4 or not all(is_place(number) for number in box):
             self.fault("not_a_box", f"bbox is {shown(box)}, not [x, y, width, height] in pixels", row)
             return
         image, category = read.image_ids.code(entry.get("image_id")), read.category_ids.code(entry.get("category_id"))
@@ -151,7 +151,3 @@ def read_coco(archive: Input, members: Sequence[Member], paths: Paths, context: 
         if read is not None:
             file.join(read, paths)
     return marks
-
-
-def _is_place(number: Any) -> bool:
-    return type(number) in (int, float) and -FARTHEST <= number <= FARTHEST  # NaN is not <= FARTHEST

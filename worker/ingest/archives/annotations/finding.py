@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from worker.ingest.archives.annotations.coco import read_coco
+from worker.ingest.archives.annotations.createml import is_createml, read_createml
 from worker.ingest.archives.annotations.marks import BOXES, Marks
 from worker.ingest.archives.annotations.paths import Paths
 from worker.ingest.archives.annotations.split_lists import LISTS, read_lists
@@ -36,6 +37,7 @@ OTHERS = re.compile(r"(^|/)(ImageSets|SegmentationClass|SegmentationObject)/")
 MAIN = re.compile(r"(^|/)ImageSets/Main/")
 TEXTS = re.compile(r"\.(txt|names|ya?ml)$", re.IGNORECASE)
 FORMATS = (
+    Format("createml", lambda members: any(map(is_createml, members)), JSON, read_createml),
     Format("coco", lambda members: any(JSON.search(member.path) for member in members), JSON, read_coco),
     Format("voc", lambda members: any(XML.search(member.path) for member in members), XML, read_voc),
     Format("yolo", lambda members: is_yolo([member.path for member in members]), TEXTS, read_yolo),

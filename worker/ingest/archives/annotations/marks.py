@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.ingest.source import Context, Input
 
@@ -19,6 +20,11 @@ def coordinate(given: str | None) -> float | None:
     except ValueError:
         return None
     return number if -FARTHEST <= number <= FARTHEST else None
+
+
+def is_place(number: Any) -> bool:
+    """Whether JSON holds a coordinate."""
+    return type(number) in (int, float) and -FARTHEST <= number <= FARTHEST  # NaN is not <= FARTHEST
 
 
 @dataclass

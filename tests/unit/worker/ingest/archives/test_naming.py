@@ -247,9 +247,21 @@ def test_a_list_that_breaks_off(ingest: Any) -> None:
 
 
 def test_a_list_with_boxes_within_is_no_list_of_captions(ingest: Any) -> None:
-    """As CreateML writes them."""
-    row = b'[{"image": "train/0000.png", "annotations": [{"label": "dog", "coordinates": {"x": 1, "y": 1}}]}]'
+    row = b'[{"image": "train/0000.png", "annotations": [{"label": "dog", "box": [1, 1, 2, 2]}]}]'
     assert ingest({"x.zip": to_zip({**PICTURES, "boxes.json": row})}).codes == ["not_coco"]
+
+
+@pytest.mark.parametrize("name", ["labels.json", "train/list.json", "metadata.json"])
+def test_an_object_may_name_the_pictures(ingest: Any, name: str) -> None:
+    own = "train/" if name == "train/list.json" else ""
+    for held in (BREEDS, [{"label": breed, "age": n} for n, breed in enumerate(BREEDS)]):
+        given = dict(zip((path.removeprefix(own) for path in PICTURES), held, strict=True))
+        made = ingest({"x.zip": to_zip({**PICTURES, name: json.dumps(given, indent=2).encode()})})
+        assert made.codes == [], made.faults
+        assert made.read("target").tolist() == BREEDS
+    said = {path: f"a photo of number {n}" for n, path in enumerate(PICTURES)}
+    made = ingest({"x.zip": to_zip({**PICTURES, "said.json": json.dumps(said).encode()})})
+    assert made.profile["inferred"]["caption"] == "'text', by its name"
 
 
 def test_lines_called_json_as_manifests_of_recordings_are(ingest: Any) -> None:

@@ -130,6 +130,13 @@ def test_headers_that_come_again_are_passed_over(ingest: Any, delimiter: str, he
     assert [(fault.code, fault.row) for fault in made.faults] == [("ragged_row", 5), ("not_a_number", len(broken) - 1)]
 
 
+def test_headers_that_come_again_far_below(ingest: Any) -> None:
+    rows = [f"{n}.5,{n * n % 7},{'xy'[n % 2]}" for n in range(3000)]
+    made = ingest({"x.csv": "\n".join(["a,b,label", *rows[:2000], "a,b,label", *rows[2000:]]).encode()})
+    assert made.profile["rows"] == 3000, made.faults
+    assert "x.csv: 1 line that repeat" in made.profile["inferred"]["header"]
+
+
 def test_headers_that_come_again_over_texts(ingest: Any) -> None:
     lines = ["text,label", *(f"this is text number {n},{'xy'[n % 2]}" for n in range(N))]
     made = ingest({"x.csv": "\n".join(lines + lines).encode()}, cleaning={"duplicates": "keep"})

@@ -155,6 +155,13 @@ def test_one_fault_of_objects_over_several_lines(ingest: Any, content: str, said
     assert said in made.faults[0].message
 
 
+def test_a_short_list_beside_the_rows_is_passed_over(ingest: Any) -> None:
+    content = {"facets": [{"name": "a"}, {"name": "b"}], "data": ROWS, "links": [{"rel": "self"}]}
+    made, alone = ingest({"x.json": json.dumps(content).encode()}), ingest(lines(ROWS))
+    np.testing.assert_array_equal(made.read("input"), alone.read("input"))
+    assert made.profile["inferred"]["rows"] == "x.json: the list 'data' of 20; passed over: 'facets', far shorter"
+
+
 def test_lists_within_objects_over_several_lines(ingest: Any) -> None:
     rows = [{"values": [n, n + 0.5], "label": n % 2} for n in range(20)]
     made = ingest({"x.json": "\n".join(json.dumps(row, indent=2) for row in rows).encode()})

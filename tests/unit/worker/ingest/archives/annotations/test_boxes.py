@@ -10,7 +10,21 @@ import pytest
 from PIL import Image as Pillow
 
 from app.ml.image.pictures import decode
-from tests.boxes import EXPECTED, HEIGHT, NAMES, PICTURES, WIDTH, coco, codes, rows, table, voc, with_coco, yolo
+from tests.boxes import (
+    EXPECTED,
+    HEIGHT,
+    NAMES,
+    PICTURES,
+    WIDTH,
+    coco,
+    codes,
+    createml,
+    rows,
+    table,
+    voc,
+    with_coco,
+    yolo,
+)
 from tests.picture_archives import picture, to_tar, to_zip
 
 
@@ -19,6 +33,7 @@ from tests.picture_archives import picture, to_tar, to_zip
     [
         ("COCO", with_coco()),
         ("YOLO", to_zip({**PICTURES, **yolo()})),
+        ("Create ML", to_zip({**PICTURES, **createml()})),
         ("CSV", to_zip({**PICTURES, **table()})),
         (
             "Pascal VOC",
