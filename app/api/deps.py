@@ -15,7 +15,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from app import bounded_json
@@ -188,6 +188,10 @@ def guarded_router(tag: str, route: type[Guarded] = Guarded) -> APIRouter:
     return APIRouter(route_class=route, tags=[tag], responses=FAULTS, dependencies=[Depends(bearer)])
 
 
+After = Annotated[str | None, BeforeValidator(lambda given: given or None)]
+"""Where a page begins; a loop's first request may say '', before it has seen a page."""
+
+
 @dataclass(frozen=True)
 class Paging:
     """Which page of a list."""
@@ -202,7 +206,7 @@ def pages(most: int) -> Callable[..., Paging]:
 
     def paging(
         limit: Annotated[int, Query(ge=1, le=most, description="Most entries on the page.")] = 20,
-        after: Annotated[str | None, Query(description="Id behind which the page begins.")] = None,
+        after: Annotated[After, Query(description="Id behind which the page begins.")] = None,
         order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
     ) -> Paging:
         return Paging(limit, after, order == "desc")

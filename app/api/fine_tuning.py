@@ -12,6 +12,7 @@ from app.api import serializers
 from app.api.checkpoints import published
 from app.api.deps import (
     METADATA_FILTER,
+    After,
     CallerHere,
     MetadataHere,
     PagingHere,
@@ -144,7 +145,7 @@ def list_events(
     here: ServicesHere,
     who: CallerHere,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    after: Annotated[str | None, Query(description="Id of an event.")] = None,
+    after: Annotated[After, Query(description="Id of an event.")] = None,
 ) -> dict[str, Any]:
     """What has happened to a job, the newest first."""
     with here.database.reading() as session:
@@ -160,7 +161,7 @@ def list_checkpoints(
     here: ServicesHere,
     who: CallerHere,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
-    after: Annotated[str | None, Query(description="Id of a checkpoint.")] = None,
+    after: Annotated[After, Query(description="Id of a checkpoint.")] = None,
 ) -> dict[str, Any]:
     """The checkpoints that are kept, the newest first."""
     with here.database.reading() as session:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.api import serializers
-from app.api.deps import CallerHere, Services, ServicesHere, guarded_router
+from app.api.deps import After, CallerHere, Services, ServicesHere, guarded_router
 from app.api.job_schemas import JobEvent, MetricPoint
 from app.api.job_watch import Stamp, Watcher
 from app.api.negotiation import chosen
@@ -46,7 +46,7 @@ async def list_events(
     here: ServicesHere,
     who: CallerHere,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    after: Annotated[str | None, Query(description="Number or id of an event.")] = None,
+    after: Annotated[After, Query(description="Number or id of an event.")] = None,
     order: Annotated[Literal["asc", "desc"], Query()] = "asc",
     last_event_id: Annotated[str | None, Header(description="Where a stream goes on; wins over `after`.")] = None,
 ) -> Response:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.api import serializers
 from app.api.conditional import WantedHere
-from app.api.deps import CallerHere, PagingHere, ServicesHere, guarded_router
+from app.api.deps import After, CallerHere, PagingHere, ServicesHere, guarded_router
 from app.api.model_schemas import (
     AliasObject,
     AliasRequest,
@@ -88,7 +88,7 @@ def list_models(
     here: ServicesHere,
     who: CallerHere,
     limit: Annotated[int | None, Query(ge=1, le=100, description="Without one, all models are listed.")] = None,
-    after: Annotated[str | None, Query(description="Name behind which the page begins.")] = None,
+    after: Annotated[After, Query(description="Name behind which the page begins.")] = None,
     order: Annotated[str, Query(pattern="^(asc|desc)$")] = "desc",
 ) -> dict[str, Any]:
     """Lists the project's models, one entry per name."""

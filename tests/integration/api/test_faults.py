@@ -212,6 +212,12 @@ def test_a_page_behind_nothing_is_refused(garden: Garden, path: str, like: str) 
     assert like in refused(garden.client.get(path, params={"after": "nonsense"}), 422, "wrong_type", "after")
 
 
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/datasets", "/v1/jobs", "/v1/batches", "/v1/models"])
+def test_a_loop_may_begin_with_a_page_behind_an_empty_id(garden: Garden, path: str) -> None:
+    first = garden.client.get(path, params={"after": "", "limit": 2})
+    assert (first.status_code, first.json()) == (200, garden.client.get(path, params={"limit": 2}).json())
+
+
 @pytest.mark.parametrize("path", ["/v1/jobs/job-%00", "/v1/jobs?after=%00", "/v1/models/%00"])
 def test_a_nul_in_the_address_is_refused(garden: Garden, path: str) -> None:
     refused(garden.client.get(path), 400, "malformed")
