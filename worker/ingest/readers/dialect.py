@@ -218,27 +218,27 @@ def _lines(text: str, delimiter: str, rows: int) -> int:
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """The first row is none where it holds a number in a column of numbers, or a name that comes again below it.
-
-    A header of numbers counts up: positions, or years.
-    """
+    """The first row is none where it holds a number in a column of numbers, or a name that comes again below it; not so
+    where it names a column of nothing but numbers. A header of numbers counts up: positions, or years."""
     first, body = rows[0], rows[1:]
     whole = [int(cell) for cell in first if re.fullmatch(r"\s*\d{1,9}\s*", cell)]
     counts_up = len(whole) > 1 and whole == list(range(whole[0], whole[0] + len(whole)))
-    if all(map(is_number, first)):
-        return counts_up and whole[0] <= 1
-    if counts_up:
-        return True
+    if counts_up or all(map(is_number, first)):
+        return counts_up and (whole[0] <= 1 or not all(map(is_number, first)))
+    certain = comes_again = False
     for place, cell in enumerate(first):
         column = [row[place] for row in body if len(row) > place]
         if not any(map(str.strip, column)):
             continue
         if not cell.strip():
-            return True  # the index of a table has no name
-        is_one, is_there = is_number(cell), cell in column
-        if (is_one or is_there) and (is_one if _holds_numbers(column) else is_there):
+            break  # the index of a table has no name
+        if (numbers := _holds_numbers(column)) and is_number(cell):
             return False
-    return True
+        known = [each for each in column if each.strip().casefold() not in ABSENT]
+        named = not is_number(cell) and cell.strip().casefold() not in ABSENT
+        certain |= named and bool(known) and all(map(is_number, known))
+        comes_again |= not numbers and cell in column
+    return certain or not comes_again
 
 
 def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> tuple[str, bool]:

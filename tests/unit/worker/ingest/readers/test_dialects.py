@@ -105,13 +105,23 @@ def test_what_stands_before_the_header(ingest: Any, before: str, header: str) ->
         [f"{n}.5,{n}.25,Iris-{'xy'[n % 2]}" for n in range(N)],
         [f"{'spam' if n % 3 else 'ham'}\tfree entry in {n} a weekly draw" for n in range(N)],
         [f"{n}.5, {'State' if n % 2 else 'Private'}, {n}.25" for n in range(N)],
+        [f"{n if n % 4 else '?'},{'State' if n % 2 else 'Private'}" for n in range(N)],
     ],
 )
 def test_no_header_where_the_first_row_is_like_the_others(ingest: Any, rows: list[str]) -> None:
-    made = ingest({"x.data": "\n".join(rows).encode()})
+    options: dict[str, Any] = {"cleaning": {"non_finite": "impute"}}
+    made = ingest({"x.data": "\n".join(rows).encode()}, **options)
     assert made.profile["rows"] == N
     assert {column["name"] for column in made.profile["columns"]} <= {"f0", "f1", "f2"}
-    assert ingest({"x.data": "\n".join(rows).encode()}, header=True).profile["rows"] == N - 1
+    assert ingest({"x.data": "\n".join(rows).encode()}, header=True, **options).profile["rows"] == N - 1
+
+
+@pytest.mark.parametrize("gap", ["", "NA", " "])
+def test_a_header_over_numbers_that_names_one_of_the_kinds(ingest: Any, gap: str) -> None:
+    rows = [f"{'metal' if n % 3 else 'nonmetal'},{gap if n % 4 else n},{n}.5" for n in range(N)]
+    made = ingest({"x.csv": "\n".join(["metal,ion radius,density", *rows]).encode()}, cleaning={"non_finite": "impute"})
+    assert made.profile["rows"] == N
+    assert made.profile["target"]["classes"] == {"metal": 20, "nonmetal": 10}
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
