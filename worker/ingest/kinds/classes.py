@@ -19,6 +19,8 @@ CHUNK = 1 << 20
 MANY = 0.5
 """Share of the labelled rows from which on so many classes look like something else."""
 
+GAPS = frozenset({"na", "n/a", "#n/a", "?", "-"})
+"""What is a gap in a column of numbers may be a name, such as North America's; labels that are withheld are empty."""
 SHOWN = 5
 BETWEEN = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 
@@ -86,6 +88,8 @@ class ClassesKind(Kind):
             )
         if self.role == "target" and len(self.coded.names) == 1:
             found.append(f"every labelled row of {name!r} has the class {self.coded.names[0]!r}: nothing to tell apart")
+        if self.role == "target" and (gaps := [name for name in self.coded.names if name.casefold() in GAPS]):
+            found.append(f"{some(gaps)} in {name!r} counts as a class; leave such cells empty if it means no label")
         found += [f"the classes {some(alike)} differ in spelling alone; are they one?" for alike in self._alike()]
         unseen = [label for label, number in self._named(counts[:, TRAIN]).items() if number == 0]
         if unseen:

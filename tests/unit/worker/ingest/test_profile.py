@@ -172,6 +172,13 @@ def test_classes_of_one_spelling_and_one_class_alone(ingest: Any) -> None:
     assert "every labelled row of 'label' has the class 'spam': nothing to tell apart" in said
 
 
+def test_classes_called_like_gaps(ingest: Any) -> None:
+    rows = "".join(f"{n}.5,{['man', 'NA', 'woman', '', 'n'][n % 5]}\n" for n in range(160))
+    said = warned(ingest({"d.csv": f"x,sex\n{rows}".encode()}))
+    assert "'NA' in 'sex' counts as a class; leave such cells empty if it means no label" in said
+    assert "counts as a class" not in warned(ingest({"d.csv": f"x,sex\n{rows.replace('NA', 'none')}".encode()}))
+
+
 def test_pictures_differ_in_principal_components(ingest: Any, to_npz: Any) -> None:
     pixels = DRAWN.integers(0, 100, (200, 8, 8)).astype(np.uint8)
     pixels[100:, :, :4] += 120
