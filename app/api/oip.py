@@ -80,10 +80,9 @@ def ready(here: ServicesHere) -> dict[str, bool]:
 
 
 @router.get("/models/{model}")
-@router.get("/models/{model}/versions/{number}")
-async def metadata(here: ServicesHere, who: AskerHere, model: str, number: str | None = None) -> dict[str, Any]:
+async def metadata(here: ServicesHere, who: AskerHere, model: str) -> dict[str, Any]:
     """Inputs and outputs of a model."""
-    predictor = await find(here, who, model, number)
+    predictor = await find(here, who, model)
 
     def versions() -> list[str]:
         with here.database.reading() as session:
@@ -99,12 +98,23 @@ async def metadata(here: ServicesHere, who: AskerHere, model: str, number: str |
     }
 
 
+@router.get("/models/{model}/versions/{number}")
+async def version_metadata(here: ServicesHere, who: AskerHere, model: str, number: str) -> dict[str, Any]:
+    """Inputs and outputs of a version."""
+    return {**await metadata(here, who, f"{model}:{number}"), "name": model}
+
+
 @router.get("/models/{model}/ready")
-@router.get("/models/{model}/versions/{number}/ready")
-async def model_ready(here: ServicesHere, who: AskerHere, model: str, number: str | None = None) -> dict[str, Any]:
+async def model_ready(here: ServicesHere, who: AskerHere, model: str) -> dict[str, Any]:
     """The model is loaded and gives its golden answers."""
-    predictor = await find(here, who, model, number)
+    predictor = await find(here, who, model)
     return {"name": predictor.reference, "ready": True}
+
+
+@router.get("/models/{model}/versions/{number}/ready")
+async def version_ready(here: ServicesHere, who: AskerHere, model: str, number: str) -> dict[str, Any]:
+    """The version is loaded and gives its golden answers."""
+    return await model_ready(here, who, f"{model}:{number}")
 
 
 INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": {"type": "object"}}}}}
@@ -112,10 +122,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json
 
 
 @router.post("/models/{model}/infer", responses=INFERRED, openapi_extra=json_body(InferRequest))
-@router.post("/models/{model}/versions/{number}/infer", responses=INFERRED, openapi_extra=json_body(InferRequest))
-async def infer(
-    request: Request, here: ServicesHere, who: AskerHere, model: str, number: str | None = None
-) -> Response:
+async def infer(request: Request, here: ServicesHere, who: AskerHere, model: str) -> Response:
     """Asks a model for all that it can, or for the named outputs."""
     size = request.headers.get(HEADER)
     if size is not None and not (size.isascii() and size.isdigit()):
@@ -126,7 +133,7 @@ async def infer(
         wanted = await run_in_threadpool(decode, body, None if size is None else int(size))
         if set(wanted.inputs) != {INPUT}:
             raise MissingKey(f"inputs are {sorted(wanted.inputs)}; the model has one, {INPUT!r}", param="inputs")
-        predictor = await find(here, who, model, number)
+        predictor = await find(here, who, model)
         if not given(predictor):
             can = ", ".join(predictor.abilities)
             message = f"model {predictor.reference} has no outputs here: what it can, {can}, is asked under /v1"
@@ -152,10 +159,15 @@ async def infer(
     return Response(content, media_type="application/octet-stream", headers={HEADER: str(head_size)})
 
 
-async def find(here: Services, who: Caller, model: str, number: str | None) -> Predictor:
-    """The loaded model of that name, which may hold a version or an alias itself."""
-    reference = model if number is None else f"{model}:{number}"
-    return here.serving.at_hand(who.project_id, reference) or await here.serving.model(who.project_id, reference)
+@router.post("/models/{model}/versions/{number}/infer", responses=INFERRED, openapi_extra=json_body(InferRequest))
+async def version_infer(request: Request, here: ServicesHere, who: AskerHere, model: str, number: str) -> Response:
+    """Asks a version for all that it can, or for the named outputs."""
+    return await infer(request, here, who, f"{model}:{number}")
+
+
+async def find(here: Services, who: Caller, model: str) -> Predictor:
+    """The loaded model of that name, which may hold a version or an alias."""
+    return here.serving.at_hand(who.project_id, model) or await here.serving.model(who.project_id, model)
 
 
 def taken(predictor: Predictor) -> dict[str, Any]:

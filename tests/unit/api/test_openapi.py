@@ -1,5 +1,6 @@
 """The document describes every route and every shape; the page shows it without another host."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def test_every_answer_and_every_route_is_described(document: dict[str, Any]) -> 
             assert good, (method, path)
             assert all(content["schema"] for answer in good for content in answer["content"].values()), (method, path)
             assert operation.get("description") or operation.get("summary"), (method, path)
+
+
+def test_every_word_of_an_address_is_a_parameter_that_is_never_null(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            given = [each for each in operation.get("parameters", []) if each["in"] == "path"]
+            assert {each["name"] for each in given} == set(re.findall(r"{(\w+)}", path)), (method, path)
+            assert all(each["required"] and "anyOf" not in each["schema"] for each in given), (method, path)
 
 
 def silent(described: dict[str, Any], where: str) -> list[str]:
