@@ -21,6 +21,7 @@ from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import (
     arrays,
     arrow,
+    attributes,
     chats,
     decoding,
     dialect,
@@ -84,16 +85,19 @@ def _open(file: Input, options: DatasetOptions, context: Context) -> Source | li
         wanted = next((kind for kind in ARCHIVES if kind == detect(first)), wanted)  # archives hold their files
     found = detect(first, wanted)
     beside = file.name if file.name in options.columns.named() else None
-    if wanted is None and found == "csv" and beside is None and sparse.is_sparse(first):
-        return sparse.open_sparse(file, context)
-    if wanted is None and found == "csv" and beside is None and is_spaced(first):
-        context.inferred["encoding"].append(f"{file.name} has numbers between spaces; format txt reads it as text")
-        table = to_csv(file, context)
-        if table is None:
-            return None
-        file = table
-    elif wanted is None and found == "csv" and is_prose(_first_lines(file), file.name):
-        found = "txt"
+    if wanted is None and found == "csv":
+        if attributes.has_attributes(first):
+            return attributes.open_described(file, context)
+        if beside is None and sparse.is_sparse(first):
+            return sparse.open_sparse(file, context)
+        if beside is None and is_spaced(first):
+            context.inferred["encoding"].append(f"{file.name} has numbers between spaces; format txt reads it as text")
+            table = to_csv(file, context)
+            if table is None:
+                return None
+            file = table
+        elif is_prose(_first_lines(file), file.name):
+            found = "txt"
     if found == "zip" and containers.holds_arrays(file.stream):
         found = "npz"
     if found is None or (wanted is not None and wanted != found):

@@ -155,6 +155,8 @@ def _open_member(
             column=name,
         )
         return None
+    if not 0 <= member.header_offset <= file.size - LOCAL_HEADER:
+        raise zipfile.BadZipFile(f"its directory says that {name!r} begins outside of the file")
     if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
         file.stream.seek(member.header_offset)
         local = file.stream.read(LOCAL_HEADER)

@@ -171,6 +171,19 @@ def test_a_damaged_member(ingest: Any, to_npz: Any) -> None:
     assert ingest({"x.npz": bytes(content)}).codes == ["damaged"]
 
 
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("offset", [2**32 - 2, 2**31, 2**20])
+def test_a_directory_that_points_elsewhere(ingest: Any, to_npz: Any, compressed: bool, offset: int) -> None:
+    content = bytearray(to_npz(compressed=compressed, x=IMAGES))
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 42 : entry + 46] = struct.pack("<I", offset)
+    made = ingest({"x.npz": bytes(content)})
+    assert made.codes == ["damaged"]
+    content[entry + 42 : entry + 46] = bytes(4)
+    content[-6:-2] = struct.pack("<I", entry + 9)  # the directory itself, by which all offsets are moved
+    assert ingest({"x.npz": bytes(content)}).codes == ["damaged"]
+
+
 def test_an_npz_cut_short(ingest: Any, to_npz: Any) -> None:
     assert ingest({"x.npz": to_npz(x=IMAGES)[:-30]}).codes == ["damaged"]
 
