@@ -35,18 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        refusal = said_by_database(error)
-        if refusal is None:
+        from app.registry.db import refusal  # by now it has been imported
+
+        problem = refusal(error)
+        if problem is None:
             raise
-        print(f"rootstock: the database refused: {refusal}; has 'rootstock migrate' been run?", file=sys.stderr)
+        print(f"rootstock: {problem}", file=sys.stderr)
     return USER_ERROR
-
-
-def said_by_database(error: Exception) -> str | None:
-    """The first line of what a database says that is away or has other tables; None for any other error."""
-    from sqlalchemy.exc import OperationalError, ProgrammingError  # by now it has been imported
-
-    return str(error.orig).splitlines()[0] if isinstance(error, OperationalError | ProgrammingError) else None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -122,7 +117,7 @@ def api(options: argparse.Namespace) -> int:
     if options.workers == 1:
         import app.main  # noqa: F401 - while the gate is closed; the server finds it by its name
     if options.gate is None:
-        refuse_newer(settings)
+        look_at_database(settings)
     else:
         with open(options.gate, "rb") as gate:
             gate.read()
@@ -151,13 +146,16 @@ def worker(options: argparse.Namespace) -> int:
     settings = read_settings()
     if settings.broker_url is None:
         raise SettingsError(f"{PREFIX}BROKER_URL is not set; a worker needs the redis://… server that the API rings")
-    refuse_newer(settings)
+    look_at_database(settings)
     command = worker_command(options.queue)
     os.execv(command[0], command)  # noqa: S606 - the process becomes the worker, so that signals reach it
 
 
-def refuse_newer(settings: Settings) -> None:
-    """Raises WrongState where a newer release has migrated the database. One that does not answer is taken as it is."""
+def look_at_database(settings: Settings) -> None:
+    """Raises WrongState where a newer release has migrated the database, and says so where this one has not.
+
+    One that does not answer is taken as it is.
+    """
     from sqlalchemy.exc import OperationalError
 
     from app.registry.db import Database
@@ -165,6 +163,8 @@ def refuse_newer(settings: Settings) -> None:
     database = Database(settings.resolved_database_url)
     with contextlib.suppress(OperationalError):
         database.refuse_newer()
+        if lacks := database.lacks():
+            print(f"rootstock: {lacks}", file=sys.stderr, flush=True)
     database.close()
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import InvalidApiKey, ModelNotFound
 from app.registry import keys, models, objects
-from app.registry.db import Database
+from app.registry.db import Database, refusal
 from app.registry.keys import Caller
 from app.registry.tables import StoredObject
 
@@ -128,14 +128,19 @@ class RegistryCache:
                 self._names[name] = looking.result()
 
     def _watch(self) -> None:
+        told = ""
         while not self._stopped.wait(WATCH_SECONDS):
+            problem = ""
             for look in (self._follow, self._each_look):
                 try:
                     look()
                 except SQLAlchemyError as error:
-                    log.warning("the registry does not answer; names and keys stay as they were: %s", error)
+                    problem = refusal(error) or str(error)
                 except Exception:
                     log.exception("a look failed; the next one comes in %g s", WATCH_SECONDS)
+            if problem not in ("", told):
+                log.warning("names and keys stay as they were: %s", problem)
+            told = problem
 
     def _follow(self) -> None:
         """Forgets everything when the registry has changed."""

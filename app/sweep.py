@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from app.disk import has_room
 from app.queue import TASKS, enqueue, waiting
 from app.registry import idempotency, leases, objects, retention
-from app.registry.db import Database
+from app.registry.db import Database, refusal
 from app.settings import Settings
 from app.storage import Storage
 
@@ -135,6 +135,7 @@ class Sweeper:
         settings = self.settings
         pause = max(settings.sweep_seconds, settings.orphan_seconds / 4)
         next_orphans, trusted = time.monotonic() + pause, 0.0
+        told: str | None = None
         while not self._stopped.wait(settings.sweep_seconds * random.uniform(0.8, 1.2)):
             if self.database.folder is not None and not has_room(self.database.folder):
                 trusted = time.monotonic() + settings.lease_seconds
@@ -149,4 +150,11 @@ class Sweeper:
             except Exception as error:
                 if isinstance(error, DBAPIError):
                     trusted = time.monotonic() + settings.lease_seconds
-                log.exception("a sweep failed; the next one comes in %g s", settings.sweep_seconds)
+                problem = refusal(error)
+                if problem is None:
+                    log.exception("a sweep failed; the next one comes in %g s", settings.sweep_seconds)
+                elif problem != told:
+                    log.warning("a sweep failed, and others follow every %g s: %s", settings.sweep_seconds, problem)
+                told = problem
+            else:
+                told = None

@@ -57,7 +57,7 @@ def check_database(here: Services) -> None:
         log.error("the database does not answer: %s", error)  # its address is nobody's business who has no key
         raise NotReady("the database does not answer") from error
     if missing is not None:
-        raise NotReady(f"the database lacks migration {missing} of this release: run 'rootstock migrate'")
+        raise NotReady(missing)
 
 
 def check_broker(here: Services) -> None:

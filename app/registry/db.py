@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
@@ -108,9 +108,11 @@ class Database:
             return _revision(connection)
 
     def lacks(self) -> str | None:
-        """The newest migration of this release, unless the database has had it: one of a newer release has had all."""
+        """What to do about a migration of this release that the database has not had: one of a newer has had all."""
         found = self.revision()
-        return REVISIONS[-1] if found is None or found < REVISIONS[-1] else None
+        if found is not None and found >= REVISIONS[-1]:
+            return None
+        return f"the database lacks migration {REVISIONS[-1]} of this release: run 'rootstock migrate'"
 
     def refuse_newer(self) -> None:
         """Raises WrongState for a database that a newer release has migrated."""
@@ -168,6 +170,16 @@ def _refuse_newer(connection: sa.Connection) -> None:
             f"the database is at revision {found}, and this release knows none beyond {REVISIONS[-1]}: a newer one "
             "has migrated it; start that, or restore a backup from before"
         )
+
+
+def refusal(error: Exception) -> str | None:
+    """What a database says that is away or has other tables, in a line; None for any other error."""
+    if not isinstance(error, OperationalError | ProgrammingError):
+        return None
+    said = str(error.orig).splitlines()[0]
+    if is_away(error):
+        return f"the database does not answer: {said}"
+    return f"the database refused: {said}; has 'rootstock migrate' been run?"
 
 
 def is_full(error: DBAPIError) -> bool:

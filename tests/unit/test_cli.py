@@ -1,9 +1,11 @@
 import contextlib
 import os
+import re
 import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -119,7 +121,29 @@ def test_a_database_of_a_newer_release_is_told_in_one_line(tmp_path: Path, comma
 
 def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
     away = {"ROOTSTOCK_HOME": str(tmp_path), "ROOTSTOCK_DATABASE_URL": "postgresql://tree:secret@127.0.0.1:1/garden"}
-    assert_one_line(rootstock("migrate", **away), "127.0.0.1", "refused")
+    result = rootstock("migrate", **away)
+    assert_one_line(result, "the database does not answer", "127.0.0.1", "refused")
+    assert "rootstock migrate" not in result.stderr
+
+
+def test_processes_on_a_database_that_nobody_has_migrated_say_so_once(tmp_path: Path) -> None:
+    environment = os.environ | {"ROOTSTOCK_HOME": str(tmp_path), "ROOTSTOCK_SWEEP_SECONDS": "0.2"}
+    command = [sys.executable, "-m", "app.cli", "api", "--port", "0"]
+    started = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    said = []
+    try:
+        for line in started.stderr:
+            said.append(line)
+            if "a sweep failed" in line:
+                break
+        time.sleep(2)
+    finally:
+        started.terminate()
+    said += started.communicate()[1].splitlines()
+    assert re.fullmatch(r"rootstock: the database lacks migration \d{4} of this .*: run 'rootstock migrate'\n", said[0])
+    assert len([line for line in said if "no such table" in line]) <= 3
+    assert "Traceback" not in "".join(said)
 
 
 def test_a_store_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
