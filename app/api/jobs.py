@@ -81,7 +81,7 @@ def make_question(session: Session, here: Services, who: Caller, body: EmbedJob 
     if isinstance(body, EmbedJob) and "embed" not in version.abilities:
         raise lacking(models.reference(version), "embed", version.abilities)
     row = dataset_of(session, who, body.dataset, "dataset")
-    spec = NetworkSpec.model_validate({key: version.spec[key] for key in NetworkSpec.model_fields})
+    spec = NetworkSpec.of(models.reference(version), version.spec, "model")
     if isinstance(body, EmbedJob) and body.dimensions is not None and version.dimensions is not None:
         check_width(body.dimensions, version.dimensions, spec.objective.shortest)
     if row.status == "ready":
@@ -119,6 +119,7 @@ def make_training(session: Session, here: Services, who: Caller, body: TrainRequ
         except NotFound as error:
             error.param = "base_model"
             raise
+        NetworkSpec.of(models.reference(base), base.spec, "base_model")
     asked = body.evaluation.model_dump(exclude_none=True) if body.evaluation is not None else {}
     for name, file_id in asked.items():
         with asked_in(f"evaluation.{name}"):

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.api import serializers
@@ -54,10 +55,13 @@ def show_model(model: Model, version: Version, identity: str, aliases: dict[str,
 
 
 def shortest(version: Version) -> int | None:
-    """The width to which the version's embeddings may be cut."""
+    """The width to which the version's embeddings may be cut; None also where this release cannot read its settings."""
     if "embed" not in version.abilities:
         return None
-    objective: ObjectiveSettings = OBJECTIVE.validate_python(version.spec["objective"])
+    try:
+        objective: ObjectiveSettings = OBJECTIVE.validate_python(version.spec["objective"])
+    except ValidationError:
+        return None
     return objective.shortest
 
 

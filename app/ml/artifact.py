@@ -20,7 +20,7 @@ from torch import Tensor
 from app.errors import ArtifactDamaged, RootstockError
 from app.ml.build import build_network
 from app.ml.encoders.base import Encoder
-from app.ml.jobs.network import OBJECTIVE, RoleSpec
+from app.ml.jobs.network import OBJECTIVE, RoleSpec, unreadable
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.tensors.files import save_tensors
@@ -147,9 +147,7 @@ def load(files: Mapping[str, Path]) -> Artifact:
             extra=about["extra"],
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r:.100}"
-        raise ArtifactDamaged(f"this release cannot read its settings, it may be of a newer one: {said}") from error
+        raise ArtifactDamaged(unreadable(error)) from error
     except RootstockError as error:
         raise error if isinstance(error, ArtifactDamaged) else ArtifactDamaged(error.message) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

@@ -51,6 +51,23 @@ def test_all_are_listed_without_a_limit_and_pages_with_one(garden: Garden, digit
     refused(garden.client.get("/v1/models", params={"after": "nothing"}), 404, "model_not_found", "model")
 
 
+def test_a_model_of_an_objective_that_is_gone_is_listed_and_of_no_use(garden: Garden, digits: str) -> None:
+    """As where a plug-in was taken out, or a newer release trained it while this one goes on answering."""
+    with garden.database.session() as session:
+        gone = models.resolve(session, garden.project_id, "digits")
+        gone.spec = {**gone.spec, "objective": {"name": "sparse"}}
+        dataset = rows.dataset(session, garden.project_id)
+    listed = garden.client.get("/v1/models").json()["data"]
+    assert [(model["id"], model["shortest_dimensions"]) for model in listed] == [("digits", None)]
+    assert garden.client.get("/v1/models/digits").json()["abilities"] == ["embed", "reconstruct"]
+    assert garden.client.patch("/v1/models/digits", json={"description": "old"}).json()["description"] == "old"
+    for kind, param in {"embed": "model", "evaluate": "model", "finetune": "base_model"}.items():
+        answer = garden.client.post("/v1/jobs", json={"kind": kind, "dataset": dataset.id, param: "digits"})
+        message = refused(answer, 422, "does_not_fit", param)
+        assert "digits:1 is of no use here: this release cannot read its settings" in message
+        assert "'sparse'" in message
+
+
 def test_the_stock_sdk_lists_and_retrieves(garden: Garden, digits: str) -> None:
     key = garden.client.headers["authorization"].removeprefix("Bearer ")
     with OpenAI(base_url=f"{garden.house.base_url}/v1", api_key=key) as sdk:
