@@ -36,6 +36,7 @@ class Parquet:
             names = wanted.columns
             rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, staging.row_bytes)))
             for batch in table.iter_batches(rows, columns=names, use_threads=False):
+                batch.validate(full=True)
                 staging.add({name: batch.column(name) for name in names}, batch.num_rows)
                 if wanted.first and staging.rows:
                     break
@@ -63,6 +64,8 @@ def open_parquet(file: Input, context: Context) -> Parquet:
         if not all_differ(file, names, context.faults):
             return Parquet(file, [])
         first = next(table.iter_batches(SAMPLE_ROWS, use_threads=False), None)
+        if first is not None:
+            first.validate(full=True)
         columns = first.columns if first is not None else [pa.nulls(0, field.type) for field in table.schema_arrow]
         return Parquet(file, [arrow_head(name, column) for name, column in zip(names, columns, strict=True)])
     except (pa.ArrowException, OSError) as error:

@@ -163,3 +163,13 @@ def test_rows_without_bytes(ingest: Any) -> None:
     """A column of the null type takes no room at all."""
     content = file(pa.table({"a": pa.nulls(50_000_000)}), rows=50_000_000)
     assert ingest({"x": content}, limit=2**20).codes == ["unpacks_too_large"]
+
+
+@every
+@pytest.mark.parametrize("row", [3, 2100])
+def test_a_text_that_is_none(ingest: Any, write: Write, row: int) -> None:
+    texts = [f"text number {number}".encode() for number in range(2200)]
+    texts[row] = b"caf\xe9 number 7"
+    made = ingest({"x": write(pa.table({"text": pa.array(texts, pa.binary()).view(pa.string())}))})
+    assert made.codes == ["damaged"]
+    assert "UTF8" in made.faults[0].message
