@@ -14,8 +14,8 @@ import numpy as np
 from app.dataset_options import DatasetOptions
 from worker.ingest.archives import foreign
 from worker.ingest.archives.containers import BROKEN, Archive, Member
-from worker.ingest.archives.folders import code
-from worker.ingest.archives.item_names import Names
+from worker.ingest.archives.folders import code, split_of
+from worker.ingest.archives.item_names import Names, stem
 from worker.ingest.archives.items import Items, contents, list_items
 from worker.ingest.archives.keyed import read
 from worker.ingest.archives.naming import TABLE, Said, tell_apart
@@ -102,7 +102,10 @@ def tell_texts(archive: Archive, tables: Sequence[Member]) -> Said | None:
     if len(members) < len(archive.members):  # a metadata file counts alone
         return Said(texts, [])
     said, names = tell_apart([*texts, *tables], "", TABLE), Names([member.path for member in texts])
-    return said if not tables or 2 * len(set(_named(tables, names))) > len(texts) else None
+    if not tables or 2 * len(set(_named(tables, names))) > len(texts):
+        return said
+    aside = all(posixpath.dirname(table.path) in above and not split_of(stem(table.path)) for table in tables)
+    return Said(texts, []) if aside and len(folders) > 1 and len(texts) >= FEW else None
 
 
 def open_documents(archive: Archive, said: Said, options: DatasetOptions, context: Context) -> Documents:

@@ -48,7 +48,7 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
     tops = {each[0] if each else "" for each in folders}
     named = {top for top in tops if is_split(top)}
     splits: Coded | None = None
-    called = {top: _called(top) for top in tops}
+    called = {top: split_of(top) for top in tops}
     if not named and len(set(called.values())) > 1 and "train" in called.values() and all(called.values()):
         named = tops
     if named and named == tops:
@@ -67,9 +67,9 @@ def read_folders(archive: Archive, paths: Sequence[str], context: Context) -> tu
     return code(labels) if any(labels) else None, splits, ", ".join(sorted(named))
 
 
-def _called(top: str) -> str:
-    """The split that a folder or a part of its name is called by, as in `news-train`; empty where none or several."""
-    found = {split_name(part) for part in (top, *PARTS.split(top)) if is_split(part)}
+def split_of(given: str) -> str:
+    """The split that a name or a part of it is called by, as in `news-train`; empty where none or several."""
+    found = {split_name(part) for part in (given, *PARTS.split(given)) if is_split(part)}
     return found.pop() if len(found) == 1 else ""
 
 

@@ -44,7 +44,8 @@ def find_tables(archive: Archive) -> list[Member]:
         return members
     found = [member for member in members if TABLE.search(member.path)]
     texts = [member for member in members if LINES.search(member.path) and is_split(stem(member.path))]
-    if not found and len({split_name(stem(member.path)) for member in texts}) > 1:
+    splits = {split_name(stem(member.path)) for member in texts}
+    if not found and len(splits) > 1 and 2 * len(texts) > len(members):
         return texts
     return [member for member in found if not TO_FILL_IN.search(member.path)] or found
 

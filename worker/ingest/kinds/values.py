@@ -16,8 +16,8 @@ DOUBLE = 8
 Mask = NDArray[np.bool_]
 Block = NDArray[Any]
 PROBLEMS = {
-    "non_finite": "{value} is no finite number; an empty cell, NA or an absent key counts as NaN. Correct it, or "
-    'ask for cleaning {{"non_finite": "drop"}} or "impute"',
+    "non_finite": "{value} is no finite number; an empty cell, NA or an absent key counts as NaN, and what is beyond "
+    '1.8e308 as Infinity. Correct it, or ask for cleaning {{"non_finite": "drop"}} or "impute"',
     "overflow": "{value} does not fit float32, whose largest number is 3.4e38",
     "not_a_fraction": "{value} is no pixel: the first pictures have fractions up to 1. Scale this one alike, or "
     "ask for modality vectors",

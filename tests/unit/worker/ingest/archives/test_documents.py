@@ -86,6 +86,11 @@ def test_tables_beside_them_say_more(ingest: Any) -> None:
     listed = "file_name,stars\n" + "".join(f"{path},{n / 8}\n" for n, path in enumerate(texts))
     valued = ingest({"x.zip": to_zip(texts | {"metadata.csv": listed.encode()})}, columns={"value": "stars"})
     assert valued.read("target")[:3].tolist() == [0, 0.125, 0.25]
+    aside = ingest(
+        {"x.zip": to_zip(FLAT | {"vocab.csv": b"word,count\na,1\nb,2\n", "train.txt": b"a", "val.txt": b"b"})}
+    )
+    assert aside.profile["target"]["classes"] == {"neg": 20, "pos": 20}
+    assert "3 files passed over, 'vocab.csv', 'train.txt', 'val.txt'" in aside.profile["inferred"]["files"]
     table = "text,label\n" + "".join(f"row {n} of a table,{n % 2}\n" for n in range(40))
     alone = ingest({"x.zip": to_zip(texts | {"rows.csv": table.encode()})})
     assert alone.read("input").tolist()[1] == "row 1 of a table"
