@@ -53,6 +53,13 @@ def test_top_folders_are_splits(ingest: Any, pack: Any) -> None:
     assert drawn.profile["target"]["classes"] == {"a": 10, "b": 10}
 
 
+def test_folders_of_pictures_that_nobody_labelled(ingest: Any) -> None:
+    members = {f"{('Unlabeled', 'a', 'b')[n % 3]}/{n}.png": picture(n) for n in range(30)}
+    made = ingest({"x": to_zip(members)})
+    assert made.profile["target"]["classes"] == {"a": 10, "b": 10}
+    assert made.profile["target"]["missing"] == 10
+
+
 def test_a_class_may_be_called_train(ingest: Any) -> None:
     members = {f"{'train' if n % 2 else 'car'}/{n}.png": picture(n) for n in range(10)}
     assert ingest({"x": to_zip(members)}).profile["target"]["classes"] == {"car": 5, "train": 5}
