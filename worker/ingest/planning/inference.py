@@ -172,27 +172,28 @@ def _find_numbers(plan: Plan, left: dict[str, Head], options: DatasetOptions, fa
     else:
         columns = [head.name for head in left.values() if (head.is_number or _is_category(head)) and head.name]
         numbering = [name for name in columns if is_numbering(left[name])]
-        if numbering and any(left[name].is_number for name in set(columns) - set(numbering)):
+        texts = [head for head in left.values() if head.is_text and head.name not in ("", SPLIT_NAME, *numbering)]
+        enough = options.modality != "image" and len(texts) > 1  # to be features without a number beside them
+        enough = enough and all(is_few(head) and head.words < WORDS for head in texts)
+        if numbering and (enough or any(left[name].is_number for name in set(columns) - set(numbering))):
             columns = [name for name in columns if name not in numbering]
             plan.inferred["row numbers"] = f"{some(numbering)}: no features: they only number rows or tell them apart"
         named = [name for name in columns if left[name].is_text]
-        if len(named) == len(columns):
+        if len(named) == len(columns) and not enough:
             asked = options.modality
             needed = f" as modality {asked} needs it" if asked != "auto" else ""
             name_one = {"image": "", "vectors": f"; {NAME_CATEGORIES}"}.get(asked, f"; {NAME_ONE}")
             faults.add("no_input", f"no column can be the input{needed}; {_there(plan, left)}{name_one}")
             return
-        count = len(columns) - len(named)
-        beside = f" and {len(named)} of names" if named else ""
-        plan.inferred["features"] = f"{count} column{'s' if count > 1 else ''} of numbers{beside}"
+        count, kind = (len(columns) - len(named) or len(named)), "names" if len(named) == len(columns) else "numbers"
+        beside = f" and {len(named)} of names" if named and kind == "numbers" else ""
+        plan.inferred["features"] = f"{count} column{'s' if count > 1 else ''} of {kind}{beside}"
     pictures = options.modality == "image" or (options.modality == "auto" and is_pictures(left, columns))
     plan.parts["input"] = Part("image", columns) if pictures else vectors(left, columns)
     if options.modality == "auto":
-        first = next(left[name] for name in columns if left[name].is_number)
-        kind = plan.parts["input"].modality
-        plan.inferred["modality"] = (
-            f"{kind}: {first.name!r} has {list(first.shape) or 'one value'} of {first.dtype} per row"
-        )
+        first = next((left[name] for name in columns if left[name].is_number), left[columns[0]])
+        each = f"{list(first.shape) or 'one value'} of {first.dtype}" if first.is_number else "one of few names"
+        plan.inferred["modality"] = f"{plan.parts['input'].modality}: {first.name!r} has {each} per row"
         if first.is_series and len(columns) == 1:
             steps, channels = first.shape
             plan.inferred["modality"] += (

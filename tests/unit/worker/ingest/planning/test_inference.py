@@ -237,3 +237,20 @@ def test_what_stands_beside_an_array_or_is_an_object_is_warned_of(ingest: Any) -
     asked = ingest({"x.jsonl": "".join(map(row.format, range(40))).encode()}, columns={"features": ["size", "values"]})
     assert asked.profile["input"]["shape"] == [3]
     assert not any(said.startswith("not used") for said in asked.profile["warnings"])
+
+
+@pytest.mark.parametrize("index", ["", "id,"])
+def test_names_alone_are_features(ingest: Any, index: str) -> None:
+    rows = [f"{'low' if n % 3 else 'high'},{'ab'[n % 2]},{'yes' if n % 5 else 'no'}" for n in range(60)]
+    text = "\n".join([f"{index}safety,doors,class", *(f"{n},{row}" if index else row for n, row in enumerate(rows))])
+    made = ingest({"x.csv": text.encode()}, cleaning={"duplicates": "keep"})
+    assert made.profile["inferred"]["features"] == "2 columns of names"
+    assert made.profile["inferred"]["modality"] == "vectors: 'safety' has one of few names per row"
+    assert [column["categories"] for column in made.profile["input"]["columns"]] == [["high", "low"], ["a", "b"]]
+    assert made.profile["target"]["classes"] == {"no": 12, "yes": 48}
+    assert index or ingest({"x.csv": text.encode()}, modality="image").codes == ["no_input"]
+
+
+def test_names_beside_what_may_be_read_are_none_by_themselves(ingest: Any) -> None:
+    rows = "".join(f"gadget {n},{'ab'[n % 2]},{'xy'[n % 3 % 2]},{n % 2}\n" for n in range(60))
+    assert ingest({"x.csv": f"title,brand,kind,class\n{rows}".encode()}).codes == ["no_input"]
