@@ -24,7 +24,7 @@ ITEM = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|tiff?|heic|avif|svg|wav|flac|ogg|opus|mp3|m4a|aac|wma|aiff?)$", re.IGNORECASE
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
-TABLE = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+TABLE = re.compile(r"\.(csv|tsv|arff|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
 LINES = re.compile(r"\.txt$", re.IGNORECASE)
 LOOKED_AT = 16
 FIRST = 4096

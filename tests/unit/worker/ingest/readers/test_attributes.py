@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.picture_archives import to_zip
 from worker.ingest.readers import attributes
 
 NUMBERS = np.random.default_rng(0).normal(size=(40, 2)).round(3)
@@ -55,6 +56,18 @@ def test_keel(ingest: Any) -> None:
     assert np.allclose(made.read("input"), NUMBERS, atol=1e-6)
     assert made.profile["target"]["missing"] == 14
     assert set(made.profile["target"]["classes"]) == {"negative", "positive"}
+
+
+def test_splits_in_an_archive(ingest: Any) -> None:
+    """As archives of series are handed out: the same in several formats."""
+    lines = [weka(row) for row in range(40)]
+    parts = {"TRAIN": lines[:30], "TEST": lines[30:]}
+    members = {f"Flowers_{part}.arff": (WEKA + "\n".join(some)).encode() for part, some in parts.items()}
+    members |= {f"Flowers_{part}.ts": b"@problemName Flowers\n@data\n1,2:a\n" for part in parts}
+    members |= {f"Flowers_{part}.txt": b"1 2 3\n4 5 6\n" for part in parts}
+    made = ingest({"Flowers.zip": to_zip({**members, "README.md": b"Flowers, measured."})})
+    assert np.allclose(made.splits["test"].read("input", 0), NUMBERS[30:], atol=1e-6)
+    assert made.profile["target"]["classes"] == dict.fromkeys(KINDS, 20)
 
 
 def test_cells_that_are_not_known(ingest: Any) -> None:
