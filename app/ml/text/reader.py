@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import EmptyInput, OutOfRange, WrongType
+from app.errors import EmptyInput, Malformed, OutOfRange, WrongType
 from app.json_words import told, told_kind
 from app.ml.tensors.shapes import Column
 from app.ml.text.tokenization import BEGIN, END
@@ -26,16 +26,15 @@ class TextReader:
     """Of an imported tokenizer: ids that clients know by another number than they have here, and the one here."""
 
     def read(self, items: Any) -> Column:
-        """A text, a list of texts, a list of token ids or a list of such lists, to an object column [B].
+        """A text, a list of texts, a list of token ids or a list of such lists, to an object column [B]. Files of texts
+        are texts.
 
-        Its items are `str`, or int64 [L] where ids were given. Raises EmptyInput, OutOfRange and WrongType.
+        Its items are `str`, or int64 [L] where ids were given. Raises EmptyInput, Malformed, OutOfRange and WrongType.
         """
-        alone = isinstance(items, str) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
+        alone = isinstance(items, str | bytes) or (_is_list(items) and len(items) > 0 and all(map(_is_number, items)))
         if not alone and not _is_list(items):
-            instead = "; send what it holds as a text" if isinstance(items, bytes) else ""
             raise WrongType(
-                f"input: expected a text, a list of texts, or lists of token ids, got {told_kind(items)}{instead}",
-                param="input",
+                f"input: expected a text, a list of texts, or lists of token ids, got {told_kind(items)}", param="input"
             )
         given = [items] if alone else items
         if len(given) == 0:
@@ -43,6 +42,7 @@ class TextReader:
         column = np.empty(len(given), dtype=object)
         for index, item in enumerate(given):
             name = "input" if alone else f"input[{index}]"
+            item = _decoded(item, name) if isinstance(item, bytes) else item
             column[index] = self._text(item, name) if isinstance(item, str) else self._ids(item, name)
         kinds = [type(item) for item in column]
         if len(set(kinds)) > 1:
@@ -83,6 +83,16 @@ class TextReader:
         if (ours[0], ours[-1]) == (BEGIN, END):  # as its own tokenizer says it; the encoder puts these around it, too
             ours = ours[1:-1]
         return np.array(ours, np.int64)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    """The text that a file holds."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start:,} is 0x{content[error.start]:02x}"
+        problem = f"{name}: is a file that holds no text in UTF-8: {found}; save it as such"
+        raise Malformed(problem, param=name) from error
 
 
 def _is_list(items: Any) -> bool:

@@ -85,8 +85,10 @@ def test_a_file_of_another_name_is_told_what_it_is_called(house: House) -> None:
 
 
 def test_what_is_no_text_is_told_in_the_clients_words(house: House) -> None:
-    file = house.client.post("/v1/embeddings", files={"input": ("a.txt", b"a text")}, data={"model": "reader"})
-    assert file.json()["error"]["message"].endswith("got a file; send what it holds as a text")
+    file = house.client.post("/v1/embeddings", files={"input": ("a.txt", b"caf\xe9")}, data={"model": "reader"})
+    error = file.json()["error"]
+    assert (file.status_code, error["param"]) == (400, "input")
+    assert error["message"] == "input: is a file that holds no text in UTF-8: byte 3 is 0xe9; save it as such"
     numbers = house.client.post(
         "/v1/embeddings",
         params={"model": "reader"},
@@ -94,6 +96,16 @@ def test_what_is_no_text_is_told_in_the_clients_words(house: House) -> None:
         headers={"content-type": "application/octet-stream"},
     )
     assert numbers.json()["error"]["message"].endswith("expected a text or a list of token ids, got 1.0")
+
+
+def test_files_of_texts_are_texts(house: House) -> None:
+    texts = ["a text", "another one"]
+    files = [("input", (f"{place}.txt", text.encode())) for place, text in enumerate(texts)]
+    asked = house.client.post("/v1/embeddings", files=files, data={"model": "reader"}).json()
+    said = house.client.post("/v1/embeddings", json={"model": "reader", "input": texts}).json()
+    assert asked["data"] == said["data"]
+    alone = house.client.post("/v1/embeddings", files=files[:1], data={"model": "reader"}).json()
+    np.testing.assert_allclose(alone["data"][0]["embedding"], said["data"][0]["embedding"], atol=1e-5)
 
 
 @pytest.mark.parametrize(
