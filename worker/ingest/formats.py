@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from app.dataset_options import DatasetOptions
-from app.ml.audio import sounds
-from app.ml.text.scripts import count_words
 from worker.ingest.archives import (
     array_splits,
     containers,
@@ -17,7 +15,6 @@ from worker.ingest.archives import (
     recordings,
 )
 from worker.ingest.archives.containers import Archive
-from worker.ingest.planning.names import WORDS
 from worker.ingest.readers import (
     arrays,
     arrow,
@@ -29,12 +26,14 @@ from worker.ingest.readers import (
     idx,
     jsonl,
     lines,
+    measured,
     parquet,
     sparse,
     tables,
 )
 from worker.ingest.readers.spaced import is_spaced, to_csv
 from worker.ingest.readers.unpack import packed_with, unpack
+from worker.ingest.recognition import AUDIO, TAB, detect, is_prose
 from worker.ingest.source import Context, Head, Input, Source
 
 LOOKED_AT = 4096
@@ -42,11 +41,7 @@ PROSE_LOOKED_AT, MOST_LOOKED_AT = 65_536, 1 << 22
 """Of what may be a table or texts, and as many more until it holds two lines: one has as many cells as itself."""
 ARCHIVES = ("zip", "tar")
 BOXES = ("coco", "yolo", "voc")
-TEXTS = ("csv", "tsv", "txt", "jsonl")
-AUDIO = "audio"
-TAB = "\t"
-NEVER_TEXT = (b"\x80", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
-"""How pickles, documents and pictures begin, that may hold no zero among their first bytes."""
+TEXTS = ("csv", "tsv", "txt", "jsonl", "arff", "ts")
 
 
 def open_sources(file: Input, options: DatasetOptions, context: Context) -> list[Source]:
@@ -86,8 +81,6 @@ def _open(file: Input, options: DatasetOptions, context: Context) -> Source | li
     found = detect(first, wanted)
     beside = file.name if file.name in options.columns.named() else None
     if wanted is None and found == "csv":
-        if attributes.has_attributes(first):
-            return attributes.open_described(file, context)
         if beside is None and sparse.is_sparse(first):
             return sparse.open_sparse(file, context)
         if beside is None and is_spaced(first):
@@ -137,9 +130,13 @@ def _open(file: Input, options: DatasetOptions, context: Context) -> Source | li
         return recordings.open_recording(file, options.sample_rate, context)
     if found in ("csv", "tsv"):
         delimiters = TAB if found == "tsv" else dialect.DELIMITERS
-        source: Source = tables.open_table(file, context, delimiters, decimal=options.decimal, header=options.header)
+        source: Source | None = tables.open_table(
+            file, context, delimiters, decimal=options.decimal, header=options.header
+        )
     else:
         source = READERS[found](file, context)
+    if source is None:
+        return None
     source = chats.open_chats(source, context)
     head = media_column(source.heads, options)
     if head is None or context.faults.total:
@@ -182,50 +179,6 @@ def media_column(heads: Sequence[Head], options: DatasetOptions) -> Head | None:
     return next((head for head in held.values() if options.modality in ("auto", head.medium)), None)
 
 
-def detect(first: bytes, wanted: str | None = None) -> str | None:
-    """The format by the first bytes of a file; None when it is none. Delimited text is TSV if so wanted."""
-    if first.startswith(arrays.MAGIC):
-        return "npy"
-    if first.startswith((arrays.ZIP_MAGIC, b"PK\x05\x06")):  # the second is an archive of nothing
-        return "zip"
-    if containers.is_tar(first):
-        return "tar"
-    if sounds.is_sound(first):
-        return AUDIO
-    if idx.is_idx(first):
-        return "idx"
-    if first.startswith(parquet.MAGIC):
-        return "parquet"
-    if first.startswith((arrow.FILE_MAGIC, arrow.STREAM_MAGIC)):
-        return "arrow"
-    if b"\0" in first or first.startswith(NEVER_TEXT) or packed_with(first):
-        return None
-    if jsonl.START.match(first.removeprefix(encoding.MARK)):
-        return "jsonl"
-    if wanted == "txt":
-        return "txt"
-    has_tab = TAB.encode() in first.splitlines()[0]
-    return "tsv" if wanted == "tsv" and (has_tab or b"," not in first) else "csv"
-
-
-def is_prose(first: bytes, name: str) -> bool:
-    """Whether a text that begins so is no table: rows of a table have equally many cells, prose has words."""
-    if name.lower().removesuffix(".gz").removesuffix(".zst").endswith((".csv", ".tsv")):
-        return False
-    whole = first[: first.rfind(b"\n") + 1] or first
-    text = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
-    if not text:
-        return False
-    words = sum(map(count_words, text)) / len(text)
-    named = name.lower().endswith(".txt")
-    for delimiter in dialect.DELIMITERS:
-        rows = dialect.first_rows("\n".join(text), delimiter)
-        if dialect.is_regular(rows):  # sentences with one comma each have a space behind it, and more words than cells
-            spaced = delimiter == "," and whole.count(b",") == whole.count(b", ")
-            return named and spaced and words >= WORDS * len(rows[0])
-    return words >= WORDS or (named and not all(map(dialect.is_number, text)))
-
-
 def _open_npz(file: Input, context: Context) -> Source:
     return array_splits.by_split(arrays.open_npz(file, context))
 
@@ -242,11 +195,13 @@ def _first_lines(file: Input) -> bytes:
     return first
 
 
-READERS: dict[str, Callable[[Input, Context], Source]] = {
+READERS: dict[str, Callable[[Input, Context], Source | None]] = {
     "jsonl": jsonl.open_lines,
     "parquet": parquet.open_parquet,
     "arrow": arrow.open_arrow,
     "npy": arrays.open_npy,
     "npz": _open_npz,
     "idx": idx.open_idx,
+    "arff": attributes.open_described,
+    "ts": measured.open_series,
 }

@@ -43,7 +43,6 @@ DOCUMENTS = (
 """By a member of the ZIP that they are."""
 WEIGHTS = "data.pkl"
 PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html[\s>])", re.IGNORECASE)
-SERIES = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*@problemname\b", re.IGNORECASE)
 NO_TEXT = re.compile(r"\.(csv|tsv|jsonl?|ndjson|npy|npz|parquet|arrow|feather|zip|tar)(\.gz|\.zst)?$", re.IGNORECASE)
 """Endings of names under which nobody keeps a page."""
 
@@ -58,8 +57,6 @@ def recognise(first: bytes, stream: IO[bytes], name: str) -> str | None:
         return PICTURE
     if PAGE.match(first) and NO_TEXT.search(name):
         return "is a page of HTML, as servers send in place of a file; download the file itself, or send texts as .txt"
-    if SERIES.match(first):
-        return "is a .ts file of series, as sktime and aeon read them; save the series as NPZ, [rows, steps, channels]"
     known = BEGINNINGS if _is_text(first) else (*BEGINNINGS, *LIKE_WORDS)
     return next((words for beginning, words in known if first.startswith(beginning)), None)
 

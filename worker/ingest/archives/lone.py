@@ -24,7 +24,8 @@ ITEM = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|tiff?|heic|avif|svg|wav|flac|ogg|opus|mp3|m4a|aac|wma|aiff?)$", re.IGNORECASE
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
-TABLE = re.compile(r"\.(csv|tsv|arff|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+TABLE = re.compile(r"\.(csv|tsv|ts|arff|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+SERIES = "ts"
 LINES = re.compile(r"\.txt$", re.IGNORECASE)
 LOOKED_AT = 16
 FIRST = 4096
@@ -47,7 +48,22 @@ def find_tables(archive: Archive) -> list[Member]:
     splits = {split_name(stem(member.path)) for member in texts}
     if not found and len(splits) > 1 and 2 * len(texts) > len(members):
         return texts
-    return [member for member in found if not TO_FILL_IN.search(member.path)] or found
+    return _once([member for member in found if not TO_FILL_IN.search(member.path)] or found)
+
+
+def _once(tables: list[Member]) -> list[Member]:
+    """The tables without those that are there in another format as well, as archives of series have them."""
+    formats: dict[str, list[Member]] = {}
+    for member in tables:
+        formats.setdefault(_ending(member.path), []).append(member)
+    most = max(formats.items(), key=lambda each: (len(each[1]), each[0] == SERIES), default=("", tables))[1]
+    names = {TABLE.sub("", member.path) for member in most}
+    return most if all(TABLE.sub("", member.path) in names for member in tables) else tables
+
+
+def _ending(path: str) -> str:
+    found = TABLE.search(path)
+    return found[1].lower() if found else ""
 
 
 def unpack(archive: Archive, tables: Sequence[Member], context: Context, *, by_name: bool) -> list[Input]:
