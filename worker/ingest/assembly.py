@@ -68,7 +68,8 @@ def assemble(inputs: Sequence[Input], options: DatasetOptions, context: Context)
         syncing.do(os.fsync, writer.file.fileno())
     files = {name: writer.file for name, writer in written.items()}
     if options.profile == "full":
-        found, warnings = examine({split: Split(files[split_file(split)]) for split in SPLITS}, described)
+        opened: dict[str, Split] = {split: Split(files[split_file(split)]) for split in SPLITS}
+        found, warnings = examine(opened, described, drawn_together=rows.drawn_together)
         described = {**described, **found, "warnings": [*described["warnings"], *warnings]}
     with needing_room(context.scratch):
         syncing.wait()

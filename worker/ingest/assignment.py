@@ -30,6 +30,8 @@ class Rows:
     """Rows that are equal to an earlier one."""
     crossing: int = 0
     """Rows that are equal to one of another split, where duplicates are kept."""
+    drawn_together: int = 0
+    """Those of the repeated rows that follow an equal one to its split, as these were drawn."""
 
 
 def leave_out_repeated(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults: Faults) -> None:
@@ -58,6 +60,7 @@ def assign(groups: Sequence[Group], rows: Rows, options: DatasetOptions, faults:
             places[crossing] = splits.OUT
     else:
         places = splits.draw(rows.classes, fractions, keep, together)
+        rows.drawn_together = rows.repeated if doubles is not None and together is not rows.groups else 0
     places = splits.with_validation(places, rows.classes, fractions.seed, together)
     rows.crossing = int(duplicates.across(rows.doubles, places).sum())
     sizes = {split: int(np.count_nonzero(places == place)) for place, split in enumerate(SPLITS)}

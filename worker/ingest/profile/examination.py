@@ -32,11 +32,15 @@ FEW_JUDGED = 50
 FEW_ROWS_PER_COLUMN = 5
 JUDGED = ("test", "validation")
 """Splits by which models are judged, the first one that has rows."""
+MANY = 0.1
+"""Share of rows drawn with equal ones from which on that may be why splits differ."""
 LISTED = 10
 
 
-def examine(splits: Mapping[str, Split], profile: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What the profile gains, and warnings in words."""
+def examine(
+    splits: Mapping[str, Split], profile: Mapping[str, Any], *, drawn_together: int = 0
+) -> tuple[dict[str, Any], list[str]]:
+    """What the profile gains, and warnings in words; so many rows were drawn with equal ones."""
     role = next(role for role in INPUTS if role in splits["train"].modalities)
     train = take(splits["train"], role)
     judged = "test" if splits["test"].rows else "validation"
@@ -52,7 +56,7 @@ def examine(splits: Mapping[str, Split], profile: Mapping[str, Any]) -> tuple[di
     found["drift"] = {"between": ["train", judged], **shift} if (shift := drift(train, other, names)) else None
     found["leaks"] = leaks(train, names)
     found["near_duplicates"] = near_duplicates(dict(splits), role)
-    return {"examination": found}, [*advice(profile), *said(found)]
+    return {"examination": found}, [*advice(profile), *said(found, drawn_together / profile["rows"] > MANY)]
 
 
 def column_names(profile: Mapping[str, Any], role: str, sample: Sample) -> list[str] | None:
@@ -151,8 +155,8 @@ def advice(profile: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def said(found: Mapping[str, Any]) -> list[str]:
-    """The findings that call for a look."""
+def said(found: Mapping[str, Any], drawn_together: bool) -> list[str]:
+    """The findings that call for a look; whether many rows were drawn with equal ones."""
     words = []
     noise, shift, near = found["label_noise"], found["drift"], found["near_duplicates"]
     if noise and noise["suspects"]:
@@ -162,7 +166,11 @@ def said(found: Mapping[str, Any]) -> list[str]:
         )
     if shift and shift["columns"]:
         listed = ", ".join(repr(column["name"]) for column in shift["columns"][:5])
-        words.append(f"train and {shift['between'][1]} differ in {listed}; results there may not hold elsewhere")
+        if drawn_together:
+            why = 'equal rows stay on one side, and cleaning {"duplicates": "keep"} draws each by itself'
+        else:
+            why = "results there may not hold elsewhere"
+        words.append(f"train and {shift['between'][1]} differ in {listed}; {why}")
     for leak in found["leaks"]:
         if "rank_correlation" in leak:
             same = f"puts rows in the order of the value (rank correlation {leak['rank_correlation']:.3f})"

@@ -179,6 +179,13 @@ def test_classes_called_like_gaps(ingest: Any) -> None:
     assert "counts as a class" not in warned(ingest({"d.csv": f"x,sex\n{rows.replace('NA', 'none')}".encode()}))
 
 
+def test_splits_that_differ_since_equal_rows_stay_together(ingest: Any) -> None:
+    text = "temperature\n" + "".join(f"{value:.0f}\n" for value in 15 + 5 * np.random.default_rng(1).normal(size=4000))
+    why = """differ in 'temperature'; equal rows stay on one side, and cleaning {"duplicates": "keep"} draws each by"""
+    assert why in warned(ingest({"d.csv": text.encode()}))
+    assert "differ in" not in warned(ingest({"d.csv": text.encode()}, cleaning={"duplicates": "keep"}))
+
+
 def test_pictures_differ_in_principal_components(ingest: Any, to_npz: Any) -> None:
     pixels = DRAWN.integers(0, 100, (200, 8, 8)).astype(np.uint8)
     pixels[100:, :, :4] += 120
