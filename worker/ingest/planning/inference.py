@@ -54,7 +54,7 @@ NO_CHAT = 'conversations are read as lists of {"role": …, "content": …} whos
 def complete(plan: Plan, known: Mapping[str, Head], options: DatasetOptions, faults: Faults) -> None:
     """Adds what was not asked for: split, input, label."""
     left = {name: head for name, head in known.items() if name not in set(plan.used())}
-    if plan.split is None and options.split is None and SPLIT_NAME in left and left[SPLIT_NAME].is_text:
+    if plan.split is None and options.split is None and SPLIT_NAME in left and left[SPLIT_NAME].dtype.kind in "SU":
         plan.split = left.pop(SPLIT_NAME).name
         plan.inferred["split"] = "the text column named 'split'"
     if not any(role in plan.parts for role in INPUTS):

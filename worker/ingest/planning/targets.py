@@ -95,7 +95,8 @@ def _find_target(plan: Plan, plain: Sequence[Head], *, has_input: bool, faults: 
             faults.add("ambiguous_columns", f"each of {names} could be the label; name one in columns.label")
             return None
         if fitting:
-            plan.inferred["label"] = f"{fitting[0].name!r}, one value per row beside the input"
+            kind = "value" if _is_value(fitting[0]) else "label"
+            plan.inferred[kind] = f"{fitting[0].name!r}, one value per row beside the input"
             return fitting[0]
     return None
 

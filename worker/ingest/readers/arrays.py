@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import PurePath
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from app.npy import read_header
 from worker.ingest import labels
 from worker.ingest.faults import shown
+from worker.ingest.readers.dialect import SAMPLE_ROWS
 from worker.ingest.readers.series import is_series, may_be_series
 from worker.ingest.readers.unpack import RATIO, is_bomb
 from worker.ingest.source import LOOKED_AT, Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
@@ -59,12 +61,17 @@ class Arrays:
 
     def _head(self, array: Placed) -> Head:
         row = array.shape[1:]
-        if not may_be_series(array.dtype, row):
+        is_plain = prod(row) == 1 and array.dtype.kind in "iuf"
+        if not (is_plain or may_be_series(array.dtype, row)):
             return Head(array.name, "array", array.dtype, row)
         values, release = self._map(array.name)
-        first = np.array(values[:LOOKED_AT])
+        first = np.array(values[: SAMPLE_ROWS if is_plain else LOOKED_AT])
         release()
-        return Head(array.name, "array", array.dtype, row, is_series=is_series(first))
+        if not is_plain:
+            return Head(array.name, "array", array.dtype, row, is_series=is_series(first))
+        known = first[np.isfinite(first)]
+        distinct, fractions = len(np.unique(known)), bool((known % 1 != 0).any())
+        return Head(array.name, "array", array.dtype, row, distinct=distinct, sampled=len(known), fractions=fractions)
 
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         lengths = {name: self._arrays[name].shape[0] for name in wanted.columns}

@@ -52,6 +52,22 @@ def test_labels_become_names_and_may_be_withheld(ingest: Any, to_npz: Any, value
     assert made.profile["rows"] == 20
 
 
+@pytest.mark.parametrize("name", ["y", "value", "fat"])
+@pytest.mark.parametrize("wide", [(), (1,)])
+def test_fractions_beside_the_input_are_values(ingest: Any, to_npz: Any, name: str, wide: tuple[int, ...]) -> None:
+    values = np.linspace(0.25, 9.75, len(IMAGES)).reshape(-1, *wide)
+    made = ingest({"d.npz": to_npz(x=IMAGES, **{name: values})})
+    assert made.profile["target"]["modality"] == "numbers"
+    np.testing.assert_allclose(made.read("target").ravel(), values.ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.str_, np.bytes_])
+def test_strings_called_split_are_the_splits(ingest: Any, to_npz: Any, kind: type) -> None:
+    split: Any = np.array(["train", "validation", "train", "test"] * (len(IMAGES) // 4)).astype(kind)
+    made = ingest({"d.npz": to_npz(x=IMAGES[: len(split)], split=split)})
+    assert made.profile["splits"] == {"train": len(split) // 2, "validation": len(split) // 4, "test": len(split) // 4}
+
+
 def test_labels_as_a_column_of_width_one(ingest: Any, to_npz: Any) -> None:
     made = ingest({"d.npz": to_npz(x=IMAGES, labels=LABELS.reshape(-1, 1))})
     assert made.read("target").tolist() == [str(label) for label in LABELS]
