@@ -1,16 +1,13 @@
 """What every reader gives: the columns of a file before it is read, and arrays of them afterwards. Knows no format.
 
-Large arrays lie in files and are mapped, never held: a block's pages are given back once the block is done.
 Legend: `N` rows.
 """
 
 import io
-import mmap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.disk import needing_room, open_unnamed
-from app.ragged import Ragged
 from worker.ingest.faults import Faults
+from worker.ingest.mapping import Mapped
 from worker.ingest.signatures import Medium
-from worker.ingest.texts import Texts
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -31,9 +27,6 @@ LOOKED_AT = 256
 """The first rows of an array, which tell whether they are pictures and what is black and white there."""
 SMALLEST = 8
 """Pixels that each side of a picture has at least: smaller arrays of fractions are series."""
-SELDOM = 64
-"""Blocks after which their pages are given back, a few hundred megabytes: doing so takes them from threads that read
-ahead, too, and fetching them for the next pass costs as much as looking at them."""
 
 
 @dataclass(frozen=True)
@@ -179,32 +172,6 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """A column whose rows differ in length."""
-
-    held: Ragged
-    release: Callable[[], None] = lambda: None
-    """Gives the mapped pages back; the rows stay valid."""
-
-    def __len__(self) -> int:
-        return len(self.held)
-
-    def fitting(self, start: int, stop: int, most: int) -> tuple[int, int]:
-        """The last of rows `start` to `stop` up to which they take `most` bytes or fewer, and how many they take."""
-        offsets, size = self.held.offsets[start : stop + 1], max(1, self.held.values[:1].nbytes)
-        rows = int(np.searchsorted(offsets, offsets[0] + most // size, side="right")) - 1
-        return start + rows, int(offsets[rows] - offsets[0]) * size
-
-    def read(self, start: int, stop: int) -> Ragged:
-        """Rows `start` to `stop`."""
-        return self.held[start:stop]
-
-    def texts(self, start: int, stop: int) -> Texts:
-        """The same as texts, which they have to be."""
-        return Texts.of(self.held[start:stop])
-
-
-@dataclass(frozen=True)
 class Loaded:
     """The columns that were asked for."""
 
@@ -238,20 +205,3 @@ class Source(Protocol):
     def load(self, wanted: Wanted, context: Context) -> Loaded:
         """Reads columns; faults go to the context."""
         ...
-
-
-def map_array(
-    file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int = 0, fortran: bool = False
-) -> tuple[NDArray[Any], Callable[[], None]]:
-    """The array that begins at `offset` of a file, mapped read-only, and what gives its pages back once in a while."""
-    if not np.prod(shape):
-        return np.empty(shape, dtype), lambda: None
-    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=mapped, offset=offset, order="F" if fortran else "C")
-    asked = count(1)
-
-    def release() -> None:
-        if next(asked) % SELDOM == 0:
-            mapped.madvise(mmap.MADV_DONTNEED)
-
-    return array, release

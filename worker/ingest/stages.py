@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
-from worker.ingest.source import Context, Mapped, map_array
+from worker.ingest.mapping import Mapped, map_array
+from worker.ingest.source import Context
 from worker.ingest.texts import Texts
 
 BYTE = np.dtype(np.uint8)

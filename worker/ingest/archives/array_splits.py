@@ -11,9 +11,10 @@ import numpy as np
 
 from worker.ingest.archives.folders import SPLIT_FOLDERS, split_name
 from worker.ingest.labels import in_order
+from worker.ingest.mapping import Mapped, map_array
 from worker.ingest.readers.arrays import CHUNK, Arrays, Placed
 from worker.ingest.readers.heads import TEXT
-from worker.ingest.source import Coded, Context, Head, Input, Loaded, Mapped, Numbers, Source, Wanted, map_array
+from worker.ingest.source import Coded, Context, Head, Input, Loaded, Numbers, Source, Wanted
 from worker.ingest.stages import RaggedStage
 
 SPLIT = "split"

@@ -20,9 +20,10 @@ from worker.ingest.archives.items import Items, contents, list_items
 from worker.ingest.archives.keyed import read
 from worker.ingest.archives.naming import TABLE, Said, tell_apart
 from worker.ingest.faults import counted, some
+from worker.ingest.mapping import Mapped
 from worker.ingest.readers import encoding
 from worker.ingest.readers.heads import text_head
-from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Wanted
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
 
 TEXT = "text"

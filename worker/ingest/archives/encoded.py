@@ -11,7 +11,8 @@ from app.dataset_options import DatasetOptions
 from worker.ingest.archives import images, recordings
 from worker.ingest.archives.containers import Member
 from worker.ingest.archives.items import Items
-from worker.ingest.source import Context, Head, Loaded, Mapped, Source, Wanted
+from worker.ingest.mapping import Mapped
+from worker.ingest.source import Context, Head, Loaded, Source, Wanted
 
 BASE64 = b";base64,"
 HEADER = 64

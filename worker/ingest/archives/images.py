@@ -21,8 +21,9 @@ from worker.ingest.archives.containers import Archive
 from worker.ingest.archives.folders import code
 from worker.ingest.archives.items import Items, list_items, told_apart
 from worker.ingest.faults import counted
+from worker.ingest.mapping import map_array
 from worker.ingest.readers.heads import TEXT
-from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted
 
 IMAGE, CAPTION = "image", "caption"
 PIXEL = np.dtype(np.uint8)

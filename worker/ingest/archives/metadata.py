@@ -16,11 +16,12 @@ from app.ragged import Ragged
 from worker.ingest.archives.containers import Archive, Member
 from worker.ingest.archives.folders import is_split, split_name
 from worker.ingest.faults import shown, some
+from worker.ingest.mapping import Mapped
 from worker.ingest.planning.names import is_prose
 from worker.ingest.readers import jsonl, tables, transcripts
 from worker.ingest.readers.heads import OTHER
 from worker.ingest.readers.transcripts import FILE_NAME
-from worker.ingest.source import Coded, Context, Head, Loaded, Mapped, Numbers, Source, Wanted
+from worker.ingest.source import Coded, Context, Head, Loaded, Numbers, Source, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
 
 NAME = re.compile(r"(^|/)metadata\.(csv|jsonl)$", re.IGNORECASE)

@@ -15,8 +15,9 @@ from app.ml.audio import sounds
 from worker.ingest.archives.containers import BROKEN, Archive, Member
 from worker.ingest.archives.items import Items, contents, list_items, told_apart
 from worker.ingest.archives.naming import SAID, TRANSCRIPT
+from worker.ingest.mapping import Mapped
 from worker.ingest.readers.unpack import CHUNK
-from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Wanted
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import RaggedStage
 
 AUDIO = "audio"

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from app.npy import read_header
 from worker.ingest import labels
 from worker.ingest.faults import shown
+from worker.ingest.mapping import Mapped, map_array
 from worker.ingest.readers.dialect import SAMPLE_ROWS
 from worker.ingest.readers.series import is_series, may_be_series
 from worker.ingest.readers.unpack import RATIO, is_bomb
-from worker.ingest.source import LOOKED_AT, Context, Head, Input, Loaded, Mapped, Numbers, Wanted, map_array
+from worker.ingest.source import LOOKED_AT, Context, Head, Input, Loaded, Numbers, Wanted
 from worker.ingest.stages import RaggedStage
 
 MAGIC = b"\x93NUMPY"

@@ -11,10 +11,11 @@ import numpy as np
 from app.ragged import Ragged
 from worker.ingest.faults import Faults, shown
 from worker.ingest.labels import Coder
+from worker.ingest.mapping import Mapped
 from worker.ingest.readers import json_lines
 from worker.ingest.readers.conversations import COMPLETION, KEYS, PROMPT, as_pair, is_conversation
 from worker.ingest.readers.heads import text_head
-from worker.ingest.source import Context, Head, Input, Loaded, Mapped, Source, Wanted
+from worker.ingest.source import Context, Head, Input, Loaded, Source, Wanted
 from worker.ingest.stages import BYTE, RaggedStage
 
 BLOCK = 1 << 12

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ragged import Ragged
+from worker.ingest.mapping import map_array
 from worker.ingest.pipeline import ahead
 from worker.ingest.readers import encoding
 from worker.ingest.readers.heads import text_head
-from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BYTE, OFFSET, Apart
 from worker.ingest.texts import DELETE, FOREIGN, LINE_FEED, SPACE, TAB
 

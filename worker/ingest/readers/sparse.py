@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.faults import shown
+from worker.ingest.mapping import map_array
 from worker.ingest.readers.arrays import Arrays, Placed
 from worker.ingest.readers.dialect import TABULAR
 from worker.ingest.readers.unpack import CHUNK, is_bomb, refuse
-from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 
 FEATURES, TARGET, QUERY = "features", "target", "qid"
 NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

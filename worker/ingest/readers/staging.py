@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.labels import Coder
+from worker.ingest.mapping import map_array
 from worker.ingest.readers.heads import FLOAT, OTHER, as_name
 from worker.ingest.readers.unpack import is_bomb, refuse
-from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Numbers, Wanted
 from worker.ingest.stages import RaggedStage
 
 SINGLE = np.dtype(np.float32)

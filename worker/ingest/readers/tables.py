@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from worker.ingest.faults import shown, some
+from worker.ingest.mapping import map_array
 from worker.ingest.readers import encoding
 from worker.ingest.readers.cells import plainly, to_numbers
 from worker.ingest.readers.dialect import DELIMITERS, NOTHING, Written, find_dialect
@@ -23,7 +24,7 @@ from worker.ingest.readers.header import all_differ, listed
 from worker.ingest.readers.heads import cells_head
 from worker.ingest.readers.staging import Staging
 from worker.ingest.readers.unquoted import parse_unquoted
-from worker.ingest.source import Context, Head, Input, Loaded, Wanted, map_array
+from worker.ingest.source import Context, Head, Input, Loaded, Wanted
 from worker.ingest.stages import BYTE
 
 SAMPLE_BYTES = 1 << 20

@@ -15,7 +15,8 @@ from worker.ingest.archives.annotations import notation
 from worker.ingest.archives.annotations.marks import BOXES, Marks
 from worker.ingest.archives.annotations.notation import ROUNDING, Floats
 from worker.ingest.archives.items import Items
-from worker.ingest.source import Context, Mapped
+from worker.ingest.mapping import Mapped
+from worker.ingest.source import Context
 from worker.ingest.stages import RaggedStage
 
 
