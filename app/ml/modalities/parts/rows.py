@@ -135,6 +135,11 @@ class FittedVectors(Fitted):
             given = f"null at {self._place(place)}, and the model learned from rows without gaps"
             if value is not None:
                 given = f"{told(value)} at {self._place(place)}"
+            if isinstance(value, list | tuple):
+                order = ", step after step" if self.shape.channels else ""
+                given = (
+                    f"a list at {self._place(place)}; give the {self.shape.count} numbers of a row in one list{order}"
+                )
             raise WrongType(f"{name}: expected numbers, got {given}", param=name)
         self._check_count(len(row), name)
 

@@ -55,6 +55,15 @@ def test_objects_that_are_no_rows_are_refused(item: object, error: str) -> None:
         named("age", "height", "weight").fit([DATA]).read(item)
 
 
+@pytest.mark.parametrize(("channels", "said"), [(None, "in one list$"), (2, "in one list, step after step$")])
+def test_lists_of_lists_for_a_row_are_told_how_to_lie(channels: int | None, said: str) -> None:
+    model = Vectors(channels=channels).fit([np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)])
+    with pytest.raises(
+        WrongType, match=rf"input\[0\]: expected numbers, got a list at .*; give the 6 numbers .* {said}"
+    ):
+        model.read([[[1, 2], [3, 4], [5, 6]]])
+
+
 def test_a_model_without_names_takes_lists_alone() -> None:
     assert named("age", "height").names is None  # a column of several numbers has one name
     with pytest.raises(WrongType, match="columns have no names; give a list of 3 numbers"):
