@@ -36,6 +36,7 @@ class SentenceEncoder(Encoder):
     """Tokens are the words' vectors of both parts; `pooled` has length 1."""
 
     looks_up = True
+    informed = True
     trust: Tensor
     """Length of the average beside the bag, whose length is 1."""
 

@@ -67,7 +67,7 @@ class Detection(ObjectiveSettings):
     width: int = Field(64, ge=8, le=1024)
     """Channels of the map that boxes are read from."""
 
-    def modality_defaults_for(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    def modality_defaults_for(self, facts: Mapping[str, Any], encoder: str | None) -> Mapping[str, Any]:
         """Pictures of any size can be asked about where all are scaled to one."""
         sides = facts.get("shape", ())[:2]  # none of texts, which are refused once all roles are known
         longest = max(sides, default=1)

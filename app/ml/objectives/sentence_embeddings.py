@@ -14,18 +14,9 @@ from torch.nn.functional import normalize
 from app.ml.encoders.sentences import SentenceEncoder, averaged
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
+from app.ml.objectives.parts.sentences import READ, fit_sentences
 from app.ml.tensors.batch import Stream, Tell
 from app.ml.tensors.shapes import Shape, Tensors
-from app.ml.words.bag_fitting import fit_bags
-from app.ml.words.vector_fitting import SUBSAMPLE, WINDOW, fit_words
-
-ENOUGH_WORDS = 100_000
-"""Words of text from which on averages count as much as TF-IDF. Vectors learned from fewer say less: of 500 texts,
-neighbours by averages at full length told two points less of tweets (8,600 words), and two more of news (128,000)."""
-
-OF_LETTERS = 0.5
-"""How much averages of letters count for, where words have no spaces between them, beside averages of words. A letter
-says less than a word. Chosen on two splits of 3,000 Chinese reviews; four more splits showed no difference."""
 
 
 class SentenceEmbeddings(SolvedSettings):
@@ -40,7 +31,7 @@ class SentenceEmbeddings(SolvedSettings):
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"embed"})
     keeps_dimensions: ClassVar[bool] = True
-    modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192, "ngrams": 32_768}
+    modality_defaults: ClassVar[Mapping[str, Any]] = READ
 
     @property
     def shortest(self) -> int | None:
@@ -63,7 +54,7 @@ class SentenceNetwork(Solved):
         assert isinstance(role.encoder, SentenceEncoder)
         self.encoders = nn.ModuleDict({"input": role.encoder})
         assert isinstance(role.modality, FittedText)
-        self.spell, self.letters = role.modality.spellings, role.modality.letters
+        self.text = role.modality
         self.code = role.dimensions or role.encoder.width
 
     @property
@@ -85,20 +76,4 @@ class SentenceNetwork(Solved):
         def texts() -> Iterator[Tensors]:
             return (batch.roles["input"] for batch in stream())
 
-        def of_words(share: float) -> None:
-            tell(share / 2)
-
-        counts = fit_words(
-            self.encoder.words, texts, of_words, spell=self.spell, method="pmi", window=WINDOW, subsample=SUBSAMPLE
-        )
-        letters = self.letters()
-        self.encoder.trust.fill_(trusted(counts, letters))
-        spell = self.spell if self.encoder.words.spelled else None
-        fit_bags(self.encoder.bags, texts, lambda share: tell((1 + share) / 2), letters=letters, spell=spell)
-
-
-def trusted(counts: Tensor, letters: Tensor) -> float:
-    """Length of averages beside TF-IDF, from how often each word was read [V] and which are single letters [V]."""
-    read, alone = float(counts.sum()), float(counts[letters].sum())
-    enough: float = min(1.0, read / ENOUGH_WORDS) ** 0.5
-    return enough * (1 - (1 - OF_LETTERS) * alone / max(read, 1.0))
+        fit_sentences(self.encoder, self.text, texts, tell)

@@ -117,7 +117,7 @@ def _data(
         classes=len(profile["target"].get("classes", ())) or None if "target" in objective.roles else None,
         from_base=from_base,
         length=roles[objective.request_role].modality.length(profile[objective.request_role]),
-        settled=not from_base and decided is not None and "kernels" in decided.capabilities,
+        settled=not from_base and decided is not None and objective.settles(decided),
         named=from_base or isinstance(encoder, EncoderSettings),
     )
 

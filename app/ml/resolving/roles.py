@@ -64,7 +64,8 @@ def decide_roles(
             else:
                 choices.note(f"roles.{role}.modality", modality.name, "with the vocabulary of the base model")
         else:
-            reads = objective.modality_defaults_for(facts) if needs.encoded else objective.modality_defaults
+            named = part.encoder.name if isinstance(part.encoder, EncoderSettings) else None
+            reads = objective.modality_defaults_for(facts, named) if needs.encoded else objective.modality_defaults
             modality = _modality(part.modality, facts, role, needs, reads, choices).completed(facts).named(facts)
             encoder = None
             if needs.encoded:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from app.ml.encoders.base import EncoderSettings
 from app.ml.objectives.base.network import Objective, Solved
 from app.ml.objectives.base.roles import Role, RoleNeeds
 from app.ml.objectives.parts.training_defaults import TrainingData
@@ -86,8 +87,9 @@ class ObjectiveSettings(Settings):
         """
         return {}
 
-    def modality_defaults_for(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`modality_defaults`, given what the dataset's profile says of the role's column."""
+    def modality_defaults_for(self, facts: Mapping[str, Any], encoder: str | None) -> Mapping[str, Any]:
+        """`modality_defaults`, given what the dataset's profile says of the role's column, and the encoder's name
+        where a client gives one."""
         return self.modality_defaults
 
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
@@ -97,6 +99,10 @@ class ObjectiveSettings(Settings):
         if shape.layout == "tokens":
             return "transformer", "words mean what stands around them"
         return "mlp", "rows of numbers"
+
+    def settles(self, encoder: EncoderSettings) -> bool:
+        """Whether a fresh encoder is computed from training rows before the first step."""
+        return "kernels" in encoder.capabilities
 
     def encoder_size(self, name: str, shape: Shape, rows: int) -> tuple[dict[str, Any], str]:
         """Settings of the default encoder `name` that suit so many training rows, and why; empty keeps its own."""

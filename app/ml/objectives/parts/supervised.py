@@ -5,17 +5,21 @@ at which the embedding counts.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.ml.encoders.base import Encoder
+from app.ml.encoders.base import Encoder, EncoderSettings
+from app.ml.encoders.sentences import SentenceEncoder
+from app.ml.modalities.text import FittedText
 from app.ml.networks.layers import linear
 from app.ml.networks.lbfgs import Lbfgs
 from app.ml.objectives.base import Objective, Role
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
+from app.ml.objectives.parts.sentences import READ, fit_sentences
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
@@ -34,19 +38,26 @@ class SupervisedSettings(NestedSettings):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of features that the head does not see at a step of training."""
 
+    def modality_defaults_for(self, facts: Mapping[str, Any], encoder: str | None) -> Mapping[str, Any]:
+        bags = facts["modality"] == "text" and encoder in (None, "sentences")
+        return READ if bags else super().modality_defaults_for(facts, encoder)
+
     def default_encoder(self, shape: Shape) -> tuple[str, str]:
         if shape.channels:
             return "kernels", "rows are series, of which they tell what it is, wherever it stands"
+        if shape.layout == "tokens":
+            return "sentences", "few labels teach no network to read; words and pairs of words are computed"
         return super().default_encoder(shape)
+
+    def settles(self, encoder: EncoderSettings) -> bool:
+        return "sentences" in encoder.capabilities or super().settles(encoder)
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)
         if data.settled:
-            return (
-                {**values, "epochs": min(values["epochs"], SETTLED_EPOCHS)},
-                f"{data.rows:,} training rows; kernels and head are settled before the first step",
-            )
-        if not data.from_base or data.shape.layout != "tokens":
+            values["epochs"] = min(values["epochs"], SETTLED_EPOCHS)
+            reason = f"{data.rows:,} training rows; encoder and head are settled before the first step"
+        if not (data.from_base or data.settled) or data.shape.layout != "tokens":
             return values, reason
         return {**values, "encoder_rate": GRAFT_RATE}, f"{reason}; the encoder moves slowly, as it has learned before"
 
@@ -58,6 +69,7 @@ class Headed(Objective):
         super().__init__()
         assert role.encoder is not None
         self.encoders = nn.ModuleDict({"input": role.encoder})
+        self._text = role.modality
         width = role.dimensions or role.encoder.width
         self.widths, self.unit = settings.matryoshka, role.encoder.unit and width == role.encoder.width
         check_widths(self.widths, width)
@@ -73,13 +85,14 @@ class Headed(Objective):
         return encoder.informed and not self.grafted
 
     def begin(self, stream: Stream) -> None:
-        """Solves the head for the features as they are, where the encoder has learned before.
+        """Solves the head for the features as they are, where the encoder has learned before, or is computed now.
 
         A head that is drawn pulls features about before it knows where to (Kumar 2022). Regularised, by L-BFGS (Liu &
         Nocedal 1989).
         """
         if not (self.grafted or self.begins_solved):
             return
+        self._settle(stream)
         features, target = self._some(stream)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -94,6 +107,16 @@ class Headed(Objective):
 
         solver.step(cost)  # type: ignore[no-untyped-call]
         solver.zero_grad()
+
+    def _settle(self, stream: Stream) -> None:
+        """Computes the encoder, where it is one of sentences that knows no texts yet."""
+        encoder, device = self.encoders["input"], self.head.weight.device
+        if self.grafted or not isinstance(encoder, SentenceEncoder) or not isinstance(self._text, FittedText):
+            return
+        fit_sentences(
+            encoder.cpu(), self._text, lambda: (batch.roles["input"] for batch in stream()), lambda share: None
+        )
+        encoder.to(device)
 
     @torch.no_grad()
     def _some(self, stream: Stream) -> tuple[Tensor, Tensors]:

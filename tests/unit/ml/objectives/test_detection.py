@@ -128,7 +128,7 @@ def test_typical_boxes_are_means_of_their_kinds_the_frequent_ones_first() -> Non
     ("shape", "size"), [([96, 96, 3], 96), ([192, 100, 3], 192), ([480, 640, 3], 128), ([8, 200, 1], 128), ([], 1)]
 )
 def test_pictures_are_read_as_squares_and_large_ones_smaller(shape: list[int], size: int) -> None:
-    assert Detection().modality_defaults_for({"shape": shape}) == {"size": size}
+    assert Detection().modality_defaults_for({"shape": shape}, None) == {"size": size}
 
 
 def test_few_pictures_are_seen_more_often_and_time_is_bounded() -> None:

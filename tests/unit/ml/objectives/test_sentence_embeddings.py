@@ -19,9 +19,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.ml.encoders.sentences import Sentences
+from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText, Text
 from app.ml.objectives.base import Role
-from app.ml.objectives.sentence_embeddings import ENOUGH_WORDS, SentenceEmbeddings, SentenceNetwork, trusted
+from app.ml.objectives.classification import Classification
+from app.ml.objectives.parts.sentences import ENOUGH_WORDS, READ, trusted
+from app.ml.objectives.sentence_embeddings import SentenceEmbeddings, SentenceNetwork
 from app.ml.tensors.batch import Batch
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
@@ -143,3 +146,29 @@ def test_a_model_from_before_averages_were_weighed_answers_as_it_did(told: Told)
     loaded.load_state_dict(older)
     texts = fitted.encode(np.array(told[0][:20], object))
     assert torch.equal(loaded.embed(texts), network.embed(texts))
+
+
+def test_what_learns_classes_of_texts_begins_with_sentences_that_are_computed_and_a_head_that_is_solved(
+    told: Told,
+) -> None:
+    texts, numbers = told
+    fitted = Text.model_validate({**READ, "ngrams": 4096}).fit([np.array(texts[:TRAIN], object)])
+    names = np.array(LIBRARIES, object)[numbers.numpy()]
+    target = Classes().fit([names[:TRAIN]])
+    torch.manual_seed(0)
+    role = Role(fitted, Sentences(dimensions=WIDTH).build(fitted.shape))
+    network = Classification().build({"input": role, "target": Role(target)})
+
+    def batches(first: int, last: int) -> Iterator[Batch]:
+        for begin in range(first, last, 100):
+            rows = slice(begin, min(begin + 100, last))
+            read = {"input": fitted.encode(np.array(texts[rows], object)), "target": target.encode(names[rows])}
+            yield Batch(read, torch.arange(rows.start, rows.stop))
+
+    assert network.begins_solved
+    network.begin(lambda most=None: batches(0, TRAIN))
+    network.eval()
+    with torch.inference_mode():
+        known, asked = (network.metrics(batches(*part))["accuracy"] for part in ((0, TRAIN), (TRAIN, len(texts))))
+    assert known > 0.8
+    assert asked > 0.6  # of four classes

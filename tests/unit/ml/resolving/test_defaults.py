@@ -509,3 +509,17 @@ def test_an_encoder_that_is_settled_trains_for_a_short_time_whoever_named_it(enc
     spec = resolved({**body, "encoder": encoder} if encoder else body, series | {"target": classes}).spec
     settled = encoder is None or encoder["name"] == "kernels"
     assert (spec.training.epochs <= 20) == settled
+
+
+@pytest.mark.parametrize("encoder", [None, {"name": "sentences"}, {"name": "transformer"}])
+def test_few_labels_of_texts_teach_no_network_to_read_by_default(encoder: dict[str, Any] | None) -> None:
+    classes = {"modality": "classes", "name": "label", "missing": 0, "classes": {"a": 75, "b": 75}}
+    classes["splits"] = {"train": {"a": 54, "b": 54}, "validation": {"a": 6, "b": 6}, "test": {"a": 15, "b": 15}}
+    characters = {"min": 10.0, "median": 900.0, "p99": 2000.0, "max": 2000.0, "mean": 900.0}
+    texts = TABLE | {"input": {"name": "text", "modality": "text", "characters": characters}}
+    body = {"kind": "pretrain", "objective": {"name": "classification"}}
+    spec = resolved({**body, "encoder": encoder} if encoder else body, texts | {"target": classes}).spec
+    computed = encoder is None or encoder["name"] == "sentences"
+    assert spec.roles["input"].encoder.name == ("sentences" if computed else "transformer")  # type: ignore[union-attr]
+    assert (getattr(spec.roles["input"].modality, "tokenizer", None) == "words") == computed
+    assert (spec.training.epochs <= 20) == computed
