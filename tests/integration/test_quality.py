@@ -53,6 +53,6 @@ def test_pictures_in_eight_numbers_are_drawn_and_told_apart_better(workshop: Wor
     chosen = np.random.default_rng(0).permutation(len(pixels))[:1500]
     rows = pixels[chosen].astype(np.uint8).reshape(-1, 28, 28)
     arrays = {form: rows if form == "images" else rows.reshape(-1, 784).astype(np.float32)}
-    ours, pca = judged(workshop, arrays | {"label": labels[chosen].astype(str)}, training={"epochs": 15})
+    ours, pca = judged(workshop, arrays | {"label": labels[chosen].astype(str)}, training={"epochs": 30})
     assert ours["mse"] < 0.85 * pca["mse"]
     assert ours["knn_accuracy"] > pca["knn_accuracy"]
