@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from worker.ingest.faults import shown
+from worker.ingest.readers.blocks import whole_lines
 from worker.ingest.readers.tables import Table, open_table
 from worker.ingest.readers.unpack import CHUNK
 from worker.ingest.source import Context, Input
@@ -34,22 +35,17 @@ def open_described(file: Input, context: Context) -> Table | None:
     names = _names(file, context)
     if names is None:
         return None
-    made, left = context.temporary(), b""
+    made, before = context.temporary(), context.faults.total
     done = made.write(_written([names]))
-    while chunk := file.stream.read(CHUNK):
-        block, newline, left = (left + chunk).rpartition(b"\n")
-        rows = _rows(block + newline)
+    for block in whole_lines(file, CHUNK, LONGEST_LINE, context):
+        rows = _rows(block)
         if rows.startswith(b"{"):
             what = f"{file.name} has sparse rows, {shown(rows.split(b'}')[0].decode('utf-8', 'replace') + '}')}"
             context.faults.add("unsupported_type", f"{what}; save them in full, or as libsvm", file=file.id)
-            return None
-        if len(left) > LONGEST_LINE:
-            problem = f"{file.name} has a line longer than {LONGEST_LINE:,} bytes; does every row end in a line feed?"
-            context.faults.add("line_too_long", problem, file=file.id)
-            return None
+            break
         done += made.write(rows)
-        context.tick(0)
-    done += made.write(_rows(left))
+    if context.faults.total > before:
+        return None
     made.flush()
     return open_table(replace(file, stream=made, size=done), context, ",", header=True)
 

@@ -15,12 +15,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from worker.ingest.readers.arrays import Arrays, Placed
+from worker.ingest.readers.blocks import whole_lines
 from worker.ingest.readers.unpack import CHUNK
 from worker.ingest.source import Context, Head, Input
 
 BEGINS = re.compile(rb"(\xef\xbb\xbf)?(?:[ \t]*(?:[#%][^\n]*)?\r?\n)*[ \t]*@problemname\b", re.IGNORECASE)
 SAID = re.compile(r"@(\w+)\s*(.*)")
 SERIES, LABEL, TARGET = "series", "label", "target"
+TOLD = {"classlabel": LABEL, "targetlabel": TARGET}
+"""What a file says it has behind the last colon: the column that this becomes."""
 VALUE, NUMBER = np.dtype(np.float32), np.dtype(np.float64)
 GAPS = re.compile(rb"(?<![^,\n])(?:\?|)(?=[,\n])")
 """A number that is not known."""
@@ -35,21 +38,17 @@ def holds_series(first: bytes) -> bool:
 def open_series(file: Input, context: Context) -> "Measured":
     """Parses all rows; where one is none, or of another length than the first, the fault says so."""
     said = _head(file)
-    problem = "has no line @data before its rows" if said is None else ""
-    if said is not None and said.get("timestamps", "").lower() == "true":
-        problem = "gives its numbers times; save them as NPZ, [rows, steps, channels], at even steps"
-    if said is None or problem:
+    if said is None or said.get("timestamps", "").lower() == "true":
+        timed = "gives its numbers times; save them as NPZ, [rows, steps, channels], at even steps"
+        problem = "has no line @data before its rows" if said is None else timed
         context.faults.add("unsupported_type", f"{file.name} {problem}", file=file.id)
         return Measured(file, [])
-    told = next((key for key in ("classlabel", "targetlabel") if said.get(key, "").lower().startswith("true")), "")
-    parsing, left = _Parsing(file, context, LABEL if told == "classlabel" else TARGET if told else ""), b""
-    while (chunk := file.stream.read(CHUNK)) and not context.faults.total:
-        block, newline, left = (left + chunk).rpartition(b"\n")
-        parsing.add(block + newline)
-        if len(left) > LONGEST_LINE:
-            problem = f"{file.name} has a line longer than {LONGEST_LINE:,} bytes; does every row end in a line feed?"
-            context.faults.add("line_too_long", problem, file=file.id)
-    parsing.add(left)
+    told = next((column for key, column in TOLD.items() if said.get(key, "").lower().startswith("true")), "")
+    parsing = _Parsing(file, context, told)
+    for block in whole_lines(file, CHUNK, LONGEST_LINE, context):
+        if context.faults.total:
+            break
+        parsing.add(block)
     return Measured(file, [] if context.faults.total else parsing.placed())
 
 
@@ -110,7 +109,6 @@ class _Parsing:
         if rows:
             self._write(rows)
         self.rows += len(lines)
-        self.context.tick(0)
 
     def placed(self) -> list[Placed]:
         """The arrays, in temporary files."""

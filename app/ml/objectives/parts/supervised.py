@@ -111,8 +111,9 @@ class Headed(Objective):
     def _settle(self, stream: Stream) -> None:
         """Computes the encoder, where it is one of sentences that knows no texts yet."""
         encoder, device = self.encoders["input"], self.head.weight.device
-        if self.grafted or not isinstance(encoder, SentenceEncoder) or not isinstance(self._text, FittedText):
+        if self.grafted or not isinstance(encoder, SentenceEncoder):
             return
+        assert isinstance(self._text, FittedText), "nothing else has tokens: this is a bug"
         fit_sentences(
             encoder.cpu(), self._text, lambda: (batch.roles["input"] for batch in stream()), lambda share: None
         )
