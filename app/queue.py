@@ -8,6 +8,7 @@ from functools import cache
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.utils.url import maybe_sanitize_url
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +16,14 @@ RUN_TRAIN = "rootstock.run_train"
 """Runs one job of the `train` queue; argument: the job's id."""
 RUN_DATA = "rootstock.run_data"
 """Runs one job of the `data` queue; argument: the job's id."""
+
+NOT_ANSWERING = "the broker does not answer"
+REFUSALS = {
+    "invalid username-password pair": "does not accept the password, or the user, of ROOTSTOCK_BROKER_URL",
+    "Authentication required": "wants a password: write it into ROOTSTOCK_BROKER_URL, redis://:password@host:6379/0",
+    "DB index is out of range": "does not have the database whose number ends ROOTSTOCK_BROKER_URL; it has a 0",
+}
+"""What a broker says, and what it means for whoever wrote the settings."""
 
 TASKS = {"train": RUN_TRAIN, "data": RUN_DATA}
 """Queue name to task name."""
@@ -70,8 +79,29 @@ def enqueue(broker_url: str, queue: str, job_id: str) -> bool:
 def waiting(broker_url: str, queue: str) -> int | None:
     """Rings that wait in `queue`; None when the broker does not answer."""
     try:
-        with _producer(broker_url).connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            return int(connection.default_channel.queue_declare(queue=queue, passive=False, durable=True).message_count)
+        return _count(broker_url, queue)
     except (OperationalError, OSError):
         return None
+
+
+def trouble(broker_url: str) -> str | None:
+    """What is wrong with the broker, for everybody to read; None where it answers. Its address is logged alone."""
+    try:
+        _count(broker_url, next(iter(TASKS)))
+    except (OperationalError, OSError) as error:
+        told = worded(error)
+        log.error("%s: %s: %s", told, maybe_sanitize_url(broker_url), error)
+        return told
+    return None
+
+
+def worded(error: Exception) -> str:
+    """What keeps this process from the broker, as whoever wrote the settings may mend it."""
+    said = str(error)
+    return next((f"the broker {words}" for sign, words in REFUSALS.items() if sign in said), NOT_ANSWERING)
+
+
+def _count(broker_url: str, queue: str) -> int:
+    with _producer(broker_url).connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+        return int(connection.default_channel.queue_declare(queue=queue, passive=False, durable=True).message_count)

@@ -51,7 +51,12 @@ class Settings(BaseSettings):
     ] = None
     """SQLAlchemy URL; without one, SQLite under `home`. Example: `postgresql://user:secret@host/rootstock`."""
     broker_url: Annotated[
-        str | None, spelled(r"(rediss?|sentinel)://.+", "redis://:password@host:6379/0 or rediss://…"), EmptyIsNone
+        str | None,
+        spelled(
+            r"rediss?://[^/]+(//?\d*)?([?;].*)?|sentinel://.+",
+            "redis://:password@host:6379/0 or rediss://…, where a / of the password is written %2F",
+        ),
+        EmptyIsNone,
     ] = None
     """`redis://…` of a Redis or Valkey server; without one, `rootstock serve` starts its own."""
     storage_url: Annotated[

@@ -16,7 +16,8 @@ from itertools import islice
 from sqlalchemy.exc import DBAPIError
 
 from app.disk import has_room
-from app.queue import TASKS, enqueue, waiting
+from app.errors import NotReady
+from app.queue import TASKS, enqueue, trouble, waiting
 from app.registry import idempotency, leases, objects, retention
 from app.registry.db import Database, refusal
 from app.settings import Settings
@@ -131,11 +132,19 @@ class Sweeper:
         if self._thread.is_alive():
             self._thread.join()
 
+    def _look(self) -> None:
+        """Says at the start what is wrong with store and broker; both are asked again whenever they are needed."""
+        with contextlib.suppress(NotReady):
+            self.storage.check()
+        if self.settings.broker_url:
+            trouble(self.settings.broker_url)
+
     def _run(self) -> None:
         settings = self.settings
         pause = max(settings.sweep_seconds, settings.orphan_seconds / 4)
         next_orphans, trusted = time.monotonic() + pause, 0.0
         told: str | None = None
+        self._look()
         while not self._stopped.wait(settings.sweep_seconds * random.uniform(0.8, 1.2)):
             if self.database.folder is not None and not has_room(self.database.folder):
                 trusted = time.monotonic() + settings.lease_seconds

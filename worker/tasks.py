@@ -14,7 +14,7 @@ from app.registry.db import Database
 from app.settings import Settings, SettingsError
 from app.storage import open_storage
 from app.sweep import Sweeper
-from worker import acknowledging
+from worker import acknowledging, reconnecting
 from worker.processes.launcher import Launcher
 from worker.processes.supervisor import Supervisor
 
@@ -32,6 +32,7 @@ def build(settings: Settings, launcher: Launcher) -> Celery:
     if settings.broker_url is None:
         raise SettingsError("ROOTSTOCK_BROKER_URL is not set; a worker needs the redis://… server that the API rings")
     acknowledging.install()
+    reconnecting.install()
     celery = make_celery(settings.broker_url)
     celery.conf.worker_enable_remote_control = False  # nobody here speaks it, and it costs connections
     celery.conf.worker_log_format = celery.conf.worker_task_log_format = LOG_FORMAT

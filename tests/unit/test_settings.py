@@ -7,7 +7,7 @@ from app.settings import Settings, SettingsError, read_settings
 WRONG = {
     "device": {"gpu", "", "cuda:x", "cuda:", "mps"},
     "database_url": {"mysql://host/name", "garden.db"},
-    "broker_url": {"amqp://host", "redis://", "localhost:6379"},
+    "broker_url": {"amqp://host", "redis://", "localhost:6379", "redis://host/first", "redis://:a/b@host/0"},
     "storage_url": {"/folder", "gs://bucket", "file://host/folder", "s3://", "bucket"},
     "cors_origins": {"example.org", "https://example.org/path", "https://a.org https://b.org"},
     "port": {"http", "65536", "-1", ""},
@@ -20,7 +20,7 @@ WRONG = {
 RIGHT = {
     "device": "auto, cpu, cuda, or one GPU of several, such as cuda:1",
     "database_url": "postgresql://user:password@host/name or sqlite:////folder/file",
-    "broker_url": "redis://:password@host:6379/0 or rediss://…",
+    "broker_url": "redis://:password@host:6379/0 or rediss://…, where a / of the password is written %2F",
     "storage_url": "file:///folder or s3://bucket/prefix",
     "cors_origins": "origins without a path, such as https://app.example.org, http://localhost:3000, or * for all",
     "port": "a whole number from 0 to 65535",
@@ -42,6 +42,18 @@ def test_a_wrong_value_is_told_with_what_would_be_right(name: str, value: str, m
         read_settings()
     given = "…" if name.endswith("_url") else repr(value)
     assert str(caught.value) == f"{variable}={given}: expected {RIGHT[name]}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("redis://host", "redis://:a%2Fb@host:6379/0", "rediss://user:a@host:6380/2?ssl_cert_reqs=required"),
+        *("redis://a:6379//", "redis://a/0;redis://b/0", "sentinel://a:26379;sentinel://b:26379"),
+    ],
+)
+def test_brokers_are_named_as_their_library_has_it(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOTSTOCK_BROKER_URL", value)
+    assert read_settings().broker_url == value
 
 
 def test_no_setting_has_words_of_the_library_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.disk import INCOMING, open_unnamed
@@ -14,6 +15,7 @@ from app.errors import ArtifactDamaged, NotReady, TooLarge
 from app.object_cache import GRACE_SECONDS, ObjectCache
 from app.settings import MIB, Settings, SettingsError
 from app.storage import Storage, Stored, open_storage, storage_at
+from tests.servers import S3
 
 LARGE = 12 * MIB  # more than one part of a multipart upload
 
@@ -172,9 +174,38 @@ def test_a_bucket_that_does_not_answer_is_not_ready(
 
 def test_a_bucket_that_is_not_there_is_not_ready(s3_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     storage = storage_at("s3://never-made/prefix", tmp_path / "cache", MIB)
-    with pytest.raises(NotReady, match="does not answer"):
+    with pytest.raises(NotReady, match="does not have the bucket that ROOTSTOCK_STORAGE_URL names") as caught:
         storage.check()
     assert "never-made" in caplog.text
+    assert "never-made" not in caught.value.message, "its name is nobody's business who has no key"
+
+
+def test_credentials_that_a_bucket_does_not_know_are_named(
+    s3_server: S3, s3_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = httpx.Client(base_url=s3_server.environment["AWS_ENDPOINT_URL"])
+    if ask.post("/moto-api/reset-auth", content="0").is_error:  # from now on it looks at keys
+        pytest.skip("the store is not one that tests start")
+    try:
+        told, storage = (
+            "does not know the key that AWS_ACCESS_KEY_ID names",
+            storage_at(s3_url, tmp_path / "cache", MIB),
+        )
+        with pytest.raises(NotReady, match=told):
+            storage.check()
+        with pytest.raises(NotReady, match=told):
+            storage.put("files/a", b"hello")
+        assert s3_url.split("/")[2] in caplog.text
+    finally:
+        ask.post("/moto-api/reset-auth", content="inf").raise_for_status()
+
+
+def test_a_bucket_over_http_alone_says_what_allows_it(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    with pytest.raises(NotReady, match="over http:// unless AWS_ALLOW_HTTP is true"):
+        storage_at(s3_url, tmp_path / "cache", MIB).check()
 
 
 def test_what_a_killed_writer_left_is_listed_for_the_sweep(tmp_path: Path) -> None:
