@@ -3,7 +3,6 @@
 Legend: `B` batch, `N`, `M` rows, `W` numbers per row.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +12,7 @@ from torch.nn.functional import huber_loss, mse_loss
 
 from app.errors import DoesNotFit
 from app.ml.networks.layers import silence
+from app.ml.networks.ridge import ridge
 from app.ml.objectives.base import Role, RoleNeeds
 from app.ml.objectives.parts.supervised import Headed, SupervisedSettings
 from app.ml.objectives.parts.training_defaults import TrainingData
@@ -23,8 +23,6 @@ WIDEST = 2048
 """Numbers per row up to which a linear regression stands beside the network, and that pieces of them may become."""
 PIECES, FEWEST_PIECES, ROWS_A_PIECE = 32, 4, 8
 """Of each number that the default encoder reads, and training rows that each has at least."""
-SHRINKAGES = tuple(10.0**power for power in range(-6, 3))
-"""Of ridge regression, per row."""
 
 
 class Regression(SupervisedSettings):
@@ -100,6 +98,13 @@ class Regressor(Headed):
         self.slopes.copy_(slopes)
         self.level.copy_(level)
 
+    @torch.no_grad()
+    def solve_head(self, features: Tensor, target: Tensors) -> None:
+        """Ridge regression: it finds how much to hold back by itself, and exactly where numbers hardly vary."""
+        slopes, level = ridge(features.flatten(0, 1), target["values"].repeat(len(features), 1))
+        self.head.weight.copy_(slopes.T)
+        self.head.bias.copy_(level)
+
     def known(self, inputs: Tensors) -> Tensor | float:
         return inputs["values"].flatten(1) @ self.slopes + self.level if self.residual else 0.0
 
@@ -143,24 +148,3 @@ class Regressor(Headed):
 def has_line(shape: Shape) -> bool:
     """Whether a linear regression may stand beside a network that reads such items."""
     return shape.layout == "vector" and shape.count <= WIDEST
-
-
-def ridge(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Slopes [W, 1] and level [1] of ridge regression (Hoerl & Kennard 1970) of `values` [N, 1] on `rows` [N, W].
-
-    How much it shrinks is chosen by generalised cross-validation (Golub, Heath & Wahba 1979).
-    """
-    count, mean, middle = len(rows), rows.double().mean(0), values.double().mean()
-    centred, wanted = rows.double() - mean, values.double() - middle
-    squares, axes = torch.linalg.eigh(centred.T @ centred)
-    squares = squares.clamp_min(0)
-    along, turned = axes.T @ (centred.T @ wanted), centred @ axes  # [W, 1], [N, W]
-    best = (math.inf, torch.zeros_like(along))
-    for strength in SHRINKAGES:
-        shrunk = squares + strength * count
-        weights = along / shrunk[:, None]
-        left = count - 1 - float((squares / shrunk).sum())
-        error = float((turned @ weights - wanted).square().sum()) / max(left, 1e-9) ** 2
-        best = min(best, (error, weights), key=lambda pair: pair[0])
-    slopes: Tensor = axes @ best[1]
-    return slopes.float(), (middle - mean @ slopes).float()

@@ -87,13 +87,17 @@ class Headed(Objective):
     def begin(self, stream: Stream) -> None:
         """Solves the head for the features as they are, where the encoder has learned before, or is computed now.
 
-        A head that is drawn pulls features about before it knows where to (Kumar 2022). Regularised, by L-BFGS (Liu &
-        Nocedal 1989).
+        A head that is drawn pulls features about before it knows where to (Kumar 2022).
         """
         if not (self.grafted or self.begins_solved):
             return
         self._settle(stream)
         features, target = self._some(stream)
+        self.solve_head(features, target)
+
+    def solve_head(self, features: Tensor, target: Tensors) -> None:
+        """Sets the head by what it reads of some rows [N, B, E] and their targets: regularised, by L-BFGS (Liu &
+        Nocedal 1989)."""
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         solver = Lbfgs(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")

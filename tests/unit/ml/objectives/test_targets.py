@@ -12,8 +12,9 @@ from app.ml.encoders.mlp import Mlp
 from app.ml.modalities.numbers import Numbers
 from app.ml.modalities.tags import Tags
 from app.ml.modalities.vectors import Vectors
+from app.ml.networks.ridge import ridge
 from app.ml.objectives.base import Objective, Role
-from app.ml.objectives.regression import Regression, ridge
+from app.ml.objectives.regression import Regression
 from app.ml.objectives.tagging import Tagging
 from app.ml.tensors.batch import Batch
 from app.ragged import Ragged
@@ -78,6 +79,28 @@ def test_ridge_is_that_of_scikit_learn() -> None:
     assert np.abs(given.numpy() - VALUES[48:]).mean() < 2
     slopes, level = ridge(torch.ones(3, 4), torch.tensor([[1.0], [2.0], [3.0]]))
     torch.testing.assert_close(torch.ones(1, 4) @ slopes + level, torch.tensor([[2.0]]))
+
+
+def test_ridge_of_more_numbers_than_rows_lies_in_what_the_rows_span() -> None:
+    wide = np.repeat(ROWS[:12], 8, 1) + RANDOM.normal(size=(12, 40)).astype(np.float32) / 4
+    slopes, level = ridge(torch.from_numpy(wide), torch.from_numpy(VALUES[:12])[:, None])
+    given = (torch.from_numpy(wide) @ slopes + level)[:, 0].numpy()
+    theirs = (Ridge(alpha=10.0**power * 12).fit(wide.astype(float), VALUES[:12]) for power in range(-6, 3))
+    assert any(np.allclose(slopes[:, 0].numpy(), each.coef_, atol=1e-3) for each in theirs)
+    assert np.abs(given - VALUES[:12]).mean() < VALUES.std()
+
+
+@torch.inference_mode(False)
+def test_the_head_of_a_graft_begins_as_ridge_regression_of_what_it_reads() -> None:
+    network, batch = regression(residual=False, matryoshka=[4])
+    network.grafted = True
+    network.begin(lambda most=None: iter([batch]))
+    network.eval()
+    with torch.no_grad():
+        read = network.norm(network.embed(batch.roles["input"]))  # type: ignore[operator]
+        nested = network.norm(network.embed(batch.roles["input"]) * (torch.arange(8) < 4))  # type: ignore[operator]
+    slopes, level = ridge(torch.cat([read, nested]), batch.roles["target"]["values"].repeat(2, 1))
+    torch.testing.assert_close(network.predict(batch.roles["input"]), read @ slopes + level)  # type: ignore[operator]
 
 
 def test_a_residual_network_begins_as_ridge_regression_and_learns_what_that_misses() -> None:
