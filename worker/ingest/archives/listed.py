@@ -20,7 +20,7 @@ LINES = re.compile(rb"\s*\{[^\n]*\}\r?\n\s*\{")
 NESTED = re.compile(rb'"annotations"\s*:\s*[\[{]')
 """In the rows of tools that draw boxes: what lies in there is no column."""
 ENDING = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
-TEXT, LABEL = "text", "label"
+TEXT, LABEL, TAGS = "text", "label", "tags"
 CAPTION, IMAGE, IMAGES, ANNOTATIONS = "caption", "image_id", "images", "annotations"
 SENTENCES, SPLIT = "sentences", "split"
 REST = {"restval": "train"}
@@ -52,7 +52,7 @@ def _kind(member: Member) -> Callable[[Member], Iterator[bytes]] | None:
     """What reads its rows: by a first key that is called like a file, the first picture with sentences, or the first of
     COCO's annotations."""
     for number, (key, row, entry) in enumerate(json_lists.elements(member.chunks())):
-        if not number and not row and ENDING.search(key):
+        if not number and ENDING.search(key) and not (row and isinstance(entry, list | dict)):
             return _by_name
         if row and isinstance(entry, dict):
             if key == IMAGES and SENTENCES in entry:
@@ -63,11 +63,27 @@ def _kind(member: Member) -> Callable[[Member], Iterator[bytes]] | None:
 
 
 def _by_name(member: Member) -> Iterator[bytes]:
-    """A row for every key: what an object holds under it, a text, or else a label."""
-    column = ""
-    for name, _, entry in json_lists.elements(member.chunks()):
-        column = column or (TEXT if isinstance(entry, str) and count_words(entry) >= WORDS else LABEL)
-        yield _line({**(entry if isinstance(entry, dict) else {column: entry}), FILE_NAME: name})
+    """A row for every key: what an object holds under it, a text, or else a label; where lists stand under keys, a row
+    for each of their texts, or else all their tags."""
+    column = _column(entry for _, entry in json_lists.pairs(member.chunks()) if not isinstance(entry, dict))
+    for name, entry in json_lists.pairs(member.chunks()):
+        if isinstance(entry, dict):
+            yield _line({**entry, FILE_NAME: name})
+            continue
+        several = entry if isinstance(entry, list) else [entry]
+        for value in [several] if column == TAGS else several:
+            yield _line({column: value, FILE_NAME: name})
+
+
+def _column(entries: Iterator[Any]) -> str:
+    """What the values under names are: the first that says something decides whether texts."""
+    listed, first = False, None
+    for entry in entries:
+        listed = listed or isinstance(entry, list)
+        first = first or (entry[0] if isinstance(entry, list) and entry else entry)
+    if isinstance(first, str) and count_words(first) >= WORDS:
+        return TEXT
+    return TAGS if listed else LABEL
 
 
 def _sentences(member: Member) -> Iterator[bytes]:

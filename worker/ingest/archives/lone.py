@@ -24,7 +24,9 @@ ITEM = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|tiff?|heic|avif|svg|wav|flac|ogg|opus|mp3|m4a|aac|wma|aiff?)$", re.IGNORECASE
 )
 """Names of pictures and recordings, those that are not read included: what is wrong with such a file is said of it."""
-TABLE = re.compile(r"\.(csv|tsv|ts|arff|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE)
+TABLE = re.compile(
+    r"\.(csv|tsv|ts|arff|svm|svmlight|libsvm|jsonl?|ndjson|parquet|arrow|feather)(\.gz|\.zst)?$", re.IGNORECASE
+)
 SERIES = "ts"
 LINES = re.compile(r"\.txt$", re.IGNORECASE)
 LOOKED_AT = 16
@@ -44,8 +46,8 @@ def find_tables(archive: Archive) -> list[Member]:
     if len(members) == 1:
         return members
     found = [member for member in members if TABLE.search(member.path)]
-    texts = [member for member in members if LINES.search(member.path) and is_split(stem(member.path))]
-    splits = {split_name(stem(member.path)) for member in texts}
+    texts = [member for member in members if _is_text_of_split(member.path)]
+    splits = {_split(member.path) for member in texts}
     if not found and len(splits) > 1 and 2 * len(texts) > len(members):
         return texts
     return _once([member for member in found if not TO_FILL_IN.search(member.path)] or found)
@@ -109,6 +111,12 @@ def _splits(archive: Archive, tables: Sequence[Member], context: Context) -> lis
             context,
         )
     return splits
+
+
+def _is_text_of_split(path: str) -> bool:
+    """Whether it is called like a split, or ends in one: `train.txt`, `a1a.train`."""
+    named, ending = posixpath.splitext(posixpath.basename(path))
+    return bool(named and is_split(ending[1:])) or bool(LINES.search(path) and is_split(stem(path)))
 
 
 def _split(path: str) -> str:

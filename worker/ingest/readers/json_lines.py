@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 
 from app import bounded_json
-from worker.ingest.readers import encoding, json_lists
+from worker.ingest.readers import encoding, frames, json_lists
 from worker.ingest.readers.conversations import is_conversation
 from worker.ingest.source import Context, Input
 
 LISTED = re.compile(rb"\s*\[")
 OPEN = re.compile(rb'(^\s*\{\s*"[^"]*"\s*:\s*\[|[{\[,:]\s*$)')
 """How an object begins whose first value is a list; how a line ends within an object."""
+NESTED = re.compile(rb'\s*\{\s*"[^"]*"\s*:\s*\{')
 BLOCK_BYTES = 4 << 20
 MOST_LINE = 64 << 20
 """Bytes of one line at most."""
@@ -47,7 +48,8 @@ def blocks(file: Input) -> Iterator[tuple[list[bytes], bool]]:
 
 
 def is_listed(file: Input) -> bool:
-    """Whether the file is one list of rows, one object that holds such a list, or objects over several lines each."""
+    """Whether the file is one list of rows, one object that holds such a list or a table, or objects over several lines
+    each."""
     file.stream.seek(0)
     first = file.stream.readline(MOST_LINE).removeprefix(encoding.MARK)
     while first.isspace():
@@ -58,8 +60,10 @@ def is_listed(file: Input) -> bool:
     try:
         found = decode(first)
     except ValueError:
-        return bool(more) and OPEN.search(first) is not None  # it goes on in the next line
-    return not more and isinstance(found, dict) and any(map(_is_rows, found.values()))
+        return bool(more) and (OPEN.search(first) is not None or _is_cut(first))  # it goes on
+    if more or not isinstance(found, dict):
+        return False
+    return any(map(_is_rows, found.values())) or frames.outline(found).frame is not None
 
 
 def unlisted(file: Input, context: Context) -> Input | None:
@@ -82,6 +86,11 @@ def unlisted(file: Input, context: Context) -> Input | None:
         return None
     made.flush()
     return replace(file, stream=made, size=done)
+
+
+def _is_cut(line: bytes) -> bool:
+    """Whether it ends for its length, within an object whose first value is one itself."""
+    return len(line) == MOST_LINE and NESTED.match(line) is not None
 
 
 def _is_rows(value: Any) -> bool:

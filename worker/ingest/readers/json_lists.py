@@ -8,6 +8,7 @@ from typing import Any
 
 from app import bounded_json
 from worker.ingest.faults import some
+from worker.ingest.readers import frames
 
 MOST_VALUE = 16 << 20
 """Characters of one element: it is held in memory."""
@@ -30,13 +31,20 @@ def elements(chunks: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
     yield from _Text(chunks).object()
 
 
+def pairs(chunks: Iterator[bytes]) -> Iterator[tuple[str, Any]]:
+    """Key and value of every member of an object, lists whole; raises as `elements` does."""
+    text = _Text(chunks)
+    yield from ((key, text.value()) for key in text.names())
+
+
 def members(chunks: Iterator[bytes]) -> Iterator[Any]:
     """Every element of a list; raises as `elements` does."""
     yield from _Text(chunks).list()
 
 
 def rows(chunks: Callable[[], Iterator[bytes]], tell: Callable[[str], None]) -> Iterator[Any]:
-    """Every row of a list, of the one list of rows that an object holds, or of objects one behind the other.
+    """Every row of a list, of the one list of rows that an object holds, of a table as pandas writes it, or of objects
+    one behind the other.
 
     Raises as `elements` does, and where an object holds several such lists: if one is LONGER times the others these are
     passed over, and `tell` hears so. An object is read twice.
@@ -45,8 +53,16 @@ def rows(chunks: Callable[[], Iterator[bytes]], tell: Callable[[str], None]) -> 
     if text.next() == "[":
         yield from text.list()
         return
-    held = Counter(key for key, number, value in text.object() if number and isinstance(value, dict | list))
+    held: Counter[str] = Counter()
+    outline = frames.Outline()
+    for key, number, value in text.object():
+        outline.see(key, number, value)
+        held[key] += number > 0 and isinstance(value, dict | list)
     lists = [key for key, number in held.most_common() if number > 1]
+    if outline.frame is not None and not text.next():
+        tell(f"a table in an object, {outline.frame}, as pandas' to_json writes it")
+        yield from frames.rows(outline.frame, elements, chunks)
+        return
     if text.next() or not lists:
         yield from _Text(chunks()).objects()
         return
@@ -98,17 +114,22 @@ class _Text:
 
     def object(self) -> Iterator[tuple[str, int, Any]]:
         """What `elements` gives of the object that begins here."""
+        for key in self.names():
+            if self.next() == "[":
+                for number, value in enumerate(self.list(), 1):
+                    yield key, number, value
+            else:
+                yield key, 0, self.value()
+
+    def names(self) -> Iterator[str]:
+        """The keys of the object that begins here; whoever has one reads its value before the next."""
         self.take("{")
         while self.next() != "}":
             key = self.value()
             if not isinstance(key, str):
                 raise ValueError(f"a key is {key!r:.80}, no string, before character {self.done:,}")
             self.take(":")
-            if self.next() == "[":
-                for number, value in enumerate(self.list(), 1):
-                    yield key, number, value
-            else:
-                yield key, 0, self.value()
+            yield key
             if self.next() != "}":
                 self.take(",")
         self.take("}")

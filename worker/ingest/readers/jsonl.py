@@ -5,7 +5,7 @@ An absent key and a null are an empty cell. Lists of numbers, also nested, are a
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from app import bounded_json
 from worker.ingest.faults import shown, some
 from worker.ingest.readers import conversations, encoding, json_lines
+from worker.ingest.readers.frames import RECORDS
 from worker.ingest.readers.heads import json_head
 from worker.ingest.readers.staging import Staging
 from worker.ingest.source import Context, Head, Input, Loaded, Wanted
@@ -148,18 +149,25 @@ def open_lines(file: Input, context: Context) -> Lines:
         for name, value in row.items():
             values.setdefault(name, []).append(value)
     if len(first) == 1 and values and _is_columns([seen[0] for seen in values.values()]):
-        context.faults.add(
-            "not_rows",
-            f"{file.name} is one object of columns, {some(list(values))}; give one object per row, in lines or in a "
-            'list: pandas writes them with to_json(…, orient="records")',
-            file=file.id,
-        )
+        context.faults.add("not_rows", f"{file.name} {_told(values)}; pandas writes rows with {RECORDS}", file=file.id)
         return Lines(file, [])
     if not values and first:  # nothing to plan with: say at once what is wrong
         lines = Lines(file, [])
         for number, line in enumerate(first[:SAMPLE_ROWS], 1):
             lines._parse(line, number, number == len(first), context)
     return Lines(file, [json_head(name, seen) for name, seen in values.items()])
+
+
+def _told(values: Mapping[str, Sequence[Any]]) -> str:
+    """What an object of columns is."""
+    inner = [name for (held, *_) in values.values() if isinstance(held, dict) for name in held]
+    if not inner:
+        return f"is one object of columns, {some(list(values))}; give one object per row, in lines or in a list"
+    within = some(list(dict.fromkeys(inner)))
+    return (
+        f"is one object of objects, {some(list(values))}, with the keys {within}: which of both are the rows cannot be "
+        "told, since not one of them alone counts; give one object per row, in lines or in a list"
+    )
 
 
 def _is_columns(values: Sequence[Any]) -> bool:

@@ -439,3 +439,18 @@ def test_blanks_between_names_and_labels(ingest: Any) -> None:
     rows = "\n".join(f"{name} {n % 3}" for n, name in enumerate(LAID))
     made = ingest({"x.zip": to_zip({**LAID, "labels.txt": rows.encode()})})
     assert made.read("target").tolist() == [str(n % 3) for n in range(20)]
+
+
+def test_lists_under_names_of_pictures_are_tags(ingest: Any) -> None:
+    tags: dict[str, Any] = {f"{n:04x}.png": [["sea", "sky"], ["sky"], []][n % 3] for n in range(20)}
+    tags |= {"0000.png": [], "0001.png": "sky"}
+    made = ingest({"x.zip": to_zip({**PICTURES, "labels.json": json.dumps(tags).encode()})})
+    assert made.profile["inferred"]["tags"] == "'tags', lists of labels"
+    assert made.profile["target"]["classes"] == {"sea": 6, "sky": 13}
+
+
+def test_lists_of_texts_under_names_of_pictures_are_captions(ingest: Any) -> None:
+    texts = {f"{n:04x}.png": [f"a dog runs on grass {n}", f"an animal that is brown {n}"] for n in range(20)}
+    made = ingest({"x.zip": to_zip({**PICTURES, "captions.json": json.dumps(texts).encode()})})
+    assert made.profile["rows"] == 40, made.faults
+    assert made.read("input")[:, 0, 0, 0].tolist() == [n // 2 for n in range(40)]

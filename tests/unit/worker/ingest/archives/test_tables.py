@@ -57,6 +57,18 @@ def test_tables_called_by_splits_are_these(ingest: Any, held: dict[str, bytes]) 
     assert all(name in made.profile["inferred"]["tables"] for name in others)
 
 
+def sparse(first: int) -> bytes:
+    return "".join(f"{n % 2} 0:{n}.5 1:{n * n % 7}\n" for n in range(first, first + N)).encode()
+
+
+@pytest.mark.parametrize("names", [("a1a.train", "a1a.test"), ("train.svm", "test.svm"), ("a/x.train", "a/x.val")])
+def test_files_of_svmlight_called_by_splits_are_these(ingest: Any, names: tuple[str, str]) -> None:
+    made = ingest({"x.zip": to_zip({names[0]: sparse(0), names[1]: sparse(N), "README": b"what it is"})})
+    assert made.profile["splits"]["validation" if "val" in names[1] else "test"] == N, made.faults
+    assert sorted(made.read("input")[:, 0]) == [n + 0.5 for n in range(2 * N)]
+    assert made.profile["target"]["classes"] == {"0": N, "1": N}
+
+
 def test_labels_that_are_withheld_from_the_test(ingest: Any) -> None:
     made = ingest(
         {"x.tar": to_tar({"train.csv": table(0), "valid.csv": table(N), "test.csv": table(2 * N, label=False)})}

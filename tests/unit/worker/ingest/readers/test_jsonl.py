@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.ingest.readers import json_lines, jsonl
+from worker.ingest.readers import frames, json_lines, jsonl
 
 ROWS: list[dict[str, Any]] = [{"a": n, "b": n / 2, "kind": "odd" if n % 2 else "even"} for n in range(20)]
 
@@ -173,12 +173,61 @@ def test_lines_of_objects_that_begin_with_lists_stay_lines(ingest: Any) -> None:
     assert ingest(lines(rows)).profile["rows"] == 20
 
 
-@pytest.mark.parametrize("columns", [{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}, {"a": [1, 2], "b": ["x", "y"]}])
-def test_columns_as_pandas_writes_them(ingest: Any, columns: dict[str, Any]) -> None:
+BY_COLUMNS = {name: {str(n): row[name] for n, row in enumerate(ROWS)} for name in ROWS[0]}
+PANDAS = {
+    "by columns": BY_COLUMNS,
+    "by rows": {str(7 * n): row for n, row in enumerate(ROWS)},
+    "split": {"columns": list(ROWS[0]), "index": [*range(20)], "data": [list(row.values()) for row in ROWS]},
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("frame", PANDAS)
+def test_tables_in_an_object_as_pandas_writes_them(ingest: Any, frame: str, indent: int | None) -> None:
+    made, known = ingest({"x.json": json.dumps(PANDAS[frame], indent=indent).encode()}), ingest(lines(ROWS))
+    np.testing.assert_array_equal(made.read("input"), known.read("input"))
+    assert made.read("target").tolist() == known.read("target").tolist()
+    assert f"a table in an object, {frame}, as pandas' to_json" in made.profile["inferred"]["rows"]
+
+
+def test_a_table_with_its_schema_as_pandas_writes_it(ingest: Any) -> None:
+    schema = {"fields": [{"name": "index", "type": "integer"}], "primaryKey": ["index"], "pandas_version": "1.4.0"}
+    content = {"schema": schema, "data": [{"index": n, **row} for n, row in enumerate(ROWS)]}
+    np.testing.assert_array_equal(
+        ingest({"x": json.dumps(content).encode()}).read("input"), ingest(lines(ROWS)).read("input")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        ({"a": [1, 2], "b": ["x", "y"]}, "not_rows", "one object of columns, 'a', 'b'"),
+        ({"0": {"0": 1, "1": 2}, "1": {"0": 3, "1": 4}}, "not_rows", "keys '0', '1': which of both are the rows"),
+        ({"a": {"Ann": 1, "Bo": 2}, "b": {"Ann": 3, "Bo": 4}}, "not_rows", "'a', 'b', with the keys 'Ann', 'Bo'"),
+        ({"a": {"0": 1, "1": 2}, "b": {"0": 3, "2": 4}}, "not_json", "'b' has other rows than 'a'; pandas writes rows"),
+        ({"columns": ["a", "b"], "data": [[1, 2], [3]]}, "not_json", "row 2 of 'data' has 1 values, 'columns' has 2"),
+        ({"columns": ["a", "a"], "data": [[1, 2], [3, 4]]}, "not_json", "'columns' has 'a' twice"),
+        ({"columns": [["a", "x"], ["a", "y"]], "data": [[1, 2], [3, 4]]}, "not_json", "a column is called ['a', 'x']"),
+    ],
+)  # fmt: skip
+def test_tables_in_an_object_that_cannot_be_told(ingest: Any, content: Any, code: str, said: str) -> None:
     for indent in (None, 2):
-        made = ingest({"x": json.dumps(columns, indent=indent).encode()})
-        assert made.codes == ["not_rows"]
-        assert "orient" in made.faults[0].message
+        made = ingest({"x": json.dumps(content, indent=indent).encode()})
+        assert made.codes == [code]
+        assert said in made.faults[0].message
+        assert code == "not_json" or 'to_json(…, orient="records", lines=True)' in made.faults[0].message
+
+
+def test_a_table_by_columns_is_held_up_to_a_bound(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"x": json.dumps(BY_COLUMNS).encode()}
+    monkeypatch.setattr(json_lines, "MOST_LINE", 200)  # it is longer than a line may be, and read all the same
+    assert ingest(content).profile["rows"] == 20
+    monkeypatch.setattr(frames, "MOST_FRAME", 500)
+    made = ingest(content)
+    assert made.codes == ["not_json"]
+    assert (
+        'more than 500 bytes by columns; pandas writes rows with to_json(…, orient="records"' in made.faults[0].message
+    )
 
 
 def test_a_line_too_long(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
