@@ -43,8 +43,8 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "audio.py" "synthesis.py" "detection.py" "training.py" "loader.py" "serving.py" "stages.py" \
-	"sentences.py" "ingest.py rates" "ingest.py memory" "ingest.py uploads" "ingest.py large" "overload.py overload" \
+BENCHES ?= "codes.py" "tables.py" "features.py" "texts.py" "few_labels.py" "audio.py" "synthesis.py" "detection.py" "translation.py" "training.py" "loader.py" "serving.py" "stages.py" \
+	"sentences.py" "text_serving.py" "ingest.py rates" "ingest.py memory" "ingest.py uploads" "ingest.py large" "overload.py overload" \
 	"overload.py memory" "neighbours.py workers" "neighbours.py training" "strangers.py" \
 	"bulk.py"
 
