@@ -37,6 +37,7 @@ class Tagger(Headed):
 
     def __init__(self, settings: Tagging, role: Role, target: Role) -> None:
         super().__init__(settings, role, target.modality.shape.count)
+        self.averaged = target.modality.shape.count
 
     def predict(self, inputs: Tensors) -> Tensor:
         """Probabilities [B, K], each tag by itself."""

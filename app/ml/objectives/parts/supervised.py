@@ -18,6 +18,7 @@ from app.ml.modalities.text import FittedText
 from app.ml.networks.layers import linear
 from app.ml.networks.lbfgs import Lbfgs
 from app.ml.objectives.base import Objective, Role
+from app.ml.objectives.parts.directions import Told, halves, joined
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
 from app.ml.objectives.parts.sentences import READ, fit_sentences
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
@@ -28,8 +29,9 @@ HEAD_ROWS, HEAD_STEPS = 2000, 100
 """Labelled rows from which a graft's head is solved, and steps that this may take."""
 SETTLED_EPOCHS = 20
 """That an encoder which was settled by the same rows learns for at most: there is little left to learn."""
-HEAD_DECAY = 0.01
-"""Weight of half its squared weights beside the mean loss."""
+HEAD_DECAY, COMPUTED_DECAY = 0.01, 0.03
+"""Weight of half its squared weights beside the mean loss; and where some of its features were computed from targets,
+beside which the others tell little."""
 
 
 class SupervisedSettings(NestedSettings):
@@ -65,6 +67,9 @@ class SupervisedSettings(NestedSettings):
 class Headed(Objective):
     """An encoder and a linear layer on its features, or on a narrower embedding of them where one is asked for."""
 
+    averaged: int = 1
+    """Outputs that the loss of a row is the mean of."""
+
     def __init__(self, settings: SupervisedSettings, role: Role, outputs: int) -> None:
         super().__init__()
         assert role.encoder is not None
@@ -91,50 +96,73 @@ class Headed(Objective):
         """
         if not (self.grafted or self.begins_solved):
             return
-        self._settle(stream)
-        features, target = self._some(stream)
+        features, target = self._settled(stream) if self._computed else self._some(stream)
         self.solve_head(features, target)
 
     def solve_head(self, features: Tensor, target: Tensors) -> None:
         """Sets the head by what it reads of some rows [N, B, E] and their targets: regularised, by L-BFGS (Liu &
         Nocedal 1989)."""
+        decay = COMPUTED_DECAY if self._computed else HEAD_DECAY
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         solver = Lbfgs(self.head.parameters(), max_iter=HEAD_STEPS, line_search_fn="strong_wolfe")
 
         def cost() -> float:
             solver.zero_grad()
-            loss = over_prefixes(self.head(features).float(), lambda each: self.loss_of(each, target))
-            total = loss.sum / loss.count + HEAD_DECAY / 2 * self.head.weight.square().sum()
+            loss = over_prefixes(self.head(features).float(), lambda each: self._told_by(each, target))
+            total = loss.sum / loss.count + decay / 2 * self.head.weight.square().sum()
             total.backward()  # type: ignore[no-untyped-call]
             return float(total.detach())
 
         solver.step(cost)  # type: ignore[no-untyped-call]
         solver.zero_grad()
 
-    def _settle(self, stream: Stream) -> None:
-        """Computes the encoder, where it is one of sentences that knows no texts yet."""
+    def _told_by(self, scores: Tensor, target: Tensors) -> Loss:
+        """The loss of scores [B, K] beside which weights are held down: those of each output as if it stood alone."""
+        loss = self.loss_of(scores, target)
+        return Loss(loss.sum * self.averaged, loss.count)
+
+    def _settled(self, stream: Stream) -> tuple[Tensor, Tensors]:
+        """Computes the encoder, which knows no texts yet; gives what `_some` does.
+
+        What tells the targets of texts tells these better than others. So that the head trusts it as much as it is
+        worth, it reads each half of the texts by what the other half told.
+        """
         encoder, device = self.encoders["input"], self.head.weight.device
-        if self.grafted or not isinstance(encoder, SentenceEncoder):
-            return
+        assert isinstance(encoder, SentenceEncoder)
         assert isinstance(self._text, FittedText), "nothing else has tokens: this is a bug"
-        fit_sentences(
-            encoder.cpu(), self._text, lambda: (batch.roles["input"] for batch in stream()), lambda share: None
-        )
+        encoder.cpu()
+        fit_sentences(encoder, self._text, lambda: (batch.roles["input"] for batch in stream()), lambda share: None)
+        told = Told.of(encoder.bags, stream)
+        *others, everyone = told.directions(self.head.out_features, self._told_by)
+        found = []
+        for half, directions in zip((False, True), others, strict=True):
+            told.place(directions)
+            encoder.to(device)
+            found.append(self._some(stream, half))
+            encoder.cpu()
+        told.place(everyone)
         encoder.to(device)
+        targets = [target for _, target in found]
+        return torch.cat([features for features, _ in found], 1), joined(targets)
 
     @torch.no_grad()
-    def _some(self, stream: Stream) -> tuple[Tensor, Tensors]:
-        """What the head reads of some rows [N, B, E], and their targets."""
+    def _some(self, stream: Stream, half: bool | None = None) -> tuple[Tensor, Tensors]:
+        """What the head reads of some rows [N, B, E], or of those of a half, and their targets."""
         found: list[Tensor] = []
         targets: list[Tensors] = []
         self.eval()
         for batch in stream(HEAD_ROWS):  # of all the split: rows are often stored class by class
             own = batch.to(self.head.weight.device).roles
-            found.append(self.norm(prefixes(self.embed(own["input"]), self.widths)))
-            targets.append(own["target"])
+            chosen = slice(None) if half is None else halves(batch.rows) == half
+            found.append(self.norm(prefixes(self.embed(own["input"]), self.widths))[:, chosen])
+            targets.append({name: tensor[chosen] for name, tensor in own["target"].items()})
         self.train()
-        return torch.cat(found, 1), {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
+        return torch.cat(found, 1), joined(targets)
+
+    @property
+    def _computed(self) -> bool:
+        return not self.grafted and isinstance(self.encoders["input"], SentenceEncoder)
 
     def embed(self, inputs: Tensors) -> Tensor:
         embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
