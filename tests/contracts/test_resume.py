@@ -23,6 +23,7 @@ from app.ml.jobs.network import RoleSpec
 from app.ml.jobs.optimization import ResolvedTraining
 from app.ml.jobs.train import DatasetRef, TrainSpec
 from app.ml.objectives.autoencoding import Autoencoding
+from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.plugins import Auto
 from app.ml.resolving.augmenting import choose
 from app.ml.tensors.device import chosen as chosen_device
@@ -100,13 +101,8 @@ def spec(pair: Pair, dataset: DatasetRow) -> TrainSpec:
         for role, modality in pair.modalities.items()
     }
     inputs = [modality.name for role, modality in pair.modalities.items() if role != "target"]
-    augmentation, _ = choose(
-        Auto(),
-        inputs,
-        fit(pair.modalities[objective.request_role]).shape,
-        objective.views,
-        objective.default_augmentations,
-    )
+    data = TrainingData(fit(pair.modalities[objective.request_role]).shape, rows=dataset.rows or 0)
+    augmentation, _ = choose(Auto(), inputs, data.shape, objective.views, objective.default_augmentations(data))
     training = ResolvedTraining(
         epochs=EPOCHS,
         batch_size=BATCH,

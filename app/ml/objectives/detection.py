@@ -48,6 +48,9 @@ ROUGH = 8
 LARGE, READ = 192, 128
 """Pixels along a picture's longer side beyond which it is scaled to `READ` by `READ`, unless a size is asked for."""
 
+CHANGES = {"image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}}
+"""Few pictures are seen hundreds of times."""
+
 
 class Detection(ObjectiveSettings):
     """Find things in pictures: the boxes around them, and what they are."""
@@ -59,13 +62,13 @@ class Detection(ObjectiveSettings):
         "target": RoleNeeds(frozenset({"boxes"})),
     }
     abilities: ClassVar[frozenset[str]] = frozenset({"predict"})
-    default_augmentations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "image": {"crop": 0.5, "brightness": 0.2, "contrast": 0.2}
-    }
     selection_metric: ClassVar[tuple[str, bool]] = ("average_precision", True)
 
     width: int = Field(64, ge=8, le=1024)
     """Channels of the map that boxes are read from."""
+
+    def default_augmentations(self, data: TrainingData) -> Mapping[str, Mapping[str, Any]]:
+        return CHANGES
 
     def modality_defaults_for(self, facts: Mapping[str, Any], encoder: str | None) -> Mapping[str, Any]:
         """Pictures of any size can be asked about where all are scaled to one."""

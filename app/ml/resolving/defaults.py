@@ -75,7 +75,7 @@ def resolve(
                 choices.note(f"roles.{role}.dimensions", dimensions, f"for {data.shape.count} numbers per row")
     inputs = [part.modality.name for role, part in roles.items() if role != "target"]
     augmentation, reason = choose(
-        request.augmentation, inputs, data.shape, objective.views, objective.default_augmentations
+        request.augmentation, inputs, data.shape, objective.views, objective.default_augmentations(data)
     )
     if not objective.allows_augmentation and augmentation.name != "none":
         raise DoesNotFit(

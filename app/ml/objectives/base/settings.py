@@ -52,8 +52,6 @@ class ObjectiveSettings(Settings):
 
     allows_augmentation: ClassVar[bool] = True
     """False when rows must not be changed at random."""
-    default_augmentations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Name of an augmentation to its settings where a client asks for none; without an entry, rows are not changed."""
     keeps_dimensions: ClassVar[bool] = False
     """True when the objective itself narrows the encoder's features to the requested `dimensions`, by a bottleneck."""
 
@@ -115,6 +113,11 @@ class ObjectiveSettings(Settings):
     def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         """Values for keys of the objective itself that depend on the data, those that are given among them, and why."""
         return {}, ""
+
+    def default_augmentations(self, data: TrainingData) -> Mapping[str, Mapping[str, Any]]:
+        """Name of an augmentation to its settings where a client asks for none; without an entry, rows stay as they
+        are."""
+        return {}
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         """Values for the `auto` keys of `training`, and why: epochs, batch_size and learning_rate at least."""

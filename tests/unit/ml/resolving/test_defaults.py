@@ -8,7 +8,7 @@ from app.errors import Invalid
 from app.ml.encoders.cnn import Cnn
 from app.ml.encoders.transformer import Transformer
 from app.ml.jobs.train import JobRequest, TrainSpec
-from app.ml.objectives.detection import Detection
+from app.ml.objectives import classification, detection
 from app.ml.objectives.translation import Translation
 from app.ml.resolving.defaults import Resolved, resolve
 
@@ -305,11 +305,22 @@ def test_pictures_with_boxes_are_changed_unless_somebody_says_otherwise() -> Non
     boxes = {"name": "boxes", "modality": "boxes", "labels": ["cat"], "picture": [28, 28]}
     body: dict[str, Any] = {"kind": "pretrain", "objective": {"name": "detection"}}
     found = resolved(body, {**IMAGES, "target": boxes}).spec.augmentation
-    assert (found.name, found.model_dump(exclude_defaults=True)) == ("image", Detection.default_augmentations["image"])
+    assert (found.name, found.model_dump(exclude_defaults=True)) == ("image", detection.CHANGES["image"])
     asked = resolved(body | {"augmentation": {"name": "auto", "flip": 0.5}}, {**IMAGES, "target": boxes})
     assert asked.spec.augmentation.model_dump(exclude_defaults=True) == {"flip": 0.5}
     without = resolved(body | {"augmentation": {"name": "none"}}, {**IMAGES, "target": boxes})
     assert without.spec.augmentation.name == "none"
+
+
+def test_pictures_of_classes_are_changed_as_every_class_bears_it() -> None:
+    body: dict[str, Any] = {"kind": "pretrain", "objective": {"name": "classification"}}
+    found = resolved(body, IMAGES).spec.augmentation
+    assert found.model_dump(exclude_defaults=True) == classification.CHANGES["image"]
+    assert found.model_dump()["flip"] == 0, "a mirrored b is a d"
+    assert resolved(body, {**TABLE, "target": IMAGES["target"]}).spec.augmentation.name == "none"
+    base = {"reference": "root:1", "spec": resolved({"kind": "pretrain"}, IMAGES).spec.model_dump(mode="json")}
+    graft = resolved({"kind": "finetune", "base_model": "root"}, IMAGES, base)
+    assert (graft.spec.objective.name, graft.spec.augmentation.name) == ("classification", "none")
 
 
 @pytest.mark.parametrize(
