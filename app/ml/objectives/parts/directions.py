@@ -5,7 +5,7 @@ regression on the words and pairs themselves finds the rest.
 Legend: `N` texts, `F` features of a bag, `K` scores that targets are compared with, `D` width of a bag's vectors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from app.ml.decomposition.factorisation import Block, eigen, merged
 from app.ml.networks.lbfgs import Lbfgs
 from app.ml.tensors.batch import Loss, Stream
+from app.ml.tensors.padding import joined
 from app.ml.tensors.shapes import Tensors
 from app.ml.words.bags import Bags
 
@@ -100,11 +101,6 @@ class Told:
 
         solver.step(cost)  # type: ignore[no-untyped-call]
         return weights
-
-
-def joined(targets: Sequence[Tensors]) -> Tensors:
-    """Those of several batches as one."""
-    return {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
 
 
 def halves(rows: Tensor) -> Tensor:

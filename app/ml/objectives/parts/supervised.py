@@ -18,11 +18,12 @@ from app.ml.modalities.text import FittedText
 from app.ml.networks.layers import linear
 from app.ml.networks.lbfgs import Lbfgs
 from app.ml.objectives.base import Objective, Role
-from app.ml.objectives.parts.directions import Told, halves, joined
+from app.ml.objectives.parts.directions import Told, halves
 from app.ml.objectives.parts.nesting import NestedSettings, check_widths, over_prefixes, prefixes
 from app.ml.objectives.parts.sentences import READ, fit_sentences
 from app.ml.objectives.parts.training_defaults import GRAFT_RATE, TrainingData
 from app.ml.tensors.batch import Batch, Loss, Stream
+from app.ml.tensors.padding import joined
 from app.ml.tensors.shapes import Shape, Tensors
 
 HEAD_ROWS, HEAD_STEPS = 2000, 100
