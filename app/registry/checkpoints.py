@@ -17,6 +17,8 @@ from app.registry.tables import Checkpoint, Job
 PREFIX = "ckpt-"
 PUBLISH = "publish"
 """Kind of the jobs that make a model of a checkpoint. Such a job holds the checkpoint's bytes until it has ended."""
+NEWEST_FIRST = (Checkpoint.step.desc(), Checkpoint.token.desc(), Checkpoint.id.desc())
+"""How a job's checkpoints are ordered. Clocks tell two of the same millisecond no more."""
 
 
 def add(
@@ -52,8 +54,7 @@ def add(
 def newest(session: Session, job_id: str) -> list[Checkpoint]:
     """All checkpoints of the job, the one to go on from first."""
     statement = sa.select(Checkpoint).where(Checkpoint.job_id == job_id)
-    order = (Checkpoint.step.desc(), Checkpoint.token.desc(), Checkpoint.id.desc())
-    return list(session.scalars(statement.order_by(*order)))
+    return list(session.scalars(statement.order_by(*NEWEST_FIRST)))
 
 
 def get(session: Session, job_id: str, checkpoint_id: str) -> Checkpoint:

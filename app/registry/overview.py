@@ -7,6 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from app.registry.checkpoints import NEWEST_FIRST
 from app.registry.db import now
 from app.registry.names import DEFAULT
 from app.registry.tables import Alias, Checkpoint, Dataset, DatasetFile, Job, JobDataset, Model, Version
@@ -118,7 +119,7 @@ def under_way(session: Session) -> list[UnderWay]:
 
 def newest_checkpoints(session: Session) -> tuple[float | None, float | None]:
     """Of the running jobs' newest checkpoints: seconds that the slowest one took to write, and age of the oldest."""
-    newest = sa.func.row_number().over(partition_by=Checkpoint.job_id, order_by=Checkpoint.created_at.desc())
+    newest = sa.func.row_number().over(partition_by=Checkpoint.job_id, order_by=NEWEST_FIRST)
     running = sa.select(Checkpoint.write_seconds, Checkpoint.created_at, newest.label("place")).join(Job)
     each = running.where(Job.status == "running").subquery()
     statement = sa.select(sa.func.max(each.c.write_seconds), now() - sa.func.min(each.c.created_at))

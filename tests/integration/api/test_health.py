@@ -93,8 +93,8 @@ def test_metrics_count_requests_and_jobs(garden: Garden) -> None:
         for rate in (2000.0, 0.5, None):
             job = rows.job(session, garden.project_id, "running")
             fenced.set_progress(session, job.id, job.token, {"samples_per_second": rate})
-            for seconds in (30.0, 0.25 if rate is None else 0.75):
-                saved: dict[str, Any] = {"step": int(seconds * 100), "metrics": {}, "objects": {"state": rows.stored()}}
+            for step, seconds in enumerate((30.0, 0.25 if rate is None else 0.75)):
+                saved: dict[str, Any] = {"step": step, "metrics": {}, "objects": {"state": rows.stored()}}
                 checkpoints.add(session, job.id, job.token, write_seconds=seconds, **saved)
     garden.client.get("/v1/jobs/job-unknown")
     garden.client.get("/nowhere")
