@@ -57,6 +57,14 @@ def test_an_item_does_not_depend_on_its_neighbours(encoder: EncoderSettings, mod
 
 
 @pytest.mark.parametrize(("encoder", "modality"), ALL)
+def test_items_are_the_same_with_and_without_their_tokens(encoder: EncoderSettings, modality: Modality) -> None:
+    fitted = fit(modality)
+    built = encoder.build(fitted.shape).eval()
+    inputs = fitted.encode(column(modality))
+    torch.testing.assert_close(built.pooled(inputs), built(inputs).pooled)
+
+
+@pytest.mark.parametrize(("encoder", "modality"), ALL)
 def test_products_of_16_bits_leave_features_close(encoder: EncoderSettings, modality: Modality) -> None:
     fitted = fit(modality)
     built = encoder.build(fitted.shape).eval().requires_grad_(False)

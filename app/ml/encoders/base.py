@@ -68,6 +68,11 @@ class Encoder(nn.Module):
         Both may only be given where the settings declare the capability.
         """
 
+    def pooled(self, inputs: Tensors) -> Tensor:
+        """Those that stand for whole items [B, D], where nobody reads the others."""
+        pooled: Tensor = self(inputs).pooled
+        return pooled
+
     @abstractmethod
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         """A freshly initialised mirror image of this network: [B, code] to unbounded values [B, *shape.size].
@@ -77,7 +82,7 @@ class Encoder(nn.Module):
 
     def redrawn(self, inputs: Tensors, bottleneck: nn.Module, decoder: nn.Module) -> Tensor:
         """What a `decoder` of this network makes of the code that `bottleneck` makes of `pooled`: [B, *shape.size]."""
-        drawn: Tensor = decoder(bottleneck(self(inputs).pooled))
+        drawn: Tensor = decoder(bottleneck(self.pooled(inputs)))
         return drawn
 
     def chain(self, bottleneck: nn.Module, decoder: nn.Module) -> Chain | None:
@@ -117,3 +122,12 @@ class EncoderSettings(Settings):
     @abstractmethod
     def build(self, shape: Shape) -> Encoder:
         """A freshly initialised encoder for inputs of `shape`, from torch's global random state."""
+
+
+class Encoders(nn.ModuleDict):
+    """Built encoders by role."""
+
+    def __getitem__(self, role: str) -> Encoder:
+        encoder = super().__getitem__(role)
+        assert isinstance(encoder, Encoder), "this is a bug"
+        return encoder

@@ -63,6 +63,10 @@ class BagEncoder(Encoder):
         values, mask = inputs["values"], inputs["mask"]
         return Features(self.bags.each(values), self.bags(values, mask), mask)
 
+    def pooled(self, inputs: Tensors) -> Tensor:
+        pooled: Tensor = self.bags(inputs["values"], inputs["mask"])
+        return pooled
+
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return BagDecoder(shape, code)
 

@@ -51,7 +51,10 @@ class SentenceEncoder(Encoder):
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
         values, mask = inputs["values"], inputs["mask"]
         tokens = torch.cat([self.bags.each(values), embedding(values, self.words.table)], dim=2)
-        return Features(tokens, self.joined(inputs, self.width), mask)
+        return Features(tokens, self.pooled(inputs), mask)
+
+    def pooled(self, inputs: Tensors) -> Tensor:
+        return self.joined(inputs, self.width)
 
     def joined(self, inputs: Tensors, width: int) -> Tensor:
         """Both parts [B, width], the first numbers of each where `width` is less than D."""

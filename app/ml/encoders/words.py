@@ -42,5 +42,9 @@ class WordEncoder(Encoder):
         values, mask = inputs["values"], inputs["mask"]
         return Features(embedding(values, self.words.table), self.words(values, mask), mask)
 
+    def pooled(self, inputs: Tensors) -> Tensor:
+        pooled: Tensor = self.words(inputs["values"], inputs["mask"])
+        return pooled
+
     def decoder(self, shape: Shape, code: int) -> nn.Module:
         return BagDecoder(shape, code)

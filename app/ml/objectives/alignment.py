@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from app.errors import DoesNotFit
+from app.ml.encoders.base import Encoders
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.contrastive import compared_training
@@ -81,7 +82,7 @@ class Aligned(Comparison):
         self.own = left.encoder is not right.encoder
         """True where the right side has an encoder of its own."""
         width = left.dimensions or left.encoder.width
-        self.encoders = nn.ModuleDict({"left": left.encoder})
+        self.encoders = Encoders({"left": left.encoder})
         self.projections = nn.ModuleDict({"left": linear(left.encoder.width, width)})
         if self.own:
             self.encoders["right"] = right.encoder
@@ -105,7 +106,7 @@ class Aligned(Comparison):
     def embed_side(self, side: str, inputs: Tensors) -> Tensor:
         """[B, E], rows of length 1."""
         tower = side if self.own else "left"
-        return normalize(self.projections[tower](self.encoders[tower](inputs).pooled).float(), dim=1)
+        return normalize(self.projections[tower](self.encoders[tower].pooled(inputs)).float(), dim=1)
 
     def represent(self, batch: Batch) -> Tensor:
         """[B, 2, E]"""

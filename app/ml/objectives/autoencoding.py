@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from app.errors import DoesNotFit
 from app.ml.decomposition.components import EXACT, Shortcut
-from app.ml.encoders.base import Encoder
+from app.ml.encoders.base import Encoders
 from app.ml.networks.descent import POSSIBLE, Descent
 from app.ml.networks.layers import linear, silence
 from app.ml.networks.rectified import Chain
@@ -117,7 +117,7 @@ class Autoencoder(Objective):
         assert role.encoder is not None
         encoder, shape = role.encoder, role.modality.shape
         self.code = role.dimensions or encoder.width
-        self.encoders = nn.ModuleDict({"input": encoder})
+        self.encoders = Encoders({"input": encoder})
         self.bottleneck = nn.Identity() if self.code == encoder.width else linear(encoder.width, self.code)
         self.decoder = encoder.decoder(shape, self.code)
         self.shape, self.code_noise, self.shrinkage = shape, noise, shrinkage
@@ -139,7 +139,7 @@ class Autoencoder(Objective):
         return self.shortcut is not None and not self.shape.bounded
 
     def embed(self, inputs: Tensors) -> Tensor:
-        code: Tensor = self.bottleneck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        code: Tensor = self.bottleneck(self.encoders["input"].pooled(inputs))  # [B, D] -> [B, E]
         return code if self.shortcut is None else code + self.shortcut(inputs["values"])
 
     def draw(self, inputs: Tensors) -> Tensor:
@@ -162,7 +162,7 @@ class Autoencoder(Objective):
         """Sum over the items of their mean error, and the number of items."""
         if self.straight:
             seen = self.corrupt(batch)
-            drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)  # type: ignore[operator]
+            drawn = self.encoders["input"].redrawn(seen, self.bottleneck, self.decoder)
             each = misses(drawn.float(), batch.roles["input"], self.shape)
         else:
             each, _ = self.missed(batch)
@@ -199,8 +199,7 @@ class Autoencoder(Objective):
         return Loss(descent.descend(seen, values, share), len(values))
 
     def _chain(self) -> Chain | None:
-        encoder: Encoder = self.encoders["input"]  # type: ignore[assignment]
-        return encoder.chain(self.bottleneck, self.decoder)
+        return self.encoders["input"].chain(self.bottleneck, self.decoder)
 
     def metrics(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`mse`; of tokens `perplexity` and `token_accuracy`."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, normalize
 
 from app.ml.decomposition.components import EXACT
+from app.ml.encoders.base import Encoders
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Comparison, Role
 from app.ml.objectives.parts.nesting import check_widths, over_prefixes, prefixes
@@ -59,7 +60,7 @@ class TwoViews(Comparison):
         super().__init__()
         assert role.encoder is not None
         self.shape, self.corruption, self.widths = role.modality.shape, settings.corruption, settings.matryoshka
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         width = role.dimensions or role.encoder.width
         self.shortcut = settings.beside(self.shape, width)
         if role.dimensions is not None and self.shortcut is not None:
@@ -81,7 +82,7 @@ class TwoViews(Comparison):
 
     def learned(self, inputs: Tensors) -> Tensor:
         """The part of the embedding by which views are compared."""
-        features: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        features: Tensor = self.neck(self.encoders["input"].pooled(inputs))  # [B, D] -> [B, E]
         return features
 
     def embed(self, inputs: Tensors) -> Tensor:

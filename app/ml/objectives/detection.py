@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, logsigmoid
 
-from app.ml.encoders.base import Features
+from app.ml.encoders.base import Encoders, Features
 from app.ml.image.average_precision import detection_metrics, match
 from app.ml.image.centres import assigned, places_of
 from app.ml.image.overlaps import best, likeness
@@ -98,7 +98,7 @@ class Detector(Objective):
     def __init__(self, settings: Detection, role: Role, target: Role) -> None:
         super().__init__()
         assert role.encoder is not None
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         width, classes = settings.width, target.modality.shape.size[1] - CORNERS
         self.finest = min(max(max(role.modality.shape.size[1:]) // PLACE, COARSEST), FINEST)
         with torch.no_grad():

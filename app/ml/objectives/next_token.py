@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
+from app.ml.encoders.base import Encoders
 from app.ml.networks.layers import linear
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
 from app.ml.objectives.parts.training_defaults import TrainingData
@@ -52,7 +53,7 @@ class LanguageModel(Objective):
         assert role.encoder is not None
         assert shape.vocabulary is not None
         self.most = shape.size[0]
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         width = role.dimensions or role.encoder.width
         self.neck = nn.Identity() if width == role.encoder.width else linear(role.encoder.width, width)
         self.head = linear(width, shape.vocabulary)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.errors import OutOfRange
 from app.ml.decomposition.components import principal
+from app.ml.encoders.base import Encoders
 from app.ml.encoders.linear import LinearEncoder
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
 from app.ml.tensors.batch import Batch, Stream, Tell
@@ -49,7 +50,7 @@ class Components(Solved):
     def __init__(self, role: Role) -> None:
         super().__init__()
         assert isinstance(role.encoder, LinearEncoder)
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         self.code = role.dimensions or role.encoder.width
         self.size = role.modality.shape.size
 
@@ -60,7 +61,7 @@ class Components(Solved):
         return encoder
 
     def embed(self, inputs: Tensors) -> Tensor:
-        pooled: Tensor = self.encoder(inputs).pooled
+        pooled: Tensor = self.encoder.pooled(inputs)
         return pooled[:, : self.code]
 
     def reconstruct(self, inputs: Tensors) -> Tensor:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from app.ml.encoders.base import Encoders
 from app.ml.encoders.kernels import KernelsEncoder
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
 from app.ml.series.sample import spread
@@ -48,10 +49,10 @@ class RandomKernels(Solved):
     def __init__(self, encoder: KernelsEncoder, code: int) -> None:
         super().__init__()
         self.code = code
-        self.encoders = nn.ModuleDict({"input": encoder})
+        self.encoders = Encoders({"input": encoder})
 
     def embed(self, inputs: Tensors) -> Tensor:
-        pooled: Tensor = self.encoders["input"](inputs).pooled
+        pooled: Tensor = self.encoders["input"].pooled(inputs)
         return pooled[:, : self.code]
 
     @torch.no_grad()

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
+from app.ml.encoders.base import Encoders
 from app.ml.encoders.sentences import SentenceEncoder, averaged
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
@@ -52,7 +53,7 @@ class SentenceNetwork(Solved):
     def __init__(self, role: Role) -> None:
         super().__init__()
         assert isinstance(role.encoder, SentenceEncoder)
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         assert isinstance(role.modality, FittedText)
         self.text = role.modality
         self.code = role.dimensions or role.encoder.width

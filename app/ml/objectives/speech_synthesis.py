@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from app.errors import DoesNotFit
 from app.ml.audio.durations import aligned, evenness, laid_out
+from app.ml.encoders.base import Encoders
 from app.ml.modalities.spectrogram import FittedSpectrogram
 from app.ml.networks.layers import activated, linear
 from app.ml.networks.temporal import Convolutions
@@ -85,7 +86,7 @@ class Speaker(Objective):
         assert text.encoder is not None
         assert isinstance(sound.modality, FittedSpectrogram)
         width, mels = text.encoder.width, sound.modality.shape.count
-        self.encoders = nn.ModuleDict({"caption": text.encoder})
+        self.encoders = Encoders({"caption": text.encoder})
         self.edges = nn.Parameter(torch.randn(EDGES, width))
         self.averages = linear(width, mels)
         self.rhythm = nn.Sequential(activated(width, width), nn.GELU(), nn.LayerNorm(width))

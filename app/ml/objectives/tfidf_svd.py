@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
+from app.ml.encoders.base import Encoders
 from app.ml.encoders.linear import BagEncoder
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
@@ -45,7 +46,7 @@ class WeightedBags(Solved):
     def __init__(self, role: Role) -> None:
         super().__init__()
         assert isinstance(role.encoder, BagEncoder)
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         assert isinstance(role.modality, FittedText)
         self.letters = role.modality.letters
         self.code = role.dimensions or role.encoder.width

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from app.errors import DoesNotFit
+from app.ml.encoders.base import Encoders
 from app.ml.modalities.text import FittedText
 from app.ml.networks.attention import check_heads
 from app.ml.objectives.base import Objective, ObjectiveSettings, Role, RoleNeeds
@@ -130,7 +131,7 @@ class Translator(Objective):
         shape, width, read = target.modality.shape, settings.width or NARROW, source.encoder.width
         assert shape.vocabulary is not None
         self.most = shape.size[0]
-        self.encoders = nn.ModuleDict({"source": source.encoder})
+        self.encoders = Encoders({"source": source.encoder})
         self.read_norm, self.dropout = nn.LayerNorm(read), nn.Dropout(settings.dropout)
         self.words = Vocabulary(shape.vocabulary, width, known=shape.words)
         self.decoder = TextDecoder(

@@ -65,7 +65,7 @@ class VariationalAutoencoder(Autoencoder):
         super().__init__(role)
         self.settings, self.straight = settings, False
         width = self.encoders["input"].width
-        self.bottleneck, self.spread = linear(width, self.code), linear(width, self.code)  # type: ignore[arg-type]
+        self.bottleneck, self.spread = linear(width, self.code), linear(width, self.code)
         self.noise = nn.Parameter(torch.zeros(())) if self.shape.layout != "tokens" else None
 
     def chances(self, batch: Batch) -> Tensors:
@@ -75,7 +75,7 @@ class VariationalAutoencoder(Autoencoder):
     def loss(self, batch: Batch) -> Loss:
         """Sum over the items of their negative bound on the log-likelihood, in nats per number or word."""
         inputs = batch.roles["input"]
-        features = self.encoders["input"](inputs).pooled
+        features = self.encoders["input"].pooled(inputs)
         mean, log_variance = self.bottleneck(features).float(), self.spread(features).float()  # [B, E]
         log_variance = log_variance.clamp(-WIDEST_CLOUD, WIDEST_CLOUD)
         code = mean

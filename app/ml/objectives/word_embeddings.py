@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
+from app.ml.encoders.base import Encoders
 from app.ml.encoders.words import WordEncoder
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Role, RoleNeeds, Solved, SolvedSettings
@@ -56,7 +57,7 @@ class WordNetwork(Solved):
         super().__init__()
         assert isinstance(role.encoder, WordEncoder)
         self.settings = settings
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         assert isinstance(role.modality, FittedText)
         self.spell = role.modality.spellings
         self.code = role.dimensions or role.encoder.width

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from app.errors import OutOfRange
+from app.ml.encoders.base import Encoders
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
 from app.ml.tensors.batch import Batch, Loss, Stream, Tell
@@ -24,7 +25,7 @@ from app.ml.tensors.shapes import Tensors
 class Objective(nn.Module):
     """A built objective, with its encoders as submodules, so that `state_dict()` is the whole model."""
 
-    encoders: nn.ModuleDict
+    encoders: Encoders
     """Role to encoder; a graft on this model takes these."""
     sides: ClassVar[Mapping[str, str]] = {}
     """Of a model of pairs: role to the name of the method that embeds its items, the request role first. The model

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import OutOfRange
+from app.ml.encoders.base import Encoders
 from app.ml.image import patches
 from app.ml.networks.attention import Layer
 from app.ml.networks.layers import linear
@@ -48,7 +49,7 @@ class MaskedNetwork(Objective):
         self.shape, self.parts = role.modality.shape, parts
         self.ratio = mask_ratio or ratio
         self.groups = masking.groups(self.ratio, parts)  # here, for graphs to hold them and not how they are drawn
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         self.width = role.dimensions or role.encoder.width
         self.neck = nn.Identity() if self.width == role.encoder.width else linear(role.encoder.width, self.width)
 
@@ -82,7 +83,7 @@ class MaskedNetwork(Objective):
         return where
 
     def embed(self, inputs: Tensors) -> Tensor:
-        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        embedding: Tensor = self.neck(self.encoders["input"].pooled(inputs))  # [B, D] -> [B, E]
         return embedding
 
     def reconstruct(self, inputs: Tensors) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from app.ml.encoders.base import Encoder, EncoderSettings
+from app.ml.encoders.base import Encoders, EncoderSettings
 from app.ml.encoders.sentences import SentenceEncoder
 from app.ml.modalities.text import FittedText
 from app.ml.networks.layers import linear
@@ -74,7 +74,7 @@ class Headed(Objective):
     def __init__(self, settings: SupervisedSettings, role: Role, outputs: int) -> None:
         super().__init__()
         assert role.encoder is not None
-        self.encoders = nn.ModuleDict({"input": role.encoder})
+        self.encoders = Encoders({"input": role.encoder})
         self._text = role.modality
         width = role.dimensions or role.encoder.width
         self.widths, self.unit = settings.matryoshka, role.encoder.unit and width == role.encoder.width
@@ -86,9 +86,7 @@ class Headed(Objective):
 
     @property
     def begins_solved(self) -> bool:
-        encoder = self.encoders["input"]
-        assert isinstance(encoder, Encoder)
-        return encoder.informed and not self.grafted
+        return self.encoders["input"].informed and not self.grafted
 
     def begin(self, stream: Stream) -> None:
         """Solves the head for the features as they are, where the encoder has learned before, or is computed now.
@@ -166,7 +164,7 @@ class Headed(Objective):
         return not self.grafted and isinstance(self.encoders["input"], SentenceEncoder)
 
     def embed(self, inputs: Tensors) -> Tensor:
-        embedding: Tensor = self.neck(self.encoders["input"](inputs).pooled)  # [B, D] -> [B, E]
+        embedding: Tensor = self.neck(self.encoders["input"].pooled(inputs))  # [B, D] -> [B, E]
         return embedding
 
     def scores(self, inputs: Tensors) -> Tensor:
