@@ -157,7 +157,7 @@ def _pairs(*, solved: bool) -> Iterator[Pair]:
                 continue
             for modality in plugins("modalities", Modality):
                 if modality.layout in encoder.accepts and modality.layout in needs.layouts:
-                    usual = encoder.name == objective.default_encoder(fit(modality).shape)[0]
+                    usual = encoder.name == objective.default_encoder(fit(modality).shape, 1000)[0]
                     if modality.name in AGAIN and not usual:
                         continue
                     if (encoder.name, modality.layout) == ("cnn", "vector") and objective.name not in ALONG:

@@ -80,7 +80,7 @@ class Autoencoding(ObjectiveSettings):
                 "objective.stress: texts have no distances in numbers; leave it out", param="objective.stress"
             )
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return flat_encoder(shape)
 
     def default_dimensions(self, data: TrainingData) -> int | None:

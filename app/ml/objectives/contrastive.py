@@ -41,10 +41,10 @@ class Contrastive(ViewsSettings):
     temperature: float = Field(0.2, gt=0, le=10)
     """Small ones make the loss look at the most similar other rows alone."""
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         if shape.aligned and shape.count <= FULLY_CONNECTED:
             return "mlp", "a place means the same in every item, and full connections see many more views in the time"
-        return super().default_encoder(shape)
+        return super().default_encoder(shape, rows)
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         return compared_training(data, batch=512)

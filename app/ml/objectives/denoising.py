@@ -49,7 +49,7 @@ class Denoising(ObjectiveSettings):
                 param="objective.noise",
             )
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return flat_encoder(shape)
 
     def default_dimensions(self, data: TrainingData) -> int | None:

@@ -31,10 +31,10 @@ class Masked(ObjectiveSettings):
     """Share of an item's values, patches or words that is hidden. By default 0.75 for an encoder that sees the visible
     patches alone, else 0.3."""
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         if shape.layout == "grid":
             return "transformer", "it sees the visible patches alone, which is fast, and the places of the others"
-        return super().default_encoder(shape)
+        return super().default_encoder(shape, rows)
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:
         values, reason = super().default_training(data)

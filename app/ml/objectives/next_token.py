@@ -33,7 +33,7 @@ class NextToken(ObjectiveSettings):
     keeps_dimensions: ClassVar[bool] = True
     scores_vocabulary: ClassVar[bool] = True
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "transformer", "a token looks at those before it"
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:

@@ -29,7 +29,7 @@ class Pca(SolvedSettings):
     abilities: ClassVar[frozenset[str]] = frozenset({"embed", "reconstruct"})
     keeps_dimensions: ClassVar[bool] = True
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "linear", "components are a linear map"
 
     def build(self, roles: Mapping[str, Role]) -> "Components":

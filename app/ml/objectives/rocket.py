@@ -34,7 +34,7 @@ class Rocket(SolvedSettings):
     def shortest(self) -> int | None:
         return None  # every number says as much as the next
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "kernels", "they find what a series holds, wherever it stands"
 
     def build(self, roles: Mapping[str, Role]) -> "RandomKernels":

@@ -38,7 +38,7 @@ class SentenceEmbeddings(SolvedSettings):
     def shortest(self) -> int | None:
         return 2  # one number of each part
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "sentences", "it holds vectors of words and pairs of words"
 
     def build(self, roles: Mapping[str, Role]) -> "SentenceNetwork":

@@ -59,7 +59,7 @@ class SpeechSynthesis(ObjectiveSettings):
     depth: int = Field(4, ge=1, le=32)
     """Layers of that kind, each a convolution over five frames."""
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "rnn", "a letter sounds as its neighbours on both sides make it"
 
     def default_training(self, data: TrainingData) -> tuple[dict[str, Any], str]:

@@ -31,7 +31,7 @@ class TfidfSvd(SolvedSettings):
     keeps_dimensions: ClassVar[bool] = True
     modality_defaults: ClassVar[Mapping[str, Any]] = {"tokenizer": "words", "max_length": 8192}
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "linear", "it holds a vector per word"
 
     def build(self, roles: Mapping[str, Role]) -> "WeightedBags":

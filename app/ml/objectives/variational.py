@@ -44,7 +44,7 @@ class Variational(ObjectiveSettings):
     free_bits: float = Field(0.0, ge=0, le=10)
     """Nats that each number of a code may say without cost (Kingma 2016), against codes that say nothing."""
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return flat_encoder(shape)
 
     def default_dimensions(self, data: TrainingData) -> int | None:

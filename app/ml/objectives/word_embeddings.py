@@ -41,7 +41,7 @@ class WordEmbeddings(SolvedSettings):
     subsample: float = Field(SUBSAMPLE, gt=0, le=1)
     """Share of all words above which a word is left out at random, the more often the more frequent it is."""
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
         return "words", "it holds a vector per word"
 
     def build(self, roles: Mapping[str, Role]) -> "WordNetwork":

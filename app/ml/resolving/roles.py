@@ -213,7 +213,7 @@ def _encoder(
 ) -> EncoderSettings:
     if isinstance(asked, EncoderSettings):
         return asked
-    name, reason = objective.default_encoder(shape)
+    name, reason = objective.default_encoder(shape, rows)
     choices.note(f"roles.{role}.encoder", name, reason)
     given = asked.given() if asked else {}
     size, reason = objective.encoder_size(name, shape, rows)

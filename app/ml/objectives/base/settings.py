@@ -90,8 +90,8 @@ class ObjectiveSettings(Settings):
         where a client gives one."""
         return self.modality_defaults
 
-    def default_encoder(self, shape: Shape) -> tuple[str, str]:
-        """Name of the encoder for `encoder: auto`, and why."""
+    def default_encoder(self, shape: Shape, rows: int) -> tuple[str, str]:
+        """Name of the encoder for `encoder: auto` and so many training rows, and why."""
         if shape.layout == "grid":
             return "cnn", "pictures have neighbouring pixels"
         if shape.layout == "tokens":

@@ -130,9 +130,9 @@ def test_the_default_code_is_narrower_than_the_item(width: int, expected: int) -
 
 
 def test_large_pictures_get_convolutions() -> None:
-    assert Autoencoding().default_encoder(Shape("vector", (50_000,)))[0] == "mlp"
-    assert Autoencoding().default_encoder(Shape("grid", (1, 28, 28)))[0] == "mlp"
-    assert Autoencoding().default_encoder(Shape("grid", (3, 64, 20)))[0] == "cnn"
+    assert Autoencoding().default_encoder(Shape("vector", (50_000,)), 1000)[0] == "mlp"
+    assert Autoencoding().default_encoder(Shape("grid", (1, 28, 28)), 1000)[0] == "mlp"
+    assert Autoencoding().default_encoder(Shape("grid", (3, 64, 20)), 1000)[0] == "cnn"
 
 
 @pytest.mark.parametrize("scaling", ["standard", "unit"])

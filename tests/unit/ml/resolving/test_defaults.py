@@ -190,6 +190,23 @@ def test_sounds_keep_the_rate_of_their_dataset_and_are_compared() -> None:
     assert [_encoder(SOUNDS, seconds) for seconds in (1.0, 20.0)] == ["mlp", "cnn"]
 
 
+@pytest.mark.parametrize(("rows", "encoder"), [(249, "kernels"), (250, "cnn")])
+def test_classes_of_few_sounds_are_told_by_random_kernels(rows: int, encoder: str) -> None:
+    splits = {"train": {"a": 100, "b": rows - 100}, "validation": {"a": 50, "b": 50}, "test": {"a": 50, "b": 50}}
+    labels = {"name": "label", "modality": "classes", "classes": {"a": 200, "b": rows}, "missing": 800 - rows}
+    profile = {
+        "rows": 1000,
+        "splits": {"train": 800, "validation": 100, "test": 100},
+        "target": labels | {"splits": splits},
+    }
+
+    spec = resolved({"kind": "pretrain", "objective": {"name": "classification"}}, SOUNDS | profile).spec
+
+    chosen = spec.roles["input"].encoder
+    assert chosen is not None
+    assert chosen.name == encoder
+
+
 def _encoder(profile: dict[str, Any], seconds: float) -> str:
     body = {"kind": "pretrain", "modality": {"name": "audio", "seconds": seconds}}
     encoder = resolved(body, profile).spec.roles["input"].encoder
