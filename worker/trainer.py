@@ -87,7 +87,7 @@ class Trainer:
         if run.tensors:
             self.restore(run.tensors)
         else:
-            pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.validator.scorer)
+            pace.plan(reporter, run, self.weights, self.try_step, self.loader, self.validator)
         self.clock = Clock(self.position)
         self.budget = pace.Budget(reporter, run, self.clock, pace.most_steps(self.training, self.loader))
         self._saved_at = self._reported_at = time.monotonic()

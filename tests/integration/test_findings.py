@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.registry import events
+from app.registry import events, metrics
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.workshop import Workshop, blobs
@@ -67,3 +67,22 @@ def test_a_training_that_goes_well_is_not_scolded(workshop: Workshop) -> None:
     workshop.train(job)
     with workshop.database.reading() as session:
         assert not [event for event in events.after(session, job.id, 0, 1000) if event.level == "warn"]
+
+
+def test_a_solution_that_no_step_betters_is_compared_with_and_kept(workshop: Workshop) -> None:
+    """Targets that a linear regression, which is settled before the first step, tells all there is of."""
+    drawn = np.random.default_rng(0)
+    features = drawn.normal(size=(400, 6)).astype(np.float32)
+    data: Arrays = {"features": features, "target": features @ np.arange(6, dtype=np.float32)}
+    training = {"epochs": 10, "learning_rate": 1e-2, "early_stopping": None}
+    job = workshop.job(workshop.dataset(data), objective={"name": "regression", "residual": True}, training=training)
+    workshop.train(job)
+    with workshop.database.reading() as session:
+        told = events.after(session, job.id, 0, 1000)
+        curve = metrics.series(session, job.id, limit=1000, split="validation", name="loss")
+    assert curve[0].step == 0
+    assert curve[0].value == min(point.value for point in curve if point.value is not None)
+    assert workshop.look(job).progress["best_step"] == 0
+    assert [event.message for event in told if event.level == "warn"] == []
+    (message,) = [event.message for event in told if "which is kept" in event.message]
+    assert f"loss was {curve[0].value:.4g} then" in message

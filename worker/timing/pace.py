@@ -15,7 +15,8 @@ from worker.step.optimizer import Weights
 from worker.timing.clock import Clock
 from worker.timing.speed import Trial, rounding_is_weighed, spoken
 from worker.training_run import Run
-from worker.validation.scoring import VALIDATION_ROWS, Scorer
+from worker.validation.scoring import VALIDATION_ROWS
+from worker.validation.validator import Validator
 
 CLEARLY_FASTER = 1.2
 """How many times faster bf16 must be to be chosen: rounding costs a little, and timings vary."""
@@ -43,7 +44,7 @@ def plan(
     weights: Weights,
     step: Callable[[Batch], None],
     loader: Loader | Mixture,
-    scorer: Scorer,
+    validator: Validator,
 ) -> None:
     """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
     training, position = run.spec.training, run.position
@@ -60,14 +61,11 @@ def plan(
             + (", of all cores together" if run.device.type == "cpu" else ""),
         )
     position.bf16, position.accumulation = bf16, trial.parts[bf16]
-    validated = min(scorer.rows, VALIDATION_ROWS) / training.batch_size
+    validated = min(validator.scorer.rows, VALIDATION_ROWS) / training.batch_size
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, validated=validated)
     position.total_steps = most = most_steps(training, loader)
     begun = time.monotonic()
-    scores = scorer.score(run.network)
-    position.began = scores.get("loss")
-    if run.network.begins_solved:
-        position.first_value = scores.get(run.spec.objective.selection_metric[0])
+    validator.look_first()
     validating = time.monotonic() - begun
     if training.max_seconds is not None:
         seconds, validating = run.devices.agree(trial.seconds(bf16), validating)

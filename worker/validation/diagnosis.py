@@ -45,23 +45,33 @@ def of_curves(
     *,
     began: float | None = None,
     rates: Sequence[float] = (),
+    solved: bool = False,
     ended: bool = False,
     kept: str = "best",
 ) -> list[Finding]:
     """Judges losses at the same validations, oldest first.
 
-    `began` is the validation loss before the first step, `rates` are learning rates of the steps before each validation
-    where they differ; `ended` when no step follows. `kept` says which weights will be published.
+    `began` is the validation loss before the first step, that of a solution where `solved`; `rates` are learning rates
+    of the steps before each validation where they differ; `ended` when no step follows. `kept` says which weights will
+    be published.
 
     What a validation loss loses while rates are high often comes back when they fall: until the end, a training
     overfits only where all progress is lost again, and one that began well diverges only where its loss has doubled.
+    Steps that never better a solution are none of these: the solution is the best there is.
     """
     if len(validation) < ENOUGH_VALIDATIONS:
         return []
     best = min(validation)
     recent = validation[-IN_A_ROW:]
     fallen, harm, was = "", 0.0, 0.0
-    if train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]:
+    rises = train[-1] > train[0] and min(train[-IN_A_ROW:]) > train[0]
+    solution = began if solved else None
+    if solution is not None and rises and min(recent) - solution > abs(solution):
+        fallen = f"the validation loss is {validation[-1]:.4g} after {solution:.4g} before the first step"
+        harm, was = min(recent) - solution, solution
+    elif solution is not None and solution <= best and kept == "best":
+        return []
+    elif solution is None and rises:
         fallen = f"the training loss is {train[-1]:.4g} after {train[0]:.4g} at the first validation"
         harm, was = train[-1] - train[0], train[0]
     elif began is not None and min(best, *train) > began:
@@ -79,7 +89,7 @@ def of_curves(
     if fallen:
         advice = "try a smaller learning_rate, a longer warmup or a smaller clip_norm"
         return [Finding("diverges", f"{fallen}: the training diverges; {advice}")]
-    first = validation[0] if began is None else max(began, validation[0])
+    first = solution if solution is not None else validation[0] if began is None else max(began, validation[0])
     come = first - best if first > best else train[0] - train[-1]
     if train[-1] < train[validation.index(best)] and min(recent) > best + (WORSE if ended else 1.0) * come:
         return [

@@ -28,6 +28,16 @@ class Validator:
     def can_choose(self) -> bool:
         return self.scorer.rows >= self.run.spec.objective.min_selection_rows
 
+    def look_first(self) -> None:
+        """Scores the weights before the first step; those that are a solution begin the curve of validation."""
+        position, network = self.position, self.run.network
+        scores = self.scorer.score(network)
+        position.began = scores.get("loss")
+        if scores and network.begins_solved:
+            position.first_value = scores[self.run.spec.objective.selection_metric[0]]
+            position.metrics = {f"validation_{name}": value for name, value in scores.items()}
+            self.reporter.metrics(step=0, epoch=0.0, splits={"validation": scores} | self._apart())
+
     def begin(self) -> None:
         """Keeps weights that are a solution before the first step; says so where the best ones cannot be told."""
         if self.can_choose and self.position.first_value is not None:
@@ -54,8 +64,7 @@ class Validator:
         position, network = self.position, self.run.network
         scores = self.scorer.score(network)
         figures, found = diagnosis.of_embeddings(self.scorer.embeddings(network))
-        splits: dict[str, Mapping[str, float]] = {"train": losses, "validation": scores | figures}
-        splits |= {f"validation:{domain}": values for domain, values in self.scorer.domains.items()}
+        splits = {"train": losses, "validation": scores | figures} | self._apart()
         self.reporter.metrics(step=position.step, epoch=epoch, splits=splits)
         position.validations += 1
         position.metrics = {f"train_{k}": v for k, v in losses.items()} | {
@@ -83,6 +92,7 @@ class Validator:
             position.curves["train"],
             position.curves["validation"],
             began=position.began,
+            solved=position.first_value is not None,
             rates=[rate_factor(self.run.spec.training, (number + 0.5) / count) for number in range(count)],
             ended=ended,
             kept="best" if self.can_choose else "last",
@@ -95,8 +105,15 @@ class Validator:
             )
         if ended and position.best_step == 0:
             self.reporter.event(
-                "message", "no step was better by the validation rows than what it began with, which is kept"
+                "message",
+                f"no step was better by the validation rows than what was solved before the first one, which is kept: "
+                f"{metric} was {position.first_value:.4g} then and {position.best_value:.4g} at best since; a smaller "
+                "learning_rate or more data may add to it",
             )
+
+    def _apart(self) -> dict[str, Mapping[str, float]]:
+        """Of several datasets, the last scores of each, by the name of its curve."""
+        return {f"validation:{domain}": values for domain, values in self.scorer.domains.items()}
 
     def _tell(self, found: list[diagnosis.Finding]) -> None:
         """Warns of what goes wrong, of everything once."""

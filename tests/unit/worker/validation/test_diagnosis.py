@@ -79,6 +79,32 @@ def test_what_hardly_is_worse_than_before_stalls_and_does_not_diverge(train: lis
     assert "the training adds nothing" in told.message
 
 
+LEFT = [0.39, 0.48, 0.66, 0.7, 0.47]
+"""Training losses of a network whose head was solved for the training rows: steps leave the solution at first."""
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_steps_that_leave_a_solution_and_return_do_not_diverge(ended: bool) -> None:
+    for validation in (
+        [0.92, 1.26, 1.5, 0.95, 0.9],
+        [0.92, 1.26, 1.5, 0.8, 0.81],
+    ):  # never better than 0.86, and better
+        assert of_curves(LEFT, validation, began=0.86, solved=True, ended=ended) == []
+
+
+def test_steps_that_leave_a_solution_for_good_diverge() -> None:
+    (told,) = of_curves([0.39, 2.0, 9.0, 15.0, 40.0], [0.92, 3.0, 12.0, 20.0, 60.0], began=0.86, solved=True)
+    assert told.name == "diverges"
+    assert "validation loss is 60 after 0.86 before the first step" in told.message
+
+
+def test_steps_that_never_better_a_solution_do_not_overfit_where_it_is_kept() -> None:
+    train, validation = [0.7, 0.5, 0.4, 0.35, 0.3], [1.05, 1.3, 1.5, 1.6, 1.4]
+    assert of_curves(train, validation, began=1.03, solved=True, ended=True) == []
+    (told,) = of_curves(train, validation, began=1.03, solved=True, ended=True, kept="last")
+    assert told.name == "overfits"
+
+
 def test_what_comes_back_later_is_not_said_to_diverge_and_then_to_overfit() -> None:
     """A small graft whose solved head suits the few validation rows better than the first steps do."""
     train, validation = [0.45, 0.42, 0.4, 0.38, 0.36, 0.3, 0.2, 0.1], [0.5, 0.45, 0.44, 0.46, 0.47, 0.5, 0.55, 0.6]
