@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speech import Take, archive, cached
+from torch.nn.functional import pad
 
 from app.demo.service import Client, started
 from app.ml.audio.sounds import FULL_SCALE, decode
@@ -28,18 +29,20 @@ from app.ml.audio.spectrograms import Mel
 from worker.evaluation.probes import Labelled, linear_right, nearest_right
 
 RATE, MELS, COEFFICIENTS, REACH = 16_000, 40, 20, 2
+WINDOW, HOP = 400, 160
 PER_REQUEST = 64
 Rows = NDArray[np.float64]
 
 
 def mfcc(takes: Sequence[Take]) -> Rows:
     """Mean and deviation over time of 20 coefficients (Davis & Mermelstein 1980) and of their deltas, [N, 80]."""
-    mel = Mel(RATE, MELS, 400, 160, (20.0, RATE / 2))
+    mel = Mel(RATE, MELS, WINDOW, HOP, (20.0, RATE / 2))
     places = (np.arange(MELS) + 0.5) * np.pi / MELS
     cosines = np.cos(np.arange(COEFFICIENTS)[:, None] * places)  # DCT-II
     rows = []
     for take in takes:
         wave = torch.from_numpy(decode(take.wav, take.word, RATE).astype(np.float32) / FULL_SCALE)
+        wave = pad(wave, (0, max(0, WINDOW - len(wave))))  # silence fills the window of a shorter one
         coefficients = cosines @ mel.decibels(wave[None])[0].double().numpy()  # [20, F]
         padded = np.pad(coefficients, ((0, 0), (REACH, REACH)), mode="edge")
         frames = coefficients.shape[1]
