@@ -53,6 +53,7 @@ def publish(
     spec = run.spec
     network = run.network.to(torch.device("cpu")).eval()
     reporter.stage("evaluating")
+    reporter.event("message", "evaluates the model and simple answers on held-out rows")
     metrics = {**evaluate_run(reporter, run), **metrics}
     name, more = spec.objective.selection_metric
     for finding in of_baselines(metrics, name, more=more):

@@ -39,15 +39,19 @@ def test_pretraining_publishes_a_model_with_metrics_beside_baselines(workshop: W
 def test_a_training_that_is_judged_says_so_and_shows_no_rate(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     job = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT)
     seen: list[dict[str, Any]] = []
+    told: list[str] = []
 
     def look(*what: Any) -> Any:
         seen.append(sqlite.look(job).progress)
+        with sqlite.database.reading() as session:
+            told.extend(event.message for event in events.after(session, job.id, 0, 1000)[-1:])
         return evaluate(*what)
 
     monkeypatch.setattr(publication, "evaluate", look)
     sqlite.train(job)
 
     ended = sqlite.look(job).progress
+    assert told == ["evaluates the model and simple answers on held-out rows"]
     assert [(each["stage"], each["samples_per_second"], each["percentage_done"]) for each in seen] == [
         ("evaluating", None, 100.0)
     ]
