@@ -87,7 +87,8 @@ class Autoencoding(ObjectiveSettings):
         return narrow(data.shape)
 
     def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
-        usual = data.shape.layout in ("vector", "grid") and data.shape.count <= EXACT and not data.named
+        small = data.shape.layout == "grid" and data.shape.count <= EXACT
+        usual = (small or data.shape.layout == "vector") and not data.named
         residual = usual or bool(self.shrinkage) if self.residual is None else self.residual
         noise = (USUAL_NOISE if residual else 0.0) if self.code_noise is None else self.code_noise
         few = residual and data.rows < FEW_ROWS and not data.shape.bounded

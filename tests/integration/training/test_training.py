@@ -128,11 +128,22 @@ def test_components_are_kept_where_no_step_is_better(sqlite: Workshop) -> None:
 
 
 def test_few_validation_rows_choose_nothing(sqlite: Workshop) -> None:
-    job = sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), training=SHORT | {"early_stopping": {"patience": 1}})
+    objective = {"name": "autoencoding", "residual": False}
+    training = SHORT | {"early_stopping": {"patience": 1}}
+    job = sqlite.job(sqlite.dataset(blobs(rows=60, labels=False)), objective=objective, training=training)
     sqlite.train(job)
 
     progress = sqlite.look(job).progress
     assert progress["best_step"] == progress["step"] == progress["max_steps"]
+
+
+def test_few_validation_rows_are_enough_to_stay_with_a_solution(sqlite: Workshop) -> None:
+    wide = np.random.default_rng(0).normal(size=(60, 2100)).astype(np.float32)  # noise: there is nothing to learn
+    job = sqlite.job(sqlite.dataset({"features": wide}), training=SHORT)
+    version = sqlite.train(job)
+
+    assert sqlite.look(job).progress["best_step"] == 0
+    assert version.metrics["mse"] == pytest.approx(version.metrics["baselines"]["pca"]["mse"], rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sqlite: Workshop) -> None:

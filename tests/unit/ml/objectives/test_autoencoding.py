@@ -170,9 +170,18 @@ def test_noise_on_the_code_is_a_rows_own_and_for_training_alone() -> None:
     assert float(built.loss(batch).sum) == float(built.loss(replace(batch, epoch=1)).sum)
 
 
-@pytest.mark.parametrize(("named", "width", "expected"), [(False, 30, True), (True, 30, False), (False, 5000, False)])
-def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, expected: bool) -> None:
-    settings, _ = Autoencoding().default_settings(TrainingData(Shape("vector", (width,)), rows=100, named=named))
+@pytest.mark.parametrize(
+    ("named", "shape", "expected"),
+    [
+        (False, Shape("vector", (30,)), True),
+        (True, Shape("vector", (30,)), False),
+        (False, Shape("vector", (5000,)), True),
+        (False, Shape("grid", (1, 28, 28)), True),
+        (False, Shape("grid", (1, 80, 80)), False),
+    ],
+)
+def test_the_usual_network_of_numbers_and_small_pictures_is_residual(named: bool, shape: Shape, expected: bool) -> None:
+    settings, _ = Autoencoding().default_settings(TrainingData(shape, rows=100, named=named))
     assert settings == {
         "residual": expected,
         "code_noise": 0.1 if expected else 0.0,
@@ -180,7 +189,7 @@ def test_the_usual_network_of_a_small_item_is_residual(named: bool, width: int, 
         "shrinkage": 0.0,
     }
     asked = Autoencoding(residual=not expected, code_noise=0.3, stress=0.0)
-    assert asked.default_settings(TrainingData(Shape("vector", (width,)), 100))[0] == {
+    assert asked.default_settings(TrainingData(shape, 100))[0] == {
         "residual": not expected,
         "code_noise": 0.3,
         "stress": 0.0,
