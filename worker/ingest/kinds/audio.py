@@ -11,11 +11,14 @@ from app.ml.audio import sounds
 from worker.ingest.faults import counted
 from worker.ingest.kinds.base import Block, Mask, Positions, either
 from worker.ingest.kinds.ragged import RaggedKind, spread
-from worker.ingest.splitting.splits import Places
+from worker.ingest.labels import in_order, no_names
+from worker.ingest.splitting.splits import OUT, Places
 
 REMEDY = ". Take it out, or ask for cleaning drop"
 MOSTLY_SILENT = 0.5
 """Share of the time from which on a careful practitioner would listen first."""
+ALL_SILENT = 0.9
+"""Share of a class's recordings from which on it is one of silence."""
 
 
 class AudioKind(RaggedKind):
@@ -24,7 +27,9 @@ class AudioKind(RaggedKind):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._rate: int = self.part.about["rate"]
-        self._silent = self._listened = self._quiet = 0
+        self._listened = self._quiet = 0
+        self._silent: dict[int, int] = {}
+        """Numbers of the rows that stay and are silent as a whole, and the listened parts of each."""
 
     def judge(self, block: Block) -> Mask | None:
         rows, asked, out = self.read(block), self.cleaning, None
@@ -42,6 +47,8 @@ class AudioKind(RaggedKind):
     def column(self, block: Block, rows: Positions) -> pa.Array:
         found = self.read(block)
         kept = [self._cleaned(found.row(row)) for row in rows.tolist()]
+        for row, samples in zip(rows.tolist(), kept, strict=True):
+            self._listen(block.overall + row, samples)
         lengths = np.array([len(row) for row in kept], np.int32)
         self._lengths.append(lengths)
         offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
@@ -62,13 +69,26 @@ class AudioKind(RaggedKind):
         }
 
     def warnings(self, places: Places) -> list[str]:
-        found = []
-        if self._silent:
-            found.append(f"{counted(self._silent, 'recording')} of silence alone; cleaning.silence leaves such out")
-        if self._quiet > MOSTLY_SILENT * self._listened:
-            share = self._quiet / self._listened
+        found, quiet, listened = [], self._quiet, self._listened
+        if self._are_a_class(places):
+            quiet, listened = (total - sum(self._silent.values()) for total in (quiet, listened))
+        elif silent := len(self._silent):
+            found.append(f"{counted(silent, 'recording')} of silence alone; cleaning.silence leaves such out")
+        if quiet > MOSTLY_SILENT * listened:
+            share = quiet / listened
             found.append(f"{share:.0%} of the time nothing is louder than -60 dB; cleaning.silence can trim that")
         return found
+
+    def _are_a_class(self, places: Places) -> bool:
+        """Whether the silent recordings are all of one class among others, which has hardly any that are not."""
+        names = [(table, table.column("target")) for table in self.tables]
+        codes = in_order([table.names.get(name or "", no_names(table.rows)) for table, name in names]).codes
+        classes = np.unique(codes[list(self._silent)])
+        if len(classes) != 1 or classes[0] < 0:
+            return False
+        there = codes[(places != OUT) & (codes >= 0)]
+        own = int((there == classes[0]).sum())
+        return len(there) > own and len(self._silent) >= ALL_SILENT * own
 
     def _is_silent(self, samples: sounds.Samples) -> bool:
         """Not so one that could not be read, which is left out already."""
@@ -81,11 +101,15 @@ class AudioKind(RaggedKind):
         if self.cleaning.max_seconds is not None:  # longer ones are here only where they are to be cut
             whole, samples = samples, samples[: max(1, round(self.cleaning.max_seconds * self._rate))]
             self.changed["cut"] = self.changed.get("cut", 0) + (len(samples) < len(whole))
+        return samples
+
+    def _listen(self, row: int, samples: sounds.Samples) -> None:
+        """To what stays of a row of the whole source."""
         heard = sounds.loud(samples, self._rate)
         self._listened += len(heard)
         self._quiet += int((~heard).sum())
-        self._silent += not heard.any()
-        return samples
+        if not heard.any():
+            self._silent[row] = len(heard)
 
 
 def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:

@@ -149,6 +149,21 @@ def test_silence_is_kept_left_out_or_trimmed(ingest: Any) -> None:
     assert trimmed.profile["input"]["silence"] < 0.1
 
 
+def test_silence_that_is_a_class_is_wanted(ingest: Any) -> None:
+    """One of 20 recordings of it crackles, and they are most of the time; elsewhere silence is still told of."""
+    still = [sound(np.full(1600 + n, n % 3, np.int16)) for n in range(20)]
+    members = SOUNDS | {f"words/none/{n}.wav": content for n, content in enumerate([*still[1:], sound(TONES[9][:-1])])}
+    about = ingest({"x": to_zip(members)}).profile
+    assert about["target"]["classes"] == {"no": 5, "none": 20, "yes": 5}
+    assert not [warning for warning in about["warnings"] if "silence" in warning]
+    for more in (
+        {"words/no/still.wav": still[0]},
+        {f"words/none/{n + 50}.wav": sound(TONES[n][:-2]) for n in range(5)},
+    ):
+        warnings = ingest({"x": to_zip(members | more)}).profile["warnings"]
+        assert any("recordings of silence alone; cleaning.silence leaves such out" in warning for warning in warnings)
+
+
 def test_long_recordings_pass_a_few_at_a_time(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "RAGGED_BYTES", 4000)
     sizes, original = [], base.Block
