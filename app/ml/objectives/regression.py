@@ -20,7 +20,8 @@ from app.ml.tensors.batch import Batch, Loss, Stream
 from app.ml.tensors.shapes import Shape, Tensors
 
 WIDEST = 2048
-"""Numbers per row up to which a linear regression stands beside the network, and that pieces of them may become."""
+"""Numbers per row, or rows where there are fewer of these, up to which a linear regression stands beside the network;
+and numbers that pieces may become."""
 PIECES, FEWEST_PIECES, ROWS_A_PIECE = 32, 4, 8
 """Of each number that the default encoder reads, and training rows that each has at least."""
 
@@ -44,10 +45,11 @@ class Regression(SupervisedSettings):
     tables that a new encoder reads."""
 
     def default_settings(self, data: TrainingData) -> tuple[dict[str, Any], str]:
-        fits = has_line(data.shape)
+        fits = has_line(data.shape, data.rows)
         if self.residual and not fits:
             raise DoesNotFit(
-                f"objective.residual: a linear regression reads tables of up to {WIDEST:,} numbers a row; leave it out",
+                f"objective.residual: a linear regression reads tables of up to {WIDEST:,} numbers a row, or as many "
+                "rows; leave it out",
                 param="objective.residual",
             )
         usual = fits and not (data.from_base or data.settled)
@@ -75,11 +77,10 @@ class Regressor(Headed):
         super().__init__(settings, role, 1)
         self._error = huber_loss if settings.error == "huber" else mse_loss
         self._target = target.modality
-        shape = role.modality.shape
-        self._has_line = has_line(shape)
+        self._shape = role.modality.shape
         self.residual = bool(settings.residual)
         if self.residual:
-            self.register_buffer("slopes", torch.zeros(shape.count, 1))
+            self.register_buffer("slopes", torch.zeros(self._shape.count, 1))
             self.register_buffer("level", torch.zeros(1))
             silence(self.head)
 
@@ -124,7 +125,7 @@ class Regressor(Headed):
         """`mean`: the mean of the training rows, for every row; of vectors also `ridge`, a linear regression."""
         known, wanted = (torch.cat([batch.roles["target"]["values"] for batch in part]) for part in (train, test))
         found = {"mean": self._metrics(known.mean().expand_as(wanted), wanted)}
-        if self._has_line:
+        if has_line(self._shape, len(known)):
             rows, asked = (torch.cat([batch.roles["input"]["values"] for batch in part]) for part in (train, test))
             slopes, level = ridge(rows, known)
             found["ridge"] = self._metrics(asked @ slopes + level, wanted)
@@ -145,6 +146,6 @@ class Regressor(Headed):
         }
 
 
-def has_line(shape: Shape) -> bool:
-    """Whether a linear regression may stand beside a network that reads such items."""
-    return shape.layout == "vector" and shape.count <= WIDEST
+def has_line(shape: Shape, rows: int) -> bool:
+    """Whether a linear regression of so many rows may stand beside a network that reads such items."""
+    return shape.layout == "vector" and min(shape.count, rows) <= WIDEST

@@ -286,6 +286,14 @@ def test_numbers_are_predicted_from_tables_beside_a_line_and_by_pieces(rows: int
     assert vars(resolved(body, IMAGES | NUMBERS).spec.objective)["residual"] is False
 
 
+@pytest.mark.parametrize(("rows", "begun"), [(2048, True), (2049, False)])
+def test_a_line_stands_beside_rows_that_are_wide_or_many(rows: int, begun: bool) -> None:
+    wide = {"input": {"name": "features", "modality": "vectors", "shape": [5000]}}
+    profile = TABLE | NUMBERS | wide | {"splits": {"train": rows, "validation": 12, "test": 30}}
+    spec = resolved({"kind": "pretrain", "objective": {"name": "regression"}}, profile).spec
+    assert vars(spec.objective)["residual"] is begun
+
+
 def test_a_base_of_another_modality_is_refused() -> None:
     base = resolved({"kind": "pretrain"}, TABLE)
     with pytest.raises(Invalid, match="vectors"):
