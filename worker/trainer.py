@@ -163,7 +163,7 @@ class Trainer:
 
     def forward_backward_step(self, batch: Batch) -> None:
         """Gradients of the mean loss over the batch, on all devices together."""
-        loss = self.gradients.add(self.run.augment(batch.to(self.run.device)), self.position.accumulation)
+        loss = self.gradients.add(self.run.augment(batch), self.position.accumulation)
         sums, count = {"loss": loss.sum, **loss.parts}, loss.count
         if self.run.devices.count > 1:
             stop = self.reporter.stop.is_set()

@@ -15,6 +15,7 @@ from app.ml.jobs.train import TrainSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
+from app.ml.tensors.equal_items import first_equal
 from app.registry.tables import Version
 from worker import checkpoint
 from worker.data.domains import Domain
@@ -91,9 +92,13 @@ class Run:
             yield from loader.in_order(max(1, rows // len(self.domains)))
 
     def augment(self, batch: Batch) -> Batch:
-        """The batch as a step of training sees it."""
+        """The batch as a step of training sees it, on the run's device."""
         spec = self.spec
-        return augment(spec.augmentation, batch, self.fitted, seed=spec.training.seed, views=spec.objective.views)
+        if spec.objective.tells_equals:  # asked while the items still are where they were read
+            batch = replace(batch, equals={role: first_equal(batch.roles[role]) for role in batch.roles})
+        return augment(
+            spec.augmentation, batch.to(self.device), self.fitted, seed=spec.training.seed, views=spec.objective.views
+        )
 
     def compare(self, batch: Batch) -> Batch:
         """A batch of held-out rows as they are, with the views that the objective compares, if it compares any."""

@@ -185,7 +185,7 @@ def test_parts_are_represented_apart_and_compared_together(pair: Pair) -> None:
     network, batch = pair.build().eval(), pair.batch()
     assert isinstance(network, Comparison)
     parts = [network.represent(part(batch, rows)) for rows in (slice(0, 2), slice(2, None))]
-    together = network.loss_from(torch.cat(parts))
+    together = network.loss_from(torch.cat(parts), batch)
     torch.testing.assert_close(together.sum, network.loss(batch).sum, rtol=1e-4, atol=1e-5)
     assert together.count == ROWS
 
@@ -198,7 +198,7 @@ def test_what_bf16_represents_is_compared_in_fp32(pair: Pair) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         represented, loss = network.represent(batch), network.loss(batch)
     assert represented.dtype == torch.float32
-    assert torch.equal(loss.sum, network.loss_from(represented).sum)
+    assert torch.equal(loss.sum, network.loss_from(represented, batch).sum)
 
 
 @pytest.mark.parametrize("pair", [pair for pair in pairs() if pair.dimensions is None and embeds(pair)], ids=str)

@@ -5,7 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
+from app.ml.objectives.alignment import Aligned
+from app.ml.tensors.batch import Batch
+from app.ml.tensors.equal_items import first_equal
 from app.registry.db import Database
 from app.storage import storage_at
 from tests.picture_archives import picture, to_zip
@@ -61,6 +65,34 @@ def test_pictures_with_several_captions_are_pairs_as_they_are(workshop: Workshop
         chance = model.metrics["baselines"]["chance"]
         assert model.metrics["recall_at_1"] > chance["recall_at_1"]
         assert model.spec["roles"]["left"]["modality"]["name"] == "image"
+
+
+def test_captions_of_one_picture_are_partners_however_it_is_changed(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row of a batch has its picture changed by itself."""
+    told: list[tuple[int, int]] = []
+    loss_from = Aligned.loss_from
+
+    def look(network: Aligned, pairs: Tensor, batch: Batch) -> Any:
+        if network.training:
+            equal, changed = batch.equals["left"], first_equal(batch.roles["left"])
+            told.append((len(set(equal.tolist())), len(set(changed.tolist()))))
+        return loss_from(network, pairs, batch)
+
+    monkeypatch.setattr(Aligned, "loss_from", look)
+    body: dict[str, Any] = {
+        "objective": {"name": "alignment"},
+        "augmentation": {"name": "image", "brightness": 0.5},
+        "roles": {
+            "left": {"encoder": {"name": "mlp", "preset": "nano"}},
+            "right": {"encoder": {"name": "transformer", "preset": "nano"}},
+        },
+        "training": {"epochs": 1, "batch_size": 64},
+    }
+    workshop.train(workshop.job(workshop.dataset(captioned(0), "pictures.zip"), **body))
+    assert told
+    assert all(equal <= 20 < changed for equal, changed in told)  # of 40 pictures, each is there twice
 
 
 def test_pairs_become_a_model_whose_encoder_a_graft_takes(workshop: Workshop) -> None:

@@ -21,7 +21,7 @@ def compile_network(reporter: Reporter, run: Run, gradients: Gradients, batch: B
         part.compile(dynamic=True)  # one program for the last and shorter batch, too
     begun = time.monotonic()
     try:
-        gradients.add(run.augment(batch.to(run.device)), run.spec.training.accumulation)
+        gradients.add(run.augment(batch), run.spec.training.accumulation)
     except Exception as error:  # a compiler fails in many ways; if it was not the compiler, the first step tells
         release(run.network)
         reason = str(error).strip().partition("\n")[0]

@@ -83,7 +83,7 @@ class Gradients:
         ends = [sum(len(share.rows) for share in shares[rank * parts :][:parts]) for rank in range(self.devices.count)]
         everything = self.devices.gather(own, ends).requires_grad_()
         self.seed(batch.seed)
-        loss = network.loss_from(everything)
+        loss = network.loss_from(everything, batch)
         if self.devices.first:
             (loss.sum / len(batch.rows)).backward()  # type: ignore[no-untyped-call]
             cached = everything.grad

@@ -1,6 +1,8 @@
 """Learns to find the partner of an item among all others: pictures and captions, questions and answers, any pairs.
 
-CLIP (Radford 2021) chooses among a batch's partners, SigLIP (Zhai 2023) judges every pair of the batch by itself.
+CLIP (Radford 2021) chooses among a batch's partners, SigLIP (Zhai 2023) judges every pair of the batch by itself. Where
+an item stands in several pairs, as a picture with five captions does, a partner in one is no wrong choice in another:
+such scores are left out (false negatives, which Huynh 2022 eliminates).
 Legend: `B` batch, `N` pairs, `D` width of an encoder's features, `E` width of the embedding.
 """
 
@@ -20,6 +22,7 @@ from app.ml.objectives.contrastive import compared_training
 from app.ml.objectives.parts.retrieval import Side, by_chance, identities, partners, ranks
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.equal_items import first_equal
 from app.ml.tensors.shapes import Layout, Tensors
 
 READS: frozenset[Layout] = frozenset({"vector", "grid", "tokens"})
@@ -45,6 +48,7 @@ class Alignment(ObjectiveSettings):
     request_role: ClassVar[str] = "left"
     keeps_dimensions: ClassVar[bool] = True
     keeps_answers: ClassVar[bool] = True
+    tells_equals: ClassVar[bool] = True
 
     loss: Literal["clip", "siglip"] = "clip"
     """`clip` chooses the partner among those of the batch, `siglip` judges every pair by itself."""
@@ -112,12 +116,13 @@ class Aligned(Comparison):
         """[B, 2, E]"""
         return torch.stack([self.embed_side(side, batch.roles[side]) for side in ("left", "right")], dim=1)
 
-    def loss_from(self, representations: Tensor) -> Loss:
-        rows = len(representations)
+    def loss_from(self, representations: Tensor, batch: Batch) -> Loss:
+        rows, twins = len(representations), _twins(batch, representations.device)
         likeness = self.factor.clamp(max=STEEPEST).exp() * representations[:, 0] @ representations[:, 1].T
         if self.offset is not None:
             partners = 2 * torch.eye(rows, device=likeness.device) - 1
-            return Loss(-logsigmoid(partners * (likeness + self.offset)).sum(), rows)
+            return Loss(-logsigmoid(partners * (likeness + self.offset)).masked_fill(twins, 0.0).sum(), rows)
+        likeness = likeness.masked_fill(twins, -math.inf)
         own = torch.arange(rows, device=likeness.device)
         both = cross_entropy(likeness, own, reduction="sum") + cross_entropy(likeness.T, own, reduction="sum")
         return Loss(both / 2, rows)
@@ -145,6 +150,13 @@ class Aligned(Comparison):
         own = partners(*_sides(test))
         asked = {"left": own, "right": own.T}
         return {"chance": _by_direction(lambda side, nearest: by_chance(asked[side], nearest))}
+
+
+def _twins(batch: Batch, device: torch.device) -> Tensor:
+    """[B, B] bool, which two different pairs share an item of a side."""
+    equals = batch.equals or {side: first_equal(batch.roles[side]).to(device) for side in Aligned.sides}
+    left, right = (equals[side][:, None] == equals[side] for side in Aligned.sides)
+    return (left | right).fill_diagonal_(False)
 
 
 def _sides(batches: Iterable[Batch]) -> list[Side]:

@@ -231,7 +231,7 @@ class Spaced(Autoencoder, Comparison):
         unit = 1.0 if self.shortcut is None else self.shortcut.scale
         return torch.cat([each[:, None], code * unit, batch.roles["input"]["values"].flatten(1)], 1).float()
 
-    def loss_from(self, representations: Tensor) -> Loss:
+    def loss_from(self, representations: Tensor, batch: Batch) -> Loss:
         each, code, values = representations.tensor_split([1, 1 + self.code], 1)
         misplaced = displacements(code, values) / self.shape.count
         return Loss((each[:, 0] + self.stress * misplaced).sum(), len(each))

@@ -102,7 +102,7 @@ class TwoViews(Comparison):
         embedded = [prefixes(self.learned(view["input"]), self.widths) for view in views]
         return torch.stack([self.projection(each).float() for each in embedded], dim=2).transpose(0, 1)
 
-    def loss_from(self, representations: Tensor) -> Loss:
+    def loss_from(self, representations: Tensor, batch: Batch) -> Loss:
         return over_prefixes(representations.transpose(0, 1), self.compare)
 
     @abstractmethod

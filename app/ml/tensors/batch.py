@@ -34,6 +34,8 @@ class Batch:
     """Counts the passes over the split; with the job's seed and a row it decides how that row is augmented."""
     chances: Tensors = field(default_factory=dict)
     """The random numbers of the objective's loss, where they are drawn before it is asked for."""
+    equals: Tensors = field(default_factory=dict)
+    """By role, `first_equal` of its items before they were augmented [B]; for objectives that ask for it."""
 
     def generator(self) -> torch.Generator:
         """Random numbers of this batch, on the CPU: the same at every replay."""
@@ -42,7 +44,7 @@ class Batch:
     def parts(self, count: int) -> list[Batch]:
         """The rows in `count` parts of like size, or as the one they are when they are fewer than that.
 
-        Every part has random numbers of its own; those of the first are this batch's.
+        Every part has random numbers of its own; those of the first are this batch's. `equals` are of the whole alone.
         """
         if count == 1 or len(self.rows) < count:
             return [self]
@@ -63,11 +65,12 @@ class Batch:
         ]
 
     def tensors(self) -> Iterator[Tensor]:
-        """Those of all roles, views and chances: what a device computes with."""
+        """Those of all roles and views, chances and equals: what a device computes with."""
         for roles in (self.roles, *self.views):
             for part in roles.values():
                 yield from part.values()
         yield from self.chances.values()
+        yield from self.equals.values()
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with other `tensors`, each made of one of these."""
@@ -75,8 +78,11 @@ class Batch:
         def changed(roles: Mapping[str, Tensors]) -> Roles:
             return {role: {name: change(tensor) for name, tensor in part.items()} for role, part in roles.items()}
 
-        chances = {name: change(tensor) for name, tensor in self.chances.items()}
-        return replace(self, roles=changed(self.roles), views=tuple(map(changed, self.views)), chances=chances)
+        chances, equals = (
+            {name: change(tensor) for name, tensor in each.items()} for each in (self.chances, self.equals)
+        )
+        views = tuple(map(changed, self.views))
+        return replace(self, roles=changed(self.roles), views=views, chances=chances, equals=equals)
 
     def to(self, device: torch.device) -> Batch:
         if all(tensor.device == device for tensor in self.tensors()):

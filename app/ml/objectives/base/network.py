@@ -146,13 +146,13 @@ class Comparison(Objective):
         """One entry per row of the batch along the first axis, [B, …] of fp32."""
 
     @abstractmethod
-    def loss_from(self, representations: Tensor) -> Loss:
-        """The loss of the batch whose rows these are; its count is B."""
+    def loss_from(self, representations: Tensor, batch: Batch) -> Loss:
+        """The loss of the whole batch whose rows these are; its count is B."""
 
     def loss(self, batch: Batch) -> Loss:
         representations = self.represent(batch)
         with torch.autocast(representations.device.type, enabled=False):  # likeness is a small difference of angles
-            return self.loss_from(representations)
+            return self.loss_from(representations, batch)
 
 
 class Solved(Objective):

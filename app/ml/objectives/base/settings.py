@@ -50,6 +50,9 @@ class ObjectiveSettings(Settings):
     views: ClassVar[int] = 1
     """How many differently augmented versions of every row the loss compares."""
 
+    tells_equals: ClassVar[bool] = False
+    """True when the loss asks which items of a batch are equal, before they are augmented."""
+
     allows_augmentation: ClassVar[bool] = True
     """False when rows must not be changed at random."""
     keeps_dimensions: ClassVar[bool] = False

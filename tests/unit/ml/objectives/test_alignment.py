@@ -1,10 +1,11 @@
 """Pairs: the published losses, towers of their own and shared ones."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import logsigmoid, normalize
 
 from app.errors import DoesNotFit
 from app.ml.encoders.mlp import Mlp
@@ -30,17 +31,43 @@ def network(settings: Alignment) -> tuple[Aligned, Batch]:
 def test_the_losses_are_the_published_ones() -> None:
     pairs = normalize(torch.randn(3, 2, 8), dim=2)
     likeness = pairs[:, 0] @ pairs[:, 1].T
-    clip, _ = network(Alignment())
+    clip, batch = network(Alignment())
+    batch = replace(batch, equals={side: torch.arange(3) for side in Aligned.sides})
     scaled = likeness / 0.07
     expected = sum(2 * scaled[i, i] - scaled[i].logsumexp(0) - scaled[:, i].logsumexp(0) for i in range(3)) / -2
-    torch.testing.assert_close(clip.loss_from(pairs).sum, expected)
+    torch.testing.assert_close(clip.loss_from(pairs, batch).sum, expected)
     siglip, _ = network(Alignment(loss="siglip"))
     each = [
         -math.log(1 / (1 + math.exp(-(1 if i == j else -1) * (10 * float(likeness[i, j]) - 10))))
         for i in range(3)
         for j in range(3)
     ]
-    assert siglip.loss_from(pairs).sum.item() == pytest.approx(sum(each), rel=1e-4)
+    assert siglip.loss_from(pairs, batch).sum.item() == pytest.approx(sum(each), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["clip", "siglip"])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_partners_of_an_equal_item_are_no_wrong_choice(loss: str, augmented: bool) -> None:
+    """Of four pairs the first two have one left item and the last two one right item; each has two that are wrong."""
+    built, batch = network(Alignment.model_validate({"loss": loss}))
+    left, right = (batch.roles[side]["values"][:4].clone() for side in Aligned.sides)
+    if not augmented:
+        left[1], right[3] = left[0], right[2]
+    batch = Batch({"left": {"values": left}, "right": {"values": right}}, torch.arange(4))
+    if augmented:  # equal items may differ by now
+        batch = replace(batch, equals={"left": torch.tensor([0, 0, 2, 3]), "right": torch.tensor([0, 1, 2, 2])})
+    pairs = built.represent(batch)
+    likeness = pairs[:, 0] @ pairs[:, 1].T
+    wrong = {0: [2, 3], 1: [2, 3], 2: [0, 1], 3: [0, 1]}
+    if loss == "clip":
+        scaled = likeness / 0.07
+        choices = [(scaled[i, i], scaled[i, [i, *others]], scaled[[i, *others], i]) for i, others in wrong.items()]
+        expected = sum(2 * own - there.logsumexp(0) - back.logsumexp(0) for own, there, back in choices) / -2
+    else:
+        signed = 10 * likeness - 10
+        each = [logsigmoid(signed[i, i]) + logsigmoid(-signed[i, others]).sum() for i, others in wrong.items()]
+        expected = -sum(each)
+    torch.testing.assert_close(built.loss(batch).sum, expected)
 
 
 @pytest.mark.parametrize("loss", ["clip", "siglip"])

@@ -247,7 +247,7 @@ def test_a_stressed_code_learns_as_a_whole_what_its_parts_say(residual: bool) ->
     plain.load_state_dict(built.state_dict())
     assert isinstance(built, Comparison)
     whole = built.loss(batch)
-    together = built.loss_from(torch.cat([built.represent(part) for part in batch.parts(3)]))
+    together = built.loss_from(torch.cat([built.represent(part) for part in batch.parts(3)]), batch)
     torch.testing.assert_close(together.sum, whole.sum)
     values = batch.roles["input"]["values"]
     unit = built.shortcut.scale if built.shortcut is not None else 1.0

@@ -9,13 +9,14 @@ import torch
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Comparison
 from app.ml.tensors.batch import Loss
+from app.ml.tensors.equal_items import first_equal
 from tests.contracts.specimens import Pair, pairs
 from worker.step.devices import Devices
 from worker.step.gradients import Gradients
 
 PAIRS = {
     name: next(pair for pair in pairs() if str(pair).startswith(name))
-    for name in ("autoencoding-mlp", "contrastive-mlp", "vicreg-mlp", "contrastive-transformer-text")
+    for name in ("autoencoding-mlp", "contrastive-mlp", "vicreg-mlp", "contrastive-transformer-text", "alignment")
 }
 
 
@@ -35,6 +36,22 @@ def test_parts_give_the_gradient_of_the_whole(name: str, parts: int) -> None:
     assert given.keys() == expected.keys()
     for weight, grad in expected.items():
         torch.testing.assert_close(given[weight], grad, rtol=1e-3, atol=1e-5, msg=weight)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_parts_of_pairs_give_the_gradient_of_those_that_are_partners(told: bool) -> None:
+    """What is equal lies in different parts."""
+    given = []
+    for parts in (1, 3):
+        network, batch = PAIRS["alignment"].build().eval().requires_grad_(True), PAIRS["alignment"].batch(7)
+        for tensor in batch.roles["left"].values():
+            tensor[6] = tensor[0]
+        if told:
+            batch = replace(batch, equals={role: first_equal(items) for role, items in batch.roles.items()})
+        loss = Gradients(network, torch.device("cpu"), Devices(), nullcontext).add(batch, parts)
+        given.append([loss.sum, *(weight.grad for weight in network.parameters() if weight.grad is not None)])
+    for whole, pieces in zip(*given, strict=True):
+        torch.testing.assert_close(pieces, whole, rtol=1e-3, atol=1e-5)
 
 
 def test_parts_of_a_table_give_the_gradient_of_its_distances() -> None:
@@ -60,7 +77,7 @@ def test_a_comparison_in_parts_draws_the_same_noise_twice() -> None:
     parts = batch.parts(2)
     twin = pair.build().train()
     assert isinstance(twin, Comparison)
-    loss = twin.loss_from(torch.cat([twin.represent(part) for part in parts]))
+    loss = twin.loss_from(torch.cat([twin.represent(part) for part in parts]), batch)
     (loss.sum / 8).backward()  # type: ignore[no-untyped-call]
     for name, weight in twin.named_parameters():
         torch.testing.assert_close(given[name], weight.grad, rtol=1e-3, atol=1e-5)
