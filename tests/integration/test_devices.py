@@ -33,7 +33,11 @@ def workshop(tmp_path: Path) -> Workshop:
     return made
 
 
-def losses(workshop: Workshop, job: Job) -> dict[tuple[str, int], float | None]:
+Losses = dict[tuple[str, int], float | None]
+"""By split and step."""
+
+
+def losses(workshop: Workshop, job: Job) -> Losses:
     with workshop.database.reading() as session:
         points = metrics.series(session, job.id, limit=1000, name="loss")
         return {(point.split, point.step): point.value for point in points}
@@ -76,19 +80,38 @@ def test_two_processes_learn_what_one_does_also_after_a_pause(
         with workshop.database.session() as session:
             assert leases.leave(session, shared.id, token) == "paused"
             jobs.resume(session, workshop.project_id, shared.id)
-    _, process = begin(workshop, shared, tmp_path, devices=2, ROOTSTOCK_DEVICE="cpu")
+    together, expected = learned(workshop, tmp_path, shared, alone)
+    assert len(together) == 20
+    worst = max(abs((together[at] or 0) / (value or 1) - 1) for at, value in expected.items())
+    print(f"{objective}: losses of two processes differ from those of one by {worst:.1e} at most")
+    assert together == pytest.approx(expected, rel=1e-4)
+
+
+def test_two_processes_know_which_pairs_of_a_batch_share_an_item(workshop: Workshop, tmp_path: Path) -> None:
+    """Three labels of 120 texts: a third of a batch are no wrong choices for each other, wherever they are computed."""
+    lines = [f"{['red', 'green', 'blue'][row % 3]},thing {row} of {row % 7}" for row in range(120)]
+    content = "\n".join(["left,right", *lines]).encode()
+    dataset = workshop.dataset(content, "pairs.csv", columns={"left": "left", "right": "right"})
+    encoder = {"name": "rnn", "preset": "nano"}
+    body: dict[str, Any] = {
+        "objective": {"name": "alignment"},
+        "roles": {"left": {"encoder": encoder}, "right": {"encoder": encoder}},
+        "training": BODY["training"] | {"epochs": 3, "batch_size": 32},
+    }
+    together, expected = learned(workshop, tmp_path, *(workshop.job(dataset, **body) for _ in range(2)))
+    assert together == pytest.approx(expected, rel=1e-4)
+
+
+def learned(workshop: Workshop, folder: Path, shared: Job, alone: Job) -> tuple[Losses, Losses]:
+    """The losses of a job that two processes share, and of one that has one."""
+    _, process = begin(workshop, shared, folder, devices=2, ROOTSTOCK_DEVICE="cpu")
     try:
         assert process.wait(PATIENCE) == DONE
     finally:
         kill(process)
     workshop.train(alone)
-
-    together, expected = losses(workshop, shared), losses(workshop, alone)
-    assert len(together) == 20
-    worst = max(abs((together[at] or 0) / (value or 1) - 1) for at, value in expected.items())
-    print(f"{objective}: losses of two processes differ from those of one by {worst:.1e} at most")
-    assert together == pytest.approx(expected, rel=1e-4)
     assert workshop.look(shared).status == "succeeded"
+    return losses(workshop, shared), losses(workshop, alone)
 
 
 def test_two_processes_hear_cancel(workshop: Workshop, tmp_path: Path) -> None:
