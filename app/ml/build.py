@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.ml.encoders.base import Encoder
 from app.ml.jobs.network import OBJECTIVE, RoleSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective, Role
@@ -71,8 +70,8 @@ def graft(network: Objective, base: Objective, lenders: Mapping[str, str]) -> No
 def begin(network: Objective, stream: Stream) -> None:
     """Computes what is computed from training rows before the first step."""
     if not network.grafted:
-        for role, encoder in network.encoders.items():
-            assert isinstance(encoder, Encoder)
+        for role in network.encoders:
+            encoder = network.encoders[role]
             if encoder.settles:
                 device = next(encoder.parameters()).device
                 encoder.cpu().settle(spread(stream, role), lambda share: None)

@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         """
 
     def pooled(self, inputs: Tensors) -> Tensor:
-        """Those that stand for whole items [B, D], where nobody reads the others."""
+        """The `pooled` of `forward` [B, D], for callers that read no tokens: encoders that need none compute none."""
         pooled: Tensor = self(inputs).pooled
         return pooled
 

@@ -60,8 +60,7 @@ class BagEncoder(Encoder):
         self.bags = Bags(vocabulary, width)
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        values, mask = inputs["values"], inputs["mask"]
-        return Features(self.bags.each(values), self.bags(values, mask), mask)
+        return Features(self.bags.each(inputs["values"]), self.pooled(inputs), inputs["mask"])
 
     def pooled(self, inputs: Tensors) -> Tensor:
         pooled: Tensor = self.bags(inputs["values"], inputs["mask"])

@@ -49,9 +49,9 @@ class SentenceEncoder(Encoder):
         self.register_buffer("trust", torch.ones(()))
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        values, mask = inputs["values"], inputs["mask"]
+        values = inputs["values"]
         tokens = torch.cat([self.bags.each(values), embedding(values, self.words.table)], dim=2)
-        return Features(tokens, self.pooled(inputs), mask)
+        return Features(tokens, self.pooled(inputs), inputs["mask"])
 
     def pooled(self, inputs: Tensors) -> Tensor:
         return self.joined(inputs, self.width)

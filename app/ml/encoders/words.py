@@ -39,8 +39,7 @@ class WordEncoder(Encoder):
         self.words = WordVectors(shape.words, width, shape.spelled)
 
     def forward(self, inputs: Tensors, *, keep: Tensor | None = None, causal: bool = False) -> Features:
-        values, mask = inputs["values"], inputs["mask"]
-        return Features(embedding(values, self.words.table), self.words(values, mask), mask)
+        return Features(embedding(inputs["values"], self.words.table), self.pooled(inputs), inputs["mask"])
 
     def pooled(self, inputs: Tensors) -> Tensor:
         pooled: Tensor = self.words(inputs["values"], inputs["mask"])

@@ -13,7 +13,10 @@ LOOKED_AT = 1024
 
 
 def first_equal(inputs: Tensors) -> Tensor:
-    """[B] int64, on the CPU: for every item the place of the first one that is equal to it, which may be its own."""
+    """[B] int64, on the CPU: for every item the place of the first one that is equal to it, which may be its own.
+
+    Once a step; `retrieval.identities` tells it across batches, by digests that take ten to twenty times as long.
+    """
     parts = [tensor.cpu().reshape(len(tensor), -1).contiguous().view(torch.uint8) for tensor in inputs.values()]
     items = parts[0] if len(parts) == 1 else torch.cat(parts, 1)  # [B, N]
     step = items.shape[1] // LOOKED_AT | 1  # odd: of numbers, each of their bytes in turn
