@@ -47,7 +47,7 @@ def plan(
     validator: Validator,
 ) -> None:
     """Finds what must be known before the first step: parts of a batch, precision, the loss, the number of steps."""
-    training, position = run.spec.training, run.position
+    training, position, begun = run.spec.training, run.position, time.monotonic()
     trial = Trial(run, weights, step, loader)
     position.devices = run.devices.count
     bf16 = training.precision == "bf16"
@@ -64,13 +64,13 @@ def plan(
     validated = min(validator.scorer.rows, VALIDATION_ROWS) / training.batch_size
     interval = partial(validation_interval, epoch=loader.steps_per_epoch, validated=validated)
     position.total_steps = most = most_steps(training, loader)
-    begun = time.monotonic()
+    looked = time.monotonic()
     validator.look_first()
-    validating = time.monotonic() - begun
+    validating = time.monotonic() - looked
     if training.max_seconds is not None:
-        seconds, validating = run.devices.agree(trial.seconds(bf16), validating)
-        position.accumulation = trial.parts[bf16]
-        position.total_steps = planned_steps(training.max_seconds, seconds, validating, most, interval)
+        seconds, validating, spent = run.devices.agree(trial.seconds(bf16), validating, time.monotonic() - begun)
+        position.accumulation, position.elapsed_seconds = trial.parts[bf16], spent
+        position.total_steps = planned_steps(training.max_seconds, spent, seconds, validating, most, interval)
         reporter.event(
             "message",
             f"{position.total_steps:,} of {most:,} steps fit into {training.max_seconds:g} s: "
@@ -130,8 +130,10 @@ def most_steps(training: ResolvedTraining, loader: Loader | Mixture) -> int:
     return training.epochs * loader.steps_per_epoch
 
 
-def planned_steps(budget: float, step: float, validation: float, most: int, interval: Callable[[int], int]) -> int:
-    """Steps of `step` seconds that fit into `budget` seconds, 1 to `most`.
+def planned_steps(
+    budget: float, spent: float, step: float, validation: float, most: int, interval: Callable[[int], int]
+) -> int:
+    """Steps of `step` seconds that fit into what is left of `budget` seconds, 1 to `most`.
 
     Room is left for as many validations, of `validation` seconds each, as the steps would have by themselves.
     """
@@ -139,8 +141,9 @@ def planned_steps(budget: float, step: float, validation: float, most: int, inte
     def fitting(seconds: float) -> int:
         return max(1, min(most, int(max(seconds, 0.1 * budget) / step)))
 
-    alone = fitting(RESERVE * budget)
-    return fitting(RESERVE * budget - validation * alone / interval(alone))
+    left = RESERVE * budget - spent
+    alone = fitting(left)
+    return fitting(left - validation * alone / interval(alone))
 
 
 def validation_interval(total: int, epoch: int, validated: float) -> int:

@@ -1,11 +1,11 @@
 """How long a training's steps take, measured before its first one. What was measured leaves no trace in the weights."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, count
 from statistics import median
+from typing import NamedTuple
 
 import torch
 
@@ -21,7 +21,16 @@ WORTH_MEASURING = 2**25
 and nothing is measured; convolutions of twice as many took 1.5 times as long in fp32. A GPU is always measured."""
 TRIAL_STEPS, TRIAL_SECONDS = 20, 5.0
 TRIAL_SHARE = 0.05
-"""Largest share of a time budget that measuring may take."""
+"""Largest share of a time budget that measuring may take, where a step takes less."""
+DEAR_STEP = 2.0
+"""Seconds of a first step from which it is measured by itself: what is only done once takes no such time."""
+
+
+class Took(NamedTuple):
+    """Seconds of a step: by the clock, and those that all cores worked on it together."""
+
+    seconds: float
+    worked: float
 
 
 class Trial:
@@ -33,26 +42,32 @@ class Trial:
         """Those that memory makes of a batch, in fp32 and in bf16."""
         self._run, self._weights, self._step, self._loader = run, weights, step, loader
         self._limit = min(TRIAL_SECONDS, TRIAL_SHARE * (training.max_seconds or math.inf))
+        self._times: dict[bool, list[Took]] = {}
+        """What steps took, in fp32 and in bf16, where that was measured."""
 
     def precisions(self) -> tuple[float, float]:
         """Seconds of a step in fp32 and in bf16.
 
         A processor's are those that it worked itself, with all cores together: they say the same on a busy machine.
         """
-        clock = time.process_time if self._run.device.type == "cpu" else time.monotonic
-        with self._taken_back():
-            exact, rounded = step_times([self._way(False), self._way(True)], self._run.devices, self._limit, clock)
-        return median(exact), median(rounded)
+        of_processor = self._run.device.type == "cpu"
+        self._measure(False, True)
+        exact, rounded = (
+            median(took.worked if of_processor else took.seconds for took in self._times[bf16])
+            for bf16 in (False, True)
+        )
+        return exact, rounded
 
     def seconds(self, bf16: bool) -> float:
         """Of a step, in the mean: batches of texts differ in length."""
-        with self._taken_back():
-            return seconds_per_step(self._way(bf16), self._run.devices, self._limit)
+        if bf16 not in self._times:
+            self._measure(bf16)
+        return mean_without_slowest(self._times[bf16])
 
-    @contextlib.contextmanager
-    def _taken_back(self) -> Iterator[None]:
+    def _measure(self, *ways: bool) -> None:
         before = self._weights.values.clone()
-        yield
+        times = step_times([self._way(bf16) for bf16 in ways], self._run.devices, self._limit)
+        self._times |= dict(zip(ways, times, strict=True))
         self._weights.reset(before)
 
     def _way(self, bf16: bool) -> Callable[[], None]:
@@ -83,32 +98,32 @@ def has_bf16(device: torch.device) -> bool:
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
-def seconds_per_step(step: Callable[[], None], devices: Devices, limit: float = TRIAL_SECONDS) -> float:
-    """The mean of `step_times`, without the slowest tenth of the steps, which something else disturbed."""
-    (times,) = step_times([step], devices, limit)
-    counted = sorted(times)[: max(1, len(times) - len(times) // 10)]
+def mean_without_slowest(times: Sequence[Took]) -> float:
+    """Seconds of a step by the clock, without the slowest tenth of the steps, which something else disturbed."""
+    counted = sorted(took.seconds for took in times)[: max(1, len(times) - len(times) // 10)]
     return sum(counted) / len(counted)
 
 
-def step_times(
-    ways: Sequence[Callable[[], None]],
-    devices: Devices,
-    limit: float = TRIAL_SECONDS,
-    clock: Callable[[], float] = time.monotonic,
-) -> list[list[float]]:
-    """Seconds by `clock` of up to `TRIAL_STEPS` steps made in each of these ways, in turn, after a first one of each.
+def step_times(ways: Sequence[Callable[[], None]], devices: Devices, limit: float = TRIAL_SECONDS) -> list[list[Took]]:
+    """What up to `TRIAL_STEPS` steps took that were made in each of these ways, in turn, after a first one of each.
 
-    In `limit` seconds for each way, or a little more. All devices make as many: a step waits for the others.
+    In `limit` seconds for each way, or a little more; where a first step takes longer, there is no other. All devices
+    make as many: a step waits for the others.
     """
-    for step in ways:
-        step()
-    until, times = time.monotonic() + limit * len(ways), [list[float]() for _ in ways]
+    first = [_timed(step) for step in ways]
+    if any(devices.agree(max(took.seconds for took in first) >= max(limit, DEAR_STEP))):
+        return [[took] for took in first]
+    until, times = time.monotonic() + limit * len(ways), [list[Took]() for _ in ways]
     while any(devices.agree(not times[0] or (len(times[0]) < TRIAL_STEPS and time.monotonic() < until))):
         for step, taken in zip(ways, times, strict=True):
-            before = clock()
-            step()
-            taken.append(clock() - before)
+            taken.append(_timed(step))
     return times
+
+
+def _timed(step: Callable[[], None]) -> Took:
+    began, worked = time.monotonic(), time.process_time()
+    step()
+    return Took(time.monotonic() - began, time.process_time() - worked)
 
 
 def spoken(seconds: float) -> str:

@@ -46,10 +46,10 @@ class Training(Settings):
     """Share of the moving average of the weights that a step keeps, such as 0.999; then the average is what is
     validated and published. Null takes the weights themselves."""
     max_seconds: Annotated[Real, Field(ge=1, le=31_536_000)] | None = None
-    """Time for the steps and their validations: speed is measured first, then as many steps are planned as fit,
-    `epochs` at most, and the schedule ends with them. Twenty times on the way the clock is looked at; when the speed
-    has changed, the steps that are left are planned again, which an event tells and a checkpoint keeps. Preparation and
-    the final evaluation come on top."""
+    """Time for the steps and their validations: speed is measured first, as a part of it, then as many steps are
+    planned as fit, `epochs` at most, and the schedule ends with them. Twenty times on the way the clock is looked at;
+    when the speed has changed, the steps that are left are planned again, which an event tells and a checkpoint keeps.
+    Preparation and the final evaluation come on top."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward and backward pass; weights and optimizer are always fp32. `auto` takes bf16 where the
     device has it and it makes a step clearly faster, measured before the first one; on processors large networks alone

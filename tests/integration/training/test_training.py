@@ -82,7 +82,7 @@ def test_a_time_budget_ends_with_its_schedule(sqlite: Workshop) -> None:
 
 
 def test_a_time_budget_of_few_steps_is_told_with_what_to_do(sqlite: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "seconds_per_step", lambda *given: 1.0)
+    monkeypatch.setattr(speed, "mean_without_slowest", lambda times: 1.0)
     few = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 100_000, "max_seconds": 2})
     enough = sqlite.job(sqlite.dataset(blobs(labels=False)), training=SHORT | {"epochs": 1, "max_seconds": 1000})
     for job, warned in ((few, True), (enough, False)):

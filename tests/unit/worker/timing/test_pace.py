@@ -106,12 +106,17 @@ def test_validations_are_between_5_and_100_and_a_bounded_share(
 
 
 def test_a_budget_has_room_for_its_validations() -> None:
-    assert planned_steps(100.0, 0.1, 1.0, 10_000, lambda total: 50) == 760  # 950 alone, with 19 validations
-    assert planned_steps(100.0, 0.1, 1.0, 300, lambda total: 50) == 300
-    assert planned_steps(1.0, 5.0, 0.0, 300, lambda total: 1) == 1
+    assert planned_steps(100.0, 0.0, 0.1, 1.0, 10_000, lambda total: 50) == 760  # 950 alone, with 19 validations
+    assert planned_steps(100.0, 0.0, 0.1, 1.0, 300, lambda total: 50) == 300
+    assert planned_steps(1.0, 0.0, 5.0, 0.0, 300, lambda total: 1) == 1
+
+
+def test_a_budget_has_room_for_what_measuring_took() -> None:
+    assert planned_steps(100.0, 45.0, 0.1, 1.0, 10_000, lambda total: 50) == 400  # 500 alone, with 10 validations
+    assert planned_steps(60.0, 70.0, 30.0, 0.0, 300, lambda total: 1) == 1
 
 
 def test_a_small_budget_is_not_spent_on_the_validations_of_many_epochs() -> None:
     """200 epochs of 7 steps were asked for, and 14 steps of 4 s fit: they are judged a few times, not 100 times."""
     interval = partial(validation_interval, epoch=7, validated=1)
-    assert planned_steps(60.0, 4.0, 0.6, 1400, interval) == 13
+    assert planned_steps(60.0, 0.0, 4.0, 0.6, 1400, interval) == 13

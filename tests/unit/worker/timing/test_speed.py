@@ -5,7 +5,8 @@ import time
 import pytest
 
 from worker.step.devices import Devices
-from worker.timing.speed import TRIAL_STEPS, seconds_per_step, spoken, step_times
+from worker.timing import speed
+from worker.timing.speed import TRIAL_STEPS, Took, mean_without_slowest, spoken, step_times
 
 
 def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> None:
@@ -14,13 +15,13 @@ def test_speed_is_measured_with_as_many_steps_as_the_first_device_makes() -> Non
     class Second(Devices):
         def agree(self, *numbers: float) -> list[float]:
             told.append(numbers)
-            return [float(len(told) <= 3)]
+            return [float(1 < len(told) <= 4)]
 
     told: list[tuple[float, ...]] = []
     made: list[int] = []
-    seconds_per_step(lambda: made.append(1), Second(1, 2), limit=0.0)
+    step_times([lambda: made.append(1)], Second(1, 2), limit=0.0)
     assert len(made) == 1 + 3
-    assert told[1:] == [(False,)] * 3, "by itself it would have stopped after one"
+    assert told[2:] == [(False,)] * 3, "by itself it would have stopped after one"
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,25 @@ def test_what_a_processor_worked_is_told_without_its_waits() -> None:
         while time.process_time() < until:
             pass
 
-    waited, worked = step_times([lambda: time.sleep(0.02), works], Devices(), 0.1, time.process_time)
-    assert max(waited) < min(worked)
+    waited, worked = step_times([lambda: time.sleep(0.02), works], Devices(), 0.1)
+    assert max(took.worked for took in waited) < min(took.worked for took in worked)
+    assert min(took.seconds for took in waited) >= 0.02
+
+
+def test_steps_that_take_long_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute each, of long texts: to make them five times would take the whole of a small budget."""
+    monkeypatch.setattr(speed, "DEAR_STEP", 0.01)
+    made: list[str] = []
+
+    def way(name: str, seconds: float) -> None:
+        made.append(name)
+        time.sleep(seconds)
+
+    times = step_times([lambda: way("one", 0.02), lambda: way("other", 0.0)], Devices(), 0.01)
+    assert made == ["one", "other"]
+    assert times[0][0].seconds >= 0.02
+
+
+def test_the_slowest_tenth_of_steps_does_not_count() -> None:
+    assert mean_without_slowest([Took(9.0, 0.0), *[Took(1.0, 0.0)] * 9]) == 1.0
+    assert mean_without_slowest([Took(3.0, 0.0)]) == 3.0
