@@ -3,6 +3,7 @@
 Legend: `B` batch, `D` width of the encoder's features, `E` width of the code, `L` tokens, `V` vocabulary.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -32,6 +33,9 @@ USUAL_NOISE = 0.1
 FEW_ROWS = 1200
 """Training rows of a table below which distances are to be kept by its code."""
 USUAL_STRESS = 1.0
+TELLING = 0.02
+"""Weight of what features beside components miss of these. Else they would forget what the components tell already, and
+a graft, which reads features alone, knew items by their noise."""
 
 
 class Autoencoding(ObjectiveSettings):
@@ -110,8 +114,11 @@ class Autoencoding(ObjectiveSettings):
 class Autoencoder(Objective):
     """An encoder, a linear bottleneck and the encoder's mirror image.
 
-    If `residual`, principal components are a way past them: into the code, and out of it for values without bounds.
+    If `residual`, principal components are a way past them: into the code, and out of it for values without bounds. The
+    features then learn to tell these, too, by directions `telling` [D, E] that stay as they were drawn.
     """
+
+    telling: Tensor
 
     def __init__(self, role: Role, *, residual: bool = False, noise: float = 0.0, shrinkage: float = 0.0) -> None:
         super().__init__()
@@ -124,6 +131,9 @@ class Autoencoder(Objective):
         self.shape, self.code_noise, self.shrinkage = shape, noise, shrinkage
         narrows = self.code < min(encoder.width, shape.count)  # else there is nothing to learn beside a copy
         self.shortcut = Shortcut(shape, self.code) if residual and narrows else None
+        if self.shortcut is not None:
+            drawn = torch.randn(encoder.width, self.code, generator=torch.Generator().manual_seed(0))
+            self.register_buffer("telling", drawn / math.sqrt(encoder.width), persistent=False)
         self.straight = self.shortcut is None and not noise and shape.layout != "tokens"
         """True where layers are all that lies between an item and its drawing while learning."""
 
@@ -172,14 +182,18 @@ class Autoencoder(Objective):
     def missed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What an item's drawing, and while learning its code, is charged with [B]; and the codes [B, E]."""
         inputs, seen = batch.roles["input"], self.corrupt(batch)
-        code = self.embed(seen)
+        features = self.encoders["input"].pooled(seen)
+        components = None if self.shortcut is None else self.shortcut(seen["values"])
+        code = self.bottleneck(features) if components is None else self.bottleneck(features) + components
         drawn = code
         if self.code_noise and self.training:
             drawn = code + self.code_noise * self.drawn(batch)["code"].to(code)
         each = misses(self.drawn_from(drawn, inputs), inputs, self.shape)
-        if self.shortcut is not None and self.shrinkage and self.training:
-            # how far codes are from the principal components of their items
-            each = each + self.shrinkage * mean_squares(code, self.shortcut(seen["values"]))
+        if self.shortcut is not None and components is not None and self.training:
+            untold = mean_squares(features @ self.telling, components) * self.shortcut.scale.square()
+            each = each + TELLING * self.code / self.shape.count * untold  # as an item's own errors are counted
+            if self.shrinkage:  # how far codes are from the components
+                each = each + self.shrinkage * mean_squares(code, components)
         return each, code
 
     def measured(self, each: Tensor) -> Tensors:
