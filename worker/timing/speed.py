@@ -107,8 +107,8 @@ def mean_without_slowest(times: Sequence[Took]) -> float:
 def step_times(ways: Sequence[Callable[[], None]], devices: Devices, limit: float = TRIAL_SECONDS) -> list[list[Took]]:
     """What up to `TRIAL_STEPS` steps took that were made in each of these ways, in turn, after a first one of each.
 
-    In `limit` seconds for each way, or a little more; where a first step takes longer, there is no other. All devices
-    make as many: a step waits for the others.
+    In `limit` seconds for each way, or a little more; where a first step takes longer, and `DEAR_STEP` at least, there
+    is no other. All devices make as many: a step waits for the others.
     """
     first = [_timed(step) for step in ways]
     if any(devices.agree(max(took.seconds for took in first) >= max(limit, DEAR_STEP))):
