@@ -123,7 +123,7 @@ def split_table(labelled: range) -> bytes:
 def test_labels_none_of_which_are_in_the_validation_split(workshop: Workshop) -> None:
     dataset = workshop.dataset(split_table(range(8)), "few.csv")
     base = workshop.train(workshop.job(dataset, **BRIEF))
-    job = workshop.job(dataset, base, kind="finetune", **BRIEF)
+    job = workshop.job(dataset, base, kind="finetune", training={"epochs": 20})
     assert workshop.train(job).metrics["accuracy"] > 0.5
     with workshop.database.reading() as session:
         said = [event.message for event in events.after(session, job.id, 0, 100)]

@@ -26,7 +26,7 @@ from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
 from worker.evaluation import baselines, geometry, probes, words
 from worker.evaluation.features import Featured, Principal, all_features, untrained_network
-from worker.evaluation.subject import PLACES, Rows, Subject, answer, pieces_of, read_rows
+from worker.evaluation.subject import Rows, Subject, answer, pieces_of, read_rows
 from worker.evaluation.words import WordTests
 
 PROTOCOL = 2
@@ -166,8 +166,8 @@ def objective_metrics(subject: Subject, split: str, train: Rows, test: Rows, rep
                 report.baselines[name] = figures | report.baseline(name)
         return
     few = {name: tensor[:OWN_ROWS] for name, tensor in test.inputs.items()}
-    pieces = pieces_of(few, PLACES // 64)  # scores of a whole vocabulary at every place
-    own = subject.network.metrics(Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces)
+    batches = (Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces_of(few))
+    own = subject.network.metrics(batches)
     report.metrics |= own | report.metrics
     if "perplexity" in own:
         vocabulary = subject.fitted["input"].shape.vocabulary

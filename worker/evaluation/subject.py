@@ -22,8 +22,9 @@ MOST_WORK = 2_000_000_000_000
 USES = 64
 """How often each weight of a network is used on a grid, about."""
 FEWEST_ROWS = 500
-PLACES = 256 * 1024
-"""Of padded rows that are answered at once."""
+PLACES, NUMBERS = 4096, 2**18
+"""Of padded rows, and numbers of other ones, that are answered at once: what layers make of more leaves the processor's
+cache, and memory for it is asked of the system at every layer."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,19 @@ def read_rows(subject: Subject, split: str, limit: int, target: Fitted | None = 
 
 
 def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
-    """An ability's answers [N, …], computed in chunks."""
-    parts = [getattr(network, ability)(piece) for piece in pieces_of(inputs)]
-    return joined_answers(parts).float()
+    """An ability's answers [N, …], computed in chunks of rows that are about as long as each other."""
+    order = None
+    if "mask" in inputs:
+        order = inputs["mask"].sum(1).argsort(stable=True)
+        inputs = {name: tensor[order] for name, tensor in inputs.items()}
+    answers = joined_answers([getattr(network, ability)(piece) for piece in pieces_of(inputs)]).float()
+    return answers if order is None else answers[order.argsort()]
 
 
-def pieces_of(inputs: Tensors, places: int = PLACES) -> Iterator[Tensors]:
+def pieces_of(inputs: Tensors) -> Iterator[Tensors]:
     """The rows in chunks of bounded size."""
     rows = len(inputs["values"])
-    chunk = rows_at_once(inputs["values"].shape[1:].numel())
-    if "mask" in inputs:
-        chunk = max(1, min(CHUNK, places // inputs["mask"].shape[1]))
+    most = PLACES // inputs["mask"].shape[1] if "mask" in inputs else NUMBERS // inputs["values"].shape[1:].numel()
+    chunk = max(1, min(CHUNK, most))
     for first in range(0, rows, chunk):
         yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})
