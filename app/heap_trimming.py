@@ -17,7 +17,7 @@ PAUSE = 0.1
 KEPT_BYTES = 256 * 1024 * 1024
 """What is free at the heap's end and kept nevertheless, while the process is busy."""
 MAPPED_BYTES = 32 * 1024 * 1024
-"""Blocks from this size on, the largest that glibc allows, are no part of the heap."""
+"""Blocks from this size on, the largest that every glibc allows, are no part of the heap."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """As <malloc.h> has them."""
 
@@ -27,9 +27,7 @@ class Trimmer:
 
     def __init__(self) -> None:
         self._allocator = glibc()
-        if self._allocator is not None:
-            self._allocator.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
-            self._allocator.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        keep_freed(MAPPED_BYTES, KEPT_BYTES)
         self._looked_at = self._worked = 0.0
         self._left = 0
 
@@ -42,6 +40,16 @@ class Trimmer:
             return
         self._allocator.malloc_trim(0)  # other threads run meanwhile
         self._left = resident_bytes()
+
+
+def keep_freed(mapped: int, kept: int) -> None:
+    """Keeps freed blocks of up to `mapped` bytes in the heap, and up to `kept` bytes free at its end, for this process.
+
+    Both less than 2 GiB. Where glibc allows no such blocks, all is as it was.
+    """
+    allocator = glibc()
+    if allocator is not None and allocator.mallopt(M_MMAP_THRESHOLD, mapped):
+        allocator.mallopt(M_TRIM_THRESHOLD, kept)
 
 
 def glibc() -> ctypes.CDLL | None:

@@ -26,7 +26,7 @@ from worker.step.exchange import exchange
 from worker.step.gradients import Gradients
 from worker.step.graphs import graphs_for
 from worker.step.losses import Losses, not_finite
-from worker.step.memory import in_more_parts
+from worker.step.memory import in_more_parts, keep_freed
 from worker.step.optimizer import Weights
 from worker.timing import pace
 from worker.timing.clock import Clock
@@ -48,6 +48,7 @@ def run(reporter: Reporter) -> None:
 
     Raises Stopped when it saved and left, NonFiniteLoss, OutOfMemory, and whatever is wrong with the spec or the data.
     """
+    keep_freed()
     try:
         with without_denormals():
             prepared = prepare(reporter)

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from app.ml.build import build_network
 from app.ml.encoders.base import Encoder
 from app.ml.jobs.network import OBJECTIVE, RoleSpec, unreadable
 from app.ml.modalities.base import Fitted
+from app.ml.networks.work import multiplications
 from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.tensors.files import save_tensors
 from app.ml.tensors.padding import joined_answers
@@ -33,6 +35,9 @@ TOLERANCE = 1e-4
 """Largest difference from a golden answer, relative to the largest number in it where that is above 1."""
 BATCH_SIZES = (1, 3, 8, 64, 257)
 """Kernels differ between batch sizes: one row, odd, whole, and more than one block."""
+FEW_ROWS, MOST_WORK = 3, 50_000_000_000
+"""A batch of more rows is proved if it costs no more multiplications, about half a second: no batch is asked for that
+takes longer. A transformer that reconstructs 512 tokens would have been proved for a minute at every load."""
 
 T = TypeVar("T")
 
@@ -62,6 +67,19 @@ class Artifact:
     def looks_up(self) -> bool:
         """True where an encoder looks up what it answers, with little to multiply."""
         return any(part.looks_up for part in self.network.modules() if isinstance(part, Encoder))
+
+    @cached_property
+    def work_per_row(self) -> int:
+        """Multiplications that the first golden row costs in the layers that weigh, by the abilities' mean. To be asked
+        for while the network is where it was loaded."""
+        first = {name: tensor[:1] for name, tensor in self.golden_inputs.items()}
+        whole = multiplications(self.network, lambda: [show(self.network, each, first) for each in self.abilities])
+        return whole // len(self.abilities)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Those of BATCH_SIZES that batches of this model have."""
+        return [size for size in BATCH_SIZES if size <= FEW_ROWS or size * self.work_per_row <= MOST_WORK]
 
 
 def save(
@@ -157,9 +175,10 @@ def load(files: Mapping[str, Path]) -> Artifact:
 def verify(artifact: Artifact, device: torch.device | None = None) -> None:
     """Raises ArtifactDamaged unless the network gives the golden answers at every batch size, on its device."""
     rows = len(artifact.golden_inputs["values"])
+    sizes = artifact.batch_sizes if device is None or device.type == "cpu" else BATCH_SIZES
     for ability in artifact.abilities:
         expected = artifact.golden_outputs[ability]
-        for size in BATCH_SIZES:
+        for size in sizes:
             which = torch.arange(size) % rows
             inputs = {name: tensor[which].to(device) for name, tensor in artifact.golden_inputs.items()}
             answer, wanted = show(artifact.network, ability, inputs).cpu(), expected[which]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.ml.artifact import BATCH_SIZES, Artifact
+from app.ml.artifact import Artifact
 from app.ml.objectives.base import Comparison, Objective
 from app.ml.objectives.parts.training_defaults import TrainingData
 from app.ml.runtime import onnx
@@ -213,4 +213,4 @@ def test_what_is_decided_by_default_can_be_traced(pair: Pair, tmp_path: Path) ->
     golden = {"embed": network.embed(inputs)}  # type: ignore[operator]
     loaded = Artifact(network, {}, {}, ["embed"], None, asked, inputs, golden, size_bytes=0, extra={})
     onnx.export(loaded, "embed", tmp_path / onnx.FILE)
-    assert onnx.faithful(onnx.Session(tmp_path / onnx.FILE, 1), loaded, "embed", BATCH_SIZES)
+    assert onnx.faithful(onnx.Session(tmp_path / onnx.FILE, 1), loaded, "embed")

@@ -37,3 +37,18 @@ def test_a_pause_returns_what_a_busy_process_keeps() -> None:
         return
     assert min(freed, busy) > full - 20 * MIB
     assert paused < full - 150 * MIB
+
+
+def test_large_blocks_are_kept_for_the_next_step() -> None:
+    program = """
+from app.heap_trimming import M_MMAP_THRESHOLD, glibc, keep_freed, resident_bytes
+
+keep_freed(256 * 2**20, 2**30)
+before = resident_bytes()
+block = b"x" * (100 * 2**20)
+del block
+print(resident_bytes() - before, int(glibc() is not None and glibc().mallopt(M_MMAP_THRESHOLD, 256 * 2**20)))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    kept, allowed = map(int, ran.stdout.split())
+    assert kept > 95 * MIB or not allowed

@@ -12,10 +12,11 @@ from torch import Tensor
 from app.ml.build import build_network
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
+from app.ml.tensors.parts import parts
 from app.ml.words.bag_fitting import fit_bags
 from app.ml.words.bags import Bags
 from worker.evaluation import baselines
-from worker.evaluation.subject import Rows, Subject, answer, pieces_of
+from worker.evaluation.subject import Rows, Subject, answer
 
 WIDEST_RAW = 4096
 """Numbers per row beyond which raw rows are no baseline: their probe alone would outlast the training."""
@@ -40,13 +41,13 @@ def all_features(subject: Subject, principal: Principal, train: Rows, test: Rows
 
         @functools.cache  # it takes a while, and without labels nobody asks for it
         def bags() -> Bags:
-            made, pieces = Bags(fitted.shape.words, width), list(pieces_of(train.inputs))
+            made, pieces = Bags(fitted.shape.words, width), list(parts(train.inputs))
             torch.manual_seed(0)
             assert isinstance(fitted, FittedText)
             fit_bags(made, lambda: iter(pieces), lambda share: None, letters=fitted.letters())
             return made
 
-        found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in pieces_of(rows.inputs)])
+        found["tfidf_svd"] = lambda rows: torch.cat([bags()(**piece) for piece in parts(rows.inputs)])
         return found
 
     def projected(rows: Rows) -> Tensor:

@@ -24,9 +24,10 @@ from app.ml.modalities.classes import Classes
 from app.ml.modalities.text import FittedText
 from app.ml.objectives.base import Objective
 from app.ml.tensors.batch import Batch
+from app.ml.tensors.parts import parts
 from worker.evaluation import baselines, geometry, probes, words
 from worker.evaluation.features import Featured, Principal, all_features, untrained_network
-from worker.evaluation.subject import Rows, Subject, answer, pieces_of, read_rows
+from worker.evaluation.subject import Rows, Subject, answer, read_rows
 from worker.evaluation.words import WordTests
 
 PROTOCOL = 2
@@ -166,7 +167,7 @@ def objective_metrics(subject: Subject, split: str, train: Rows, test: Rows, rep
                 report.baselines[name] = figures | report.baseline(name)
         return
     few = {name: tensor[:OWN_ROWS] for name, tensor in test.inputs.items()}
-    batches = (Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in pieces_of(few))
+    batches = (Batch({"input": piece}, torch.arange(len(piece["values"]))) for piece in parts(few))
     own = subject.network.metrics(batches)
     report.metrics |= own | report.metrics
     if "perplexity" in own:

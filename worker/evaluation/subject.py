@@ -1,6 +1,6 @@
 """What is evaluated: a network, and a dataset of which rows are read within bounds and answered in chunks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,10 @@ from app.dataset import Dataset
 from app.ml.jobs.network import NetworkSpec
 from app.ml.modalities.base import Fitted
 from app.ml.objectives.base import Objective
-from app.ml.tensors.padding import joined, joined_answers, shortened
+from app.ml.tensors.padding import joined
+from app.ml.tensors.parts import answered
 from app.ml.tensors.shapes import Tensors
-from worker.data.loader import CHUNK, Loader, rows_at_once
+from worker.data.loader import Loader, rows_at_once
 from worker.evaluation.words import WordTests
 
 MOST_BYTES = 256 * 2**20
@@ -22,9 +23,6 @@ MOST_WORK = 2_000_000_000_000
 USES = 64
 """How often each weight of a network is used on a grid, about."""
 FEWEST_ROWS = 500
-PLACES, NUMBERS = 4096, 2**18
-"""Of padded rows, and numbers of other ones, that are answered at once: what layers make of more leaves the processor's
-cache, and memory for it is asked of the system at every layer."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,5 @@ def read_rows(subject: Subject, split: str, limit: int, target: Fitted | None = 
 
 
 def answer(network: Objective, ability: str, inputs: Tensors) -> Tensor:
-    """An ability's answers [N, …], computed in chunks of rows that are about as long as each other."""
-    order = None
-    if "mask" in inputs:
-        order = inputs["mask"].sum(1).argsort(stable=True)
-        inputs = {name: tensor[order] for name, tensor in inputs.items()}
-    answers = joined_answers([getattr(network, ability)(piece) for piece in pieces_of(inputs)]).float()
-    return answers if order is None else answers[order.argsort()]
-
-
-def pieces_of(inputs: Tensors) -> Iterator[Tensors]:
-    """The rows in chunks of bounded size."""
-    rows = len(inputs["values"])
-    most = PLACES // inputs["mask"].shape[1] if "mask" in inputs else NUMBERS // inputs["values"].shape[1:].numel()
-    chunk = max(1, min(CHUNK, most))
-    for first in range(0, rows, chunk):
-        yield shortened({name: tensor[first : first + chunk] for name, tensor in inputs.items()})
+    """An ability's answers [N, …]."""
+    return answered(getattr(network, ability), inputs).float()

@@ -31,7 +31,7 @@ SURROUNDINGS = {
 How long a thread of torch's spins before it sleeps when it waits for another: the default is 5 times that, as fast on
 idle cores and many times slower on cores that an API or another job shares; with a sixth of that, threads fell asleep
 within steps. And how much freed memory a process keeps: the values of a batch lie where those of the last one lay,
-instead of in fresh pages that the kernel clears."""
+instead of in fresh pages that the kernel clears. A training itself keeps more."""
 
 
 class Launcher:

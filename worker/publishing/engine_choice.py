@@ -16,19 +16,19 @@ from torch import Tensor
 
 from app.disk import needing_room
 from app.errors import InsufficientStorage
-from app.ml.artifact import BATCH_SIZES, Artifact, ask
+from app.ml.artifact import MOST_WORK, Artifact, ask
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.engines import ABILITY, LEAST_COSINE, can, closeness
 from app.ml.runtime.halving import halved
-from app.ml.runtime.threads import threads_for, work_per_row
+from app.ml.runtime.threads import threads_for
 from app.ml.tensors.shapes import Tensors
 from app.ml.tensors.threads import computing_with
 
 log = logging.getLogger(__name__)
 
 SIZES = (1, 8, 64)
-"""Rows of the batches that are measured: a lone request, a few at once, and a crowd's."""
+"""Rows of the batches that are measured: a lone request, a few at once, and a crowd's, where there are such batches."""
 LEAST_GAIN = 1.2
 """What another engine has to gain on a size over the one that computes it otherwise."""
 MEASURED_SECONDS, MOST_SECONDS = 0.03, 2.0
@@ -52,7 +52,7 @@ def choose(artifact: Artifact, folder: Path) -> dict[str, Any]:
     """
     if ABILITY not in artifact.abilities:
         return {"name": "fp32"}
-    threads = threads_for(work_per_row(artifact))
+    threads = threads_for(artifact.work_per_row)
     with computing_with(threads):
         session = _exported(artifact, folder / onnx.FILE, threads)
         half = halved(artifact.network) if can("bf16") else None
@@ -68,7 +68,7 @@ def _exported(artifact: Artifact, path: Path, threads: int) -> onnx.Session | No
         with needing_room(path.parent):
             onnx.export(artifact, ABILITY, path)
         session = onnx.Session(path, threads)
-        if onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
+        if onnx.faithful(session, artifact, ABILITY):
             return session
         log.info("onnx is not for this network: its answers differ")
     except InsufficientStorage:
@@ -86,7 +86,7 @@ def _compared(artifact: Artifact, half: Objective | None, session: onnx.Session 
     if session is not None:
         engines["onnx"] = session
     found: Milliseconds = {name: {} for name in engines}
-    for size in SIZES:
+    for size in [size for size in SIZES if size == 1 or size * artifact.work_per_row <= MOST_WORK]:
         rows = _rows(artifact.golden_inputs, size)
         able = {name: run for name, run in engines.items() if name != "onnx" or onnx.whole(rows)}
         for name, seconds in measured(able, rows).items():
@@ -99,7 +99,9 @@ def decided(milliseconds: Milliseconds, cosine: float | None) -> dict[str, Any]:
     able = {name: taken for name, taken in milliseconds.items() if name != "bf16" or (cosine or 0.0) >= LEAST_COSINE}
     steps: list[dict[str, Any]] = []
     name = "fp32"
-    for size in reversed(SIZES):  # from the crowd's batch down: an engine that is there already costs no more memory
+    for size in [
+        size for size in reversed(SIZES) if str(size) in able["fp32"]
+    ]:  # from the crowd's batch down: an engine that is there already costs no more memory
         taken = {each: found[str(size)] for each, found in able.items() if str(size) in found}
         if taken.get(name, math.inf) > taken["fp32"]:
             name = "fp32"

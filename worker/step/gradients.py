@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.ml.networks.descent import Descent
 from app.ml.objectives.base import Comparison, Objective
-from app.ml.tensors.batch import Batch, Loss
+from app.ml.tensors.batch import Batch, Loss, Positions, restored
 from worker.step.devices import Devices
 from worker.step.graphs import Graphs
 
@@ -35,17 +35,20 @@ class Gradients:
     """Of a network on a GPU, which is asked for the same operations at every step."""
 
     def add(self, batch: Batch, parts: int) -> Loss:
-        """Adds the gradient of this device's share of `sum / rows`, which it computes in so many `parts`.
+        """Adds the gradient of this device's share of `sum / rows`, which it computes in so many `parts` at least.
 
-        Returns what this device has summed, detached.
+        A processor computes long rows in more of them. Returns what this device has summed, detached.
         """
-        shares = batch.parts(parts * self.devices.count)
+        comparison = self.network if isinstance(self.network, Comparison) else None
+        count = parts * self.devices.count
+        positions = batch.cut(count, None if comparison and count == 1 else self.network.places_at_once)
+        shares = batch.taken(positions)
         if len(shares) == 1:  # fewer rows than parts: the first device computes them
             mine = shares if self.devices.first else []
+        elif comparison:
+            return self._compare(comparison, batch, positions, shares)
         else:
-            mine = shares[self.devices.rank * parts :][:parts]
-        if isinstance(self.network, Comparison) and len(shares) > 1:
-            return self._compare(self.network, batch, shares, mine, parts)
+            mine = shares[self._own(len(shares), self.devices.rank)]
         total: Loss | None = None
         share = 1 / len(batch.rows)
         for part in mine:
@@ -70,20 +73,24 @@ class Gradients:
         (loss.sum * share).backward()  # type: ignore[no-untyped-call]
         return loss
 
-    def _compare(
-        self, network: Comparison, batch: Batch, shares: Sequence[Batch], mine: Sequence[Batch], parts: int
-    ) -> Loss:
+    def _own(self, shares: int, rank: int) -> slice:
+        """Which of so many shares a device computes."""
+        return slice(shares * rank // self.devices.count, shares * (rank + 1) // self.devices.count)
+
+    def _compare(self, network: Comparison, batch: Batch, positions: Positions, shares: Sequence[Batch]) -> Loss:
         """Gradient caching (Gao 2021): the loss of all rows, with the memory of one part.
 
         Representations first, without a graph; the loss of all of them gives each its gradient; then every part is
         represented again, with the same random numbers, and passes its gradients on.
         """
+        owns = [shares[self._own(len(shares), rank)] for rank in range(self.devices.count)]
+        mine = owns[self.devices.rank]
         with torch.no_grad():
             own = torch.cat([self._represent(network, part) for part in mine])
-        ends = [sum(len(share.rows) for share in shares[rank * parts :][:parts]) for rank in range(self.devices.count)]
+        ends = [sum(len(share.rows) for share in each) for each in owns]
         everything = self.devices.gather(own, ends).requires_grad_()
         self.seed(batch.seed)
-        loss = network.loss_from(everything, batch)
+        loss = network.loss_from(restored([everything], positions), batch)
         if self.devices.first:
             (loss.sum / len(batch.rows)).backward()  # type: ignore[no-untyped-call]
             cached = everything.grad

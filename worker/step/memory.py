@@ -1,9 +1,19 @@
-"""Answers a lack of memory by computing a batch in more parts."""
+"""The memory of a step: kept for the next one, and where there is too little, a batch is computed in more parts."""
 
 import torch
 
+from app import heap_trimming
 from worker.progress import Reporter
 from worker.training_run import Run
+
+LARGEST_BLOCK, MOST_KEPT = 256 * 2**20, 2**30
+"""Bytes of a tensor that is allocated from the heap, and of the heap's free end. A step frees as much as the next one
+asks for: of fresh pages, which the kernel clears, a step on 128 pictures of 64x64 in fp32 took 1.2 times as long."""
+
+
+def keep_freed() -> None:
+    """Has this process keep what large tensors have freed."""
+    heap_trimming.keep_freed(LARGEST_BLOCK, MOST_KEPT)
 
 
 def in_more_parts(error: RuntimeError, reporter: Reporter, run: Run, rows: int) -> None:

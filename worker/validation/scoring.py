@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.errors import NonFiniteLoss
-from app.ml.objectives.base import Objective
+from app.ml.objectives.base import Comparison, Objective
 from app.ml.tensors.batch import Batch
 from worker.data.loader import Loader, rows_at_once
 from worker.training_run import Run
@@ -86,11 +86,12 @@ class SplitScorer(Scorer):
             nonlocal count
             for batch in self._batches():
                 moved = self.run.compare(batch.to(self.run.device))
-                loss = network.loss(moved)
-                count += loss.count
-                for name, value in {"loss": loss.sum, **loss.parts}.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-                yield moved
+                for part in [moved] if isinstance(network, Comparison) else moved.parts(1, network.places_at_once):
+                    loss = network.loss(part)
+                    count += loss.count
+                    for name, value in {"loss": loss.sum, **loss.parts}.items():
+                        sums[name] = sums.get(name, 0.0) + float(value)
+                    yield part
 
         with torch.inference_mode(), self.run.autocast():
             batches = scored()

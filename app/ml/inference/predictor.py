@@ -27,7 +27,7 @@ from app.ml.inference.work import Answers
 from app.ml.modalities.classes import Classes, FittedClasses
 from app.ml.operations.base import Operation
 from app.ml.runtime import engines
-from app.ml.runtime.threads import threads_for, work_per_row
+from app.ml.runtime.threads import threads_for
 from app.ml.tensors.finite import all_finite
 from app.ml.tensors.padding import elements
 from app.ml.tensors.shapes import Arrays, Tensors, as_arrays, as_tensors
@@ -74,7 +74,7 @@ class Predictor:
         self._device = device
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # it would not give the golden answers
-        work = work_per_row(artifact)
+        work = artifact.work_per_row
         threads = threads_for(work)
         artifact.network.to(self._device)
         with computing_with(threads):

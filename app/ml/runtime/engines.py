@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from app.ml.artifact import BATCH_SIZES, Artifact, ask
+from app.ml.artifact import Artifact, ask
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.halving import halved
@@ -135,7 +135,7 @@ def _session(artifact: Artifact, threads: int, graph: Callable[[], Path] | None)
         if graph is None:
             raise FileNotFoundError(f"no {onnx.FILE} was stored with it")
         session = onnx.Session(graph(), threads)
-        if not onnx.faithful(session, artifact, ABILITY, BATCH_SIZES):
+        if not onnx.faithful(session, artifact, ABILITY):
             raise ValueError("its answers are not the golden ones")
     except Exception as error:  # of a library, a disk or a bucket: whatever it is, the weights can do without the graph
         log.warning("a graph cannot be used, torch answers for it: %s: %s", type(error).__name__, error)

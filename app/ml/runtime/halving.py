@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from app.ml.runtime.threads import HEAVY
+from app.ml.networks.work import HEAVY
 
 N = TypeVar("N", bound=nn.Module)
 

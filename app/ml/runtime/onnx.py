@@ -112,13 +112,13 @@ def row(inputs: Tensors, place: int) -> Tensors:
     return shortened({name: tensor[place : place + 1] for name, tensor in inputs.items()})
 
 
-def faithful(session: Session, artifact: Artifact, ability: str, sizes: tuple[int, ...]) -> bool:
+def faithful(session: Session, artifact: Artifact, ability: str) -> bool:
     """True when the session gives the golden answers at all batch sizes; rows that are padded are asked one by one."""
     inputs, wanted = artifact.golden_inputs, artifact.golden_outputs[ability]
     count = len(wanted)
     if not whole(inputs):
         return all(agrees(session(row(inputs, place)), wanted[place : place + 1]) for place in range(count))
-    choices = [torch.arange(size) % count for size in sizes]
+    choices = [torch.arange(size) % count for size in artifact.batch_sizes]
     return all(
         agrees(session({name: tensor[which] for name, tensor in inputs.items()}), wanted[which]) for which in choices
     )

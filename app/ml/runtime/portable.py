@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.ml.artifact import BATCH_SIZES, Artifact, agrees, ask
+from app.ml.artifact import Artifact, agrees, ask
 from app.ml.runtime import onnx
 from app.ml.runtime.settling import settle
 from app.ml.tensors.padding import runs
@@ -106,7 +106,7 @@ def _faithful(path: Path, artifact: Artifact, abilities: Sequence[str], raw: Ten
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     taken = [each.name for each in session.get_inputs()]
     fitted, shorter = artifact.roles[artifact.request_role], _shorter(raw) if "mask" in raw else None
-    for inputs, sizes in ((raw, BATCH_SIZES), (shorter, BATCH_SIZES[:2])):
+    for inputs, sizes in ((raw, artifact.batch_sizes), (shorter, artifact.batch_sizes[:2])):
         if inputs is None:
             continue
         encoded = fitted.encode(inputs["values"].numpy()) if fitted.scales else inputs

@@ -1,11 +1,6 @@
 """How many of torch's threads a model computes with, from what it multiplies."""
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
-
-from app.ml.artifact import Artifact, show
 
 SMALL_ROW = 10_000_000
 """Multiplications of a row up to which one torch thread serves a model best: several are asked at once."""
@@ -15,7 +10,6 @@ SMALL_PRODUCT = 5_000_000
 BESIDE_GPU = 4
 """Threads that gather the batches of a GPU. More gather no faster and wait for each other on all cores, which slows the
 one that tells the GPU what to do."""
-HEAVY = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 ALL_THREADS = torch.get_num_threads()
 
 
@@ -28,23 +22,3 @@ def threads_beside(device: torch.device) -> int:
     """With how many a job begins whose network is computed on `device`."""
     threads = torch.get_num_threads()
     return threads if device.type == "cpu" else min(threads, BESIDE_GPU)
-
-
-def work_per_row(artifact: Artifact) -> int:
-    """Multiplications that a row costs in the layers that weigh: a hook counts them while one golden row passes."""
-    counted = 0
-
-    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal counted
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        given = inputs[0].numel() if isinstance(module, nn.ConvTranspose2d) else output.numel()
-        counted += weight[0].numel() * given  # weights are [outputs, …], of a transposed convolution [inputs, …]
-
-    heavy = [module for module in artifact.network.modules() if isinstance(module, HEAVY)]
-    hooks = [module.register_forward_hook(count) for module in heavy]
-    for ability in artifact.abilities:
-        show(artifact.network, ability, {name: tensor[:1] for name, tensor in artifact.golden_inputs.items()})
-    for hook in hooks:
-        hook.remove()
-    return counted // len(artifact.abilities)

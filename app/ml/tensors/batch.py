@@ -6,16 +6,19 @@ Legend: `B` batch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from app.ml.tensors.padding import cuts, shortened
 from app.ml.tensors.shapes import Tensors
 
 Roles = dict[str, Tensors]
+Positions = Sequence[slice | Tensor]
+"""Of the rows of each part of a batch."""
 APART = 0x9E3779B1
 """Distance of the seeds of two parts of a batch: 2^32 over the golden ratio."""
 
@@ -41,27 +44,51 @@ class Batch:
         """Random numbers of this batch, on the CPU: the same at every replay."""
         return torch.Generator().manual_seed(self.seed)
 
-    def parts(self, count: int) -> list[Batch]:
-        """The rows in `count` parts of like size, or as the one they are when they are fewer than that.
+    def parts(self, count: int, places: int | None = None) -> list[Batch]:
+        """The rows in the parts of `cut`, or as the one they are.
 
         Every part has random numbers of its own; those of the first are this batch's. `equals` are of the whole alone.
         """
-        if count == 1 or len(self.rows) < count:
-            return [self]
-        ends = [len(self.rows) * number // count for number in range(count + 1)]
+        return self.taken(self.cut(count, places))
 
-        def cut(roles: Roles, begin: int, end: int) -> Roles:
-            return {role: {k: t[begin:end] for k, t in part.items()} for role, part in roles.items()}
+    def cut(self, count: int, places: int | None = None) -> Positions:
+        """Which rows are in which of `count` parts of like size; in one where they are fewer rows than that.
+
+        With `places`, rows of different lengths that lie before a processor are cut further, sorted by length, until a
+        part has at most so many places with its padding, or one row.
+        """
+        count = 1 if len(self.rows) < count else count
+        ends = list(itertools.pairwise(len(self.rows) * number // count for number in range(count + 1)))
+        masks = [part["mask"] for part in self.roles.values() if "mask" in part]
+        if places is None or sum(mask.numel() for mask in masks) <= places or masks[0].device.type != "cpu":
+            return [slice(begin, end) for begin, end in ends]
+        lengths = torch.stack([mask.sum(1) for mask in masks]).sum(0)
+        order = lengths.argsort(stable=True)
+        sizes = lengths[order].tolist()
+        return [
+            order[begin + first : begin + last]
+            for begin, end in ends
+            for first, last in cuts(sizes[begin:end], end - begin, places)
+        ]
+
+    def taken(self, positions: Positions) -> list[Batch]:
+        """The parts with the rows at these positions, those of a part together without what is padding in all."""
+        if len(positions) == 1:
+            return [self]
+
+        def cut(roles: Roles, rows: slice | Tensor) -> Roles:
+            parts = {role: {name: tensor[rows] for name, tensor in part.items()} for role, part in roles.items()}
+            return parts if isinstance(rows, slice) else {role: shortened(part) for role, part in parts.items()}
 
         return [
             Batch(
-                cut(self.roles, begin, end),
-                self.rows[begin:end],
+                cut(self.roles, rows),
+                self.rows[rows],
                 (self.seed + number * APART) % 2**32,
-                tuple(cut(view, begin, end) for view in self.views),
+                tuple(cut(view, rows) for view in self.views),
                 self.epoch,
             )
-            for number, (begin, end) in enumerate(itertools.pairwise(ends))
+            for number, rows in enumerate(positions)
         ]
 
     def tensors(self) -> Iterator[Tensor]:
@@ -88,6 +115,14 @@ class Batch:
         if all(tensor.device == device for tensor in self.tensors()):
             return self
         return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def restored(parts: Sequence[Tensor], positions: Positions) -> Tensor:
+    """What parts have an entry for each of their rows of, joined in the order of the batch's rows."""
+    joined = torch.cat(list(parts))
+    if isinstance(positions[0], slice):
+        return joined
+    return joined.index_select(0, torch.cat([rows for rows in positions if isinstance(rows, Tensor)]).argsort())
 
 
 class Stream(Protocol):

@@ -52,6 +52,18 @@ def shortened(rows: Tensors) -> Tensors:
     return {name: tensor[:, :longest] if runs(rows, name) else tensor for name, tensor in rows.items()}
 
 
+def cuts(lengths: Sequence[int], rows: int, places: int) -> Iterator[tuple[int, int]]:
+    """Bounds of parts of rows of these lengths: at most `rows` each that are padded to at most `places`, or one row."""
+    begin, longest = 0, 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if row > begin and (row - begin == rows or (row - begin + 1) * longest > places):
+            yield begin, row
+            begin, longest = row, length
+    if lengths:
+        yield begin, len(lengths)
+
+
 def runs(rows: Tensors, name: str) -> bool:
     """True for what has one entry per place of a row."""
     return "mask" in rows and rows[name].shape[:2] == rows["mask"].shape
@@ -118,14 +130,8 @@ class Packed:
     def runs(self, rows: int, places: int) -> Iterator[Tensor]:
         """Positions of consecutive rows, at most `rows` of them, that are padded to at most `places` or are one."""
         lengths = [1] * self.rows if self.starts is None else self.lengths.tolist()
-        begin, longest = 0, 0
-        for row, length in enumerate(lengths):
-            longest = max(longest, length)
-            if row > begin and (row - begin == rows or (row - begin + 1) * longest > places):
-                yield torch.arange(begin, row)
-                begin, longest = row, length
-        if lengths:
-            yield torch.arange(begin, len(lengths))
+        for begin, end in cuts(lengths, rows, places):
+            yield torch.arange(begin, end)
 
     def take(self, chosen: Tensor) -> Tensors:
         """The rows at positions `chosen` [B], padded to the longest of them."""

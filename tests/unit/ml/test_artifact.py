@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from app.errors import ArtifactDamaged
 from app.ml import artifact
+from app.ml.objectives.base import Objective
+from app.ml.tensors.shapes import Tensors
 from tests import networks
 
 
@@ -26,6 +29,26 @@ def test_loads_what_was_saved(tmp_path: Path, modality: str, objective: str) -> 
     for ability, expected in loaded.golden_outputs.items():
         assert torch.equal(artifact.ask(again.network, ability, loaded.golden_inputs), expected)
     assert loaded.size_bytes == sum(tensor.nbytes for tensor in loaded.network.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("affordable", "sizes"), [(0, [1, 3]), (7.9, [1, 3]), (8, [1, 3, 8]), (300, [1, 3, 8, 64, 257])]
+)
+def test_batches_that_nobody_asks_for_are_not_proved(
+    tmp_path: Path, affordable: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = artifact.load(networks.write(tmp_path))
+    monkeypatch.setattr(artifact, "MOST_WORK", affordable * loaded.work_per_row)
+    proved = []
+    show = artifact.show
+
+    def shown(network: Objective, ability: str, items: Tensors) -> Tensor:
+        proved.append((ability, len(items["values"])))
+        return show(network, ability, items)
+
+    monkeypatch.setattr(artifact, "show", shown)
+    artifact.verify(loaded)
+    assert proved == [(ability, size) for ability in loaded.abilities for size in sizes]
 
 
 @pytest.mark.parametrize("name", [artifact.WEIGHTS, artifact.GOLDEN])

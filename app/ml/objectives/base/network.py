@@ -17,8 +17,9 @@ from app.errors import OutOfRange
 from app.ml.encoders.base import Encoders
 from app.ml.networks.descent import Descent
 from app.ml.networks.team import Team
-from app.ml.tensors.batch import Batch, Loss, Stream, Tell
+from app.ml.tensors.batch import Batch, Loss, Stream, Tell, restored
 from app.ml.tensors.device import sent
+from app.ml.tensors.parts import PLACES
 from app.ml.tensors.shapes import Tensors
 
 
@@ -47,6 +48,12 @@ class Objective(nn.Module):
     def begins_solved(self) -> bool:
         """True when `begin` sets weights that are a solution: they are published where no step led to better ones."""
         return False
+
+    @property
+    def places_at_once(self) -> int | None:
+        """Places, with padding, up to which a processor computes rows of different lengths at once; None where any
+        number is: vectors of words that are looked up are added fastest together."""
+        return None if all(encoder.looks_up for encoder in self.encoders.values()) else PLACES
 
     @property
     def fast_weights(self) -> list[Tensor]:
@@ -150,7 +157,8 @@ class Comparison(Objective):
         """The loss of the whole batch whose rows these are; its count is B."""
 
     def loss(self, batch: Batch) -> Loss:
-        representations = self.represent(batch)
+        positions = batch.cut(1, self.places_at_once)
+        representations = restored([self.represent(part) for part in batch.taken(positions)], positions)
         with torch.autocast(representations.device.type, enabled=False):  # likeness is a small difference of angles
             return self.loss_from(representations, batch)
 

@@ -14,7 +14,6 @@ from app.ml.operations.base import Operation
 from app.ml.operations.embed import Embed
 from app.ml.operations.predict import Predict
 from app.ml.operations.reconstruct import Reconstruct
-from app.ml.runtime.threads import work_per_row
 from tests import networks
 
 
@@ -166,4 +165,4 @@ def test_work_is_counted_per_row(loaded: artifact.Artifact) -> None:
         for layer in part.modules()
         if isinstance(layer, torch.nn.Linear)
     )
-    assert work_per_row(loaded) == (whole + coding) // 2
+    assert loaded.work_per_row == (whole + coding) // 2

@@ -10,10 +10,10 @@ import torch
 from app.ml import artifact
 from app.ml.inference.counters import Counters
 from app.ml.inference.predictor import Predictor
+from app.ml.networks.work import HEAVY
 from app.ml.operations.embed import Embed
 from app.ml.runtime import engines, onnx
 from app.ml.runtime.halving import halved
-from app.ml.runtime.threads import HEAVY
 from tests import networks
 
 CPU = torch.device("cpu")

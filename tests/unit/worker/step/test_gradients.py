@@ -8,6 +8,7 @@ import torch
 
 from app.ml.objectives.autoencoding import Autoencoding
 from app.ml.objectives.base import Comparison
+from app.ml.objectives.base import network as network_module
 from app.ml.tensors.batch import Loss
 from app.ml.tensors.equal_items import first_equal
 from tests.contracts.specimens import Pair, pairs
@@ -36,6 +37,36 @@ def test_parts_give_the_gradient_of_the_whole(name: str, parts: int) -> None:
     assert given.keys() == expected.keys()
     for weight, grad in expected.items():
         torch.testing.assert_close(given[weight], grad, rtol=1e-3, atol=1e-5, msg=weight)
+
+
+@pytest.mark.parametrize(
+    "name", ["next_token-transformer", "contrastive-transformer-text", "alignment-transformer-text", "translation"]
+)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_long_texts_are_computed_in_parts_of_one_length(name: str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the gradient of the whole, and without its padding."""
+    pair = next(pair for pair in pairs() if str(pair).startswith(name))
+    network, batch = pair.build().eval().requires_grad_(True), pair.batch(7)
+    for number, rows in enumerate(batch.roles.values()):
+        lengths = torch.tensor([4, 1, 3, 2, 4, 1, 2]).roll(number)
+        rows["mask"] = torch.arange(rows["mask"].shape[1]) < lengths[:, None]
+        rows["values"] = rows["values"] * rows["mask"]
+    batch = replace(batch, views=(batch.roles,) * len(batch.views))
+    given, cuts = [], []
+    for places in (None, 8):
+        monkeypatch.setattr(network_module, "PLACES", places)
+        network.zero_grad()
+        loss = Gradients(network, torch.device("cpu"), Devices(), nullcontext).add(batch, parts)
+        given.append([loss.sum, *(weight.grad.clone() for weight in network.parameters() if weight.grad is not None)])
+        cuts.append(batch.parts(parts, places))
+    assert len(cuts[1]) > len(cuts[0]) == parts
+    for part in cuts[1]:
+        longest = [int(rows["mask"].sum(1).max()) for rows in part.roles.values()]
+        assert [rows["values"].shape[1] for rows in part.roles.values()] == longest
+        assert len(part.rows) == 1 or len(part.rows) * sum(longest) <= 8 + len(part.rows)
+    assert sorted(torch.cat([part.rows for part in cuts[1]]).tolist()) == sorted(batch.rows.tolist())
+    for whole, pieces in zip(*given, strict=True):
+        torch.testing.assert_close(pieces, whole, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("told", [False, True])
