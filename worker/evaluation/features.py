@@ -28,12 +28,15 @@ Principal = Callable[[int], tuple[Tensor, Tensor]]
 
 
 def all_features(subject: Subject, principal: Principal, train: Rows, test: Rows) -> dict[str, Featured]:
-    """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality."""
+    """Name to features [N, E] of rows: of the model under the name "", and of the baselines that suit the modality.
+
+    Rows that are asked for again pass no network again.
+    """
     untrained = untrained_network(subject)
-    ours = answer(subject.network, "embed", {name: tensor[:1] for name, tensor in test.inputs.items()})
+    ours = answer(subject.network, "embed", test.first(1).inputs)
     found: dict[str, Featured] = {
-        "": lambda rows: answer(subject.network, "embed", rows.inputs),
-        "untrained": lambda rows: answer(untrained, "embed", rows.inputs),
+        "": functools.cache(lambda rows: answer(subject.network, "embed", rows.inputs)),
+        "untrained": functools.cache(lambda rows: answer(untrained, "embed", rows.inputs)),
     }
     asked = subject.spec.objective.request_role
     fitted, width = subject.fitted[asked], ours.shape[1]

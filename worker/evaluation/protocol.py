@@ -69,22 +69,29 @@ def evaluate(subject: Subject) -> dict[str, Any]:
         if "reconstruct" in abilities and "mask" not in test.inputs:
             reconstruction_metrics(subject, principal, test, report)
         subject.tick()
+        labelled = labelled_rows(subject, split)
         if "embed" in abilities:
             features = all_features(subject, principal, train, test)
-            geometry_metrics(features, test, report)
-        target = labels_of(subject, split)
-        if target is not None:
-            rows = {"train": TRAIN_ROWS, split: TEST_ROWS}
-            learned, held_out = (read_rows(subject, name, most, target) for name, most in rows.items())
-            if "embed" in abilities and len(held_out.labels) >= ENOUGH_LABELS <= len(learned.labels):
-                probe_metrics(subject, features, learned, held_out, report)
-            if "predict" in abilities:
-                prediction_metrics(subject, learned, held_out, report)
+            judged = test.first(geometry.ROWS)
+            if labelled is not None and min(len(rows.labels) for rows in labelled) >= ENOUGH_LABELS:
+                probe_metrics(subject, features, *labelled, report)
+                judged = labelled[1] if len(labelled[1].labels) == len(test.labels) else judged
+            geometry_metrics(features, judged, report)
+        if "predict" in abilities and labelled is not None:
+            prediction_metrics(subject, *labelled, report)
         subject.tick()
         objective_metrics(subject, split, train, test, report)
         if subject.words is not None:
             word_metrics(subject, subject.words, report)
     return {**report.metrics, "baselines": report.baselines}
+
+
+def labelled_rows(subject: Subject, split: str) -> tuple[Rows, Rows] | None:
+    """Those to learn from and those to judge by; None where there are no labels that a probe could tell."""
+    target = labels_of(subject, split)
+    if target is None:
+        return None
+    return read_rows(subject, "train", TRAIN_ROWS, target), read_rows(subject, split, TEST_ROWS, target)
 
 
 def judging(subject: Subject) -> str:
@@ -114,10 +121,9 @@ def reconstruction_metrics(subject: Subject, principal: Principal, test: Rows, r
 
 
 def geometry_metrics(features: dict[str, Featured], test: Rows, report: Report) -> None:
-    """Figures of the embeddings that need no labels, beside those of the untrained network."""
-    few = Rows({name: tensor[: geometry.ROWS] for name, tensor in test.inputs.items()}, test.labels)
+    """Figures of the embeddings of the first rows that need no labels, beside those of the untrained network."""
     for name, into in (("", report.metrics), ("untrained", report.baseline("untrained"))):
-        embeddings = features[name](few)
+        embeddings = features[name](test)[: geometry.ROWS]
         into["effective_rank"] = geometry.effective_rank(embeddings)
         into["uniformity"] = geometry.uniformity(embeddings)
 

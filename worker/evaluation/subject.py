@@ -47,9 +47,9 @@ class Subject:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a split, encoded, and their class numbers [N] where labels were asked for."""
+    """Rows of a split, encoded, and their class numbers [N] where labels were asked for. Told apart by identity."""
 
     inputs: Tensors
     labels: Tensor
@@ -58,6 +58,9 @@ class Rows:
     def flat(self) -> Tensor:
         """[N, W]"""
         return self.inputs["values"].flatten(1).float()
+
+    def first(self, count: int) -> "Rows":
+        return Rows({name: tensor[:count] for name, tensor in self.inputs.items()}, self.labels[:count])
 
 
 def read_rows(subject: Subject, split: str, limit: int, target: Fitted | None = None) -> Rows:
