@@ -6,6 +6,7 @@ Three files: `model.json` (what it is: spec, what the modalities learned, abilit
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -185,15 +186,22 @@ def verify(artifact: Artifact, device: torch.device | None = None) -> None:
             if answer.ndim > 1 and answer.shape[1] < wanted.shape[1]:  # the longest answer is not among these
                 answer = joined_answers([answer, wanted])[:size]
             if not agrees(answer, wanted):
+                found = difference(answer, wanted)
                 raise ArtifactDamaged(
-                    f"{ability!r} of {size} rows differs from the golden answer by more than {bound(wanted):g}: "
-                    "the weights or the code that runs them have changed"
+                    f"{ability!r} of {size} rows differs from the golden answer by {found:.3g}, more than "
+                    f"{bound(wanted):.3g}: the weights or the code that runs them have changed"
                 )
 
 
 def agrees(answer: Tensor, wanted: Tensor) -> bool:
     """True when an answer is the golden one, within the tolerance."""
-    return answer.shape == wanted.shape and bool(((answer - wanted).abs() <= bound(wanted)).all())  # NaN is not <=
+    return difference(answer, wanted) <= bound(wanted)
+
+
+def difference(answer: Tensor, wanted: Tensor) -> float:
+    """The largest one; infinite where the answer is no number, or has another shape."""
+    largest = float((answer - wanted).abs().max()) if answer.shape == wanted.shape else math.inf
+    return math.inf if math.isnan(largest) else largest
 
 
 def bound(wanted: Tensor) -> float:

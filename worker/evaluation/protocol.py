@@ -63,20 +63,21 @@ def evaluate(subject: Subject) -> dict[str, Any]:
     abilities = subject.spec.objective.abilities
     report = Report({"protocol": PROTOCOL, "split": split, "rows": subject.dataset.splits[split].rows})
     with torch.no_grad():
-        train, test = read_rows(subject, "train", TRAIN_ROWS), read_rows(subject, split, TEST_ROWS)
+        labelled = labelled_rows(subject, split)
+        learned, held_out = labelled or (None, None)
+        train, test = all_rows(subject, "train", TRAIN_ROWS, learned), all_rows(subject, split, TEST_ROWS, held_out)
         report.metrics |= {"rows_learned": len(train.labels), "rows_judged": len(test.labels)}
         principal = functools.cache(lambda width: baselines.pca(train.flat, width))  # of pictures it takes a while
         if "reconstruct" in abilities and "mask" not in test.inputs:
             reconstruction_metrics(subject, principal, test, report)
         subject.tick()
-        labelled = labelled_rows(subject, split)
         if "embed" in abilities:
             features = all_features(subject, principal, train, test)
-            judged = test.first(geometry.ROWS)
+            few = test.first(geometry.ROWS)
             if labelled is not None and min(len(rows.labels) for rows in labelled) >= ENOUGH_LABELS:
                 probe_metrics(subject, features, *labelled, report)
-                judged = labelled[1] if len(labelled[1].labels) == len(test.labels) else judged
-            geometry_metrics(features, judged, report)
+                few = test if test is held_out else few
+            geometry_metrics(features, few, report)
         if "predict" in abilities and labelled is not None:
             prediction_metrics(subject, *labelled, report)
         subject.tick()
@@ -92,6 +93,13 @@ def labelled_rows(subject: Subject, split: str) -> tuple[Rows, Rows] | None:
     if target is None:
         return None
     return read_rows(subject, "train", TRAIN_ROWS, target), read_rows(subject, split, TEST_ROWS, target)
+
+
+def all_rows(subject: Subject, split: str, most: int, labelled: Rows | None) -> Rows:
+    """At most so many rows of a split, whether they have a label or not; the `labelled` ones where these are all."""
+    if labelled is not None and subject.dataset.splits[split].present("target").all():
+        return labelled
+    return read_rows(subject, split, most)
 
 
 def judging(subject: Subject) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,7 +42,7 @@ def settle_threads(reporter: Reporter, run: Run) -> None:
     training = run.spec.training
     if run.device.type != "cpu":
         return
-    batch = next(replace(run, window_bytes=0).training_batches(FEW_ROWS).epoch(0))
+    batch = next(run.some_rows(FEW_ROWS))
     run.network.eval()
     with torch.no_grad(), Products() as products:
         run.network.loss(run.augment(batch))

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -135,3 +137,17 @@ def test_stored_settings_without_a_stem_are_the_network_that_they_were(size: tup
     assert all(torch.equal(stored[name], now[name]) for name in stored)
     assert stored["layers.0.weight"].shape == (8, size[0], 3, 3)
     assert stored["layers.3.first.weight"].shape == (8, 8, 3, 3), "a block comes after one convolution"
+
+
+def test_maps_of_large_pictures_are_normalised_exactly() -> None:
+    """However many pictures there are: kernels that differ with their number added up places one by one."""
+    torch.manual_seed(0)
+    shape = Shape("grid", (3, 512, 768))
+    encoder = Cnn(stem=16).build(shape).eval()
+    row = (0.9 + 0.02 * torch.randn(1, 3, 32, 48)).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    with torch.no_grad():
+        exact = deepcopy(encoder).double().pooled({"values": row.double()}).float()
+        for count in (1, 3):
+            torch.testing.assert_close(
+                encoder.pooled({"values": row.repeat(count, 1, 1, 1)}), exact.repeat(count, 1), rtol=0, atol=5e-5
+            )
