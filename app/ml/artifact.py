@@ -28,6 +28,7 @@ from app.ml.networks.work import multiplications
 from app.ml.objectives.base import Objective, ObjectiveSettings
 from app.ml.tensors.files import save_tensors
 from app.ml.tensors.padding import joined_answers
+from app.ml.tensors.parts import MOST_NUMBERS
 from app.ml.tensors.shapes import Tensors
 
 FORMAT = 1
@@ -80,7 +81,11 @@ class Artifact:
     @property
     def batch_sizes(self) -> list[int]:
         """Those of BATCH_SIZES that batches of this model have."""
-        return [size for size in BATCH_SIZES if size <= FEW_ROWS or size * self.work_per_row <= MOST_WORK]
+        return [size for size in BATCH_SIZES if self.has_batches_of(size)]
+
+    def has_batches_of(self, rows: int) -> bool:
+        numbers = self.golden_inputs["values"][0].numel()
+        return rows <= FEW_ROWS or (rows * self.work_per_row <= MOST_WORK and rows * numbers <= MOST_NUMBERS)
 
 
 def save(

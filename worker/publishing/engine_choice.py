@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.disk import needing_room
 from app.errors import InsufficientStorage
-from app.ml.artifact import MOST_WORK, Artifact, ask
+from app.ml.artifact import Artifact, ask
 from app.ml.objectives.base import Objective
 from app.ml.runtime import onnx
 from app.ml.runtime.engines import ABILITY, LEAST_COSINE, can, closeness
@@ -86,7 +86,7 @@ def _compared(artifact: Artifact, half: Objective | None, session: onnx.Session 
     if session is not None:
         engines["onnx"] = session
     found: Milliseconds = {name: {} for name in engines}
-    for size in [size for size in SIZES if size == 1 or size * artifact.work_per_row <= MOST_WORK]:
+    for size in filter(artifact.has_batches_of, SIZES):
         rows = _rows(artifact.golden_inputs, size)
         able = {name: run for name, run in engines.items() if name != "onnx" or onnx.whole(rows)}
         for name, seconds in measured(able, rows).items():

@@ -49,6 +49,8 @@ def test_batches_that_nobody_asks_for_are_not_proved(
     monkeypatch.setattr(artifact, "show", shown)
     artifact.verify(loaded)
     assert proved == [(ability, size) for ability in loaded.abilities for size in sizes]
+    monkeypatch.setattr(artifact, "MOST_NUMBERS", 8 * loaded.golden_inputs["values"][0].numel())
+    assert loaded.batch_sizes == [size for size in sizes if size <= 8]
 
 
 @pytest.mark.parametrize("name", [artifact.WEIGHTS, artifact.GOLDEN])

@@ -15,7 +15,6 @@ from app.ml.runtime import engines, onnx
 from app.ml.tensors.shapes import Tensors
 from tests import networks
 from tests.little_room import little_room
-from worker.publishing import engine_choice
 from worker.publishing.engine_choice import choose, decided, measured
 
 
@@ -40,7 +39,7 @@ def test_what_is_chosen_is_what_was_measured(tmp_path: Path, loaded: artifact.Ar
 def test_batches_that_nobody_asks_for_are_not_measured(
     tmp_path: Path, loaded: artifact.Artifact, affordable: int, sizes: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_choice, "MOST_WORK", affordable * loaded.work_per_row)
+    monkeypatch.setattr(artifact, "MOST_WORK", affordable * loaded.work_per_row)
     chosen = choose(loaded, tmp_path)
     assert all(set(found) == sizes for found in chosen["milliseconds"].values())
     assert chosen == decided(chosen["milliseconds"], chosen.get("cosine"))
