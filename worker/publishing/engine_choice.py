@@ -99,9 +99,8 @@ def decided(milliseconds: Milliseconds, cosine: float | None) -> dict[str, Any]:
     able = {name: taken for name, taken in milliseconds.items() if name != "bf16" or (cosine or 0.0) >= LEAST_COSINE}
     steps: list[dict[str, Any]] = []
     name = "fp32"
-    for size in [
-        size for size in reversed(SIZES) if str(size) in able["fp32"]
-    ]:  # from the crowd's batch down: an engine that is there already costs no more memory
+    sizes = sorted(map(int, milliseconds["fp32"]), reverse=True)
+    for size in sizes:  # from the crowd's batch down: an engine that is there already costs no more memory
         taken = {each: found[str(size)] for each, found in able.items() if str(size) in found}
         if taken.get(name, math.inf) > taken["fp32"]:
             name = "fp32"

@@ -37,11 +37,10 @@ def answered(ask: Ask, inputs: Tensors, tick: Callable[[], None] = lambda: None)
 def parts(inputs: Tensors) -> Iterator[Tensors]:
     """The rows in their order, part by part, without what is padding in all of a part: views."""
     if "mask" in inputs:
-        lengths = inputs["mask"].sum(1).clamp(min=1).tolist()
-        ends = cuts(lengths, MOST_ROWS, PLACES)
+        ends = cuts(inputs["mask"].sum(1).clamp(min=1).tolist(), MOST_ROWS, PLACES)
     else:
         numbers = max(1, inputs["values"].shape[1:].numel())
-        rows = max(1, NUMBERS // numbers, min(FEW_ROWS, MOST_NUMBERS // numbers))
-        ends = cuts([1] * len(inputs["values"]), min(MOST_ROWS, rows), MOST_ROWS)
+        rows = min(MOST_ROWS, max(1, NUMBERS // numbers, min(FEW_ROWS, MOST_NUMBERS // numbers)))
+        ends = ((begin, begin + rows) for begin in range(0, len(inputs["values"]), rows))
     for begin, end in ends:
         yield shortened({name: tensor[begin:end] for name, tensor in inputs.items()})
